@@ -1,0 +1,1 @@
+"""Preset to PEFT: attach, save, merge, what vLLM will load, model card."""

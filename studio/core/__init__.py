@@ -1,0 +1,1 @@
+"""What every room stands on: errors, files, records, registries, content look-up. No torch in here."""

@@ -1,0 +1,160 @@
+"""The JSON at the heart of each artefact. Written strictly, read tolerantly; the contract is ``docs/artefacts.md``."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from studio.core.errors import StudioError
+
+FORMAT = 1
+
+
+class Record(BaseModel):
+    """Base of the saved records: unknown keys are kept (a newer studio may have written them)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    format: int = FORMAT
+
+
+R = TypeVar("R", bound=Record)
+
+
+class SourceRecord(Record):
+    """One source of a Dataset as it was read."""
+
+    name: str
+    kind: str
+    location: str
+    revision: str | None = None
+    licence: str | None = None
+    sha256: str | None = None
+    rows: int = 0
+
+
+class StepRecord(Record):
+    """What one cleaning step did. Counts are rows (conversations)."""
+
+    name: str
+    settings: dict[str, Any] = {}
+    rows_in: int
+    rows_out: int
+    changed: int = 0
+    removed: dict[str, int] = {}
+    seconds: float = 0.0
+
+
+class DatasetRecord(Record):
+    """``dataset.json``: a finished Dataset. ``splits`` maps split name to rows."""
+
+    kind: Literal["chat", "image"]
+    name: str
+    fingerprint: str
+    created: str
+    recipe: dict[str, Any]
+    sources: list[SourceRecord]
+    steps: list[StepRecord]
+    splits: dict[str, int]
+    rows_read: int
+    rows_removed: int
+    files: dict[str, str] = {}
+    studio_version: str
+
+
+class RunRecord(Record):
+    """``run.json``: a Run. ``status`` says whether the folder is whole.
+
+    ``base`` holds name, path, revision, sha256, licence and source of the base weights; ``dataset`` holds path, name and
+    fingerprint; ``template`` holds name, file and sha256; ``result`` the final figures (losses, steps, tokens, seconds,
+    peak bytes).
+    """
+
+    kind: str
+    name: str
+    id: str
+    status: Literal["running", "finished", "interrupted", "failed"]
+    created: str
+    finished: str | None = None
+    method: str
+    base: dict[str, Any]
+    dataset: dict[str, Any]
+    template: dict[str, Any] = {}
+    seed: int
+    versions: dict[str, str] = {}
+    git_commit: str | None = None
+    machine: dict[str, Any] = {}
+    mask_report: dict[str, Any] = {}
+    plan: dict[str, Any] = {}
+    result: dict[str, Any] = {}
+    files: dict[str, str] = {}
+    error: str | None = None
+
+
+class Score(Record):
+    """One number of a report. ``low`` and ``high`` are a 95% interval, None when n < 2."""
+
+    metric: str
+    value: float | None
+    unit: str
+    better: Literal["higher", "lower", "neither"]
+    n: int
+    low: float | None = None
+    high: float | None = None
+    coverage: float = 1.0
+    made_with: str
+
+
+class Difference(Record):
+    """Tuned minus baseline of one metric on the same examples, with a paired 95% interval.
+
+    ``verdict`` is ``better``, ``worse`` or ``no difference shown`` (the interval holds 0), ``not computed`` without one.
+    """
+
+    metric: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int
+    method: str
+    verdict: str
+
+
+class ReportRecord(Record):
+    """``scores.json``: a finished Report. ``models`` maps a label (``tuned``, ``base``) to what was measured."""
+
+    suite: str
+    created: str
+    dataset: dict[str, Any]
+    models: dict[str, dict[str, Any]]
+    scores: dict[str, list[Score]]
+    differences: list[Difference] = []
+    settings: dict[str, Any] = {}
+    seconds: float = 0.0
+    studio_version: str
+
+
+def read_record(path: Path, model: type[R]) -> R:
+    """Read a saved record, warning about what a newer studio wrote and refusing what is not one.
+
+    Raises:
+        StudioError: the file is missing, cut off or not of this shape.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        record = model.model_validate(value)
+    except FileNotFoundError:
+        raise StudioError(f"{path.parent} is not whole: it has no {path.name}.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise StudioError(f"{path} is cut off or damaged ({error}). Make the artefact again.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise StudioError(f"{path} is not a {model.__name__}: '{place}' {first['msg'].lower()}.") from error
+    if record.format > FORMAT:
+        warnings.warn(f"{path} was written in format {record.format}, this studio knows {FORMAT}", stacklevel=2)
+    return record

@@ -1,0 +1,1 @@
+"""Recipe to Dataset: sources, formats, cleaning steps, leak-free splits, report."""

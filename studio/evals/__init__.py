@@ -1,0 +1,1 @@
+"""Run to Report: generation, likelihood, metrics, paired statistics."""

@@ -1,0 +1,1 @@
+"""Base weights: starters, safe loading, chat templates and the encoding of conversations."""

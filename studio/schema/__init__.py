@@ -1,0 +1,1 @@
+"""The shapes of the YAML people write: frozen pydantic models, unknown keys refused."""

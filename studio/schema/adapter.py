@@ -1,0 +1,149 @@
+"""A preset: one way of tuning. Each field is documented here once; ``docs/reference.md`` and ``--help`` are made from it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from studio.schema.loading import Settings
+
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+Schedule = Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt", "cosine_with_min_lr"]
+Optimizer = Literal[
+    "adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "adafactor", "sgd", "lion_8bit", "schedule_free_adamw"
+]
+Tracker = Literal["tensorboard", "trackio", "wandb", "mlflow"]
+
+
+class LoraSettings(Settings):
+    """Low-rank adapters (LoRA, https://arxiv.org/abs/2106.09685) and their variants, as PEFT names them."""
+
+    rank: Positive = 16
+    """Rank r of the two adapter matrices. Stock vLLM loads 1 to 512; the server's ``--max-lora-rank`` must cover it."""
+    alpha: Annotated[float, Field(gt=0)] = 32
+    """Scale: the update is multiplied by alpha / rank, or alpha / sqrt(rank) with ``rslora``."""
+    dropout: Fraction = 0.0
+    """Dropout on the adapter's input while training."""
+    target_modules: Literal["all-linear", "attention"] | list[str] = "all-linear"
+    """Which layers get an adapter: every linear layer but the head, the attention projections, or names as in the model."""
+    rslora: bool = False
+    """Rank-stabilised scaling (https://arxiv.org/abs/2312.03732)."""
+    dora: bool = False
+    """Weight-decomposed adapters (https://arxiv.org/abs/2402.09353). Stock vLLM refuses them: export merged."""
+    init: Literal["default", "gaussian", "pissa", "pissa_niter_16"] = "default"
+    """Start values. ``pissa`` takes the principal singular vectors of the base (https://arxiv.org/abs/2404.02948) and is
+    saved converted to a plain LoRA of twice the rank, so that PEFT and vLLM load it on the untouched base."""
+    bias: Literal["none", "all", "lora_only"] = "none"
+    """Which biases train. Stock vLLM loads only ``none``."""
+    modules_to_save: list[str] = []
+    """Layers trained whole and saved beside the adapter. Stock vLLM refuses them."""
+
+
+class ChatAdapter(Settings):
+    """A preset for tuning a language model on conversations."""
+
+    kind: Literal["chat"]
+    """What is tuned."""
+    description: str = ""
+    """One line for lists."""
+    why: str = ""
+    """When this preset is the right one, and what its values rest on."""
+
+    model: str = "smollm2-135m-instruct"
+    """Base model: a starter name, a Hub id, or a local folder of safetensors."""
+    revision: str | None = None
+    """Hub revision (a commit hash is best)."""
+    data: str | None = None
+    """Default Dataset; ``--data`` on the command line wins."""
+
+    method: Literal["lora", "full"] = "lora"
+    """Train low-rank adapters, or every weight."""
+    quantization: Literal["none", "nf4", "int8"] = "none"
+    """Load the frozen base in 4-bit NormalFloat with double quantisation (QLoRA, https://arxiv.org/abs/2305.14314) or 8-bit."""
+    lora: LoraSettings = LoraSettings()
+    """Adapter settings, for ``method: lora``."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Number type of weights and arithmetic; ``auto`` takes bfloat16 on GPUs that have it and float32 on CPUs."""
+    attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = "auto"
+    """Attention implementation; ``auto`` takes what transformers picks for the device."""
+
+    chat_template: str | None = None
+    """None uses the tokenizer's own template; or a name (``chatml``, ``plain``), or the path of a Jinja file."""
+    train_on: Literal["assistant", "last_assistant", "all"] = "assistant"
+    """Which tokens carry loss: every assistant turn with its end token, the last one only, or everything."""
+    max_length: Positive = 1024
+    """Longest row in tokens."""
+    overlong: Literal["cut", "drop", "refuse"] = "cut"
+    """A row longer than ``max_length`` is cut on the right, left out, or stops the run; the mask report counts it."""
+    packing: bool = False
+    """Put several rows into one sequence of ``max_length``. Isolation of the rows is proven on the real model before the
+    first step, and training is refused where it does not hold."""
+    length_sorting: bool = True
+    """Form batches of rows of similar length (order of batches stays random), which saves padding."""
+
+    epochs: Annotated[float, Field(gt=0)] = 1
+    """Passes over the training split."""
+    max_steps: Positive | None = None
+    """Stop after this many optimizer steps, whatever ``epochs`` says."""
+    batch_size: Positive = 8
+    """Rows per optimizer step, over all processes. It decides the result; ``micro_batch_size`` decides only the memory."""
+    micro_batch_size: Positive | None = None
+    """Rows per forward pass and process; None means batch_size / processes. Must divide it."""
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-4
+    """Peak learning rate."""
+    schedule: Schedule = "cosine"
+    """Learning-rate schedule after the warm-up."""
+    warmup: Fraction = 0.03
+    """Share of all steps over which the learning rate rises from 0."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Decoupled weight decay."""
+    max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
+    """Gradients are scaled down to this norm; 0 switches clipping off."""
+    optimizer: Optimizer = "adamw_torch"
+    """Optimizer, by transformers' name."""
+    loraplus_ratio: Annotated[float, Field(ge=1)] | None = None
+    """LoRA+ (https://arxiv.org/abs/2402.12354): the B matrices learn this many times faster than ``learning_rate``."""
+    neftune_alpha: Annotated[float, Field(gt=0)] | None = None
+    """NEFTune noise on the embeddings while training (https://arxiv.org/abs/2310.05914)."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, about a third more time."""
+    liger: Literal["auto", "on", "off"] = "auto"
+    """Liger kernels; ``auto`` uses them on a GPU when the package is installed."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """torch.compile; ``auto`` uses it on a GPU for packed rows, where shapes do not change."""
+
+    eval_every: Positive | None = None
+    """Steps between validation losses; None means four times an epoch."""
+    early_stopping: Positive | None = None
+    """Stop after this many validations without a better loss; None never stops early. The best checkpoint is kept anyway."""
+    save_every: Positive | None = None
+    """Steps between checkpoints; None means at each validation. With validation rows it must be a multiple of ``eval_every``."""
+    keep_checkpoints: Positive = 2
+    """How many checkpoints stay on disk, the best one always among them."""
+    seed: int = 0
+    """Seed of order, dropout and adapter start values."""
+    report_to: list[Tracker] = []
+    """Experiment trackers to log to, beside ``metrics.jsonl``."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> ChatAdapter:
+        """Refuse combinations that cannot work, before anything is loaded."""
+        if self.method == "full" and self.quantization != "none":
+            raise ValueError("full tuning cannot train quantised weights. Use 'method: lora' or 'quantization: none'.")
+        if self.method == "full" and self.loraplus_ratio is not None:
+            raise ValueError("'loraplus_ratio' needs 'method: lora'. Remove it or change the method.")
+        if self.quantization != "none" and self.lora.init.startswith("pissa"):
+            raise ValueError("'lora.init: pissa' splits the base's weights and cannot be used on a quantised base. Use 'default'.")
+        if self.lora.dora and self.lora.init.startswith("pissa"):
+            raise ValueError("'lora.dora' and 'lora.init: pissa' cannot be converted to a plain LoRA together. Choose one.")
+        if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"micro_batch_size {self.micro_batch_size} does not divide batch_size {self.batch_size}. "
+                "Rows per optimizer step must be a whole number of forward passes."
+            )
+        if self.save_every and self.eval_every and self.save_every % self.eval_every:
+            raise ValueError(f"save_every {self.save_every} is not a multiple of eval_every {self.eval_every}.")
+        return self

@@ -1,0 +1,1 @@
+"""Dataset, model and adapter to Run: masks, batches, plan, trainer, checkpoints."""
