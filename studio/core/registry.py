@@ -41,6 +41,10 @@ class Registry:
         module, _, attribute = self._targets[name].partition(":")
         return getattr(importlib.import_module(module), attribute)
 
+    def target(self, name: str) -> str:
+        """The ``module:attribute`` string behind a registered name; imports nothing."""
+        return self._targets[name]
+
     def __contains__(self, name: object) -> bool:
         """True when the name is registered; imports nothing."""
         return name in self._targets

@@ -43,7 +43,7 @@ class EncodedRow:
 
     @property
     def labels(self) -> list[int]:
-        """int [s], -100 where there is no loss (the position itself, unshifted, as transformers expects)."""
+        """Labels, int [s]: -100 where there is no loss (the position itself, unshifted, as transformers expects)."""
         return [token if trained else IGNORE for token, trained in zip(self.input_ids, self.trained, strict=True)]
 
 

@@ -74,7 +74,8 @@ def choose_template(tokenizer: PreTrainedTokenizerBase, requested: str | None, b
     if path.is_file():
         return ChatTemplate(path.name, path.read_text(encoding="utf-8"))
     raise UserError(
-        f"unknown chat_template {requested!r}.{nearest(requested, NAMED)} Allowed: {', '.join(NAMED)}, or the path of a Jinja file."
+        f"unknown chat_template {requested!r}.{nearest(requested, NAMED)} "
+        f"Allowed: {', '.join(NAMED)}, or the path of a Jinja file."
     )
 
 

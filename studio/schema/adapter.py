@@ -136,7 +136,9 @@ class ChatAdapter(Settings):
         if self.method == "full" and self.loraplus_ratio is not None:
             raise ValueError("'loraplus_ratio' needs 'method: lora'. Remove it or change the method.")
         if self.quantization != "none" and self.lora.init.startswith("pissa"):
-            raise ValueError("'lora.init: pissa' splits the base's weights and cannot be used on a quantised base. Use 'default'.")
+            raise ValueError(
+                "'lora.init: pissa' splits the base's weights and cannot be used on a quantised base. Use 'default'."
+            )
         if self.lora.dora and self.lora.init.startswith("pissa"):
             raise ValueError("'lora.dora' and 'lora.init: pissa' cannot be converted to a plain LoRA together. Choose one.")
         if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:

@@ -1,0 +1,46 @@
+# Everything a person runs. `make quickstart` needs Python 3.11 or newer and nothing else.
+
+BIN := .venv/bin
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart quickstart-short environment environment-dev test check reference format bench clean
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+quickstart: environment ## Install, then the whole loop on the starter model and corpus (10 minutes on 2 cores)
+	@$(BIN)/studio quickstart
+
+quickstart-short: environment ## The same with fewer steps: shows that it works, not what it can
+	@$(BIN)/studio quickstart --short
+
+environment: ## Make .venv and install the studio into it
+	@.ci/environment
+
+environment-dev:
+	@.ci/environment dev
+
+test: environment-dev ## Fetch what the tests need, once, then run them offline; ARGS="-k name" picks some
+	@$(BIN)/python tests/fetch.py
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(ARGS)
+
+reference: environment-dev ## Write docs/reference.md anew from the code
+	$(BIN)/studio reference > docs/reference.md.new && mv docs/reference.md.new docs/reference.md
+
+check: environment-dev ## Lint, format, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: environment-dev ## Put the code into the common form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: environment-dev ## Every benchmark, one table each
+	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+clean: ## Remove .venv and caches; studio-workspace is yours and stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	find . -name __pycache__ -type d -not -path './studio-workspace/*' -prune -exec rm -rf {} +

@@ -1,0 +1,79 @@
+"""Will a stock vLLM load what this preset makes? Answered before training, from the preset alone.
+
+Source: vLLM 0.33, ``vllm/config/lora.py`` (ranks), ``vllm/lora/peft_helper.py`` (what it refuses) and ``lora_model.py``.
+"""
+
+from __future__ import annotations
+
+from studio.schema.adapter import ChatAdapter
+
+# Values that the server's --max-lora-rank accepts; it starts with 16.
+MAX_LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+DEFAULT_MAX_LORA_RANK = 16
+
+_EMBEDDINGS = {"embed_tokens", "lm_head", "wte", "embed_in", "embed_out", "tok_embeddings", "output"}
+
+
+def served_rank(adapter: ChatAdapter) -> int:
+    """Rank of the adapter as it is saved: PiSSA is converted to a plain LoRA of twice the rank."""
+    return adapter.lora.rank * (2 if adapter.lora.init.startswith("pissa") else 1)
+
+
+def needed_max_lora_rank(adapter: ChatAdapter) -> int | None:
+    """Smallest ``--max-lora-rank`` that covers the saved adapter; None where vLLM has none that large."""
+    return next((limit for limit in MAX_LORA_RANKS if limit >= served_rank(adapter)), None)
+
+
+def stock_vllm_verdict(adapter: ChatAdapter) -> list[str]:
+    """Reasons why an unpatched vLLM will not load the adapter, each with what to change; empty means that it loads.
+
+    Full tuning gives a plain model, which always loads. So does a merged export, whatever stands here.
+    """
+    if adapter.method == "full":
+        return []
+    lora = adapter.lora
+    reasons: list[str] = []
+    rank = served_rank(adapter)
+    if needed_max_lora_rank(adapter) is None:
+        doubled = f" (lora.rank {lora.rank}, doubled because {lora.init} is saved as a plain LoRA)" if rank != lora.rank else ""
+        reasons.append(
+            f"rank {rank}{doubled} is above {MAX_LORA_RANKS[-1]}, the largest that vLLM takes: "
+            f"lower lora.rank to {MAX_LORA_RANKS[-1] * lora.rank // rank} or less."
+        )
+    if lora.dora:
+        reasons.append("lora.dora: vLLM refuses DoRA: set lora.dora=false (lora.rslora=true is the stable choice at high rank).")
+    if lora.bias != "none":
+        reasons.append(f"lora.bias {lora.bias!r}: vLLM refuses trained biases: set lora.bias=none.")
+    if lora.modules_to_save:
+        reasons.append(
+            f"lora.modules_to_save {', '.join(lora.modules_to_save)}: vLLM refuses layers saved whole: empty the list, or add a "
+            "low-rank adapter to them with lora.target_modules."
+        )
+    if isinstance(lora.target_modules, list):
+        embeddings = [name for name in lora.target_modules if name.rpartition(".")[2] in _EMBEDDINGS]
+        if embeddings:
+            reasons.append(
+                f"lora.target_modules {', '.join(embeddings)}: vLLM loads adapters on embeddings and head for few architectures "
+                "only: leave them out."
+            )
+    return reasons
+
+
+def serving_notes(adapter: ChatAdapter) -> list[str]:
+    """What to know when serving it: the flags, and what vLLM does not take from the adapter's folder."""
+    if adapter.method == "full":
+        return ["Full tuning gives a plain model: serve the folder model/ itself."]
+    if stock_vllm_verdict(adapter):
+        return ["Not as an adapter. Merged it always loads: studio export RUN --to merged"]
+    notes: list[str] = []
+    limit = needed_max_lora_rank(adapter)
+    doubled = ", twice lora.rank because PiSSA is saved as a plain LoRA" if served_rank(adapter) != adapter.lora.rank else ""
+    flag = f" --max-lora-rank {limit}" if limit != DEFAULT_MAX_LORA_RANK else ""
+    notes.append(f"vllm serve BASE --enable-lora{flag} (rank {served_rank(adapter)}{doubled}).")
+    if adapter.quantization != "none":
+        notes.append(
+            f"Trained on a base in {adapter.quantization}, served on the unquantised one: answers differ slightly. "
+            "'studio export RUN --to merged' measures by how much."
+        )
+    notes.append("vLLM ignores the adapter folder's chat template: give it the run's with --chat-template chat_template.jinja.")
+    return notes

@@ -1,0 +1,256 @@
+"""``studio chat``: talk to a run or a base model in the terminal, or answer one question per line from a pipe."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from studio.cli.output import emit_json, json_wanted, note, open_workspace, say, warn
+from studio.core.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from studio.evals.conversation import Conversation
+
+COMMANDS = {
+    "/reset": "forget the talk so far",
+    "/base": "ask the base model your last question, beside the talk",
+    "/save": "write the talk as one line of JSON: /save or /save FILE; nothing is overwritten",
+    "/system": "set the system turn and start anew: /system TEXT; without a text it is removed",
+    "/help": "show this list",
+    "/quit": "leave (Ctrl-D too; Ctrl-C stops an answer)",
+}
+
+
+def chat(
+    model: Annotated[str, typer.Argument(help="Run (name, id, folder or 'last') or base model (starter, folder or Hub id).")],
+    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Longest answer in tokens.")] = 256,
+    temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 always takes the most likely token.")] = 0.0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of drawn answers, when the temperature is above 0.")] = 0,
+    system: Annotated[str | None, typer.Option("--system", help="System turn that stands before the talk.")] = None,
+) -> None:
+    """Talk to a tuned model. Piped input is answered line by line, without prompts."""
+    interactive = sys.stdin.isatty() and not json_wanted()
+    note(f"opening {model} …")
+    opened = _open(model)
+    from studio.evals.conversation import Conversation
+    from studio.evals.generation import Decoding
+
+    decoding = Decoding(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+    talk = Conversation(opened.model, opened.tokenizer, opened.template, decoding, system)
+    session = Session(talk, opened, interactive)
+    if interactive:
+        note(f"Talking to {opened.name}. /help lists the commands, /quit or Ctrl-D leaves.")
+    for line in _lines(interactive):
+        if not session.take(line):
+            break
+    if json_wanted():
+        emit_json(talk.messages)
+
+
+class Opened:
+    """A model to talk to. ``base`` is a context that gives its base model, or None for a base model itself."""
+
+    def __init__(self, name: str, model: Any, tokenizer: Any, template: Any, base: Any = None) -> None:
+        self.name, self.model, self.tokenizer, self.template = name, model, tokenizer, template
+        self._base = base
+
+    def base(self) -> AbstractContextManager[Any]:
+        """The base model while the context lasts.
+
+        Raises:
+            UserError: this is the base already.
+        """
+        if self._base is None:
+            raise UserError(f"{self.name} is itself a base model; /base needs a run.")
+        opened: AbstractContextManager[Any] = self._base()
+        return opened
+
+
+def _open(reference: str) -> Opened:
+    """Open a run, or else a base model of that name."""
+    workspace = open_workspace()
+    try:
+        folder = workspace.find_run(reference)
+    except UserError as no_run:
+        return _open_base(reference, no_run)
+    from studio.adapters.loading import load_run
+
+    loaded = load_run(folder)
+    name = f"{folder.parent.name}/{folder.name} (base: {loaded.record.base.get('name')})"
+    return Opened(name, loaded.model, loaded.tokenizer, loaded.template, loaded.base)
+
+
+def _open_base(reference: str, no_run: UserError) -> Opened:
+    """Open a base model with its own template."""
+    from studio.models.bases import resolve_base
+    from studio.models.loading import load_causal_lm, load_tokenizer, pick_device, pick_dtype
+    from studio.models.templates import choose_template
+
+    try:
+        base = resolve_base(reference)
+    except UserError as no_base:
+        raise UserError(f"{no_run} Nor is it a base model: {no_base}") from no_base
+    tokenizer = load_tokenizer(base)
+    template = choose_template(tokenizer, None, base.name)
+    device = pick_device()
+    return Opened(base.name, load_causal_lm(base, dtype=pick_dtype("auto", device), device=device), tokenizer, template)
+
+
+def _lines(interactive: bool) -> Iterator[str]:
+    """Lines the person types (with editing and history) or the pipe brings; ends at Ctrl-D or the end of the pipe."""
+    if not interactive:
+        for line in sys.stdin:
+            yield line.rstrip("\r\n")
+        return
+    with suppress(ImportError):
+        import readline  # noqa: F401 - importing it is what gives input() its line editing
+    while True:
+        try:
+            yield input("you> ")
+        except EOFError:
+            say()
+            return
+        except KeyboardInterrupt:
+            say()
+            note("/quit or Ctrl-D leaves.")
+
+
+class Session:
+    """What one line does: a command, or a question whose answer is streamed and remembered."""
+
+    def __init__(self, talk: Conversation, opened: Opened, interactive: bool) -> None:
+        self.talk, self.opened, self.interactive = talk, opened, interactive
+
+    def take(self, line: str) -> bool:
+        """Act on one line; False when the person wants to leave. A mistake is told and the talk goes on."""
+        text = line.strip()
+        if not text:
+            return True
+        try:
+            if text.startswith("/"):
+                return self._command(text)
+            self._ask(text)
+        except UserError as mistake:
+            warn(str(mistake))
+        return True
+
+    def _ask(self, question: str) -> None:
+        """Ask, stream the answer, remember both; a question that cannot be asked is not remembered."""
+        before = list(self.talk.history)
+        self.talk.history.append({"role": "user", "content": question})
+        try:
+            forgotten = self.talk.fit()
+        except UserError:
+            self.talk.history[:] = before
+            raise
+        if forgotten:
+            note(f"(the talk is longer than the model's context: the oldest {forgotten} turns are no longer seen)")
+        answer, stopped = self._stream(self.opened.name.split(" ")[0], nullcontext())
+        if stopped and not answer:
+            self.talk.history[:] = before
+            note("(stopped; the question is forgotten)")
+            return
+        self.talk.history.append({"role": "assistant", "content": answer})
+        if stopped:
+            note("(stopped; what was written so far stays in the talk)")
+
+    def _stream(self, who: str, context: AbstractContextManager[Any]) -> tuple[str, bool]:
+        """Print an answer as it is written. Returns it, and whether Ctrl-C stopped it."""
+        silent = json_wanted()
+        parts: list[str] = []
+        stopped = False
+        if self.interactive:
+            _print(f"{who.rsplit('/', 2)[0]}> ")
+        try:
+            with context as network:
+                for piece in self.talk.pieces(network):
+                    parts.append(piece)
+                    if not silent:
+                        _print(piece)
+        except KeyboardInterrupt:
+            if not self.interactive:
+                raise
+            stopped = True
+        if not silent:
+            _print("\n")
+        return "".join(parts).strip(), stopped
+
+    def _command(self, text: str) -> bool:
+        """Carry out a command; False for leaving."""
+        name, _, argument = text.partition(" ")
+        argument = argument.strip()
+        match name:
+            case "/quit" | "/exit":
+                return False
+            case "/help":
+                for command, meaning in COMMANDS.items():
+                    note(f"{command:8}  {meaning}")
+            case "/reset":
+                self.talk.history.clear()
+                note("(the talk is forgotten)")
+            case "/system":
+                self.talk.system = argument or None
+                self.talk.history.clear()
+                note("(system turn set, talk started anew)" if argument else "(no system turn, talk started anew)")
+            case "/base":
+                self._ask_base()
+            case "/save":
+                note(f"(saved to {save(self.talk.messages, argument)})")
+            case _:
+                raise UserError(f"unknown command {name!r}.{nearest(name, COMMANDS)} Commands: {', '.join(COMMANDS)}.")
+        return True
+
+    def _ask_base(self) -> None:
+        """Ask the base the last question, with the same turns before it; the talk itself does not change."""
+        context = self.opened.base()
+        asked = [index for index, turn in enumerate(self.talk.history) if turn["role"] == "user"]
+        if not asked:
+            raise UserError("/base asks your last question again, and nothing has been asked yet.")
+        whole = list(self.talk.history)
+        self.talk.history[:] = whole[: asked[-1] + 1]
+        try:
+            self.talk.fit()
+            _, stopped = self._stream("base", context)
+        finally:
+            self.talk.history[:] = whole
+        if stopped:
+            note("(stopped)")
+
+
+def save(messages: list[dict[str, str]], chosen: str) -> Path:
+    """Write the talk as one JSON line ``{"messages": [...]}``, which a recipe can read back as data.
+
+    Args:
+        chosen: a file, or empty for ``chat-<time>.jsonl`` in the current folder.
+    Raises:
+        UserError: there is nothing to save, the file exists, or its folder cannot be written.
+    """
+    if not any(message["role"] == "user" for message in messages):
+        raise UserError("there is nothing to save yet.")
+    path = Path(chosen or f"chat-{datetime.now():%Y%m%d-%H%M%S}.jsonl").expanduser()
+    try:
+        # "x" refuses an existing file in the same step that makes a new one.
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(json.dumps({"messages": messages}, ensure_ascii=False) + "\n")
+    except FileExistsError:
+        raise UserError(f"{path} exists already and is not overwritten. Give another name: /save FILE") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}). Give another name: /save FILE") from error
+    return path
+
+
+def _print(text: str) -> None:
+    """Write a piece of an answer at once, without a line end of its own."""
+    try:
+        sys.stdout.write(text)
+    except UnicodeEncodeError:
+        encoding = sys.stdout.encoding or "ascii"
+        sys.stdout.write(text.encode(encoding, errors="replace").decode(encoding))
+    sys.stdout.flush()

@@ -1,0 +1,119 @@
+"""``studio init``: a project folder that says what is wanted and what success means, before anything is trained."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from studio.cli import output
+from studio.core.errors import UserError, nearest
+
+# Starter file -> place in the project.
+_FILES = {
+    "project.yaml": "project.yaml",
+    "README.md": "README.md",
+    "recipe.yaml": "data_recipes/chat/NAME.yaml",
+    "suite.yaml": "evals/NAME.yaml",
+    "example.jsonl": "data/example.jsonl",
+}
+
+_QUESTIONS = {
+    "TASK": ("What shall the model do?", "FILL IN: what shall the model do?"),
+    "AUDIENCE": ("Who will use it?", "FILL IN: who will use it, and when?"),
+}
+
+
+def init(
+    name: Annotated[str, typer.Argument(help="Name of the project; a folder of that name is made. With --check: its folder.")],
+    check: Annotated[bool, typer.Option("--check", help="Check a project that exists instead of making one.")] = False,
+) -> None:
+    """Start a project: a file for goal, success metrics, data and risks, with a recipe, a suite and the next commands.
+
+    On a terminal two questions are asked; otherwise none. Nothing that exists is overwritten.
+    """
+    folder = Path(name).expanduser()
+    if check:
+        _check(folder)
+    else:
+        _make(folder)
+
+
+def _make(folder: Path) -> None:
+    """Write the whole project folder in one step."""
+    from studio.core.files import new_folder, write_text
+
+    name = folder.name
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise UserError(
+            f"{name!r} cannot be the name of a project. Use letters, digits, '.', '_' and '-', a letter or digit first."
+        )
+    if folder.exists():
+        raise UserError(
+            f"{folder} exists already and is not overwritten. Choose another name, or check it: studio init {folder} --check"
+        )
+    answers = {mark: _ask(question) or unanswered for mark, (question, unanswered) in _QUESTIONS.items()}
+    with new_folder(folder) as draft:
+        for source, target in _FILES.items():
+            text = resources.files("studio.cli").joinpath("starter", source).read_text(encoding="utf-8")
+            # A JSON string is a YAML string, whatever is in it.
+            quote = functools.partial(json.dumps, ensure_ascii=False) if target.endswith(".yaml") else str
+            filled = {"NAME": name} | {mark: quote(answer) for mark, answer in answers.items()}
+            parts = re.split(r"\b(NAME|TASK|AUDIENCE)\b", text)
+            text = "".join(filled[part] if index % 2 else part for index, part in enumerate(parts))
+            write_text(draft / target.replace("NAME", name), text)
+    files = [target.replace("NAME", name) for target in _FILES.values()]
+    if output.json_wanted():
+        output.emit_json({"folder": folder, "files": files})
+        return
+    output.say(f"Made {folder}/ with {', '.join(files)}.")
+    output.say(f"Next: fill in {folder}/project.yaml, then: studio init {folder} --check")
+
+
+def _check(folder: Path) -> None:
+    """Read the project's files strictly; the first mistake is the error."""
+    from studio.evals.metrics import METRICS
+    from studio.schema.loading import load_yaml
+    from studio.schema.project import Project
+    from studio.schema.recipe import ChatRecipe
+    from studio.schema.suite import Suite
+
+    file = folder if folder.is_file() else folder / "project.yaml"
+    if not file.is_file():
+        raise UserError(f"{folder} is not a project: it has no project.yaml. Make one: studio init NAME")
+    project = load_yaml(file, Project)
+    for wanted in project.success:
+        if wanted.metric not in METRICS:
+            guess = nearest(wanted.metric, METRICS)
+            raise UserError(f"{file}: unknown metric {wanted.metric!r} in 'success'.{guess} Allowed: {', '.join(METRICS)}.")
+    recipe = file.parent / "data_recipes" / "chat" / f"{project.name}.yaml"
+    suite_file = file.parent / "evals" / f"{project.name}.yaml"
+    if recipe.is_file():
+        load_yaml(recipe, ChatRecipe)
+    missing = []
+    if suite_file.is_file():
+        suite = load_yaml(suite_file, Suite)
+        missing = [wanted.metric for wanted in project.success if wanted not in suite.thresholds]
+    if missing:
+        raise UserError(
+            f"{suite_file}: has no threshold like the success metric '{missing[0]}' of {file.name}. "
+            "Copy it into 'thresholds', so that `studio eval --gate` holds runs to it."
+        )
+    if output.json_wanted():
+        output.emit_json({"project": project, "complete": True})
+    else:
+        output.say(f"{file} is complete: {len(project.success)} success metrics, {len(project.risks)} risks named.")
+
+
+def _ask(question: str) -> str:
+    """Ask on a terminal; an empty answer, or no terminal, leaves it for later."""
+    if output.json_wanted() or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return ""
+    answer: str = typer.prompt(f"{question} (Enter: later)", default="", show_default=False, err=True)
+    return " ".join(answer.split())

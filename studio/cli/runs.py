@@ -1,0 +1,245 @@
+"""``studio runs``: what was trained, what it gave, how two runs differ, and what can be deleted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from studio.cli import output
+from studio.core.errors import UserError
+
+if TYPE_CHECKING:
+    from studio.core.runs import RunSummary
+
+app = typer.Typer(help="List, show, compare and prune runs.")
+
+RunArgument = Annotated[str, typer.Argument(help="A run: its name (the newest), its id, its folder, or 'last'.")]
+
+# The figures that lists and comparisons show, with the names they may have in run.json's `result`.
+_FIGURES = {
+    "steps": ("steps", "global_step"),
+    "train loss": ("train_loss", "loss", "final_train_loss"),
+    "validation loss": ("validation_loss", "best_validation_loss", "eval_loss", "final_validation_loss"),
+}
+
+
+@app.command("list")
+def list_runs() -> None:
+    """List all runs, newest first."""
+    from studio.core.runs import summarize_run
+
+    workspace = output.open_workspace()
+    runs = [summarize_run(folder) for folder in workspace.list_runs()]
+    if output.json_wanted():
+        output.emit_json([_as_json(run) for run in runs])
+        return
+    output.table(
+        ["name", "id", "status", "base", "dataset", "steps", "train loss", "validation loss", "scores", "size"],
+        [_row(run) for run in runs],
+        right=["steps", "train loss", "validation loss", "size"],
+        empty=f"No runs in {workspace.runs} yet. Train one: studio train chat/lora --data DATASET",
+    )
+    for run in runs:
+        if run.status == "damaged":
+            output.warn(f"{run.reference}: {run.problem}")
+
+
+@app.command("show")
+def show(run: RunArgument) -> None:
+    """Show everything that is recorded about one run."""
+    from studio.core.runs import flatten, settings_of, summarize_run
+
+    summary = summarize_run(output.open_workspace().find_run(run))
+    if output.json_wanted():
+        output.emit_json(_as_json(summary) | {"settings": settings_of(summary.folder)})
+        return
+    output.say(f"{summary.reference}: {summary.status}" + (f" ({summary.problem})" if summary.problem else ""))
+    output.pairs([("folder", summary.folder), ("size", output.size_text(summary.bytes))])
+    if summary.record is None:
+        return
+    record = summary.record
+    output.pairs([(name, getattr(record, name)) for name in ("kind", "method", "seed", "created", "finished", "git_commit")])
+    for section in ("base", "dataset", "template", "result", "mask_report", "plan", "machine", "versions"):
+        _section(section.replace("_", " "), flatten(getattr(record, section)))
+    _section("settings", settings_of(summary.folder))
+    for suite, report in summary.reports.items():
+        output.say(f"\nscores of {suite}, {report.created}")
+        output.table(["metric", *report.scores], _score_rows(report), right=list(report.scores))
+        for difference in report.differences:
+            output.say(f"{difference.metric}: {difference.verdict}")
+    if summary.checkpoints:
+        output.say(f"\ncheckpoints: {', '.join(path.name for path in summary.checkpoints)}")
+
+
+@app.command("compare")
+def compare(
+    runs: Annotated[list[str], typer.Argument(help="Two or more runs: names, ids, folders, or 'last'.")],
+) -> None:
+    """Compare runs: the settings that differ, losses and scores."""
+    from studio.core.runs import summarize_run
+
+    workspace = output.open_workspace()
+    summaries = [summarize_run(workspace.find_run(reference)) for reference in runs]
+    if len({summary.folder for summary in summaries}) < 2:
+        raise UserError(f"comparing takes two different runs, {len(runs)} given ({', '.join(runs)}). See: studio runs list")
+    for summary in summaries:
+        if summary.record is None:
+            raise UserError(f"{summary.reference} cannot be compared: {summary.problem}")
+    sections: dict[str, Any] = {
+        "settings that differ": _differing(summaries),
+        "losses": _losses(summaries),
+        "scores": _scores(summaries),
+    }
+    if output.json_wanted():
+        names = [summary.reference for summary in summaries]
+        output.emit_json({"runs": names} | sections)
+        return
+    for title, rows in sections.items():
+        output.say(f"\n{title}")
+        lines = [[name, *values] for name, values in rows.items()]
+        output.table(["", *(summary.reference for summary in summaries)], lines, empty="none")
+
+
+@app.command("prune")
+def prune(
+    runs: Annotated[list[str] | None, typer.Argument(help="Only these runs; without any, all of the workspace.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete. Without it, what would go is only listed.")] = False,
+    resumable: Annotated[bool, typer.Option("--resumable", help="Also unfinished runs that could be resumed.")] = False,
+) -> None:
+    """Delete failed and unfinished runs and the checkpoints of finished ones; a finished run's adapter always stays."""
+    from studio.core.runs import find_removable, remove
+
+    workspace = output.open_workspace()
+    folders = [workspace.find_run(reference) for reference in runs] if runs else workspace.list_runs()
+    items = find_removable(workspace, folders, resumable=resumable)
+    total = sum(item.bytes for item in items)
+    for item in items if yes else []:
+        remove(item)
+    if output.json_wanted():
+        output.emit_json({"deleted": yes, "bytes": total, "items": items})
+        return
+    rows = [[_relative(item.path, workspace.runs), item.reason, output.size_text(item.bytes)] for item in items]
+    output.table(["what", "why", "size"], rows, right=["size"], empty="Nothing to prune.")
+    if items and yes:
+        output.say(f"Deleted {len(items)}, {output.size_text(total)} ({total} bytes).")
+    elif items:
+        output.say(f"Would delete {len(items)}, {output.size_text(total)} ({total} bytes). Do it: add --yes")
+
+
+def _row(run: RunSummary) -> list[object]:
+    """One line of the list."""
+    name, identity = run.folder.parent.name, run.folder.name
+    if run.record is None:
+        return [name, identity, run.status, None, None, None, None, None, None, output.size_text(run.bytes)]
+    record = run.record
+    figures = [_figure(run, figure) for figure in _FIGURES]
+    base, dataset = record.base.get("name"), record.dataset.get("name")
+    return [name, identity, run.status, base, dataset, *figures, _verdicts(run), output.size_text(run.bytes)]
+
+
+def _figure(run: RunSummary, figure: str) -> Any:
+    """One figure of a run's result under any of its names."""
+    result = run.record.result if run.record else {}
+    return next((result[name] for name in _FIGURES[figure] if result.get(name) is not None), None)
+
+
+def _verdicts(run: RunSummary) -> str | None:
+    """``chatbot: 5 better, 1 worse`` for each suite."""
+    parts = []
+    for suite, report in run.reports.items():
+        better = sum(difference.verdict == "better" for difference in report.differences)
+        worse = sum(difference.verdict == "worse" for difference in report.differences)
+        counted = f"{better} better, {worse} worse" if report.differences else f"{sum(map(len, report.scores.values()))} scores"
+        parts.append(f"{suite}: {counted}")
+    return "; ".join(parts) or None
+
+
+def _as_json(run: RunSummary) -> dict[str, Any]:
+    """A run as one JSON object: where it is, how it stands, its record and newest reports."""
+    return {
+        "reference": run.reference,
+        "folder": run.folder,
+        "status": run.status,
+        "bytes": run.bytes,
+        "problem": run.problem,
+        "record": run.record,
+        "reports": run.reports,
+        "checkpoints": [path.name for path in run.checkpoints],
+    }
+
+
+def _section(title: str, values: dict[str, Any]) -> None:
+    """A titled block of ``name value`` lines; nothing when empty."""
+    if values:
+        output.say(f"\n{title}")
+        output.pairs([(f"  {name}", value) for name, value in values.items()])
+
+
+def _score_rows(report: Any) -> list[list[object]]:
+    """Metric by metric, the value of every measured model with its interval."""
+    by_label = {label: {score.metric: score for score in scores} for label, scores in report.scores.items()}
+    metrics = dict.fromkeys(metric for scores in by_label.values() for metric in scores)
+    return [[metric, *(_score_text(by_label[label].get(metric)) for label in by_label)] for metric in metrics]
+
+
+def _score_text(score: Any) -> str | None:
+    """``17.0 [16.2, 17.9]``, or the value alone when it has no interval."""
+    if score is None or score.value is None:
+        return None
+    value = output.cell_text(float(score.value))
+    if score.low is None or score.high is None:
+        return value
+    return f"{value} [{output.cell_text(float(score.low))}, {output.cell_text(float(score.high))}]"
+
+
+def _differing(summaries: list[RunSummary]) -> dict[str, list[Any]]:
+    """Settings, base, dataset and seed that are not the same in all runs."""
+    from studio.core.runs import settings_of
+
+    columns: list[dict[str, Any]] = []
+    for summary in summaries:
+        record = summary.record
+        origin = {} if record is None else {
+            "base": record.base.get("name"),
+            "base sha256": record.base.get("sha256"),
+            "dataset": record.dataset.get("name"),
+            "dataset fingerprint": record.dataset.get("fingerprint"),
+            "template": record.template.get("name"),
+        }  # fmt: skip
+        columns.append(origin | settings_of(summary.folder))
+    names = dict.fromkeys(name for column in columns for name in column)
+    rows = {name: [column.get(name) for column in columns] for name in names}
+    return {name: values for name, values in rows.items() if any(value != values[0] for value in values)}
+
+
+def _losses(summaries: list[RunSummary]) -> dict[str, list[Any]]:
+    """Status, steps and losses, then every other number of the results that all runs have."""
+    rows: dict[str, list[Any]] = {"status": [summary.status for summary in summaries]}
+    rows |= {figure: [_figure(summary, figure) for summary in summaries] for figure in _FIGURES}
+    results = [summary.record.result if summary.record else {} for summary in summaries]
+    known = {name for names in _FIGURES.values() for name in names}
+    for name in results[0]:
+        values = [result.get(name) for result in results]
+        if name not in known and all(isinstance(value, int | float) for value in values):
+            rows[name.replace("_", " ")] = values
+    return rows
+
+
+def _scores(summaries: list[RunSummary]) -> dict[str, list[Any]]:
+    """``suite metric`` of the tuned model in every run that was measured."""
+    columns: list[dict[str, Any]] = []
+    for summary in summaries:
+        column: dict[str, Any] = {}
+        for suite, report in summary.reports.items():
+            tuned = report.scores.get("tuned") or next(iter(report.scores.values()), [])
+            column |= {f"{suite} {score.metric}": _score_text(score) for score in tuned}
+        columns.append(column)
+    names = dict.fromkeys(name for column in columns for name in column)
+    return {name: [column.get(name) for column in columns] for name in names}
+
+
+def _relative(path: Path, root: Path) -> str:
+    """A path below the runs folder, shortened."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

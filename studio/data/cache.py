@@ -1,0 +1,126 @@
+"""What a build depends on, and the results of its steps, kept so that a change re-runs only from where it was made."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.metadata
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from studio.core.errors import StudioError
+from studio.core.files import disk_errors, folder_size, new_folder, sha256_file, sha256_json, write_json
+from studio.data.rows import (
+    REMOVED_FILE,
+    ChatRow,
+    RemovedRow,
+    removed_to_table,
+    rows_to_table,
+    table_to_removed,
+    table_to_rows,
+    write_table,
+)
+
+_PACKAGE = Path(__file__).parent
+_LIBRARIES = ("ftfy", "gaoya", "py3langid", "phonenumbers", "tokenizers", "ijson", "pyarrow", "numpy")
+_ROWS = "rows.parquet"
+_STATE = "step.json"
+# Results of steps are kept up to this size in one workspace; the oldest go first.
+KEEP_BYTES = 2 * 1024**3
+
+
+@functools.cache
+def code_version(*names: str) -> str:
+    """Hash of some of this package's source files, or of all of them."""
+    files = [_PACKAGE / name for name in names] if names else sorted([*_PACKAGE.rglob("*.py"), *_PACKAGE.rglob("*.j2")])
+    return sha256_json({file.relative_to(_PACKAGE).as_posix(): sha256_file(file) for file in files})
+
+
+@functools.cache
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries whose answers end up in a Dataset."""
+    return {name: importlib.metadata.version(name) for name in _LIBRARIES}
+
+
+@dataclass
+class Snapshot:
+    """Rows after a step, what the step removed, and its figures (a plain JSON value)."""
+
+    rows: list[ChatRow]
+    removed: list[RemovedRow] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+class StepCache:
+    """Results of steps by key, one folder each: ``rows.parquet``, ``removed.parquet``, ``step.json``."""
+
+    def __init__(self, folder: Path, keep_bytes: int = KEEP_BYTES) -> None:
+        """``folder`` is hidden from lists of Datasets (``datasets/.steps``)."""
+        self._folder, self._keep_bytes = folder, keep_bytes
+
+    def has(self, key: str) -> bool:
+        """True when the result of this step is there, whole."""
+        return (self._folder / key / _STATE).is_file()
+
+    def latest(self, keys: Sequence[str]) -> int:
+        """How many of the first steps need not run again: all that come before (and with) the last known one.
+
+        The figures and removed rows of every one of them have to be there too.
+        """
+        known = 0
+        for number, key in enumerate(keys, start=1):
+            if not self.has(key):
+                break
+            known = number
+        return known
+
+    def rows(self, key: str) -> list[ChatRow] | None:
+        """Rows after a step, or None when the file is gone or damaged."""
+        try:
+            return table_to_rows(pq.read_table(self._folder / key / _ROWS))
+        except (OSError, ValueError, KeyError):
+            shutil.rmtree(self._folder / key, ignore_errors=True)
+            return None
+
+    def removed(self, key: str) -> tuple[list[RemovedRow], dict[str, Any]] | None:
+        """What a step removed, and its figures; None when a file is gone or damaged."""
+        place = self._folder / key
+        try:
+            figures = json.loads((place / _STATE).read_text(encoding="utf-8"))
+            with contextlib.suppress(OSError):
+                os.utime(place)
+            return table_to_removed(pq.read_table(place / REMOVED_FILE)), figures
+        except (OSError, ValueError, KeyError):
+            shutil.rmtree(place, ignore_errors=True)
+            return None
+
+    def put(self, key: str, snapshot: Snapshot) -> None:
+        """Keep a result; another process that was faster wins."""
+        place = self._folder / key
+        if place.exists():
+            return
+        try:
+            with new_folder(place) as folder, disk_errors("the result of a step", folder):
+                write_table(rows_to_table(snapshot.rows), folder / _ROWS)
+                write_table(removed_to_table(snapshot.removed), folder / REMOVED_FILE)
+                write_json(folder / _STATE, snapshot.figures)
+        except StudioError:
+            # Another build put it there meanwhile: the same bytes, so nothing is lost.
+            if not place.exists():
+                raise
+
+    def prune(self, keep: Sequence[str]) -> None:
+        """Remove the results that were not used for longest until the rest fits; those in ``keep`` stay."""
+        places = [place for place in self._folder.glob("[!.]*") if place.is_dir()] if self._folder.is_dir() else []
+        used = 0
+        for place in sorted(places, key=lambda place: (place.name in keep, place.stat().st_mtime), reverse=True):
+            used += folder_size(place)
+            if used > self._keep_bytes and place.name not in keep:
+                shutil.rmtree(place, ignore_errors=True)

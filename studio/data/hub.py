@@ -1,0 +1,100 @@
+"""A dataset on the Hub, by id and revision: downloaded or streamed. Repositories' own code is never run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from studio.core.errors import StudioError, UserError
+from studio.core.fetch import offline
+
+_COMMIT = re.compile(r"^[0-9a-f]{40}$")
+
+
+@dataclass(frozen=True)
+class HubTable:
+    """One split of one configuration of a Hub dataset at a revision; ``id`` may be a local copy of the repository."""
+
+    id: str
+    revision: str
+    subset: str | None = None
+    split: str = "train"
+    streaming: bool = False
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Rows in the Hub's order.
+
+        Raises:
+            UserError: no such dataset, revision, configuration or split.
+            StudioError: the network is off or fails and nothing is in the cache.
+        """
+        import datasets
+
+        local = Path(self.id).is_dir()
+        try:
+            table = datasets.load_dataset(
+                self.id,
+                name=self.subset,
+                split=self.split,
+                revision=None if local else self.revision,
+                streaming=self.streaming,
+            )
+            yield from table
+        except datasets.exceptions.DatasetNotFoundError as error:
+            raise UserError(
+                f"there is no dataset {self.id!r} at revision {self.revision!r} on the Hub, or it needs 'hf auth login' "
+                f"({_first_sentence(error)})."
+            ) from error
+        except ValueError as error:
+            raise UserError(f"the Hub dataset {self.id!r} cannot be read as asked: {_first_sentence(error)}.") from error
+        except (ConnectionError, OSError) as error:
+            raise StudioError(_unreachable(self.id, error)) from error
+        except RuntimeError as error:
+            raise UserError(f"the Hub dataset {self.id!r} needs code of its own, which is never run: {_first_sentence(error)}.") from error
+
+
+def resolve_revision(identity: str, revision: str) -> str:
+    """Commit behind a branch or tag; the revision itself when it is a commit, a local folder, or the network is off.
+
+    Raises:
+        UserError: the Hub knows no such dataset or revision.
+        StudioError: the Hub cannot be reached.
+    """
+    if _COMMIT.match(revision) or Path(identity).is_dir() or offline():
+        return revision
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+
+    try:
+        return str(HfApi().dataset_info(identity, revision=revision, timeout=20).sha or revision)
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise UserError(
+            f"there is no dataset {identity!r} at revision {revision!r} on the Hub, or it needs 'hf auth login'."
+        ) from error
+    except (HfHubHTTPError, OSError) as error:
+        raise StudioError(_unreachable(identity, error)) from error
+    except Exception as error:  # the HTTP client's own errors share no public base class with OSError
+        if "httpx" in type(error).__module__ or "requests" in type(error).__module__:
+            raise StudioError(_unreachable(identity, error)) from error
+        raise
+
+
+def _unreachable(identity: str, error: BaseException) -> str:
+    """One sentence for no network."""
+    if offline():
+        return (
+            f"the Hub dataset {identity!r} is not in the cache and the network is switched off (HF_HUB_OFFLINE or STUDIO_OFFLINE). "
+            "Build once with the network on, or use a local copy (type: local)."
+        )
+    return (
+        f"the Hub could not be reached for {identity!r} ({_first_sentence(error)}). Check the network, "
+        "or use a local copy (type: local)."
+    )
+
+
+def _first_sentence(error: BaseException) -> str:
+    """First line of a library's message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

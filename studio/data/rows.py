@@ -1,0 +1,179 @@
+"""The one row type of the chat stages, and how it lies on disk: a parquet table anyone can open with pandas."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from studio.core.errors import StudioError, UserError, nearest
+from studio.core.files import sha256_file
+from studio.core.workspace import read_dataset
+
+ROLES = ("system", "user", "assistant")
+REMOVED_FILE = "removed.parquet"
+
+_MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+ROW_SCHEMA = pa.schema(
+    [("id", pa.string()), ("messages", _MESSAGES), ("source", pa.string()), ("group", pa.string()), ("meta", pa.string())]
+)
+REMOVED_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("source", pa.string()),
+        ("step", pa.string()),
+        ("reason", pa.string()),
+        ("value", pa.string()),
+        ("threshold", pa.string()),
+        ("matched", pa.string()),
+        ("messages", _MESSAGES),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class ChatRow:
+    """One conversation.
+
+    id: unique in its Dataset. messages: role (system, user or assistant) and content, in order. source: name of the
+    source in the recipe. group: rows that share it never straddle two splits. meta: the columns that were not used.
+    """
+
+    id: str
+    messages: list[dict[str, str]]
+    source: str
+    group: str | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """All turns, one after the other, without roles."""
+        return "\n".join(message["content"] for message in self.messages)
+
+
+@dataclass(frozen=True)
+class RemovedRow:
+    """A row that was dropped: by which step, why, the value that was seen, the limit it broke, the row it matched.
+
+    value and threshold are text, because a length, a similarity and a language share the column.
+    """
+
+    row: ChatRow
+    step: str
+    reason: str
+    value: str | None = None
+    threshold: str | None = None
+    matched: str | None = None
+
+
+def rows_to_table(rows: Sequence[ChatRow]) -> pa.Table:
+    """Arrow table of rows, in order."""
+    return pa.table(
+        {
+            "id": [row.id for row in rows],
+            "messages": pa.array([row.messages for row in rows], type=_MESSAGES),
+            "source": [row.source for row in rows],
+            "group": pa.array([row.group for row in rows], type=pa.string()),
+            "meta": [json.dumps(row.meta, ensure_ascii=False, default=str) if row.meta else "{}" for row in rows],
+        },
+        schema=ROW_SCHEMA,
+    )
+
+
+def table_to_rows(table: pa.Table) -> list[ChatRow]:
+    """Rows of an Arrow table, in order."""
+    columns = (table.column(name).to_pylist() for name in ROW_SCHEMA.names)
+    return [
+        ChatRow(identity, messages, source, group, json.loads(meta) if meta != "{}" else {})
+        for identity, messages, source, group, meta in zip(*columns, strict=True)
+    ]
+
+
+def removed_to_table(removed: Sequence[RemovedRow]) -> pa.Table:
+    """Arrow table of removed rows, in the order they were removed."""
+    return pa.table(
+        {
+            "id": [gone.row.id for gone in removed],
+            "source": [gone.row.source for gone in removed],
+            "step": [gone.step for gone in removed],
+            "reason": [gone.reason for gone in removed],
+            "value": [gone.value for gone in removed],
+            "threshold": [gone.threshold for gone in removed],
+            "matched": [gone.matched for gone in removed],
+            "messages": pa.array([gone.row.messages for gone in removed], type=_MESSAGES),
+        },
+        schema=REMOVED_SCHEMA,
+    )
+
+
+def table_to_removed(table: pa.Table) -> list[RemovedRow]:
+    """Removed rows of an Arrow table; group and meta are not kept for them."""
+    return [
+        RemovedRow(
+            ChatRow(line["id"], line["messages"] or [], line["source"]),
+            line["step"],
+            line["reason"],
+            line["value"],
+            line["threshold"],
+            line["matched"],
+        )
+        for line in table.to_pylist()
+    ]
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a parquet file; the folder around it is moved into place as a whole by the caller."""
+    pq.write_table(table, path, compression="zstd", compression_level=1)
+
+
+def read_split(dataset_folder: Path, split: str) -> list[ChatRow]:
+    """Read one split of a finished Dataset.
+
+    Raises:
+        UserError: the folder is no Dataset, or it has no such split (those it has are named).
+        StudioError: the file's bytes are not those that were written.
+    """
+    if not (dataset_folder / "dataset.json").is_file():
+        raise UserError(f"{dataset_folder} is not a dataset: it has no dataset.json. Build one: studio data build RECIPE")
+    record = read_dataset(dataset_folder)
+    if split not in record.splits:
+        raise UserError(
+            f"the dataset {record.name} has no split {split!r}.{nearest(split, record.splits)} Splits: {', '.join(record.splits)}."
+        )
+    return table_to_rows(read_checked(dataset_folder, f"{split}.parquet", record.files))
+
+
+def read_removed(dataset_folder: Path) -> list[RemovedRow]:
+    """Read every row that was dropped while a Dataset was built.
+
+    Raises:
+        StudioError: the file is missing or damaged.
+    """
+    return table_to_removed(read_checked(dataset_folder, REMOVED_FILE, read_dataset(dataset_folder).files))
+
+
+def read_checked(folder: Path, name: str, files: dict[str, str]) -> pa.Table:
+    """Read a parquet file of a Dataset after comparing its hash with the recorded one.
+
+    Raises:
+        StudioError: the file is missing, or its bytes are not those that were written.
+    """
+    path = folder / name
+    if not path.is_file():
+        raise StudioError(f"{folder} is not whole: {name} is missing. Build the dataset again.")
+    expected = files.get(name)
+    if expected and sha256_file(path) != expected:
+        raise StudioError(
+            f"{path} is damaged: its sha256 is not the one recorded in dataset.json. Remove the folder and build the dataset again."
+        )
+    return pq.read_table(path)
+
+
+def characters(rows: Iterable[ChatRow]) -> list[int]:
+    """Length of each conversation in characters, roles not counted."""
+    return [sum(len(message["content"]) for message in row.messages) for row in rows]

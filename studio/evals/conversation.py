@@ -1,0 +1,78 @@
+"""Talking to a model turn by turn: history that fits the context, answers that arrive piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from studio.core.errors import UserError
+from studio.evals.generation import Decoding, context_length, end_tokens, stream_tokens
+from studio.models.encoding import Message, encode_prompt
+from studio.models.templates import ChatTemplate
+
+
+@dataclass
+class Conversation:
+    """One talk with one model; ``history`` holds user and assistant turns, ``system`` stands before them."""
+
+    model: Any
+    tokenizer: PreTrainedTokenizerBase
+    template: ChatTemplate
+    decoding: Decoding
+    system: str | None = None
+    history: list[Message] = field(default_factory=list)
+
+    @property
+    def messages(self) -> list[Message]:
+        """The whole talk, the system turn first."""
+        first: list[Message] = [{"role": "system", "content": self.system}] if self.system else []
+        return first + self.history
+
+    def fit(self) -> int:
+        """Forget the oldest turns until the history with room for an answer fits the context.
+
+        The turn asked last always stays. Room is ``max_new_tokens``, or half the context where that is less.
+
+        Returns:
+            How many turns were forgotten.
+        Raises:
+            UserError: the last question alone is longer than the context.
+        """
+        context = context_length(self.model, self.tokenizer)
+        room = min(self.decoding.max_new_tokens, context // 2)
+        forgotten = 0
+        while (length := len(encode_prompt(self.tokenizer, self.template, self.messages))) > context - room:
+            # The next user turn starts what is kept: a talk never begins with an answer.
+            following = [index for index, turn in enumerate(self.history) if index and turn["role"] == "user"]
+            if not following:
+                if length < context:
+                    break
+                raise UserError(f"the question has {length} tokens and the model sees {context} at once. Ask something shorter.")
+            del self.history[: following[0]]
+            forgotten += following[0]
+        return forgotten
+
+    def pieces(self, model: Any = None) -> Iterator[str]:
+        """Yield the answer to the history as it stands, piece by piece; the history is not changed.
+
+        Args:
+            model: another model with the same tokenizer, for example the base.
+        """
+        network = self.model if model is None else model
+        prompt = encode_prompt(self.tokenizer, self.template, self.messages)
+        ends = end_tokens(network, self.tokenizer, self.template)
+        ids: list[int] = []
+        shown = ""
+        for token in stream_tokens(network, prompt, self.decoding, ends=ends, context=context_length(network, self.tokenizer)):
+            ids.append(token)
+            text = str(self.tokenizer.decode(ids, skip_special_tokens=True))
+            # Half a character decodes to the replacement mark and is held back until its other half is there.
+            if text.startswith(shown) and len(text) > len(shown) and not text.endswith("�"):
+                yield text[len(shown) :]
+                shown = text
+        text = str(self.tokenizer.decode(ids, skip_special_tokens=True))
+        if len(text) > len(shown):
+            yield text[len(shown) :]

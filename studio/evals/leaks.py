@@ -1,0 +1,75 @@
+"""Finding out whether the rows that are asked were trained on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from studio.core.errors import StudioError, UserError
+from studio.core.records import RunRecord
+from studio.core.workspace import Workspace, read_dataset
+from studio.data.rows import ChatRow, read_split
+
+
+@dataclass(frozen=True)
+class Leak:
+    """What of the evaluated rows is known from training.
+
+    rows: places of rows that were trained on (same conversation, or same id in the same dataset).
+    questions: how many further rows ask a question that was trained on, with another answer.
+    checked: None when the training rows were read; otherwise why they could not be.
+    """
+
+    rows: tuple[int, ...] = ()
+    questions: int = 0
+    checked: str | None = None
+
+
+def find_leak(rows: Sequence[ChatRow], dataset: Path, run: RunRecord, workspace: Workspace) -> Leak:
+    """Compare the rows to be asked with the training split of the run's own dataset."""
+    try:
+        folder = run_dataset(run, workspace)
+        training = read_split(folder, "train")
+    except (UserError, StudioError) as error:
+        return Leak(checked=str(error))
+    same_dataset = read_dataset(folder).name == read_dataset(dataset).name
+    ids = {row.id for row in training} if same_dataset else set()
+    conversations = {_fingerprint(row.messages) for row in training}
+    questions = {_fingerprint(_before_answer(row)) for row in training}
+    leaked = tuple(index for index, row in enumerate(rows) if row.id in ids or _fingerprint(row.messages) in conversations)
+    known = set(leaked)
+    asked = sum(_fingerprint(_before_answer(row)) in questions for index, row in enumerate(rows) if index not in known)
+    return Leak(leaked, asked)
+
+
+def run_dataset(run: RunRecord, workspace: Workspace) -> Path:
+    """Folder of the dataset a run was trained on: where it was, or else the build of that fingerprint in the workspace.
+
+    Raises:
+        UserError: it is nowhere to be found.
+    """
+    recorded = Path(str(run.dataset.get("path", "")))
+    if (recorded / "dataset.json").is_file():
+        return recorded
+    fingerprint = str(run.dataset.get("fingerprint", ""))
+    for folder in workspace.list_datasets():
+        if fingerprint and read_dataset(folder).fingerprint == fingerprint:
+            return folder
+    raise UserError(
+        f"the dataset of the run, {run.dataset.get('name', 'unnamed')}, is no longer at {recorded} nor in {workspace.datasets}. "
+        "Build it again, or give another with --data DATASET."
+    )
+
+
+def _before_answer(row: ChatRow) -> list[dict[str, str]]:
+    """The turns before the last assistant turn."""
+    last = max((index for index, message in enumerate(row.messages) if message["role"] == "assistant"), default=len(row.messages))
+    return row.messages[:last]
+
+
+def _fingerprint(messages: Sequence[dict[str, str]]) -> bytes:
+    """Hash of a conversation, blind to case and white space."""
+    text = "\x1e".join(f"{message['role']}\x1f{' '.join(message['content'].casefold().split())}" for message in messages)
+    return hashlib.sha256(text.encode()).digest()

@@ -1,0 +1,23 @@
+"""The metrics a suite can name. Listing them imports nothing heavy; a new metric is one module and one line here."""
+
+from __future__ import annotations
+
+from studio.core.registry import Registry
+
+METRICS = Registry(
+    "metric",
+    {
+        "perplexity": "studio.evals.metrics.perplexity:PERPLEXITY",
+        "bleu": "studio.evals.metrics.translation:BLEU",
+        "chrf": "studio.evals.metrics.translation:CHRF",
+        "rouge1": "studio.evals.metrics.rouge:ROUGE1",
+        "rouge2": "studio.evals.metrics.rouge:ROUGE2",
+        "rougeL": "studio.evals.metrics.rouge:ROUGEL",
+        "exact_match": "studio.evals.metrics.exact_match:EXACT_MATCH",
+        "length": "studio.evals.metrics.length:LENGTH",
+        "length_ratio": "studio.evals.metrics.length:LENGTH_RATIO",
+        "truncated": "studio.evals.metrics.length:TRUNCATED",
+        "distinct_1": "studio.evals.metrics.diversity:DISTINCT_1",
+        "distinct_2": "studio.evals.metrics.diversity:DISTINCT_2",
+    },
+)

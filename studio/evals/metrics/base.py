@@ -1,0 +1,113 @@
+"""What a metric is: evidence in, a statistic out that can be computed again for any resample of the examples.
+
+Legend: n examples, k sums per example, r resamples.
+
+A corpus metric (BLEU, perplexity) is not a mean of per-example values, so a resample must pool the examples drawn and compute
+the metric anew. A statistic takes *weights*: how often each example was drawn. All ones gives the plain score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from studio.evals.evidence import Evidence
+
+Floats = NDArray[np.float64]
+Better = Literal["higher", "lower", "neither"]
+Needs = Literal["likelihood", "answers"]
+
+
+class Statistic(Protocol):
+    """A metric on a fixed list of examples.
+
+    scored: bool [n]; False where the example could not be scored (it lowers coverage and is never drawn).
+    each: per-example value for the table of examples, None where there is none.
+    """
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """Which examples count."""
+        ...
+
+    @property
+    def each(self) -> list[float | None]:
+        """Per-example values."""
+        ...
+
+    def at(self, weights: Floats) -> Floats:
+        """Value for each row of weights: [r, n] -> [r]; nan where the drawn examples define no value."""
+        ...
+
+
+@dataclass(frozen=True)
+class SumStatistic:
+    """A metric that is a function of sums over examples.
+
+    sums: float [n, k]; rows of examples that are not scored are ignored.
+    combine: [r, k] -> [r].
+    """
+
+    sums: Floats
+    scored: NDArray[np.bool_]
+    each: list[float | None]
+    combine: Callable[[Floats], Floats]
+
+    def at(self, weights: Floats) -> Floats:
+        """See :meth:`Statistic.at`."""
+        pooled = (weights * self.scored) @ np.where(self.scored[:, None], self.sums, 0.0)
+        return self.combine(pooled)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One registered metric.
+
+    key: its name in a suite. title: its name for people. unit, better: of the value.
+    needs: the evidence it reads, so that nothing is generated for a suite of likelihoods.
+    explains: how the number is made, one or two plain sentences for the report.
+    measure: evidence of n examples -> statistic.
+    made_with: library and settings, called after ``measure`` (sacrebleu's signature counts the references).
+    right_or_wrong: values per example are 0 or 1, so that McNemar's test applies.
+    per_token: the value depends on the tokenizer and cannot be compared across tokenizers.
+    repeats_shrink: drawing an example twice adds nothing new (distinct-n), which shifts every resample to one side; the
+        interval is moved back by that shift.
+    """
+
+    key: str
+    title: str
+    unit: str
+    better: Better
+    needs: Needs
+    explains: str
+    measure: Callable[[Sequence[Evidence]], Statistic]
+    made_with: Callable[[], str]
+    right_or_wrong: bool = False
+    per_token: bool = False
+    repeats_shrink: bool = False
+
+
+def mean_statistic(values: Sequence[float | None]) -> SumStatistic:
+    """A plain mean over the examples that have a value."""
+    scored = np.array([value is not None for value in values], dtype=bool)
+    filled = np.array([0.0 if value is None else value for value in values], dtype=np.float64)
+    return SumStatistic(np.stack([filled, np.ones_like(filled)], axis=1), scored, list(values), ratio)
+
+
+def ratio(sums: Floats) -> Floats:
+    """First sum over second: [r, 2] -> [r]; nan where the second is 0."""
+    quotients: Floats = np.divide(sums[:, 0], sums[:, 1], out=np.full(len(sums), np.nan), where=sums[:, 1] != 0)
+    return quotients
+
+
+def by_row(score: Callable[[list[float]], float]) -> Callable[[Floats], Floats]:
+    """Lift a score of one list of sums to [r, k] -> [r], for libraries that compute one at a time."""
+
+    def combine(sums: Floats) -> Floats:
+        return np.array([score(row) for row in sums.tolist()], dtype=np.float64)
+
+    return combine

@@ -1,0 +1,104 @@
+"""Naming a base model: a starter, a local folder, or a Hub id, resolved to a checked folder of safetensors."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from studio.core.errors import UserError, nearest
+from studio.models.hub import fetch_snapshot
+from studio.models.starters import STARTERS, ensure_starter
+from studio.models.weights import check_model_folder, manifest_of, weights_hash
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+@dataclass(frozen=True)
+class ResolvedBase:
+    """A base model on disk, checked.
+
+    name: as the person named it.
+    folder: safetensors, config.json and tokenizer files.
+    revision: Hub commit hash, or version of the wheel; None for a local folder.
+    sha256: hash of the weights (of the table of shard hashes where there are several).
+    licence: SPDX-like name where one is known.
+    source: ``starter``, ``local`` or ``hub``.
+    """
+
+    name: str
+    folder: Path
+    revision: str | None
+    sha256: str
+    licence: str | None
+    source: str
+
+    def record(self) -> dict[str, Any]:
+        """As it stands in ``run.json`` under ``base``."""
+        return {**{key: value for key, value in asdict(self).items() if key != "folder"}, "path": str(self.folder)}
+
+
+def resolve_base(reference: str, revision: str | None = None) -> ResolvedBase:
+    """Find a base model, fetching it when it is not here yet, and check that it is whole and safe to open.
+
+    Args:
+        reference: a starter's name, a local folder (a Run of full tuning too), or a Hub id ``owner/name``.
+        revision: Hub revision; the commit it stands for is recorded.
+    Raises:
+        UserError: no such model, or one that cannot be opened safely.
+        StudioError: it cannot be fetched, or differs from the hash that is known for it.
+    """
+    if reference in STARTERS:
+        if revision is not None:
+            raise UserError(
+                f"the starter {reference} has no revisions to choose from, but revision {revision!r} was given. Remove it."
+            )
+        folder, found = ensure_starter(reference)
+        check_model_folder(folder, reference)
+        return ResolvedBase(reference, folder, found, weights_hash(folder, reference), STARTERS[reference].licence, "starter")
+    path = Path(reference).expanduser()
+    if path.is_dir():
+        return _local(path.resolve(), reference, revision)
+    if _HUB_ID.fullmatch(reference) and not reference.startswith("."):
+        folder, commit = fetch_snapshot(reference, revision)
+        check_model_folder(folder, reference)
+        return ResolvedBase(reference, folder, commit, weights_hash(folder, reference), _card_licence(folder), "hub")
+    raise UserError(
+        f"there is no base model {reference!r}.{nearest(reference, STARTERS)} "
+        f"Give a starter ({', '.join(STARTERS)}), the path of a folder, or a Hub id such as owner/name."
+    )
+
+
+def _local(folder: Path, reference: str, revision: str | None) -> ResolvedBase:
+    """Resolve a folder of the person's own; a Run of full tuning stands for its ``model`` folder."""
+    if revision is not None:
+        raise UserError(f"{reference} is a local folder and has no revisions, but revision {revision!r} was given. Remove it.")
+    if (folder / "run.json").is_file():
+        if not (folder / "model").is_dir():
+            raise UserError(
+                f"{reference} is a run with an adapter, not a base model. Merge it first (studio export RUN --to merged) "
+                "and give the merged folder."
+            )
+        folder = folder / "model"
+    check_model_folder(folder, reference)
+    return ResolvedBase(reference, folder, None, weights_hash(folder, reference), _card_licence(folder), "local")
+
+
+def _card_licence(folder: Path) -> str | None:
+    """Licence from the studio's manifest or the YAML head of the model card, if either says one."""
+    stated = manifest_of(folder).get("licence")
+    if stated:
+        return str(stated)
+    card = folder / "README.md"
+    if not card.is_file():
+        return None
+    head = re.match(r"---\n(.*?)\n---", card.read_text(encoding="utf-8", errors="replace"), re.DOTALL)
+    try:
+        values = yaml.safe_load(head.group(1)) if head else None
+    except yaml.YAMLError:
+        return None
+    licence = values.get("license_name") or values.get("license") if isinstance(values, dict) else None
+    return str(licence) if licence else None

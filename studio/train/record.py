@@ -1,0 +1,148 @@
+"""Opening and closing a Run: the folder, its record, the machine and versions it was made with."""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from studio.core.errors import UserError
+from studio.core.files import disk_errors, sha256_file, write_json, write_text
+from studio.core.records import DatasetRecord, RunRecord
+from studio.core.workspace import Workspace, read_run
+from studio.schema.adapter import ChatAdapter
+
+_STACK = ("torch", "transformers", "peft", "trl", "accelerate", "datasets", "bitsandbytes", "tokenizers", "safetensors")
+
+
+def open_run(
+    adapter: ChatAdapter,
+    workspace: Workspace,
+    *,
+    name: str,
+    dataset_folder: Path,
+    dataset: DatasetRecord,
+    base: dict[str, Any],
+    processes: int,
+) -> Path:
+    """Make a Run folder with its resolved preset and a record that says ``running``.
+
+    Args:
+        base: what ``ResolvedBase.record`` gives.
+    Raises:
+        UserError: the name is not usable as a folder name.
+        StudioError: the workspace cannot be written.
+    """
+    if not name or name.startswith(".") or "/" in name:
+        raise UserError(f"{name!r} cannot name a run. Use letters, digits, '-', '_' and '.'.")
+    created = datetime.now(UTC)
+    identity = secrets.token_hex(3)
+    folder = workspace.runs / name / f"{created:%Y%m%d-%H%M%S}-{identity}"
+    with disk_errors("a new run", folder.parent):
+        folder.mkdir(parents=True)
+    where = {"path": str(dataset_folder), "name": dataset.name, "fingerprint": dataset.fingerprint}
+    record = RunRecord(
+        kind=adapter.kind,
+        name=name,
+        id=identity,
+        status="running",
+        created=created.isoformat(timespec="seconds"),
+        method=method_name(adapter),
+        base=base,
+        dataset=where,
+        seed=adapter.seed,
+        versions=versions(),
+        git_commit=_git_commit(),
+        machine={**machine(), "processes": processes},
+    )
+    write_text(folder / "config.yaml", yaml.safe_dump(adapter.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    save_record(folder, record)
+    return folder
+
+
+def save_record(folder: Path, record: RunRecord) -> None:
+    """Write ``run.json`` in one step."""
+    write_json(folder / "run.json", record.model_dump(mode="json"))
+
+
+def change_record(folder: Path, **changes: Any) -> RunRecord:
+    """Read, change and write ``run.json``."""
+    record = read_run(folder).model_copy(update=changes)
+    save_record(folder, record)
+    return record
+
+
+def now() -> str:
+    """UTC time as it stands in records."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def method_name(adapter: ChatAdapter) -> str:
+    """The usual name of what a preset does: full, lora, qlora, dora, rslora, pissa, lora+ and their combinations."""
+    if adapter.method == "full":
+        return "full"
+    parts = [
+        "qlora" if adapter.quantization != "none" else "lora",
+        *(["dora"] if adapter.lora.dora else []),
+        *(["rslora"] if adapter.lora.rslora else []),
+        *(["pissa"] if adapter.lora.init.startswith("pissa") else []),
+        *(["lora+"] if adapter.loraplus_ratio else []),
+    ]
+    return "-".join(parts)
+
+
+def hashes(folder: Path, *names: str) -> dict[str, str]:
+    """The sha256 of every file under the named files and folders of a Run, by its path in the Run."""
+    found: dict[str, str] = {}
+    for name in names:
+        place = folder / name
+        files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())
+        found |= {file.relative_to(folder).as_posix(): sha256_file(file) for file in files}
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Python and the libraries that decide the result."""
+    found = {"python": platform.python_version(), "studio": metadata.version("finetuning-studio")}
+    for name in _STACK:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """Host, process, processor, memory in bytes, and the first GPU when there is one."""
+    import torch
+
+    found: dict[str, Any] = {
+        "host": platform.node(),
+        "pid": os.getpid(),
+        "system": platform.platform(),
+        "cores": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "device": "cpu",
+    }
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        found |= {"device": "cuda", "gpu": properties.name, "gpus": torch.cuda.device_count()}
+        found["gpu_memory_bytes"] = properties.total_memory
+    return found
+
+
+def _git_commit() -> str | None:
+    """Commit of the checkout that the command was called in, None outside of one."""
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout.strip() or None
