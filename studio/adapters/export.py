@@ -22,6 +22,7 @@ from studio.data.rows import read_split
 from studio.models.bases import ResolvedBase
 from studio.models.encoding import encode_conversation, encode_prompt
 from studio.models.loading import load_causal_lm
+from studio.models.quiet import quiet_transformers
 from studio.models.templates import ChatTemplate
 from studio.models.weights import MANIFEST
 
@@ -111,9 +112,9 @@ def export_merged(
         # No trace of this machine's folders, and generation with a cache, whatever training needed.
         model.config._name_or_path = ""
         model.config.use_cache = True
-        _untie_if_different(model)
         model.generation_config = generation
-        model.save_pretrained(partial)
+        with quiet_transformers():
+            model.save_pretrained(partial)
         tokenizer.chat_template = template.text
         tokenizer.save_pretrained(partial)
         del model, run
@@ -210,13 +211,6 @@ def _generation_config(model: Any, tokenizer: PreTrainedTokenizerBase, template:
     ends += [row.input_ids[end] for end in row.ends if row.input_ids[end] not in ends]
     config.eos_token_id = ends[0] if len(ends) == 1 else ends or None
     return config
-
-
-def _untie_if_different(model: Any) -> None:
-    """Say in the configuration that head and embeddings are two matrices, where training a layer whole made them so."""
-    head, embeddings = model.get_output_embeddings(), model.get_input_embeddings()
-    if head is not None and model.config.tie_word_embeddings and not torch.equal(head.weight, embeddings.weight):
-        model.config.tie_word_embeddings = False
 
 
 def _round_to_bfloat16(folder: Path) -> None:

@@ -45,9 +45,11 @@ def _one_line(error: Exception) -> str:
 
 
 def _write(report: str) -> Path | None:
-    """Write the report where it can be written; None when nowhere."""
+    """Write the report where it can be written (a workspace is not made for it); None when nowhere."""
     name = f"crash-{time.strftime('%Y%m%d-%H%M%S')}.log"
-    for folder in (output.open_workspace().root / "tmp", Path(tempfile.gettempdir())):
+    workspace = output.open_workspace().root
+    folders = [workspace / "tmp"] if workspace.is_dir() else []
+    for folder in [*folders, Path(tempfile.gettempdir())]:
         try:
             write_text(folder / name, report)
         except (OSError, StudioError):

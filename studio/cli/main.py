@@ -223,8 +223,9 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _fail(sentence: str, code: int) -> int:
-    """Print ``error: sentence`` to stderr and hand back the exit code."""
-    output.note(f"error: {sentence}")
+    """Print ``error: sentence`` to stderr and hand back the exit code; a shell that asks for completions is told nothing."""
+    if "_STUDIO_COMPLETE" not in os.environ:
+        output.note(f"error: {sentence}")
     return code
 
 

@@ -59,8 +59,9 @@ def _command(title: str, command: Any) -> Iterator[str]:
     for parameter in shown:
         name = ", ".join(f"`{flag}`" for flag in [*parameter.opts, *parameter.secondary_opts])
         name = name if _is_option(parameter) else f"`{_argument(parameter)}`"
-        default = parameter.default if _plain_default(parameter.default) else None
-        yield f"| {name} | {_cell(parameter.help or '')} | {'' if default is None else f'`{default}`'} |"
+        default = "required" if parameter.required and _is_option(parameter) else parameter.default
+        default = default if _plain_default(default) else None
+        yield f"| {name} | {_cell(parameter.help or '')} | {_default_text(default)} |"
 
 
 def _is_option(parameter: Any) -> bool:
@@ -82,6 +83,13 @@ def _argument(parameter: Any) -> str:
 def _plain_default(value: object) -> bool:
     """True for a default that says something to a reader."""
     return isinstance(value, str | int | float) and not isinstance(value, bool) and value != ""
+
+
+def _default_text(default: object) -> str:
+    """A default as code; ``required`` as a word; nothing for none."""
+    if default is None:
+        return ""
+    return str(default) if default == "required" else f"`{default}`"
 
 
 def _schemas() -> Iterator[str]:

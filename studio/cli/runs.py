@@ -17,12 +17,8 @@ app = typer.Typer(help="List, show, compare and prune runs.")
 
 RunArgument = Annotated[str, typer.Argument(help="A run: its name (the newest), its id, its folder, or 'last'.")]
 
-# The figures that lists and comparisons show, with the names they may have in run.json's `result`.
-_FIGURES = {
-    "steps": ("steps", "global_step"),
-    "train loss": ("train_loss", "loss", "final_train_loss"),
-    "validation loss": ("validation_loss", "best_validation_loss", "eval_loss", "final_validation_loss"),
-}
+# The figures that lists and comparisons show first, and their names in run.json's `result`.
+_FIGURES = {"steps": "steps", "final loss": "final_loss", "validation loss": "validation_loss"}
 
 
 @app.command("list")
@@ -36,9 +32,9 @@ def list_runs() -> None:
         output.emit_json([_as_json(run) for run in runs])
         return
     output.table(
-        ["name", "id", "status", "base", "dataset", "steps", "train loss", "validation loss", "scores", "size"],
+        ["name", "id", "status", "base", "dataset", "steps", "final loss", "validation loss", "scores", "size"],
         [_row(run) for run in runs],
-        right=["steps", "train loss", "validation loss", "size"],
+        right=["steps", "final loss", "validation loss", "size"],
         empty=f"No runs in {workspace.runs} yet. Train one: studio train chat/lora --data DATASET",
     )
     for run in runs:
@@ -140,9 +136,8 @@ def _row(run: RunSummary) -> list[object]:
 
 
 def _figure(run: RunSummary, figure: str) -> Any:
-    """One figure of a run's result under any of its names."""
-    result = run.record.result if run.record else {}
-    return next((result[name] for name in _FIGURES[figure] if result.get(name) is not None), None)
+    """One figure of a run's result; None while the run has none."""
+    return run.record.result.get(_FIGURES[figure]) if run.record else None
 
 
 def _verdicts(run: RunSummary) -> str | None:
@@ -219,10 +214,9 @@ def _losses(summaries: list[RunSummary]) -> dict[str, list[Any]]:
     rows: dict[str, list[Any]] = {"status": [summary.status for summary in summaries]}
     rows |= {figure: [_figure(summary, figure) for summary in summaries] for figure in _FIGURES}
     results = [summary.record.result if summary.record else {} for summary in summaries]
-    known = {name for names in _FIGURES.values() for name in names}
     for name in results[0]:
         values = [result.get(name) for result in results]
-        if name not in known and all(isinstance(value, int | float) for value in values):
+        if name not in _FIGURES.values() and all(isinstance(value, int | float) for value in values):
             rows[name.replace("_", " ")] = values
     return rows
 

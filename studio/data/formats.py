@@ -61,7 +61,7 @@ class Shaped:
     used: frozenset[str]
 
 
-def shape_row(value: Any, format: str, columns: ColumnNames) -> Shaped:  # noqa: A002 - the recipe's word
+def shape_row(value: Any, format: str, columns: ColumnNames) -> Shaped:
     """Turn one raw row into messages.
 
     Args:
@@ -77,7 +77,7 @@ def shape_row(value: Any, format: str, columns: ColumnNames) -> Shaped:  # noqa:
     if not isinstance(value, Mapping):
         raise ShapeError(f"holds {_kind(value)} where an object or a list of turns is expected")
     if format == "auto":
-        format = detect(value, columns)  # noqa: A001
+        format = detect(value, columns)
     shaped = FORMATS[format](value, columns)
     system_key = columns.system or "system"
     system = _field(value, system_key)
@@ -137,7 +137,7 @@ def _turns(turns: list[Any]) -> Messages:
         role = ROLE_NAMES.get(str(turn[role_key]).strip().lower())
         if role is None:
             raise ShapeError(
-                f"has the role {turn[role_key]!r} in turn {number}; known are {', '.join(ROLE_NAMES)} (tool calls are not supported yet)"
+                f"has the role {turn[role_key]!r} in turn {number}; known are {', '.join(ROLE_NAMES)} (no tools yet)"
             )
         messages.append({"role": role, "content": _as_text(turn[text_key], f"turn {number}")})
     return messages
@@ -182,10 +182,8 @@ def _question_answer(value: Mapping[str, Any], columns: ColumnNames) -> Shaped:
     for what, key in (("question", question), ("answer", answer)):
         if key is None or _field(value, key) is _MISSING:
             asked = f"column {key!r}" if key else f"{what} column"
-            raise ShapeError(
-                f"has no {asked}; its columns are {_names(value)}. Name it in the recipe: columns: {{{what}: ...}}"
-            )
-    assert question is not None and answer is not None  # noqa: S101 - told to the type checker; refused above
+            raise ShapeError(f"has no {asked}; its columns are {_names(value)}. Name it in the recipe: columns: {{{what}: ...}}")
+    assert question is not None and answer is not None
     text = _as_text(_field(value, question), question)
     used = {question, answer}
     if columns.context:

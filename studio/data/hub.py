@@ -53,7 +53,9 @@ class HubTable:
         except (ConnectionError, OSError) as error:
             raise StudioError(_unreachable(self.id, error)) from error
         except RuntimeError as error:
-            raise UserError(f"the Hub dataset {self.id!r} needs code of its own, which is never run: {_first_sentence(error)}.") from error
+            raise UserError(
+                f"the Hub dataset {self.id!r} needs code of its own, which is never run: {_first_sentence(error)}."
+            ) from error
 
 
 def resolve_revision(identity: str, revision: str) -> str:
@@ -86,7 +88,7 @@ def _unreachable(identity: str, error: BaseException) -> str:
     """One sentence for no network."""
     if offline():
         return (
-            f"the Hub dataset {identity!r} is not in the cache and the network is switched off (HF_HUB_OFFLINE or STUDIO_OFFLINE). "
+            f"the Hub dataset {identity!r} is not in the cache and the network is off (HF_HUB_OFFLINE or STUDIO_OFFLINE). "
             "Build once with the network on, or use a local copy (type: local)."
         )
     return (

@@ -238,7 +238,7 @@ def _rows_of(value: Any, options: ReadOptions) -> Iterator[Raw | Damage]:
             return
     if isinstance(value, dict):
         conversations = value.get("conversations")
-        if isinstance(conversations, list) and conversations and all(isinstance(turns, list) for turns in conversations):
+        if isinstance(conversations, list) and any(isinstance(turns, list) for turns in conversations):
             extra = {key: other for key, other in value.items() if key != "conversations"}
             rows: list[Any] = [{"conversation": turns, **extra} for turns in conversations]
         else:
@@ -320,7 +320,9 @@ def _read_csv(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
                 if len(values) == len(header):
                     yield Raw(f"row {rows:,}", dict(zip(header, values, strict=True)))
                 else:
-                    yield Damage(f"row {rows:,}", f"has {len(values)} values, the header has {len(header)} (line {lines.line_num})")
+                    yield Damage(
+                        f"row {rows:,}", f"has {len(values)} values, the header has {len(header)} (line {lines.line_num})"
+                    )
         except csv.Error as error:
             rows += 1
             cut = "unexpected end" in str(error)
@@ -352,7 +354,7 @@ def _read_yaml(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
     loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     with _open_text(path, options) as stream:
         try:
-            value = yaml.load(stream, Loader=loader)  # noqa: S506 - builds only text, lists and maps
+            value = yaml.load(stream, Loader=loader)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             yield Damage(f"line {mark.line + 1 if mark else 1}", f"is not valid YAML: {getattr(error, 'problem', error)}")

@@ -142,9 +142,8 @@ def read_split(dataset_folder: Path, split: str) -> list[ChatRow]:
         raise UserError(f"{dataset_folder} is not a dataset: it has no dataset.json. Build one: studio data build RECIPE")
     record = read_dataset(dataset_folder)
     if split not in record.splits:
-        raise UserError(
-            f"the dataset {record.name} has no split {split!r}.{nearest(split, record.splits)} Splits: {', '.join(record.splits)}."
-        )
+        known = ", ".join(record.splits)
+        raise UserError(f"the dataset {record.name} has no split {split!r}.{nearest(split, record.splits)} Splits: {known}.")
     return table_to_rows(read_checked(dataset_folder, f"{split}.parquet", record.files))
 
 
@@ -169,7 +168,7 @@ def read_checked(folder: Path, name: str, files: dict[str, str]) -> pa.Table:
     expected = files.get(name)
     if expected and sha256_file(path) != expected:
         raise StudioError(
-            f"{path} is damaged: its sha256 is not the one recorded in dataset.json. Remove the folder and build the dataset again."
+            f"{path} is damaged: its sha256 is not the one recorded in dataset.json. Remove the folder and build it again."
         )
     return pq.read_table(path)
 

@@ -64,7 +64,9 @@ def workers(count: int | None = None) -> Iterator[Workers]:
         crew.close()
 
 
-def run_step(name: str, settings: dict[str, Any], step: RowStep | CorpusStep, rows: Sequence[ChatRow], crew: Workers) -> StepResult:
+def run_step(
+    name: str, settings: dict[str, Any], step: RowStep | CorpusStep, rows: Sequence[ChatRow], crew: Workers
+) -> StepResult:
     """Judge all rows with one step.
 
     Args:

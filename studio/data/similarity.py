@@ -87,7 +87,7 @@ def jaccard(first: Shingles, second: Shingles) -> float:
 class NearPairs:
     """Verified similar pairs among texts.
 
-    Texts equal but for case and blanks are found by hash (`same`), so that a row repeated ten thousand times costs one comparison.
+    Texts equal but for case and blanks are found by hash (`same`), so that a row repeated a thousand times costs one comparison.
     Texts shorter than one shingle are similar only to equal ones: MinHash would call them all alike.
     """
 

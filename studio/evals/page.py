@@ -154,7 +154,7 @@ def _example(line: dict[str, Any], compared: Metric | None) -> dict[str, Any]:
             {
                 "label": label,
                 "text": line[f"{label}_answer"],
-                "cut": line[f"{label}_truncated"],
+                "cut": line[f"{label}_stopped_by_limit"],
                 "score": line.get(f"{label}_{key}"),
             }
             for label in ("base", "tuned")

@@ -42,7 +42,7 @@ def examples_to_table(lines: Sequence[dict[str, Any]], record: ReportRecord) -> 
     """Arrow table of the examples: text columns, then one number per model and metric."""
     fields = [("id", pa.string()), ("prompt", _MESSAGES), ("reference", pa.string())]
     for label in record.scores:
-        fields += [(f"{label}_answer", pa.string()), (f"{label}_truncated", pa.bool_())]
+        fields += [(f"{label}_answer", pa.string()), (f"{label}_stopped_by_limit", pa.bool_())]
     for label, scores in record.scores.items():
         fields += [(f"{label}_{score.metric}", pa.float64()) for score in scores]
     return pa.Table.from_pylist(list(lines), schema=pa.schema(fields))

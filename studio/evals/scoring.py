@@ -76,7 +76,7 @@ def example_table(
         for label, items in evidence.items():
             answer = items[index].answer
             line[f"{label}_answer"] = answer.text if answer else None
-            line[f"{label}_truncated"] = answer.truncated if answer else None
+            line[f"{label}_stopped_by_limit"] = answer.truncated if answer else None
         for label, statistics in measured.items():
             for key, statistic in statistics.items():
                 line[f"{label}_{key}"] = statistic.each[index]

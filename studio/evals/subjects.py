@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from transformers import PreTrainedTokenizerBase
 
 from studio.core.errors import DataError
+from studio.core.files import sha256_json
 from studio.evals.evidence import Answer, Likelihood, Message
 from studio.evals.generation import Decoding, context_length, end_tokens, write_answers
 from studio.evals.likelihood import score_rows
@@ -77,10 +78,8 @@ class LocalSubject:
 
     @property
     def tokens_like(self) -> str:
-        """Hash of the vocabulary and the template: equal ids for equal conversations."""
-        from studio.core.files import sha256_json
-
-        return sha256_json([sorted(self.tokenizer.get_vocab().items()), self.template.sha256])
+        """Hash of the vocabulary: with the same one, an answer has the same tokens."""
+        return sha256_json(sorted(self.tokenizer.get_vocab().items()))
 
     def answers(
         self, prompts: Sequence[Sequence[Message]], decoding: Decoding, *, batch_size: int, advance: Advance | None = None

@@ -82,7 +82,7 @@ def encode_conversation(
     trained = [train_on == "all"] * len(ids)
     ends: list[int] = []
     spans = _assistant_spans(tokenizer, template, messages, text, last_only=train_on == "last_assistant")
-    special = set(tokenizer.all_special_ids)
+    special = _special_ids(tokenizer)
     position = 0
     for start, stop in spans:
         while position < len(ids) and offsets[position][1] <= start:
@@ -97,6 +97,12 @@ def encode_conversation(
             position += 1
     keep = len(ids) if max_length is None else min(len(ids), max_length)
     return EncodedRow(ids[:keep], trained[:keep], [end for end in ends if end < keep], len(spans), len(ids))
+
+
+def _special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Ids of all control tokens, also those without a name of their own (``<end_of_turn>`` in Gemma's tokenizer)."""
+    added = tokenizer.added_tokens_decoder
+    return {*tokenizer.all_special_ids, *(token for token, entry in added.items() if entry.special)}
 
 
 def _assistant_spans(
@@ -119,10 +125,24 @@ def _assistant_spans(
     for index in turns:
         before = render(tokenizer, template, messages[:index], add_generation_prompt=True)
         after = text if index == len(messages) - 1 else render(tokenizer, template, messages[: index + 1])
-        if not (text.startswith(before) and text.startswith(after)):
+        stop = len(after) if text.startswith(after) else _rewritten_stop(text, before, after, messages[index]["content"])
+        if stop is None or not text.startswith(before):
             raise DataError(
                 f"the chat template {template.name!r} writes turn {index + 1} differently once more turns follow, so its "
                 "tokens cannot be marked for training. Set train_on: last_assistant, or another chat_template (chatml)."
             )
-        spans.append((len(before), len(after)))
+        spans.append((len(before), stop))
     return spans
+
+
+def _rewritten_stop(text: str, before: str, after: str, content: str) -> int | None:
+    """End of a turn that looks different once more turns follow, if it is still the same answer, closed in the same way.
+
+    Qwen3's template writes a thought (also an empty one) before the last answer only. So what closes the turn is read off
+    the rendering in which it comes last, and answer and close must then stand, unchanged, where the turn begins.
+    """
+    answer = content.rpartition("</think>")[2].strip()
+    at = after.find(answer, len(before)) if answer and after.startswith(before) else -1
+    while at >= 0 and not text.startswith(after[at:], len(before)):
+        at = after.find(answer, at + 1)
+    return len(before) + len(after) - at if at >= 0 else None

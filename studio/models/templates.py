@@ -18,11 +18,13 @@ CHATML = (
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 # For base models whose vocabulary has no chat marks: words and the model's own end token, no new tokens to train or serve.
+# The answer starts on a line of its own: after "Assistant: " its first token would hold the blank, which a prompt ending in
+# that blank could never ask for.
 PLAIN = (
     "{{ bos_token or '' }}{% for message in messages %}{% if message['role'] == 'assistant' %}"
-    "{{ 'Assistant: ' + message['content'] + eos_token + '\\n' }}{% elif message['role'] == 'system' %}"
+    "{{ 'Assistant:\\n' + message['content'] + eos_token + '\\n' }}{% elif message['role'] == 'system' %}"
     "{{ message['content'] + '\\n\\n' }}{% else %}{{ 'User: ' + message['content'] + '\\n' }}{% endif %}"
-    "{% endfor %}{% if add_generation_prompt %}{{ 'Assistant: ' }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:\\n' }}{% endif %}"
 )
 NAMED = {"chatml": CHATML, "plain": PLAIN}
 
@@ -72,7 +74,10 @@ def choose_template(tokenizer: PreTrainedTokenizerBase, requested: str | None, b
         return template
     path = Path(requested).expanduser()
     if path.is_file():
-        return ChatTemplate(path.name, path.read_text(encoding="utf-8"))
+        try:
+            return ChatTemplate(path.name, path.read_bytes().decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise UserError(f"the chat template {path} is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
     raise UserError(
         f"unknown chat_template {requested!r}.{nearest(requested, NAMED)} "
         f"Allowed: {', '.join(NAMED)}, or the path of a Jinja file."

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from studio.schema.loading import Settings
 
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
-Size = Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0, lt=1)]
+
+
+def _rows_or_share(value: float) -> float:
+    """A whole number of rows, or a share below 1."""
+    if value < 0 or (value >= 1 and value != int(value)):
+        raise ValueError(f"{value:g} is neither a whole number of rows nor a share between 0 and 1.")
+    return int(value) if value >= 1 else value
+
+
+Size = Annotated[float, AfterValidator(_rows_or_share)]
 
 Format = Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion", "question_answer", "chatterbot", "text"]
 LengthUnit = Literal["characters", "words", "tokens"]

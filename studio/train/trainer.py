@@ -11,15 +11,15 @@ from typing import Any
 
 import datasets
 import torch
-import torch.nn.functional as functional
 from torch import Tensor
 from torch.utils.data import DataLoader
-from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
+from transformers import PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from studio.models.encoding import IGNORE, EncodedRow
 from studio.train.batches import Collator, MicroBatches, SlotDataset
 from studio.train.checkpoints import PARTIAL, clear_partial, publish_checkpoint, rotate_checkpoints
+from studio.train.fast import fuse_lora, target_nll
 
 
 class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
@@ -72,7 +72,9 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
                 if parameter.requires_grad and parameter.dtype == torch.bfloat16:
                     parameter.data = parameter.data.float()
         self.model_accepts_loss_kwargs = True
+        self.remove_callback(PrinterCallback)  # the recorder shows progress
         self._flatten_hidden_states()
+        fuse_lora(self.model)
 
     def _flatten_hidden_states(self) -> None:
         """Let the decoder hand its states to the head as one row, [b, s, d] -> [1, b*s, d], while the loss is computed.
@@ -107,14 +109,13 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
                 position_ids=inputs.get("position_ids"),
                 use_cache=False,
                 logits_to_keep=positions,
-            ).logits[0]  # [n, v]
+            ).logits.squeeze(0)  # [n, v]
         finally:
             self._flatten = False
         if ghost:
             nothing: Tensor = logits.float().sum() * 0.0
             return nothing
-        nll: Tensor = functional.cross_entropy(logits.float(), targets[positions], reduction="sum")
-        return nll
+        return target_nll(logits, targets[positions])
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None

@@ -13,7 +13,20 @@ from studio.core.records import DatasetRecord, RunRecord
 from studio.core.workspace import Workspace
 from studio.data.rows import ChatRow, rows_to_table, write_table
 
-NOUNS = ("balcony", "door", "window", "stair", "roof", "wall", "exit", "rail", "fire exit", "building", "wide window", "high wall")
+NOUNS = (
+    "balcony",
+    "door",
+    "window",
+    "stair",
+    "roof",
+    "wall",
+    "exit",
+    "rail",
+    "fire exit",
+    "building",
+    "wide window",
+    "high wall",
+)
 
 
 def chat_rows(prefix: str, count: int, start: int = 0) -> list[ChatRow]:
@@ -75,7 +88,7 @@ def write_run(workspace: Workspace, base_folder: Path, dataset: Path, name: str 
     generator = torch.Generator().manual_seed(seed)
     for parameter_name, parameter in model.named_parameters():
         if ".lora_B." in parameter_name:
-            parameter.data = 0.05 * torch.randn(parameter.shape, generator=generator)
+            parameter.data = 0.3 * torch.randn(parameter.shape, generator=generator)
     folder = workspace.runs / name / f"20260101-000000-{name}0"
     folder.mkdir(parents=True)
     save_adapter(model, folder / "adapter", lora, tokenizer=tokenizer, template=template)
@@ -107,12 +120,12 @@ class Tiny:
 
 
 @pytest.fixture(scope="session")
-def tiny_built(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_built(lively_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The workspace that tests copy."""
     workspace = Workspace.open(tmp_path_factory.mktemp("measured") / "workspace")
     splits = {"train": chat_rows("train", 12, 100), "validation": chat_rows("validation", 3, 200), "test": chat_rows("test", 8)}
     dataset = write_dataset(workspace, "tinyfaq", splits)
-    write_run(workspace, tiny_base, dataset)
+    write_run(workspace, lively_base, dataset)
     return workspace.root
 
 
@@ -141,5 +154,7 @@ def lively_base(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     shutil.copytree(tiny_base, folder)
     weights = load_file(folder / "model.safetensors")
     scaled = {name: value * 12 if value.dim() == 2 and "embed" not in name else value for name, value in weights.items()}
-    save_file({name: torch.clone(value) for name, value in scaled.items()}, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(
+        {name: torch.clone(value) for name, value in scaled.items()}, folder / "model.safetensors", metadata={"format": "pt"}
+    )
     return folder

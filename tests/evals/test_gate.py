@@ -14,7 +14,13 @@ def record(value: float | None, verdict: str | None) -> ReportRecord:
     score = Score(metric="bleu", value=value, unit="points", better="higher", n=9, made_with="hand")
     difference = Difference(metric="bleu", value=-1.5, low=-2.0, high=-1.0, n=9, method="by hand", verdict=verdict or "")
     return ReportRecord(
-        suite="s", created="", dataset={}, models={}, scores={"tuned": [score]}, differences=[difference] if verdict else [], studio_version="0"
+        suite="s",
+        created="",
+        dataset={},
+        models={},
+        scores={"tuned": [score]},
+        differences=[difference] if verdict else [],
+        studio_version="0",
     )
 
 

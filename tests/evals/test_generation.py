@@ -52,7 +52,12 @@ def test_left_padded_greedy_equals_transformers_unpadded_generate(subject: Local
     for prompt, answer in zip(prompts(subject), ours, strict=True):
         tokens = torch.tensor([prompt])
         peer = subject.model.generate(
-            tokens, attention_mask=torch.ones_like(tokens), do_sample=False, max_new_tokens=24, eos_token_id=sorted(ends), pad_token_id=0
+            tokens,
+            attention_mask=torch.ones_like(tokens),
+            do_sample=False,
+            max_new_tokens=24,
+            eos_token_id=sorted(ends),
+            pad_token_id=0,
         )[0, len(prompt) :].tolist()
         assert answer.ids == [token for token in peer if token not in ends]
         assert answer.truncated == (peer[-1] not in ends)

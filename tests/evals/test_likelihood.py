@@ -45,7 +45,9 @@ def subject(lively_base: Path) -> LocalSubject:
 
 def perplexity(subject: LocalSubject, batch_size: int) -> float:
     scored = subject.likelihoods(CONVERSATIONS, batch_size=batch_size, max_length=None)
-    evidence = [Evidence(question_from(str(i), c), likelihood=s) for i, (c, s) in enumerate(zip(CONVERSATIONS, scored, strict=True))]
+    evidence = [
+        Evidence(question_from(str(i), c), likelihood=s) for i, (c, s) in enumerate(zip(CONVERSATIONS, scored, strict=True))
+    ]
     statistic = PERPLEXITY.measure(evidence)
     return point(statistic, statistic.scored)
 
@@ -98,7 +100,8 @@ def test_a_row_cut_by_the_limit_says_how_much(subject: LocalSubject) -> None:
 
 def test_a_template_that_refuses_a_row_lowers_coverage_instead_of_stopping(subject: LocalSubject) -> None:
     strict = ChatTemplate(
-        "strict", "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system turn') }}{% endif %}" + subject.template.text
+        "strict",
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system turn') }}{% endif %}" + subject.template.text,
     )
     scored = replace(subject, template=strict).likelihoods(CONVERSATIONS[:3], batch_size=3, max_length=None)
     assert [item is None for item in scored] == [False, False, True]
@@ -110,8 +113,10 @@ def test_the_first_token_of_a_row_is_never_scored(subject: LocalSubject) -> None
 
 
 def test_batches_keep_the_budget_of_logits() -> None:
-    rows = [EncodedRow([1] * size, [False] * (size - answer) + [True] * answer, [], 1, size) for size, answer in
-            [(10, 2), (30, 20), (28, 5), (12, 2), (11, 3)]]
+    rows = [
+        EncodedRow([1] * size, [False] * (size - answer) + [True] * answer, [], 1, size)
+        for size, answer in [(10, 2), (30, 20), (28, 5), (12, 2), (11, 3)]
+    ]
     batches = list(batches_by_length(rows, 4, max_positions=12))
     assert sorted(index for batch in batches for index in batch) == [0, 1, 2, 3, 4]
     assert batches[0] == [1]  # wider than the budget, so alone

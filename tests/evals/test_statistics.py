@@ -63,7 +63,9 @@ def test_the_difference_is_paired() -> None:
     assert count == 60
     assert value == pytest.approx(0.1)
     assert bounds == pytest.approx((0.1, 0.1))
-    assert verdict(bounds, "higher") == "better" and verdict(bounds, "lower") == "worse" and verdict(bounds, "neither") == "higher"
+    assert (
+        verdict(bounds, "higher") == "better" and verdict(bounds, "lower") == "worse" and verdict(bounds, "neither") == "higher"
+    )
 
 
 def test_only_examples_scored_for_both_are_compared() -> None:
@@ -95,7 +97,9 @@ def test_the_interval_of_distinct_n_holds_its_value() -> None:
     from studio.evals.evidence import Answer, Evidence, question_from
 
     words = np.random.default_rng(0).integers(0, 300, size=(40, 12))
-    items = [Evidence(question_from(str(i), []), Answer(" ".join(f"w{w}" for w in row), 12, False)) for i, row in enumerate(words)]
+    items = [
+        Evidence(question_from(str(i), []), Answer(" ".join(f"w{w}" for w in row), 12, False)) for i, row in enumerate(words)
+    ]
     statistic = METRICS.get("distinct_2").measure(items)
     value, bounds = estimate(statistic, resamples=300, seed=0)
     assert bounds[1] < value

@@ -49,7 +49,5 @@ def with_contents(row: ChatRow, contents: Sequence[str]) -> ChatRow:
     """The row with new texts for its turns, or the row itself when nothing differs."""
     if all(message["content"] == content for message, content in zip(row.messages, contents, strict=True)):
         return row
-    messages = [
-        {"role": message["role"], "content": content} for message, content in zip(row.messages, contents, strict=True)
-    ]
+    messages = [{"role": message["role"], "content": content} for message, content in zip(row.messages, contents, strict=True)]
     return replace(row, messages=messages)

@@ -29,11 +29,9 @@ class ExactDuplicates(CorpusStep):
 
     def _key(self, row: ChatRow) -> bytes:
         """Hash of what is compared."""
-        if self._of == "question":
-            turns = [message for message in row.messages if message["role"] == "user"][:1]
-        else:
-            turns = row.messages
-        parts = (f"{turn['role']}\x1f{plain_key(unicodedata.normalize('NFKC', turn['content']))}\x1e" for turn in turns)
+        questions = [message for message in row.messages if message["role"] == "user"]
+        turns = questions[:1] if self._of == "question" else row.messages
+        parts = (f"{turn['role']}\x1f{plain_key(_composed(turn['content']))}\x1e" for turn in turns)
         return hashlib.blake2b("".join(parts).encode("utf-8", "replace"), digest_size=16).digest()
 
 
@@ -55,7 +53,9 @@ class NearDuplicates(CorpusStep):
         folded: dict[int, int] = {}
         outside: set[int] = set()
         for index, candidates in pairs.earlier():
-            scored = [(pairs.similarity(index, other), -other) for other in candidates if other not in leaders and other not in outside]
+            scored = [
+                (pairs.similarity(index, other), -other) for other in candidates if other not in leaders and other not in outside
+            ]
             best, negative = max(scored, default=(0.0, 0))
             if best < self._threshold:
                 continue
@@ -88,3 +88,8 @@ class NearDuplicates(CorpusStep):
             f"{len(outside):,} rows resemble a row into which {self._cap:,} were folded already and stay (max_cluster); "
             "look at them before you raise it: a template shared by all rows makes all rows alike",
         )
+
+
+def _composed(text: str) -> str:
+    """Text in the Unicode form NFKC, in which ``ﬁ`` and ``fi`` are the same."""
+    return text if text.isascii() else unicodedata.normalize("NFKC", text)

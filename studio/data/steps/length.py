@@ -37,8 +37,8 @@ class Length(CorpusStep):
         self,
         unit: str = "tokens",
         of: str = "conversation",
-        min: int | None = None,  # noqa: A002 - the recipe's words
-        max: int | None = None,  # noqa: A002
+        min: int | None = None,
+        max: int | None = None,
         min_turns: int | None = None,
         max_turns: int | None = None,
         model: str = "",

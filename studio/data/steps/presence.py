@@ -46,6 +46,10 @@ class Missing(RowStep):
                 return Drop("placeholder instead of text", f"turn {index}: {content!r}", "some text")
         for name in self._fields:
             value = row.meta.get(name)
-            if value is None or (isinstance(value, float) and value != value) or str(value).strip().lower() in {"", *self._values}:
+            if (
+                value is None
+                or (isinstance(value, float) and value != value)
+                or str(value).strip().lower() in {"", *self._values}
+            ):
                 return Drop("missing value", f"{name}: {value!r}", f"a value in {name}")
         return row

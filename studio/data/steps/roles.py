@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 from studio.data.rows import ChatRow
 from studio.data.steps.base import Drop, RowStep, Verdict
@@ -38,7 +39,7 @@ def disorder(messages: list[dict[str, str]]) -> str | None:
         return "no turns"
     if turns[0] != "user":
         return f"starts with {turns[0]}"
-    for number, (before, after) in enumerate(zip(turns, turns[1:], strict=False), start=2):
+    for number, (before, after) in enumerate(pairwise(turns), start=2):
         if before == after or after == "system":
             return f"{after} after {before} at turn {number + len(roles) - len(turns)}"
     if turns[-1] != "assistant":

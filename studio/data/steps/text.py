@@ -40,7 +40,7 @@ def repair_text(text: str) -> str:
 
 @functools.cache
 def _ftfy() -> tuple[Any, Any, Any]:
-    """ftfy's functions and the settings used here, imported when first needed."""
+    """Ftfy's functions and the settings used here, imported when first needed."""
     import ftfy
     from ftfy.badness import is_bad
 
@@ -51,14 +51,14 @@ def _ftfy() -> tuple[Any, Any, Any]:
 
 
 def _fix(text: str) -> str:
-    """ftfy with the settings above; lone surrogates, which no file can hold, become the replacement character."""
+    """Repair with the settings above; lone surrogates, which no file can hold, become the replacement character."""
     fix_text, _, config = _ftfy()
     fixed: str = fix_text(text, config)
     return fixed.encode("utf-8", "replace").decode() if not fixed.isascii() else fixed
 
 
 def _is_bad(text: str) -> bool:
-    """ftfy's test for text that was decoded with the wrong table."""
+    """Ask ftfy's test for text that was decoded with the wrong table."""
     _, is_bad, _ = _ftfy()
     return bool(is_bad(text))
 
@@ -70,7 +70,7 @@ class Whitespace(RowStep):
         """``empty_lines``: longest run of empty lines that is left."""
         self._empty_lines = empty_lines
         self._ends = re.compile(r"[ \t\u00a0\u3000]+(?=\n)")
-        self._runs = re.compile(r"\n{%d,}" % (empty_lines + 2))
+        self._runs = re.compile(f"\n{{{empty_lines + 2},}}")
 
     def judge(self, row: ChatRow) -> Verdict:
         """Never drops."""

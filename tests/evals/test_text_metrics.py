@@ -67,7 +67,9 @@ def test_bleu_and_chrf_equal_sacrebleus_command_line(name: str, tmp_path: Path) 
     assert peer > 5
     assert value(name, PAIRS) == pytest.approx(peer, abs=1e-6)
     # The signature that the command prints, up to the version at its end.
-    printed = re.search(r"\|(nrefs\S+)\|version", out).group(1) if "|nrefs" in out else re.search(r"(nrefs\S+)\|version", out).group(1)
+    printed = (
+        re.search(r"\|(nrefs\S+)\|version", out).group(1) if "|nrefs" in out else re.search(r"(nrefs\S+)\|version", out).group(1)
+    )
     assert printed in METRICS.get(name).made_with()
 
 
@@ -118,7 +120,10 @@ def test_distinct_counts_ngrams_over_all_answers() -> None:
 
 
 def test_perplexity_is_of_the_sums() -> None:
-    items = [Evidence(question_from("a", []), likelihood=Likelihood(2.0, 1)), Evidence(question_from("b", []), likelihood=Likelihood(1.0, 9))]
+    items = [
+        Evidence(question_from("a", []), likelihood=Likelihood(2.0, 1)),
+        Evidence(question_from("b", []), likelihood=Likelihood(1.0, 9)),
+    ]
     statistic = METRICS.get("perplexity").measure(items)
     assert point(statistic, statistic.scored) == pytest.approx(np.exp(3.0 / 10))
     assert statistic.each == pytest.approx([np.exp(2.0), np.exp(1 / 9)])

@@ -49,7 +49,11 @@ def test_a_threshold_on_a_metric_that_is_not_in_the_suite(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("bounds", "words"),
-    [("", "no bound"), ("    at_least: 1\n    at_most: 2\n", "at_least and at_most"), ("    at_lest: 1\n", "Did you mean 'at_least'?")],
+    [
+        ("", "no bound"),
+        ("    at_least: 1\n    at_most: 2\n", "at_least and at_most"),
+        ("    at_lest: 1\n", "Did you mean 'at_least'?"),
+    ],
 )
 def test_a_threshold_has_exactly_one_bound(tmp_path: Path, bounds: str, words: str) -> None:
     assert words in refused(tmp_path, GOOD + "thresholds:\n  - metric: perplexity\n" + bounds)

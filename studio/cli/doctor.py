@@ -1,0 +1,24 @@
+"""``studio doctor``: what this machine can do, what is missing, what clashes."""
+
+from __future__ import annotations
+
+from studio.cli import output
+from studio.core.errors import StudioError
+
+
+def doctor() -> None:
+    """Check Python, torch, device, disk, packages and clashes; exit code 1 when something essential is broken."""
+    from studio.models.doctor import broken, examine
+
+    findings = []
+    for finding in examine(output.open_workspace()):
+        findings.append(finding)
+        if not output.json_wanted():
+            output.say(f"{finding.status:8} {finding.name}: {finding.detail}")
+            if finding.remedy and finding.status != "ok":
+                output.say(f"{'':8} -> {finding.remedy}")
+    if output.json_wanted():
+        output.emit_json({"healthy": not broken(findings), "findings": findings})
+    if broken(findings):
+        names = ", ".join(finding.name for finding in findings if finding.essential and finding.status == "missing")
+        raise StudioError(f"something essential is broken: {names}. The lines above say what to do.")

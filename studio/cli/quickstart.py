@@ -1,0 +1,173 @@
+"""``studio quickstart``: corpus to measured chatbot on the starter model, the same functions as the single commands."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from studio.cli import output
+
+if TYPE_CHECKING:
+    from studio.core.records import ReportRecord
+
+RECIPE, PRESET, SUITE = "chat/construction-faq-en", "chat/quickstart", "chatbot"
+SHOWN = ("perplexity", "bleu", "chrf", "rougeL")
+# Enough of everything to show that it works: for CI and for the impatient.
+SHORT_TRAINING = ("max_steps=8", "eval_every=4")
+SHORT_EVALUATION = ("limit=8", "generation.max_new_tokens=32")
+
+
+def quickstart(
+    short: Annotated[bool, typer.Option("--short", help="Few steps: shows that it works, not what it can.")] = False,
+) -> None:
+    """The whole loop on the starter model and corpus: fetch, build, plan, tune, evaluate, compare."""
+    from studio.train.allocator import restart_with_steady_allocator
+
+    restart_with_steady_allocator()
+    started = time.monotonic()
+    workspace = output.open_workspace()
+    workspace.check_writable()
+
+    _heading(1, "Base model and corpus")
+    dataset = _build_dataset()
+    _heading(2, "Plan")
+    planned = _plan(dataset, short)
+    _heading(3, "Tune")
+    run = _train(dataset, short)
+    _heading(4, "Evaluate base and tuned on held-out questions")
+    report, record = _evaluate(run, short)
+
+    seconds = time.monotonic() - started
+    if output.json_wanted():
+        output.emit_json(
+            {
+                "run": str(run),
+                "dataset": str(dataset),
+                "report": str(report / "report.html"),
+                "planned_peak_bytes": planned,
+                "seconds": round(seconds, 1),
+                "short": short,
+                **record.model_dump(mode="json"),
+            }
+        )
+        return
+    _show(run, report, record, seconds, short)
+
+
+def _heading(number: int, text: str) -> None:
+    """Where we are, out of four."""
+    output.note(f"\n[{number}/4] {text}")
+
+
+def _build_dataset() -> Path:
+    """Fetch the starter model and build the starter corpus; both are found again the second time."""
+    from studio.core.content import find_content
+    from studio.data.build import build_dataset
+    from studio.models.bases import resolve_base
+    from studio.schema.loading import load_yaml
+    from studio.schema.recipe import ChatRecipe
+
+    base = resolve_base("smollm2-135m-instruct")
+    output.note(f"base model {base.name} ({base.licence}), sha256 {base.sha256[:12]}…")
+    path = find_content("data_recipes", RECIPE)
+    built = build_dataset(load_yaml(path, ChatRecipe), output.open_workspace(), name=path.stem)
+    record = built.record
+    sizes = ", ".join(f"{rows} {split}" for split, rows in record.splits.items())
+    output.note(
+        f"corpus {record.name} ({record.sources[0].licence}): {record.rows_read} rows read, {record.rows_removed} removed"
+    )
+    output.note(f"split without leaks into {sizes}; why rows went: {built.folder / 'report.html'}")
+    return built.folder
+
+
+def _plan(dataset: Path, short: bool) -> int:
+    """Say what the training will take, before it starts; refuse when it cannot fit. Returns the peak in bytes."""
+    from studio.cli.plan import memory_of, preset_of, row_lengths
+    from studio.models.loading import pick_device
+    from studio.train.plan import check_fits
+    from studio.train.plan import plan as make_plan
+
+    workspace = output.open_workspace()
+    preset = preset_of(PRESET, str(dataset), None, list(SHORT_TRAINING) if short else [])
+    lengths, targets = row_lengths(preset, workspace)
+    device = "cuda" if pick_device().type == "cuda" else "cpu"
+    planned = make_plan(
+        preset,
+        lengths=lengths,
+        supervised=targets,
+        device=device,
+        memory=memory_of(device),
+        free_disk=shutil.disk_usage(workspace.root).free,
+    )
+    check_fits(planned)
+    output.note(f"{planned.trained_parameters:,} numbers train in {planned.dtype} on {device}, {planned.steps} steps")
+    room = f" of {output.size_text(planned.memory)}" if planned.memory else ""
+    output.note(f"peak memory {output.size_text(planned.peak)}{room}, disk {output.size_text(planned.disk['total'])}")
+    output.note("stock vLLM will load the adapter" if not planned.vllm else f"stock vLLM: {planned.vllm[0]}")
+    return planned.peak
+
+
+def _train(dataset: Path, short: bool) -> Path:
+    """Tune with the quickstart's preset."""
+    from studio.cli.train import new_run, run_training
+
+    settings = list(SHORT_TRAINING) if short else []
+    run = new_run(output.open_workspace(), PRESET, data=str(dataset), model=None, settings=settings, name="quickstart")
+    run_training(run, resume=False)
+    return run
+
+
+def _evaluate(run: Path, short: bool) -> tuple[Path, ReportRecord]:
+    """Measure base and tuned with the chatbot suite."""
+    from studio.evals.runner import evaluate_run
+    from studio.evals.suites import load_suite
+
+    return evaluate_run(run, load_suite(SUITE, list(SHORT_EVALUATION) if short else []), progress=True)
+
+
+def _show(run: Path, report: Path, record: ReportRecord, seconds: float, short: bool) -> None:
+    """The end: the table, three questions answered twice, where the report is, and what to try next."""
+    from studio.cli.evals import score_table
+
+    columns, rows = score_table(record)
+    chosen = [row for row in rows if row[0] in SHOWN]
+    output.say(f"\nBase against tuned on {record.dataset['rows']} held-out questions\n")
+    output.table(columns, chosen, right=[name for name in columns if name not in {"metric", "verdict"}])
+    for example in _examples(report):
+        _side_by_side(example)
+    if short:
+        output.say("\nThis was the short form, with too few steps to learn much. The whole one: studio quickstart")
+    name = f"{run.parent.name}/{run.name}"
+    output.say(f"\nDone in {output.duration_text(seconds)}. Report: {report / 'report.html'}\n\nTry next:")
+    output.say(f"  studio chat {name}                     talk to it; /base asks the base the same")
+    output.say(f"  studio export {name} --to merged       plain weights for any server")
+    output.say("  studio init my-bot                     the same with your own data")
+
+
+def _examples(report: Path) -> list[dict[str, Any]]:
+    """The first three held-out questions, not the three best."""
+    import pyarrow.parquet as pq
+
+    rows: list[dict[str, Any]] = pq.read_table(report / "examples.parquet").slice(0, 3).to_pylist()
+    return rows
+
+
+def _side_by_side(example: dict[str, Any]) -> None:
+    """One question with the reference, and below it both answers in two columns."""
+    width = min(shutil.get_terminal_size().columns, 120)
+    half = (width - 3) // 2
+    question = next(turn["content"] for turn in reversed(example["prompt"]) if turn["role"] == "user")
+    output.say("\n" + textwrap.fill(f"Question: {question}", width))
+    output.say(textwrap.fill(f"Reference: {textwrap.shorten(example['reference'], 3 * width, placeholder=' …')}", width))
+    columns = [
+        [heading, "-" * half, *textwrap.wrap(textwrap.shorten(answer or "(empty)", 8 * half, placeholder=" …"), half)]
+        for heading, answer in (("Base", example["base_answer"]), ("Tuned", example["tuned_answer"]))
+    ]
+    for line in range(max(len(column) for column in columns)):
+        left, right = (column[line] if line < len(column) else "" for column in columns)
+        output.say(f"{left:<{half}} | {right}".rstrip())

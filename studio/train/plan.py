@@ -1,0 +1,371 @@
+"""The plan: what a preset will take of memory, disk and steps, before anything is allocated.
+
+Memory of one device = runtime + weights + adapter + optimizer + what a forward and backward pass adds at its fullest
+(:mod:`studio.train.plan_trace`). The pass is that of the micro batch which takes most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from studio.adapters.vllm import serving_notes, stock_vllm_verdict
+from studio.core.errors import GateNotMetError
+from studio.schema.adapter import ChatAdapter
+from studio.train.batches import training_windows
+from studio.train.packing import pack_rows
+from studio.train.plan_baseline import baseline_bytes
+from studio.train.plan_model import Skeleton, build_skeleton, find_config
+from studio.train.plan_trace import BatchShape, Trace, trace_step
+from studio.train.settings import split_batch
+
+DeviceType = Literal["cpu", "cuda"]
+
+# Bytes of optimizer state per trained number, as (multiples of its own size, plain bytes).
+# torch.optim and bitsandbytes.optim: Adam keeps two moments, Lion and schedule-free one and two, 8-bit ones a byte each plus
+# a float32 per 256 numbers; Adafactor keeps a row and a column per matrix, counted apart.
+_STATE = {
+    "adamw_torch": (2, 0.0),
+    "adamw_torch_fused": (2, 0.0),
+    "schedule_free_adamw": (2, 0.0),
+    "adamw_8bit": (0, 2 * (1 + 4 / 256)),
+    "paged_adamw_8bit": (0, 2 * (1 + 4 / 256)),
+    "lion_8bit": (0, 1 + 4 / 256),
+    "sgd": (0, 0.0),
+}
+# bitsandbytes leaves tensors of fewer numbers in 32 bits (``min_8bit_size``).
+_SMALL = 4096
+# Tokenizer files, scheduler, random state and training arguments beside the weights of a checkpoint or a finished folder.
+_SMALL_FILES = 6_000_000
+# Share of the memory left free by the allocator and by what no dispatcher sees (thread buffers of matrix products); measured
+# by benchmarks/memory.py.
+_CPU_SLACK = 0.04
+_CUBLAS_WORKSPACE = 33_000_000
+
+PARTS = ("runtime", "weights", "adapter", "optimizer", "gradients", "activations", "logits", "working")
+REMEDY = {
+    "activations": "set micro_batch_size to half, gradient_checkpointing=true, or lower max_length",
+    "logits": "set micro_batch_size to half, or lower max_length",
+    "working": "set micro_batch_size to half, or lower max_length",
+    "weights": "set quantization=nf4, or choose a smaller model",
+    "adapter": "lower lora.rank, or use method=lora instead of full",
+    "optimizer": "use method=lora, or optimizer=adamw_8bit",
+    "gradients": "use method=lora, or a smaller model",
+    "runtime": "use a machine with more memory",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training will take. Sizes are bytes, per device.
+
+    parts: bytes by kind at the fullest moment; they add up to ``peak``.
+    sizes: each kind on its own, whenever it is largest.
+    loading: bytes while the weights are read from their file; below ``peak`` as a rule.
+    micro_batch, accumulation: rows per forward pass and process, forward passes per optimizer step.
+    longest: the shape of the micro batch that takes most.
+    disk: bytes by kind that the run will keep, and ``total``.
+    steps, steps_per_epoch, tokens_per_epoch: None without a Dataset.
+    memory, free_disk: what there is, None where unknown.
+    vllm: reasons why a stock vLLM will not load the result; empty means that it does.
+    """
+
+    device: str
+    processes: int
+    dtype: str
+    parts: dict[str, int]
+    sizes: dict[str, int]
+    peak: int
+    loading: int
+    trained_parameters: int
+    micro_batch: int
+    accumulation: int
+    longest: BatchShape
+    disk: dict[str, int]
+    steps: int | None
+    steps_per_epoch: int | None
+    tokens_per_epoch: int | None
+    memory: int | None
+    free_disk: int | None
+    vllm: list[str]
+    serving: list[str]
+    assumptions: list[str] = field(default_factory=list)
+
+    @property
+    def needed(self) -> int:
+        """Bytes needed at once of one memory: of a GPU, or of the machine by all processes on its CPU."""
+        return self.peak * (self.processes if self.device == "cpu" else 1)
+
+    @property
+    def fits(self) -> bool:
+        """True when memory and disk are enough, as far as they are known."""
+        enough = self.memory is None or self.needed <= self.memory
+        return enough and (self.free_disk is None or self.disk["total"] <= self.free_disk)
+
+
+def plan(
+    adapter: ChatAdapter,
+    *,
+    config_folder: Path | None = None,
+    lengths: Sequence[int] | None = None,
+    supervised: Sequence[int] | None = None,
+    device: DeviceType = "cpu",
+    processes: int = 1,
+    memory: int | None = None,
+    free_disk: int | None = None,
+) -> Plan:
+    """Work out what a preset takes; nothing of the model's size is allocated.
+
+    Args:
+        config_folder: folder with the base's ``config.json``; None finds it by the preset's ``model``.
+        lengths: tokens of each training row after any cut; None assumes that all have ``max_length``.
+        supervised: targets in each of those rows; None assumes that half of the tokens carry loss.
+        device: kind of device; it need not be in this machine.
+        processes: one per GPU, or all on this CPU.
+        memory: bytes of one GPU, or of the machine; None means not known.
+        free_disk: bytes free where runs are written; None means not known.
+    Raises:
+        UserError: the base, a layer name or the batch is wrong.
+    """
+    import torch
+
+    folder = config_folder or find_config(adapter.model, adapter.revision)
+    micro, accumulation = split_batch(adapter, processes)
+    dtype = torch.bfloat16 if adapter.dtype == "bfloat16" or (adapter.dtype == "auto" and device == "cuda") else torch.float32
+    skeleton = build_skeleton(adapter, folder, device_type=device, dtype=dtype)
+    shapes = batch_shapes(adapter, micro, accumulation, lengths=lengths, supervised=supervised)
+    shape = heaviest(shapes, skeleton)
+    trace = trace_step(skeleton.copy(), shape, device_type=device, accumulated=accumulation > 1)
+    optimizer = optimizer_bytes(adapter.optimizer, skeleton)
+    parts = _parts(skeleton, trace, optimizer, baseline_bytes(device), device, processes, accumulated=accumulation > 1)
+    steps, per_epoch, tokens = _steps(adapter, lengths)
+    return Plan(
+        device=device,
+        processes=processes,
+        dtype=str(dtype).removeprefix("torch."),
+        parts=parts,
+        sizes={**_sizes(skeleton, trace, optimizer), "runtime": parts["runtime"]},
+        peak=sum(parts.values()),
+        loading=parts["runtime"] + _loading(skeleton, folder, adapter),
+        trained_parameters=skeleton.trained_parameters,
+        micro_batch=micro,
+        accumulation=accumulation,
+        longest=shape,
+        disk=disk_bytes(adapter, skeleton, optimizer),
+        steps=steps,
+        steps_per_epoch=per_epoch,
+        tokens_per_epoch=tokens,
+        memory=memory,
+        free_disk=free_disk,
+        vllm=stock_vllm_verdict(adapter),
+        serving=serving_notes(adapter),
+        assumptions=_assumptions(adapter, lengths, supervised, device),
+    )
+
+
+def check_fits(plan: Plan) -> None:
+    """Refuse a plan that cannot be carried out.
+
+    Raises:
+        GateNotMetError: memory or disk is too small; names the biggest part and what to change.
+    """
+    if plan.memory is not None and plan.needed > plan.memory:
+        biggest = max(plan.parts, key=lambda part: plan.parts[part])
+        each = f" ({plan.processes} processes of {_giga(plan.peak)})" if plan.needed != plan.peak else ""
+        changeable = max((part for part in PARTS if part != "runtime"), key=lambda part: plan.parts[part])
+        raise GateNotMetError(
+            f"this training needs {_giga(plan.needed)}{each} and the {plan.device} has {_giga(plan.memory)}; the biggest part is "
+            f"{biggest} with {_giga(plan.parts[biggest])}. To make it fit, {REMEDY[changeable]}; 'studio plan --sweep' finds the "
+            "largest micro batch that fits."
+        )
+    if plan.free_disk is not None and plan.disk["total"] > plan.free_disk:
+        raise GateNotMetError(
+            f"this training writes {_giga(plan.disk['total'])} and the disk has {_giga(plan.free_disk)} free; the biggest part "
+            f"is checkpoints with {_giga(plan.disk['checkpoints'])}. Make room, lower keep_checkpoints, or choose another place "
+            "with --workspace."
+        )
+
+
+def largest_micro_batch(adapter: ChatAdapter, memory: int, **arguments: Any) -> tuple[int | None, list[Plan]]:
+    """The largest ``micro_batch_size`` that fits into ``memory``, and the plans of all that were tried.
+
+    Args:
+        arguments: as for :func:`plan`.
+    Returns:
+        None when not even one row per forward pass fits.
+    """
+    share = adapter.batch_size // int(arguments.get("processes", 1))
+    candidates = [size for size in range(1, share + 1) if share % size == 0]
+    tried: dict[int, Plan] = {}
+    low, high = 0, len(candidates)  # candidates[:low] fit, candidates[high:] do not
+    while low < high:
+        middle = (low + high) // 2
+        size = candidates[middle]
+        changed = adapter.model_copy(update={"micro_batch_size": size})
+        tried[size] = plan(changed, memory=memory, **arguments)
+        if tried[size].needed <= memory:
+            low = middle + 1
+        else:
+            high = middle
+    return (candidates[low - 1] if low else None), [tried[size] for size in sorted(tried)]
+
+
+def batch_shapes(
+    adapter: ChatAdapter,
+    micro: int,
+    accumulation: int,
+    *,
+    lengths: Sequence[int] | None,
+    supervised: Sequence[int] | None,
+) -> list[BatchShape]:
+    """The shapes of all micro batches that training will see, in the trainer's own order of rows."""
+    if lengths is None:
+        size = adapter.max_length
+        return [BatchShape(micro, size, micro * (size if adapter.train_on == "all" else size // 2), packed=adapter.packing)]
+    targets = list(supervised) if supervised is not None else [length // 2 for length in lengths]
+    sequences = pack_rows(lengths, adapter.max_length) if adapter.packing else [[row] for row in range(len(lengths))]
+    sizes = [sum(lengths[row] for row in sequence) for sequence in sequences]
+    windows = training_windows(
+        sizes, batch_size=adapter.batch_size, epochs=adapter.epochs, seed=adapter.seed, length_sorting=adapter.length_sorting
+    )[: adapter.max_steps]
+    world = max(1, adapter.batch_size // (micro * accumulation))
+    shapes: list[BatchShape] = []
+    for window in windows:
+        for rank in range(world):
+            mine = window[rank::world]
+            for start in range(0, len(mine), micro):
+                places = mine[start : start + micro]
+                wanted = sum(targets[row] for place in places for row in sequences[place])
+                longest = max(sizes[place] for place in places)
+                if adapter.packing:
+                    shapes.append(BatchShape(1, sum(sizes[place] for place in places), wanted, packed=True))
+                else:
+                    ragged = any(sizes[place] != longest for place in places)
+                    shapes.append(BatchShape(len(places), longest, wanted, ragged))
+    return shapes
+
+
+def heaviest(shapes: Sequence[BatchShape], skeleton: Skeleton) -> BatchShape:
+    """The shape that takes most memory, judged by width, depth and vocabulary; only this one is traced."""
+    config = skeleton.causal_lm.config.get_text_config()
+    # 34 numbers of hidden size per token and layer (https://arxiv.org/abs/2205.05198, eq. 1), three of the vocabulary per target.
+    per_token = 34 * int(config.hidden_size) * int(config.num_hidden_layers)
+    if skeleton.causal_lm.is_gradient_checkpointing:
+        per_token = int(config.hidden_size) * (int(config.num_hidden_layers) + 34)
+    per_target = 3 * int(config.vocab_size)
+    return max(shapes, key=lambda shape: per_token * shape.tokens + per_target * shape.targets)
+
+
+def optimizer_bytes(name: str, skeleton: Skeleton) -> int:
+    """Bytes of optimizer state for what trains."""
+    own = skeleton.trained // max(1, skeleton.trained_parameters)
+    if name == "adafactor":
+        # One row and one column per matrix (https://arxiv.org/abs/1804.04235); vectors whole.
+        return sum(4 * (shape[0] + shape[1] if len(shape) == 2 else _product(shape)) for shape in skeleton.trained_shapes)
+    multiples, plain = _STATE[name]
+    total = 0.0
+    for shape in skeleton.trained_shapes:
+        numbers = _product(shape)
+        small = plain and numbers < _SMALL
+        total += numbers * (4 * round(plain) if small else multiples * own + plain)
+    return round(total)
+
+
+def disk_bytes(adapter: ChatAdapter, skeleton: Skeleton, optimizer: int) -> dict[str, int]:
+    """Bytes that a run keeps: checkpoints (and one more while it is written), the final weights, and their sum."""
+    one = skeleton.trained + optimizer + _SMALL_FILES
+    doubled = 2 if adapter.method == "lora" and adapter.lora.init.startswith("pissa") else 1
+    disk = {
+        "one checkpoint": one,
+        "checkpoints": one * (adapter.keep_checkpoints + 1) + (skeleton.trained if doubled == 2 else 0),
+        "final": skeleton.trained * doubled + (skeleton.weights if adapter.method == "full" else 0) + _SMALL_FILES,
+    }
+    return disk | {"total": disk["checkpoints"] + disk["final"]}
+
+
+def _parts(
+    skeleton: Skeleton, trace: Trace, optimizer: int, runtime: int, device: str, processes: int, *, accumulated: bool
+) -> dict[str, int]:
+    """Bytes by kind at the fullest moment: in the middle of a pass, or in the optimizer step, whichever is fuller."""
+    passing = {kind: trace.at_peak.get(kind, 0) for kind in ("gradients", "activations", "logits", "working")}
+    if accumulated:
+        passing["gradients"] += skeleton.trained
+    # In the optimizer step gradients are whole and activations gone; a fused or foreach step on a GPU works on copies of all
+    # numbers that train, the plain one on a CPU on those of one tensor at a time.
+    largest = max((_product(shape) for shape in skeleton.trained_shapes), default=0) * 4
+    stepping = {"gradients": skeleton.trained, "activations": 0, "logits": 0}
+    stepping["working"] = skeleton.trained if device == "cuda" else 2 * largest
+    most = max(passing, stepping, key=lambda kinds: sum(kinds.values()))
+    if processes > 1:
+        most["gradients"] += skeleton.trained  # the buckets in which DDP sends them
+    slack = round(_CPU_SLACK * sum(most.values())) if device == "cpu" else _CUBLAS_WORKSPACE
+    most["working"] += slack
+    full = skeleton.weights == 0 or not hasattr(skeleton.model, "peft_config")
+    held = {
+        "runtime": runtime,
+        "weights": skeleton.weights + (skeleton.trained if full else 0),
+        "adapter": 0 if full else skeleton.trained,
+        "optimizer": optimizer,
+    }
+    return {part: {**held, **most}[part] for part in PARTS}
+
+
+def _sizes(skeleton: Skeleton, trace: Trace, optimizer: int) -> dict[str, int]:
+    """Each kind on its own, at its largest."""
+    full = not hasattr(skeleton.model, "peft_config")
+    return {
+        "weights": skeleton.weights + (skeleton.trained if full else 0),
+        "adapter": 0 if full else skeleton.trained,
+        "optimizer": optimizer,
+        "gradients": skeleton.trained,
+        "activations": trace.activations,
+        "logits": trace.logits,
+    }
+
+
+def _loading(skeleton: Skeleton, folder: Path, adapter: ChatAdapter) -> int:
+    """Bytes while weights are read: what they become, and the file they come from where its numbers are converted."""
+    held = skeleton.weights + skeleton.trained
+    files = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    return held + (files if adapter.quantization != "none" else 0)
+
+
+def _steps(adapter: ChatAdapter, lengths: Sequence[int] | None) -> tuple[int | None, int | None, int | None]:
+    """Optimizer steps in all, per epoch, and tokens per epoch."""
+    if lengths is None:
+        return adapter.max_steps, None, None
+    sequences = len(pack_rows(lengths, adapter.max_length)) if adapter.packing else len(lengths)
+    per_epoch = -(-sequences // adapter.batch_size)
+    in_all = max(1, round(per_epoch * adapter.epochs))
+    return min(in_all, adapter.max_steps or in_all), per_epoch, sum(lengths)
+
+
+def _assumptions(adapter: ChatAdapter, lengths: Sequence[int] | None, supervised: Sequence[int] | None, device: str) -> list[str]:
+    """What the figures rest on, in plain words."""
+    import torch
+
+    found = []
+    if lengths is None:
+        found.append(f"every row is taken to have max_length ({adapter.max_length}) tokens; --data DATASET uses the real ones")
+    if supervised is None and adapter.train_on != "all":
+        found.append("half of the tokens are taken to carry loss")
+    if device == "cuda":
+        found.append("Liger kernels and torch.compile, which take less, are not counted")
+        if not torch.cuda.is_available():
+            found.append("there is no GPU here: bfloat16 arithmetic and a CUDA context of 0.5 GB are assumed")
+    return found
+
+
+def _product(shape: Sequence[int]) -> int:
+    """Numbers in a tensor of this shape."""
+    total = 1
+    for size in shape:
+        total *= size
+    return total
+
+
+def _giga(size: int) -> str:
+    """Bytes as GB (powers of 1,000) for a sentence."""
+    return f"{size / 1e9:.2f} GB"

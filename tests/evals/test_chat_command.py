@@ -1,0 +1,170 @@
+"""``studio chat`` driven as a person drives it (a pseudo-terminal) and as a script does (a pipe)."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.evals.conftest import Tiny
+
+COMMAND = [sys.executable, "-m", "studio.cli.main", "chat"]
+
+
+class Terminal:
+    """A program at the other end of a pseudo-terminal."""
+
+    def __init__(self, arguments: list[str], folder: Path) -> None:
+        self.master, slave = pty.openpty()
+        environment = {**os.environ, "TERM": "dumb", "PYTHONPATH": str(Path.cwd())}
+        self.process = subprocess.Popen(
+            arguments,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            cwd=folder,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
+        )
+        os.close(slave)
+        self.seen = ""
+
+    def read_until(self, pattern: str, seconds: float = 60) -> str:
+        """Everything up to and including the pattern, since the last read."""
+        end = time.monotonic() + seconds
+        while not (found := re.search(pattern, self.seen)):
+            left = end - time.monotonic()
+            assert left > 0, f"waited for {pattern!r}, saw {self.seen!r}"
+            if select.select([self.master], [], [], left)[0]:
+                try:
+                    self.seen += os.read(self.master, 65536).decode(errors="replace").replace("\r\n", "\n")
+                except OSError:
+                    assert re.search(pattern, self.seen), f"ended before {pattern!r}, saw {self.seen!r}"
+        text, self.seen = self.seen[: found.end()], self.seen[found.end() :]
+        return text
+
+    def send(self, text: str) -> None:
+        os.write(self.master, text.encode())
+
+    def ask(self, line: str) -> str:
+        """Send a line and return what comes before the next prompt."""
+        self.send(line + "\n")
+        return self.read_until(r"you> ").removesuffix("you> ").partition("\n")[2].strip()
+
+
+@pytest.fixture
+def terminal(tiny: Tiny, tmp_path: Path) -> Iterator[Terminal]:
+    command = [*COMMAND, "tiny", "--max-new-tokens", "12", "--workspace", str(tiny.workspace.root)]
+    opened = Terminal(command, tmp_path)
+    opened.read_until(r"you> ")
+    yield opened
+    if opened.process.poll() is None:
+        opened.process.kill()
+    opened.process.wait()
+    os.close(opened.master)
+
+
+def pipe(tiny: Tiny, text: str, *options: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [*COMMAND, "tiny", "--max-new-tokens", "12", "--workspace", str(tiny.workspace.root), *options]
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    return subprocess.run(
+        command, input=text, capture_output=True, text=True, check=False, timeout=120, cwd=folder, env=environment
+    )
+
+
+def test_a_talk_in_a_terminal(terminal: Terminal, tiny: Tiny, tmp_path: Path) -> None:
+    assert "has been asked yet" in terminal.ask("/base")
+    first = terminal.ask("How wide must a door be?")
+    assert first.startswith("tiny> ") and len(first) > len("tiny> ")
+    second = terminal.ask("How wide must a door be?")
+    assert second != first, "the history is not seen by the model"
+    base = terminal.ask("/base")
+    assert base.startswith("base> ") and base.removeprefix("base> ") != second.removeprefix("tiny> ")
+    assert "/save" in terminal.ask("/help") and "Did you mean '/reset'?" in terminal.ask("/rest")
+
+    assert "saved to talk.jsonl" in terminal.ask("/save talk.jsonl")
+    assert "not overwritten" in terminal.ask("/save talk.jsonl")
+    messages = json.loads((tmp_path / "talk.jsonl").read_text())["messages"]
+    assert [turn["role"] for turn in messages] == ["user", "assistant", "user", "assistant"]
+    assert messages[1]["content"] == first.removeprefix("tiny> ").strip()
+
+    terminal.ask("/reset")
+    assert terminal.ask("How wide must a door be?") == first
+    terminal.ask("/system Answer in one word.")
+    assert terminal.ask("How wide must a door be?") != first
+    assert "saved to chat-" in terminal.ask("/save")
+    saved = next(tmp_path.glob("chat-*.jsonl"))
+    assert json.loads(saved.read_text())["messages"][0] == {"role": "system", "content": "Answer in one word."}
+    terminal.send("\x04")
+    assert terminal.process.wait(timeout=20) == 0
+
+
+def test_ctrl_c_stops_the_answer_and_not_the_talk(tiny: Tiny, tmp_path: Path) -> None:
+    command = [*COMMAND, "tiny", "--max-new-tokens", "450", "--temperature", "5", "--workspace", str(tiny.workspace.root)]
+    opened = Terminal(command, tmp_path)
+    try:
+        opened.read_until(r"you> ")
+        opened.send("\x03")
+        opened.read_until(r"/quit or Ctrl-D leaves\.\nyou> ")
+        opened.send("Tell me everything.\n")
+        opened.read_until(r"tiny> [^\n]*\S")
+        opened.send("\x03")
+        assert "(stopped" in opened.read_until(r"you> ")
+        assert len(opened.ask("/help")) > 0
+        opened.send("/quit\n")
+        assert opened.process.wait(timeout=20) == 0
+    finally:
+        if opened.process.poll() is None:
+            os.kill(opened.process.pid, signal.SIGKILL)
+        opened.process.wait()
+        os.close(opened.master)
+
+
+def test_piped_questions_get_plain_answers(tiny: Tiny) -> None:
+    done = pipe(tiny, "How wide must a door be?\n\n/reset\nHow wide must a door be?\n")
+    assert done.returncode == 0, done.stderr
+    answers = done.stdout.strip("\n").split("\n")
+    assert len(answers) == 2 and answers[0] == answers[1] != ""
+    assert "you>" not in done.stdout and "tiny>" not in done.stdout
+
+
+def test_the_seed_decides_what_is_drawn(tiny: Tiny) -> None:
+    drawn = [pipe(tiny, "Roof?\n", "--temperature", "1.5", "--seed", seed).stdout for seed in ("1", "1", "2")]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_json_gives_the_talk_as_one_document(tiny: Tiny) -> None:
+    done = pipe(tiny, "Roof?\nDoor?\n", "--json", "--system", "Be brief.")
+    messages = json.loads(done.stdout)
+    assert [turn["role"] for turn in messages] == ["system", "user", "assistant", "user", "assistant"]
+
+
+def test_a_talk_longer_than_the_context_forgets_its_beginning_and_says_so(tiny: Tiny) -> None:
+    question = "How wide must a door and a window and a stair be in a building with a fire exit? " * 2
+    done = pipe(tiny, (question + "\n") * 12 + "word " * 700 + "\nShort?\n")
+    assert done.returncode == 0, done.stderr
+    assert "the oldest 2 turns are no longer seen" in done.stderr
+    assert re.search(r"warning: the question has \d+ tokens and the model sees 512 at once", done.stderr)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_base_model_can_be_talked_to_and_a_wrong_name_is_one_sentence(tiny: Tiny, lively_base: Path) -> None:
+    command = [*COMMAND, str(lively_base), "--max-new-tokens", "6", "--workspace", str(tiny.workspace.root)]
+    done = subprocess.run(command, input="Door?\n/base\n", capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0 and done.stdout.strip() and "/base needs a run" in done.stderr
+    done = subprocess.run([*COMMAND, "nobody"], input="", capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 2 and "there is no run 'nobody'" in done.stderr and "base model 'nobody'" in done.stderr

@@ -1,0 +1,139 @@
+"""The report page: self-contained, safe, and saying what the records say."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from studio.core.records import Difference, ReportRecord
+from studio.evals.evidence import Answer, Evidence, Likelihood, question_from
+from studio.evals.numbers import interval_text, number
+from studio.evals.page import difference_picture, render_page
+from studio.evals.scoring import difference, example_table, most_changed, score
+from studio.evals.suites import load_suite, metric
+
+NASTY = "<script>alert('x')</script> & <img src=http://example.com/x.png>"
+
+
+def page(*overrides: str, with_base: bool = True) -> str:
+    suite = load_suite("chatbot", overrides)
+    metrics = [metric(name) for name in suite.metrics]
+    questions = [
+        question_from(
+            f"q{i}",
+            [{"role": "user", "content": f"Question {i} {NASTY}"}, {"role": "assistant", "content": f"answer {i} is yes"}],
+        )
+        for i in range(6)
+    ]
+    texts = {
+        "tuned": ["answer 0 is yes", "answer 1 is yes", "", "no", "answer 4 is yes", NASTY],
+        "base": ["maybe", "who knows", "answer 2 is yes", "no", "answer 4", "answer 5 is yes"],
+    }
+    labels = ("tuned", "base") if with_base else ("tuned",)
+    evidence = {
+        label: [
+            Evidence(q, Answer(t, len(t.split()), False), Likelihood(3.0 + i, 4), 4)
+            for i, (q, t) in enumerate(zip(questions, texts[label], strict=True))
+        ]
+        for label in labels
+    }
+    measured = {label: {m.key: m.measure(items) for m in metrics} for label, items in evidence.items()}
+    about = {"name": "<b>run</b>", "base_sha256": None, "template_sha256": "cd" * 32, "seconds": {"answers": 1.0}}
+    record = ReportRecord(
+        suite="chatbot",
+        created="2026-01-01T00:00:00+00:00",
+        dataset={"name": "faq", "fingerprint": "f0", "split": "test", "rows": 6, "rows_in_split": 6},
+        models={label: dict(about) for label in labels},
+        scores={label: [score(m, values[m.key], resamples=200, seed=0) for m in metrics] for label, values in measured.items()},
+        differences=[difference(m, measured["tuned"][m.key], measured["base"][m.key], resamples=200, seed=0) for m in metrics]
+        if with_base
+        else [],
+        settings={"warnings": ["6 of 6 rows WERE TRAINED ON."]},
+        studio_version="0",
+    )
+    return render_page(record, example_table(evidence, measured), metrics, suite)
+
+
+class Links(HTMLParser):
+    """Everything a browser would fetch or run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in {"script", "link", "img", "iframe", "object"}:
+            self.fetched.append(tag)
+        self.fetched += [f"{name}={value}" for name, value in attrs if name in {"src", "href"} or name.startswith("on")]
+
+
+def test_the_page_fetches_and_runs_nothing_even_when_models_write_html() -> None:
+    text = page()
+    links = Links()
+    links.feed(text)
+    assert links.fetched == []
+    assert "url(" not in text and "@import" not in text
+    assert "&lt;script&gt;" in text and "&lt;b&gt;run&lt;/b&gt;" in text
+
+
+def test_the_summary_counts_verdicts_and_the_warning_is_seen() -> None:
+    text = page()
+    assert "No difference shown on" in text and "6 of 6 rows WERE TRAINED ON." in text
+    assert text.index("WERE TRAINED ON") < text.index("<h2>Scores")
+    for heading in (
+        "Scores",
+        "Differences with 95% intervals",
+        "Examples",
+        "How each number was made",
+        "What this does not show",
+    ):
+        assert f"<h2>{heading}</h2>" in text
+    assert "sacrebleu" in text and "nrefs:1" in text and "paired bootstrap" in text and "McNemar" in text
+
+
+def test_examples_are_the_most_changed_and_an_empty_answer_is_shown_as_one() -> None:
+    text = page("examples_shown=2")
+    improved, worsened = text.index("Most improved, by ROUGE-L"), text.index("Most worsened, by ROUGE-L")
+    ids = re.findall(r'<div class="soft">(q\d)</div>', text)
+    assert ids == ["q0", "q1", "q2", "q5"] and improved < worsened
+    assert "an empty answer" in text[worsened:]
+
+
+def test_lower_is_better_turns_the_ranking_round() -> None:
+    lines = [
+        {"tuned_perplexity": 4.0, "base_perplexity": 8.0},
+        {"tuned_perplexity": 9.0, "base_perplexity": 3.0},
+        {"tuned_perplexity": None, "base_perplexity": 3.0},
+    ]
+    assert most_changed(lines, metric("perplexity"), 5) == ([0], [1])
+
+
+def test_without_a_base_there_is_no_comparison() -> None:
+    text = page(with_base=False)
+    assert "Differences" not in text and "The first rows" in text and "nothing to compare it with" in text
+    # A threshold that needs the base is not met by its absence.
+    assert "Gate not met: 2 of 2 thresholds." in text
+
+
+@pytest.mark.parametrize(("better", "right"), [("higher", True), ("lower", False)])
+def test_the_plot_puts_better_on_the_right(better: str, right: bool) -> None:
+    item = Difference(metric="m", value=2.0, low=1.0, high=4.0, n=9, method="", verdict="better" if right else "worse")
+    place = float(re.search(r'cx="([0-9.]+)"', difference_picture(item, better)).group(1))
+    assert (place > 160) is right and place == pytest.approx(160 + (74 if right else -74))
+    assert difference_picture(item.model_copy(update={"low": None}), better) == ""
+
+
+def test_numbers_for_people() -> None:
+    assert [number(value) for value in (None, 0.0, 0.1234, 1.234, 12.34, 123.4, -0.5)] == [
+        "–",
+        "0",
+        "0.123",
+        "1.23",
+        "12.3",
+        "123",
+        "−0.500",
+    ]
+    assert number(0.5, signed=True) == "+0.500" and number(1234567.0) == "1,234,567"
+    assert interval_text(None, 1.0) == "–" and interval_text(-1.0, 2.0, signed=True) == "−1.00 to +2.00"
