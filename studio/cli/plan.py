@@ -21,6 +21,7 @@ _BAR = 40
 _MEANING = {
     "runtime": "interpreter and libraries",
     "weights": "the model",
+    "file": "its file, mapped; the system takes it back when short",
     "adapter": "the low-rank matrices that train",
     "optimizer": "its memory of past gradients",
     "gradients": "one number for each that trains",
@@ -108,10 +109,10 @@ def show(planned: Plan) -> None:
     from studio.train.plan import PARTS
 
     longest = planned.longest
+    passes = f"{planned.micro_batch} rows per forward pass x {planned.accumulation} x {planned.processes} processes"
     output.say(
-        f"{planned.device}, {planned.dtype}; {planned.trained_parameters:,} numbers train; {planned.micro_batch} rows per "
-        f"forward pass x {planned.accumulation} x {planned.processes} processes; largest pass {longest.rows} x {longest.length} tokens, "
-        f"{longest.targets} with loss\n"
+        f"{planned.device}, {planned.dtype}; {planned.trained_parameters:,} numbers train; {passes}; "
+        f"largest pass {longest.rows} x {longest.length} tokens, {longest.targets} with loss\n"
     )
     scale = max(planned.peak, planned.memory or 0)
     rows = []

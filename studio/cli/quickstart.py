@@ -78,9 +78,8 @@ def _build_dataset() -> Path:
     built = build_dataset(load_yaml(path, ChatRecipe), output.open_workspace(), name=path.stem)
     record = built.record
     sizes = ", ".join(f"{rows} {split}" for split, rows in record.splits.items())
-    output.note(
-        f"corpus {record.name} ({record.sources[0].licence}): {record.rows_read} rows read, {record.rows_removed} removed"
-    )
+    licence = record.sources[0].licence
+    output.note(f"corpus {record.name} ({licence}): {record.rows_read} rows read, {record.rows_removed} removed")
     output.note(f"split without leaks into {sizes}; why rows went: {built.folder / 'report.html'}")
     return built.folder
 

@@ -29,6 +29,10 @@ def train(
     """Tune a base model on a Dataset."""
     from studio.core.errors import UserError
 
+    if processes == 1:
+        from studio.train.allocator import restart_with_steady_allocator
+
+        restart_with_steady_allocator()
     workspace = output.open_workspace()
     if resume is not None:
         if adapter or data or model or settings or name:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import re
 import resource
 import sys
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -85,8 +85,7 @@ def build_dataset(
     fingerprint = sha256_json([keys[-1], recipe.split.model_dump(), code_version(), studio.__version__])[:16]
     folder = workspace.datasets / name / fingerprint
     if (folder / "dataset.json").is_file():
-        with contextlib.suppress(OSError):
-            os.utime(folder / "dataset.json")  # the newest build of a name is the one that was asked for last
+        _mark_newest(folder)
         return BuildOutcome(folder, read_dataset(folder), cached=True, reused=len(keys))
     workspace.check_writable()
     memo.save()
@@ -97,8 +96,16 @@ def build_dataset(
     division = _divide(work.rows, recipe, tell)
     record = _record(recipe, name, fingerprint, sources, work, division)
     _write(folder, record, work, division)
+    _mark_newest(folder)
     cache.prune(keys)
     return BuildOutcome(folder, read_dataset(folder), cached=False, reused=reused, notes=record.model_extra["notes"])  # type: ignore[index]
+
+
+def _mark_newest(folder: Path) -> None:
+    """A name stands for the build that was asked for last; the clock of file systems is too coarse to tell two of them apart."""
+    now = time.time_ns()
+    with contextlib.suppress(OSError):
+        os.utime(folder / "dataset.json", ns=(now, now))
 
 
 def _resolve(source: Source, index: int, beside: Path, memo: HashMemo) -> ResolvedSource:
@@ -291,8 +298,7 @@ def histogram(lengths: Sequence[int]) -> list[int]:
     """Rows per length class; class i holds lengths from LENGTH_EDGES[i-1] up to but not including LENGTH_EDGES[i]."""
     counts = [0] * (len(LENGTH_EDGES) + 1)
     for length in lengths:
-        position = 0 if length < LENGTH_EDGES[0] else math.floor(2 * math.log2(length)) - 3
-        counts[min(position, len(LENGTH_EDGES))] += 1
+        counts[bisect_right(LENGTH_EDGES, length)] += 1
     return counts
 
 

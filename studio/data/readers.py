@@ -270,7 +270,7 @@ def _read_jsonl(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
                 text = line.decode(_with_mark(options.encoding) if number == 1 else options.encoding)
                 if not text.strip():
                     continue
-                yield Raw(place, json.loads(text))
+                yield Raw(place, json.loads(text.rstrip("\r\n")))
             except UnicodeDecodeError as error:
                 byte = error.object[error.start]
                 yield Damage(
@@ -279,7 +279,11 @@ def _read_jsonl(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
                     "(name the file's encoding in the recipe, for example encoding: cp1252)",
                 )
             except ValueError as error:
-                detail = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+                detail = (
+                    f"{error.msg.removesuffix(' at')} at column {error.colno}"
+                    if isinstance(error, json.JSONDecodeError)
+                    else str(error)
+                )
                 cut = "is cut off: " if not line.endswith(b"\n") else "is not valid JSON: "
                 yield Damage(place, f"{cut}{detail}")
             rows += 1

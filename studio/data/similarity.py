@@ -22,7 +22,6 @@ Shingles = NDArray[np.uint64]
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _UNSPACED_SIGN = re.compile(f"[{_UNSPACED}]")
 _WORD = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]+")
-_BLANKS = re.compile(r"\s+")
 # An odd constant with no structure; shingles are polynomials in it, modulo 2^64 (Karp and Rabin, 1987).
 _BASE = 0x9E3779B97F4A7C15
 # Documents asked for at once: bounds the memory of the answers when very many rows resemble each other.
@@ -41,7 +40,7 @@ def words_of(text: str) -> list[str]:
 
 def plain_key(text: str) -> str:
     """Text with case and blanks set aside; punctuation stays, for ``3+4`` is not ``3-4``."""
-    return _BLANKS.sub(" ", text).strip().casefold()
+    return " ".join(text.split()).casefold()
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,8 @@ class TokenCounter:
         waiting: list[tuple[int, str]] = []
         for index, turns in enumerate(rows):
             if high is not None and low is None:
-                most = self.bound(turns)
+                size = sum(len(turn) if turn.isascii() else 4 * len(turn) for turn in turns) + 4 * len(turns)
+                most = size if size <= high else self.bound(turns)
                 if most <= high:
                     results[index] = (most, False)
                     continue

@@ -194,7 +194,7 @@ def _number_types() -> Iterator[Finding]:
     from studio.models.loading import pick_device, pick_dtype
 
     device = pick_device()
-    size = 8192 if device.type == "cuda" else 2048
+    size = 8192 if device.type == "cuda" else 1024
     matrices = {name: torch.ones(size, size, dtype=getattr(torch, name), device=device) for name in ("float32", "bfloat16")}
     seconds = dict.fromkeys(matrices, float("inf"))
     # In turn, so that another program on the machine slows both; the first product of each only warms up.

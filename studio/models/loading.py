@@ -25,10 +25,9 @@ def pick_device() -> torch.device:
 
 
 def pick_dtype(name: Literal["auto", "float32", "bfloat16"], device: torch.device) -> torch.dtype:
-    """Number type by name; ``auto`` takes what is fast on the device.
+    """Number type by name; ``auto`` takes bfloat16 on GPUs that compute in it, float32 elsewhere.
 
-    bfloat16 on GPUs that compute in it; float32 elsewhere, also on CPUs (a 2048-cube product runs 1.7 times faster in
-    float32 than in bfloat16 on a CPU without AMX, and ``studio doctor`` measures the machine at hand).
+    Which is faster on a CPU depends on its instructions; ``studio doctor`` measures the machine at hand and says so.
     """
     if name == "auto":
         native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

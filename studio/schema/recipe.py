@@ -123,12 +123,14 @@ class UnicodeStep(Settings):
     """Repair mis-decoded text with ftfy (``donâ€™t`` becomes ``don’t``), remove control characters, compose to NFC."""
 
     step: Literal["unicode"]
+    """Kind of step."""
 
 
 class WhitespaceStep(Settings):
     """Trim turns, strip line ends, and allow at most so many empty lines in a row. Indentation stays (it may be code)."""
 
     step: Literal["whitespace"]
+    """Kind of step."""
     empty_lines: Count = 1
     """Longest run of empty lines that is left."""
 
@@ -137,6 +139,7 @@ class DropEmptyStep(Settings):
     """Drop conversations without a question or an answer, or with an empty turn."""
 
     step: Literal["drop_empty"]
+    """Kind of step."""
     turns: Literal["drop_row", "drop_turn"] = "drop_row"
     """An empty turn drops the whole conversation, or only itself."""
 
@@ -145,6 +148,7 @@ class MissingStep(Settings):
     """Drop rows with placeholders instead of text, or without a value in a column that has to be there."""
 
     step: Literal["missing"]
+    """Kind of step."""
     values: list[str] = ["nan", "null", "none", "n/a", "#n/a", "nil", "undefined", "-", "?"]
     """A turn that is only one of these (in any case) counts as missing."""
     fields: list[str] = []
@@ -155,6 +159,7 @@ class RolesStep(Settings):
     """Bring turns into order: an optional system turn, then user and assistant in alternation, the assistant last."""
 
     step: Literal["roles"]
+    """Kind of step."""
     action: Literal["repair", "drop"] = "repair"
     """Repair (join neighbouring turns of one role, cut assistant turns at the start and user turns at the end) or drop."""
 
@@ -163,6 +168,7 @@ class LengthStep(Settings):
     """Drop conversations that are too short or too long."""
 
     step: Literal["length"]
+    """Kind of step."""
     unit: LengthUnit = "tokens"
     """Unit of ``min`` and ``max``. Tokens are those of the text, without the marks of a chat template."""
     of: Literal["conversation", "answer"] = "conversation"
@@ -193,6 +199,7 @@ class ExactDuplicatesStep(Settings):
     """Drop conversations that are the same once case, punctuation and blanks are set aside; the first one stays."""
 
     step: Literal["exact_duplicates"]
+    """Kind of step."""
     of: Literal["conversation", "question"] = "conversation"
     """What has to be equal: every turn, or the first question only."""
 
@@ -201,6 +208,7 @@ class NearDuplicatesStep(Settings):
     """Drop conversations nearly equal to one that stays: MinHash finds pairs, the exact Jaccard similarity decides."""
 
     step: Literal["near_duplicates"]
+    """Kind of step."""
     threshold: Share = 0.8
     """Jaccard similarity from which a row goes. 0.8 is datasketch's and NeMo Curator's usual value."""
     unit: ShingleUnit = "word"
@@ -215,6 +223,7 @@ class LanguageStep(Settings):
     """Keep conversations in some languages, told by py3langid."""
 
     step: Literal["language"]
+    """Kind of step."""
     allowed: Annotated[list[str], Field(min_length=1)]
     """ISO 639-1 codes."""
     min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.5
@@ -225,6 +234,7 @@ class ScrubStep(Settings):
     """Replace e-mail addresses, phone numbers and API keys with placeholders such as ``[EMAIL]``."""
 
     step: Literal["scrub"]
+    """Kind of step."""
     what: list[Literal["email", "phone", "key"]] = ["email", "phone", "key"]
     """What is looked for."""
     action: Literal["replace", "drop"] = "replace"
@@ -237,6 +247,7 @@ class OutliersStep(Settings):
     """Drop conversations whose length is far from the rest."""
 
     step: Literal["outliers"]
+    """Kind of step."""
     method: Literal["sigma", "iqr"] = "sigma"
     """Distance from the mean in standard deviations, or from the quartiles in interquartile ranges (Tukey's fences)."""
     factor: Annotated[float, Field(gt=0)] | None = None

@@ -51,14 +51,21 @@ def allocator_in_use() -> str:
 def restart_with_steady_allocator() -> None:
     """Replace this process by itself with mimalloc preloaded; returns when there is nothing to change.
 
-    To be called first thing in a command, before anything heavy is imported: what was done so far is done again.
+    To be called first thing in a command, before anything heavy is imported: what was done so far is done again. A process
+    that is not the studio's own command (a notebook, a test run) is left alone.
     """
     if os.environ.get(MARK):
         # Children (git, pip, a browser) have no use for it.
         os.environ.pop("LD_PRELOAD", None)
         return
     environment = steady_environment(os.environ)
-    if MARK in environment:
+    if MARK in environment and _is_own_command():
         sys.stdout.flush()
         sys.stderr.flush()
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
+
+
+def _is_own_command() -> bool:
+    """True when this process was started as ``studio …`` or ``python -m studio…``."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return Path(sys.argv[0]).name == "studio" or str(getattr(spec, "name", "")).startswith("studio.")

@@ -6,6 +6,7 @@ Memory of one device = runtime + weights + adapter + optimizer + what a forward 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +45,7 @@ _SMALL_FILES = 6_000_000
 _CPU_SLACK = 0.04
 _CUBLAS_WORKSPACE = 33_000_000
 
-PARTS = ("runtime", "weights", "adapter", "optimizer", "gradients", "activations", "logits", "working")
+PARTS = ("runtime", "weights", "file", "adapter", "optimizer", "gradients", "activations", "logits", "working")
 REMEDY = {
     "activations": "set micro_batch_size to half, gradient_checkpointing=true, or lower max_length",
     "logits": "set micro_batch_size to half, or lower max_length",
@@ -54,6 +55,7 @@ REMEDY = {
     "optimizer": "use method=lora, or optimizer=adamw_8bit",
     "gradients": "use method=lora, or a smaller model",
     "runtime": "use a machine with more memory",
+    "file": "choose a smaller model",
 }
 
 
@@ -63,7 +65,6 @@ class Plan:
 
     parts: bytes by kind at the fullest moment; they add up to ``peak``.
     sizes: each kind on its own, whenever it is largest.
-    loading: bytes while the weights are read from their file; below ``peak`` as a rule.
     micro_batch, accumulation: rows per forward pass and process, forward passes per optimizer step.
     longest: the shape of the micro batch that takes most.
     disk: bytes by kind that the run will keep, and ``total``.
@@ -78,7 +79,6 @@ class Plan:
     parts: dict[str, int]
     sizes: dict[str, int]
     peak: int
-    loading: int
     trained_parameters: int
     micro_batch: int
     accumulation: int
@@ -134,12 +134,13 @@ def plan(
     folder = config_folder or find_config(adapter.model, adapter.revision)
     micro, accumulation = split_batch(adapter, processes)
     dtype = torch.bfloat16 if adapter.dtype == "bfloat16" or (adapter.dtype == "auto" and device == "cuda") else torch.float32
-    skeleton = build_skeleton(adapter, folder, device_type=device, dtype=dtype)
+    skeleton = build_skeleton(adapter, folder, dtype=dtype)
     shapes = batch_shapes(adapter, micro, accumulation, lengths=lengths, supervised=supervised)
     shape = heaviest(shapes, skeleton)
     trace = trace_step(skeleton.copy(), shape, device_type=device, accumulated=accumulation > 1)
     optimizer = optimizer_bytes(adapter.optimizer, skeleton)
     parts = _parts(skeleton, trace, optimizer, baseline_bytes(device), device, processes, accumulated=accumulation > 1)
+    parts["file"] = _mapped_file(skeleton, folder, adapter, device, str(dtype))
     steps, per_epoch, tokens = _steps(adapter, lengths)
     return Plan(
         device=device,
@@ -148,7 +149,6 @@ def plan(
         parts=parts,
         sizes={**_sizes(skeleton, trace, optimizer), "runtime": parts["runtime"]},
         peak=sum(parts.values()),
-        loading=parts["runtime"] + _loading(skeleton, folder, adapter),
         trained_parameters=skeleton.trained_parameters,
         micro_batch=micro,
         accumulation=accumulation,
@@ -306,6 +306,7 @@ def _parts(
     held = {
         "runtime": runtime,
         "weights": skeleton.weights + (skeleton.trained if full else 0),
+        "file": 0,
         "adapter": 0 if full else skeleton.trained,
         "optimizer": optimizer,
     }
@@ -325,11 +326,18 @@ def _sizes(skeleton: Skeleton, trace: Trace, optimizer: int) -> dict[str, int]:
     }
 
 
-def _loading(skeleton: Skeleton, folder: Path, adapter: ChatAdapter) -> int:
-    """Bytes while weights are read: what they become, and the file they come from where its numbers are converted."""
-    held = skeleton.weights + skeleton.trained
-    files = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    return held + (files if adapter.quantization != "none" else 0)
+def _mapped_file(skeleton: Skeleton, folder: Path, adapter: ChatAdapter, device: str, dtype: str) -> int:
+    """Bytes of the weights' file that stay mapped beside quantised weights on a CPU; the system takes them back when short.
+
+    What is not quantised (embeddings) is used in place where its number type needs no change, which keeps the whole file mapped.
+    """
+    if device != "cpu" or adapter.quantization == "none":
+        return 0
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if f"torch.{config.get('dtype') or config.get('torch_dtype')}" != dtype:
+        return 0
+    in_place = sum(size.numel() * size.element_size() for size in skeleton.frozen if size.is_floating_point())
+    return max(0, sum(file.stat().st_size for file in folder.glob("*.safetensors")) - in_place)
 
 
 def _steps(adapter: ChatAdapter, lengths: Sequence[int] | None) -> tuple[int | None, int | None, int | None]:

@@ -49,6 +49,11 @@ class Skeleton:
     trained_shapes: list[tuple[int, ...]]
     autocast: torch.dtype | None
 
+    @property
+    def frozen(self) -> list[Tensor]:
+        """Parameters that do not train."""
+        return [parameter for parameter in self.model.parameters() if not parameter.requires_grad]
+
     def copy(self) -> Skeleton:
         """A second one, for another trace."""
         model = copy.deepcopy(self.model)
@@ -81,12 +86,11 @@ def find_config(reference: str, revision: str | None = None) -> Path:
     return folder
 
 
-def build_skeleton(adapter: ChatAdapter, config_folder: Path, *, device_type: str, dtype: torch.dtype) -> Skeleton:
+def build_skeleton(adapter: ChatAdapter, config_folder: Path, *, dtype: torch.dtype) -> Skeleton:
     """Build what ``studio train`` would load, without its contents.
 
     Args:
         config_folder: holds ``config.json``.
-        device_type: ``cpu`` or ``cuda``.
         dtype: type of the arithmetic, see :func:`studio.models.loading.pick_dtype`.
     Raises:
         UserError: transformers does not know the architecture, or a layer name fits nothing.

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerBase, set_seed
 
@@ -270,15 +269,18 @@ def _run_trainer(trainer: ChatTrainer, recorder: Recorder, checkpoint: Path | No
             "the GPU ran out of memory. Set micro_batch_size to half of what it was (the result stays the same), or "
             "gradient_checkpointing: true; 'studio plan' tells beforehand."
         ) from error
-    except (OSError, RuntimeError, SafetensorError) as error:
-        if "No space left" in str(error) or shutil.disk_usage(run_folder).free < 1 << 20:
-            whole, _ = newest_whole(run_folder / "checkpoints")
-            stays = f"the last good checkpoint, {whole.name}, stays" if whole else "no checkpoint had been saved yet"
-            raise StudioError(
-                f"the disk is full: the checkpoint after step {trainer.state.global_step} could not be written to {run_folder}; "
-                f"{stays}. Make room, then: studio train --resume {run_folder.parent.name}/{run_folder.name}"
-            ) from error
-        raise
+    except Exception as error:
+        # torch, safetensors and tokenizers each raise something else when the disk is full, tokenizers a bare Exception.
+        checkpoints = run_folder / "checkpoints"
+        full = "No space left" in str(error) or "the disk is full" in str(error)
+        if not full and shutil.disk_usage(checkpoints if checkpoints.is_dir() else run_folder).free > 1 << 16:
+            raise
+        whole, _ = newest_whole(checkpoints)
+        stays = f"the last good checkpoint, {whole.name}, stays" if whole else "no checkpoint had been saved yet"
+        raise StudioError(
+            f"the disk is full: the checkpoint after step {trainer.state.global_step} could not be written to {checkpoints}; "
+            f"{stays}. Make room, then: studio train --resume {run_folder.parent.name}/{run_folder.name}"
+        ) from error
     finally:
         recorder.close()
 

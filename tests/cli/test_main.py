@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -55,13 +54,9 @@ def test_help_lists_every_command_and_imports_nothing_heavy():
 
 
 def test_help_starts_in_time():
-    code = "from studio.cli.main import run; run(['--help'])"
-    seconds = []
-    for _ in range(5):
-        started = time.perf_counter()
-        assert run_python(code).returncode == 0
-        seconds.append(time.perf_counter() - started)
-    # The fastest of five: the limit is about what is imported, not about what else the machine is doing.
+    code = "import time; from studio.cli.main import run; run(['--help']); print('CPU', time.process_time())"
+    seconds = [float(run_python(code).stdout.rpartition("CPU")[2]) for _ in range(3)]
+    # Seconds of the processor, the start of Python included: the limit must hold however busy the machine is.
     assert min(seconds) <= 0.4
 
 

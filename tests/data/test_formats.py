@@ -44,7 +44,10 @@ def test_alpaca_input_history_and_system_are_kept() -> None:
 
 
 def test_multi_turn_and_system_turns_are_kept() -> None:
-    turns = [{"from": who, "value": what} for who, what in [("system", "s"), ("human", "1"), ("gpt", "2"), ("human", "3"), ("gpt", "4")]]
+    turns = [
+        {"from": who, "value": what}
+        for who, what in [("system", "s"), ("human", "1"), ("gpt", "2"), ("human", "3"), ("gpt", "4")]
+    ]
     messages = shape_row({"conversations": turns}, "auto", ColumnNames()).messages
     assert [turn["role"] for turn in messages] == ["system", "user", "assistant", "user", "assistant"]
 
@@ -63,12 +66,22 @@ def test_columns_are_mapped_and_the_rest_is_unused() -> None:
     ("value", "format", "columns", "sentence"),
     [
         ({"foo": 1, "bar": 2}, "auto", {}, "has the columns foo, bar, which is none of the known shapes: messages ("),
-        ({"q": "x"}, "question_answer", {}, "has no answer column; its columns are q. Name it in the recipe: columns: {answer: ...}"),
+        (
+            {"q": "x"},
+            "question_answer",
+            {},
+            "has no answer column; its columns are q. Name it in the recipe: columns: {answer: ...}",
+        ),
         ({"q": "x"}, "auto", {"answer": "svar", "question": "q"}, "has no column 'svar'; its columns are q."),
         ({"prompt": "x"}, "alpaca", {}, "is not alpaca (instruction, input, output); its columns are prompt"),
         (5, "auto", {}, "holds a number where an object or a list of turns is expected"),
         ({"messages": ["a", 3]}, "auto", {}, "has text as turn 1 where role and content are expected"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "auto", {}, "has the role 'tool' in turn 1; known are system, developer"),
+        (
+            {"messages": [{"role": "tool", "content": "x"}]},
+            "auto",
+            {},
+            "has the role 'tool' in turn 1; known are system, developer",
+        ),
         ({"messages": [{"who": "x"}]}, "auto", {}, "has the keys who in turn 1; known are role and content, or from and value"),
         ({"question": ["x"], "answer": "y"}, "auto", {}, "holds a list in question where text is expected"),
         ({"text": "just text"}, "auto", {}, "has a 'text' without a question"),

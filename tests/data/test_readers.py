@@ -155,7 +155,9 @@ def test_empty_files(tmp_path: Path, kind: str) -> None:
     assert damages(path) == [Damage("the file", "is empty")]
 
 
-@pytest.mark.parametrize(("name", "text"), [("a.csv", "q,a\n"), ("a.json", "[]"), ("a.jsonl", "\n\n"), ("a.yaml", "[]"), ("a.md", "\n")])
+@pytest.mark.parametrize(
+    ("name", "text"), [("a.csv", "q,a\n"), ("a.json", "[]"), ("a.jsonl", "\n\n"), ("a.yaml", "[]"), ("a.md", "\n")]
+)
 def test_files_without_rows(tmp_path: Path, name: str, text: str) -> None:
     path = tmp_path / name
     path.write_text(text)
@@ -192,7 +194,10 @@ def test_a_large_json_array_is_streamed(tmp_path: Path) -> None:
 
 def test_markdown_headings_become_questions(tmp_path: Path) -> None:
     path = tmp_path / "house-rules.md"
-    path.write_text("Intro text.\n\n# House rules\n\n## Noise\nQuiet after ten.\n```\n# no heading\n```\n\n## Bins\n\n### Glass\nIn the yard.\n")
+    path.write_text(
+        "Intro text.\n\n# House rules\n\n## Noise\nQuiet after ten.\n```\n# no heading\n```\n\n"
+        "## Bins\n\n### Glass\nIn the yard.\n"
+    )
     rows = values(path, prompt="What about {heading} in {title}?")
     assert [(row["question"], row["answer"]) for row in rows] == [
         ("What about house rules in house rules?", "Intro text."),

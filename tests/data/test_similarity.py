@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_rows import WORDS, changed, pair, sentence
 
 from studio.data.rows import ChatRow
 from studio.data.similarity import Clusters, NearPairs, Shingler, Shingling, bands_for, comparable_text, jaccard, words_of
 from studio.data.steps.base import Drop
 from studio.data.steps.duplicates import ExactDuplicates, NearDuplicates
-
-from .conftest import WORDS, pair, sentence
-
-
-def changed(text: str, share: float, seed: int) -> str:
-    """The text with a share of its words replaced."""
-    chooser = random.Random(seed)
-    return " ".join(f"{chooser.choice(WORDS)}x{chooser.randrange(10**6)}" if chooser.random() < share else word for word in text.split())
 
 
 def plain_shingles(text: str, size: int) -> set[tuple[str, ...]]:
@@ -40,7 +32,7 @@ def test_jaccard_is_the_plain_one(first: list[str], second: list[str], size: int
 
 
 def test_words_of_scripts_without_blanks() -> None:
-    assert words_of("Hi, 世界! สวัสดี don't") == ["hi", "世", "界", *"สวัสดี", "don", "t"] or words_of("世界") == ["世", "界"]
+    assert words_of("Hi, 世界! カナ don't") == ["hi", "世", "界", "カ", "ナ", "don", "t"]
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.6, 0.8, 0.9])
@@ -57,7 +49,9 @@ def test_near_pairs_are_those_of_comparing_all(unit: str, size: int, threshold: 
         base = sentence(number, 60)
         texts += [base] + [changed(base, share, number * 10 + at) for at, share in enumerate((0.01, 0.03, 0.06, 0.12))]
     pairs = NearPairs(texts, threshold, Shingling(unit, size))
-    found = {(other, index) for index, others in pairs.earlier() for other in others if pairs.similarity(index, other) >= threshold}
+    found = {
+        (other, index) for index, others in pairs.earlier() for other in others if pairs.similarity(index, other) >= threshold
+    }
     shingler = Shingler(Shingling(unit, size))
     shingles = [shingler(text) for text in texts]
     every = {
@@ -65,14 +59,17 @@ def test_near_pairs_are_those_of_comparing_all(unit: str, size: int, threshold: 
         for a, b in itertools.combinations(range(len(texts)), 2)
         if jaccard(shingles[a], shingles[b]) >= threshold and pairs.same[b] == b and pairs.same[a] == a
     }
-    assert len(every) > 40
+    assert len(every) > 30
     assert found <= every and len(every - found) <= 0.01 * len(every)
 
 
 def test_short_and_unspaced_texts_are_not_all_alike() -> None:
     """MinHash gives all texts shorter than a shingle one signature: they would delete each other."""
     rows = [pair(str(number), f"Say {word}", word) for number, word in enumerate(WORDS)]
-    rows += [pair(f"zh{number}", text, "好") for number, text in enumerate(["这是一个关于屋顶的问题吗", "窗户必须有多高才安全呢", "邻居晚上可以弹钢琴吗"])]
+    rows += [
+        pair(f"zh{number}", text, "好")
+        for number, text in enumerate(["这是一个关于屋顶的问题吗", "窗户必须有多高才安全呢", "邻居晚上可以弹钢琴吗"])
+    ]
     assert NearDuplicates().judge_all(rows) == rows
 
 
@@ -103,17 +100,21 @@ def test_dropped_rows_name_a_kept_row_that_is_really_alike() -> None:
 
 
 def test_common_boilerplate_in_characters_deletes_nothing() -> None:
-    rows = [pair(str(number), "Question: please answer briefly.", f"Thank you for asking! {sentence(number, 30)}") for number in range(200)]
+    rows = [
+        pair(str(number), "Question: please answer briefly.", f"Thank you for asking! {sentence(number, 30)}")
+        for number in range(200)
+    ]
     assert NearDuplicates(unit="character").judge_all(rows) == rows
 
 
 def test_clusters_are_capped_and_the_cap_is_told() -> None:
     base = sentence(3, 60)
-    rows = [pair(str(number), "q", changed(base, 0.01, number)) for number in range(30)]
+    rows = [pair(str(number), "q", f"{base} ending{number}") for number in range(30)]
     step = NearDuplicates(threshold=0.5, max_cluster=10)
-    dropped = [verdict for verdict in step.judge_all(rows) if isinstance(verdict, Drop) and verdict.value != "1.000"]
-    assert len(dropped) <= 9
-    assert "max_cluster" in step.notes[0]
+    dropped = [verdict for verdict in step.judge_all(rows) if isinstance(verdict, Drop)]
+    assert len(dropped) == 9
+    assert step.notes[0].startswith("20 rows resemble a row into which 10 were folded already and stay (max_cluster)")
+    assert len([verdict for verdict in NearDuplicates(threshold=0.5).judge_all(rows) if isinstance(verdict, Drop)]) == 29
 
 
 def test_a_shared_system_turn_makes_nothing_alike() -> None:
@@ -124,7 +125,11 @@ def test_a_shared_system_turn_makes_nothing_alike() -> None:
 
 
 def test_exact_duplicates_set_case_blanks_and_form_aside_but_not_signs() -> None:
-    rows = [pair("a", "What is 3+4?", "The ﬁrst: 7"), pair("b", " what is\n3+4? ", "the first:  7"), pair("c", "What is 3-4?", "The first: 7")]
+    rows = [
+        pair("a", "What is 3+4?", "The ﬁrst: 7"),
+        pair("b", " what is\n3+4? ", "the first:  7"),
+        pair("c", "What is 3-4?", "The first: 7"),
+    ]
     verdicts = ExactDuplicates().judge_all(rows)
     assert verdicts == [rows[0], Drop("same conversation", "equal", "different", "a"), rows[2]]
     assert [isinstance(verdict, Drop) for verdict in ExactDuplicates("question").judge_all(rows)] == [False, True, False]

@@ -6,14 +6,12 @@ import itertools
 from dataclasses import replace
 
 import pytest
+from made_rows import changed, pair, sentence
 
 from studio.core.errors import DataError
 from studio.data.rows import ChatRow
 from studio.data.similarity import Shingler, Shingling, comparable_text, jaccard
 from studio.data.split import SplitPlan, divide
-
-from .conftest import pair, sentence
-from .test_similarity import changed
 
 PLAN = SplitPlan(validation=20, test=40)
 
@@ -40,11 +38,16 @@ def test_paraphrases_never_straddle() -> None:
     rows = []
     for number in range(150):
         base = sentence(number, 50)
-        rows += [pair(f"{number}.{at}", f"q {number} {at}", changed(base, share, number * 7 + at)) for at, share in enumerate((0, 0.02, 0.05))]
+        rows += [
+            pair(f"{number}.{at}", f"q {number} {at}", changed(base, share, number * 7 + at))
+            for at, share in enumerate((0, 0.02, 0.05))
+        ]
     division = divide(rows, replace(PLAN, validation=40, test=60))
     shingler = Shingler(Shingling("word", 3))
     where = [(name, shingler(comparable_text(row))) for name, part in division.splits.items() for row in part]
-    leaks = sum(one != other and jaccard(first, second) >= 0.6 for (one, first), (other, second) in itertools.combinations(where, 2))
+    leaks = sum(
+        one != other and jaccard(first, second) >= 0.6 for (one, first), (other, second) in itertools.combinations(where, 2)
+    )
     assert leaks == 0
     assert division.tied > 250
     assert len(division.splits["test"]) >= 55
@@ -54,13 +57,20 @@ def test_groups_never_straddle() -> None:
     rows = [pair(str(number), f"q{number}", sentence(number), group=f"g{number % 30}") for number in range(300)]
     division = divide(rows, replace(PLAN, validation=30, test=60))
     groups = {name: {row.group for row in part} for name, part in division.splits.items()}
-    assert not groups["train"] & groups["test"] and not groups["train"] & groups["validation"] and not groups["validation"] & groups["test"]
+    assert (
+        not groups["train"] & groups["test"]
+        and not groups["train"] & groups["validation"]
+        and not groups["validation"] & groups["test"]
+    )
     assert len(division.splits["test"]) == 60
 
 
 def test_equal_questions_stay_together_unless_told_otherwise() -> None:
     rows = [pair(str(number), f"question {number % 50}", sentence(number)) for number in range(100)]
-    questions = lambda plan: {name: {row.messages[0]["content"] for row in part} for name, part in divide(rows, plan).splits.items()}  # noqa: E731
+
+    def questions(plan: SplitPlan) -> dict[str, set[str]]:
+        return {name: {row.messages[0]["content"] for row in part} for name, part in divide(rows, plan).splits.items()}
+
     tied = questions(PLAN)
     assert not tied["train"] & tied["test"]
     loose = questions(replace(PLAN, same_question=False))
@@ -86,11 +96,15 @@ def test_a_cluster_that_is_too_large_for_a_split() -> None:
 
 def test_rows_that_are_all_alike_are_refused_with_the_reason() -> None:
     rows = [pair(str(number), "one question", sentence(number)) for number in range(50)]
-    with pytest.raises(DataError, match=r"split 'test' would be empty: the 50 rows fall into 1 cluster\(s\) of alike rows.*same_question: false"):
+    with pytest.raises(
+        DataError, match=r"split 'test' would be empty: the 50 rows fall into 1 cluster\(s\) of alike rows.*same_question: false"
+    ):
         divide(rows, SplitPlan(validation=5, test=5))
 
 
 def test_too_few_rows() -> None:
     rows = [pair(str(number), f"q{number}", sentence(number)) for number in range(10)]
-    with pytest.raises(DataError, match=r"10 rows are left, and split asks for 8 test and 2 validation rows, which leaves none for training"):
+    with pytest.raises(
+        DataError, match=r"10 rows are left, and split asks for 8 test and 2 validation rows, which leaves none for training"
+    ):
         divide(rows, SplitPlan(validation=2, test=8))

@@ -21,7 +21,9 @@ from studio.data.steps.text import Unicode, Whitespace, repair_text
 def row(*turns: str, roles: str = "ua", id: str = "r", **meta: object) -> ChatRow:
     names = {"u": "user", "a": "assistant", "s": "system"}
     cycle = roles if len(roles) >= len(turns) else roles * len(turns)
-    return ChatRow(id, [{"role": names[role], "content": turn} for role, turn in zip(cycle, turns, strict=False)], "src", None, meta)
+    return ChatRow(
+        id, [{"role": names[role], "content": turn} for role, turn in zip(cycle, turns, strict=False)], "src", None, meta
+    )
 
 
 def texts(verdict: object) -> list[str]:

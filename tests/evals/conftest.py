@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,6 +118,34 @@ class Tiny:
     workspace: Workspace
     dataset: Path
     run: Path
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command line gave."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def studio(tiny: Tiny, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Call ``studio`` in this process, in the tiny workspace."""
+    from studio.cli import output
+    from studio.cli.main import run
+
+    monkeypatch.setattr("studio.cli.quiet.quiet_libraries", lambda: None)
+    monkeypatch.setenv("STUDIO_WORKSPACE", str(tiny.workspace.root))
+
+    def call(*arguments: object) -> Result:
+        output.set_json(False)
+        output.set_workspace(None)
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        return Result(code, *capsys.readouterr())
+
+    return call
 
 
 @pytest.fixture(scope="session")

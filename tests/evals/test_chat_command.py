@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -17,9 +18,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from tests.evals.conftest import Tiny
+    from tests.evals.conftest import Result, Tiny
 
 COMMAND = [sys.executable, "-m", "studio.cli.main", "chat"]
 
@@ -78,12 +79,15 @@ def terminal(tiny: Tiny, tmp_path: Path) -> Iterator[Terminal]:
     os.close(opened.master)
 
 
-def pipe(tiny: Tiny, text: str, *options: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [*COMMAND, "tiny", "--max-new-tokens", "12", "--workspace", str(tiny.workspace.root), *options]
-    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
-    return subprocess.run(
-        command, input=text, capture_output=True, text=True, check=False, timeout=120, cwd=folder, env=environment
-    )
+@pytest.fixture
+def pipe(studio: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Give ``studio chat`` a text on its standard input."""
+
+    def call(text: str, *arguments: object) -> Result:
+        monkeypatch.setattr("sys.stdin", io.StringIO(text))
+        return studio("chat", *(arguments or ("tiny",)), "--max-new-tokens", 12)
+
+    return call
 
 
 def test_a_talk_in_a_terminal(terminal: Terminal, tiny: Tiny, tmp_path: Path) -> None:
@@ -134,37 +138,43 @@ def test_ctrl_c_stops_the_answer_and_not_the_talk(tiny: Tiny, tmp_path: Path) ->
         os.close(opened.master)
 
 
-def test_piped_questions_get_plain_answers(tiny: Tiny) -> None:
-    done = pipe(tiny, "How wide must a door be?\n\n/reset\nHow wide must a door be?\n")
-    assert done.returncode == 0, done.stderr
-    answers = done.stdout.strip("\n").split("\n")
+def test_piped_questions_get_plain_answers(pipe: Callable[..., Result]) -> None:
+    done = pipe("How wide must a door be?\n\n/reset\nHow wide must a door be?\n")
+    assert done.code == 0, done.err
+    answers = done.out.strip("\n").split("\n")
     assert len(answers) == 2 and answers[0] == answers[1] != ""
-    assert "you>" not in done.stdout and "tiny>" not in done.stdout
+    assert "you>" not in done.out and "tiny>" not in done.out
 
 
-def test_the_seed_decides_what_is_drawn(tiny: Tiny) -> None:
-    drawn = [pipe(tiny, "Roof?\n", "--temperature", "1.5", "--seed", seed).stdout for seed in ("1", "1", "2")]
+def test_a_real_pipe(tiny: Tiny) -> None:
+    command = [*COMMAND, "tiny", "--max-new-tokens", "12", "--workspace", str(tiny.workspace.root)]
+    done = subprocess.run(command, input="Roof?\n/quit\nDoor?\n", capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.strip().splitlines()) == 1 and "Traceback" not in done.stderr
+
+
+def test_the_seed_decides_what_is_drawn(pipe: Callable[..., Result]) -> None:
+    drawn = [pipe("Roof?\n", "tiny", "--temperature", 1.5, "--seed", seed).out for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-def test_json_gives_the_talk_as_one_document(tiny: Tiny) -> None:
-    done = pipe(tiny, "Roof?\nDoor?\n", "--json", "--system", "Be brief.")
-    messages = json.loads(done.stdout)
+def test_json_gives_the_talk_as_one_document(pipe: Callable[..., Result]) -> None:
+    messages = json.loads(pipe("Roof?\nDoor?\n", "tiny", "--json", "--system", "Be brief.").out)
     assert [turn["role"] for turn in messages] == ["system", "user", "assistant", "user", "assistant"]
 
 
-def test_a_talk_longer_than_the_context_forgets_its_beginning_and_says_so(tiny: Tiny) -> None:
+def test_a_talk_longer_than_the_context_forgets_its_beginning_and_says_so(pipe: Callable[..., Result]) -> None:
     question = "How wide must a door and a window and a stair be in a building with a fire exit? " * 2
-    done = pipe(tiny, (question + "\n") * 12 + "word " * 700 + "\nShort?\n")
-    assert done.returncode == 0, done.stderr
-    assert "the oldest 2 turns are no longer seen" in done.stderr
-    assert re.search(r"warning: the question has \d+ tokens and the model sees 512 at once", done.stderr)
-    assert "Traceback" not in done.stderr
+    done = pipe((question + "\n") * 12 + "word " * 700 + "\nShort?\n")
+    assert done.code == 0, done.err
+    assert "the oldest 2 turns are no longer seen" in done.err
+    assert re.search(r"warning: the question has \d+ tokens and the model sees 512 at once", done.err)
+    # The question that could not be asked is not part of the talk: the one after it is answered.
+    assert len(done.out.strip("\n").split("\n")) == 13
 
 
-def test_a_base_model_can_be_talked_to_and_a_wrong_name_is_one_sentence(tiny: Tiny, lively_base: Path) -> None:
-    command = [*COMMAND, str(lively_base), "--max-new-tokens", "6", "--workspace", str(tiny.workspace.root)]
-    done = subprocess.run(command, input="Door?\n/base\n", capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0 and done.stdout.strip() and "/base needs a run" in done.stderr
-    done = subprocess.run([*COMMAND, "nobody"], input="", capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 2 and "there is no run 'nobody'" in done.stderr and "base model 'nobody'" in done.stderr
+def test_a_base_model_can_be_talked_to_and_a_wrong_name_is_one_sentence(pipe: Callable[..., Result], lively_base: Path) -> None:
+    done = pipe("Door?\n/base\n", lively_base)
+    assert done.code == 0 and done.out.strip() and "/base needs a run" in done.err
+    done = pipe("", "nobody")
+    assert done.code == 2 and "there is no run 'nobody'" in done.err and "base model 'nobody'" in done.err

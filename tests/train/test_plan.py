@@ -133,7 +133,7 @@ def test_optimizers_keep_what_they_keep(tiny_base):
 
     from studio.train.plan_model import build_skeleton
 
-    skeleton = build_skeleton(preset(tiny_base), tiny_base, device_type="cpu", dtype=torch.float32)
+    skeleton = build_skeleton(preset(tiny_base), tiny_base, dtype=torch.float32)
     adam = optimizer_bytes("adamw_torch", skeleton)
     assert optimizer_bytes("sgd", skeleton) == 0
     assert (

@@ -39,7 +39,7 @@ def real_inputs():
 def test_activations_are_those_that_a_real_pass_saves(tiny_base, values):
     """The storages autograd saves in a real forward pass, weights excepted, are the plan's activations within 2%."""
     adapter = preset(tiny_base, **values)
-    traced = trace_step(build_skeleton(adapter, tiny_base, device_type="cpu", dtype=torch.float32), SHAPE)
+    traced = trace_step(build_skeleton(adapter, tiny_base, dtype=torch.float32), SHAPE)
     model, base = real_model(adapter, tiny_base)
     inputs = real_inputs()
     weights = {tensor.untyped_storage().data_ptr() for tensor in [*model.parameters(), *model.buffers(), *inputs.values()]}
@@ -63,7 +63,7 @@ def test_activations_are_those_that_a_real_pass_saves(tiny_base, values):
 def test_the_peak_is_that_of_a_real_pass_under_the_same_tracker(tiny_base, values):
     """Counting real storages while the trainer's loss is computed gives the traced peak and gradients."""
     adapter = preset(tiny_base, **values)
-    traced = trace_step(build_skeleton(adapter, tiny_base, device_type="cpu", dtype=torch.float32), SHAPE)
+    traced = trace_step(build_skeleton(adapter, tiny_base, dtype=torch.float32), SHAPE)
     model, base = real_model(adapter, tiny_base)
     if adapter.gradient_checkpointing:
         model.enable_input_require_grads()

