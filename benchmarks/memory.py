@@ -1,6 +1,6 @@
 """Predicted against measured peak memory: five ways of training the starter model, each in a process of its own.
 
-    python benchmarks/memory.py [--steps 3] [--only NAME]
+    python benchmarks/memory.py [--steps 3] [--only NAME] [--write-docs]
 
 Prints a markdown table; exits 1 when a prediction is off by more than 15%. On a CPU the measured figure is the largest
 resident size of the process, on a GPU the most memory PyTorch had allocated (the context is taken off the prediction).
@@ -13,8 +13,8 @@ import sys
 import time
 from typing import Any
 
+import docs
 from studio.schema.adapter import ChatAdapter
-from studio.train.allocator import find_mimalloc
 from studio.train.plan import plan
 from studio.train.probe import probe
 
@@ -38,14 +38,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--only", help="names that hold this text")
+    docs.add_option(parser)
     chosen = parser.parse_args()
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    allocator = "mimalloc" if device == "cpu" and find_mimalloc() else "the system's allocator" if device == "cpu" else "CUDA"
-    print(f"Starter model, device {device}, {allocator}, {chosen.steps} steps each.\n")
-    print("| configuration | predicted | measured | ratio | planning | step |")
-    print("|---|---:|---:|---:|---:|---:|")
+    lines: list[str] = []
+
+    def say(line: str) -> None:
+        """Print a line as soon as it is known, and keep it for the page."""
+        print(line, flush=True)
+        lines.append(line)
+
+    say(f"Starter model, device {device}, {chosen.steps} steps each.\n")
+    say("| configuration | predicted | measured | ratio | planning | step |")
+    say("|---|---:|---:|---:|---:|---:|")
     worst = 0.0
     for name, (values, length, targets) in CONFIGURATIONS.items():
         if chosen.only and chosen.only not in name:
@@ -59,12 +66,13 @@ def main() -> int:
         predicted = planned.peak - (planned.parts["runtime"] if device == "cuda" else 0)
         ratio = predicted / probed.peak
         worst = max(worst, abs(ratio - 1))
-        print(
+        say(
             f"| {name} | {predicted / 1e9:.2f} GB | {probed.peak / 1e9:.2f} GB | {ratio:.3f} | {planning:.1f} s | "
-            f"{probed.step_seconds:.1f} s |",
-            flush=True,
+            f"{probed.step_seconds:.1f} s |"
         )
-    print(f"\nLargest difference {worst:.1%}, allowed {ALLOWED:.0%}.")
+    say(f"\nLargest difference {worst:.1%}, allowed {ALLOWED:.0%}.")
+    if chosen.write_docs and not chosen.only:
+        docs.write_section("memory", "\n".join(lines))
     return 1 if worst > ALLOWED else 0
 
 

@@ -1,9 +1,15 @@
-"""Fixtures for all tests: a real but tiny base model, built offline, and an empty workspace."""
+"""Fixtures for all tests: a tiny base model, a project trained on it, the command line in this process, odd disks."""
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,3 +100,131 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def workspace(tmp_path: Path) -> Workspace:
     """An empty workspace."""
     return Workspace.open(tmp_path / "workspace")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command line gave."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The whole of stdout as one JSON document."""
+        return json.loads(self.out)
+
+
+def call_studio(*arguments: object) -> int:
+    """Run one command line in this process and return its exit code."""
+    from studio.cli import output
+    from studio.cli.main import run
+
+    output.set_json(False)
+    output.set_workspace(None)
+    with pytest.MonkeyPatch.context() as patch:
+        # It redirects warnings and progress bars of the libraries for the rest of the process.
+        patch.setattr("studio.cli.quiet.quiet_libraries", lambda: None)
+        return run([str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def studio(capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+    """Call ``studio`` with arguments; nothing of it lasts beyond the test."""
+
+    def call(*arguments: object) -> Result:
+        capsys.readouterr()
+        code = call_studio(*arguments)
+        return Result(code, *capsys.readouterr())
+
+    return call
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder as a person has it: data, recipe, preset, and a workspace with the Dataset and the Run made from them."""
+
+    folder: Path
+    workspace: Workspace
+    dataset: Path
+    run: Path
+
+    @property
+    def recipe(self) -> Path:
+        return self.folder / "doors.yaml"
+
+    @property
+    def preset(self) -> Path:
+        return self.folder / "small.yaml"
+
+
+THINGS = ("door", "window", "stair", "balcony", "roof", "wall", "exit", "rail", "cellar", "chimney")
+
+RECIPE = """kind: chat
+sources:
+  - {type: local, path: doors.jsonl, licence: own data}
+steps:
+  - step: whitespace
+  - step: drop_empty
+  - step: exact_duplicates
+split: {validation: 4, test: 6}
+"""
+
+PRESET = """kind: chat
+method: lora
+lora: {rank: 4, alpha: 8}
+dtype: float32
+max_length: 256
+batch_size: 8
+epochs: 2
+learning_rate: 0.01
+"""
+
+
+@pytest.fixture(scope="session")
+def project_made(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project that tests copy, made by ``studio data build`` and ``studio train``."""
+    folder = tmp_path_factory.mktemp("project")
+    rows = [
+        {"question": f"How wide must {THINGS[number % 10]} {number} be?", "answer": f"It must be {number} centimetres wide."}
+        for number in range(40)
+    ]
+    (folder / "doors.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
+    (folder / "doors.yaml").write_text(RECIPE, encoding="utf-8")
+    (folder / "small.yaml").write_text(PRESET, encoding="utf-8")
+    space = ["--workspace", folder / "workspace"]
+    assert call_studio("data", "build", folder / "doors.yaml", *space) == 0
+    assert call_studio("train", folder / "small.yaml", "--data", "doors", "--model", tiny_base, "--name", "doors", *space) == 0
+    return folder
+
+
+@pytest.fixture
+def project(project_made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project of the test's own; its workspace is the one that commands use."""
+    folder = Path(shutil.copytree(project_made, tmp_path / "project"))
+    workspace = Workspace.open(folder / "workspace")
+    monkeypatch.setenv("STUDIO_WORKSPACE", str(workspace.root))
+    return Project(folder, workspace, workspace.find_dataset("doors"), workspace.find_run("doors"))
+
+
+def mounted(folder: Path, *options: str) -> Iterator[Path]:
+    """A small file system of its own, or a skip where this machine does not let us mount one."""
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", *options, "tmpfs", str(folder)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"mounting a tmpfs is not possible here: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 KiB."""
+    yield from mounted(tmp_path / "small", "-o", "size=64k")
+
+
+@pytest.fixture
+def read_only_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk that not even root may write to."""
+    yield from mounted(tmp_path / "frozen", "-o", "ro")

@@ -158,7 +158,8 @@ def _training(record: RunRecord, settings: dict[str, Any]) -> str:
     if isinstance(lora, dict):
         given += [[f"lora.{name}", value] for name, value in lora.items() if value not in (None, [], "")]
     base = record.base
-    lines = ["## Training", "", f"Base weights: sha256 `{base.get('sha256')}`, revision `{base.get('revision')}`."]
+    revision = f", revision `{base['revision']}`" if base.get("revision") else ""
+    lines = ["## Training", "", f"Base weights: sha256 `{base.get('sha256')}`{revision}."]
     lines += [f"Chat template: `{record.template.get('name')}`, sha256 `{record.template.get('sha256')}`."]
     if given:
         lines += ["", *_table(["setting", "value"], given)]
@@ -169,7 +170,8 @@ def _training(record: RunRecord, settings: dict[str, Any]) -> str:
     ]
     if figures:
         lines += ["", "Losses are nats per trained token.", "", *_table(["result", "value"], figures)]
-    machine = ", ".join(str(record.machine[key]) for key in ("gpu", "device", "cores", "system") if record.machine.get(key))
+    facts = record.machine | ({"cores": f"{record.machine['cores']} cores"} if record.machine.get("cores") else {})
+    machine = ", ".join(str(facts[key]) for key in ("gpu", "device", "cores", "system") if facts.get(key))
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
     lines += ["", f"Machine: {machine}."] if machine else []
     lines += [f"Versions: {versions}."] if versions else []
@@ -233,11 +235,11 @@ def _is_plain(value: Any) -> bool:
 
 
 def _figure(value: Any) -> str:
-    """A number with four significant digits, whole numbers with separators, None as a dash."""
+    """A number with four significant digits, whole and large ones with separators, None as a dash."""
     if value is None:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
+    if isinstance(value, int) or (isinstance(value, float) and 1e4 <= abs(value) < 1e15):
+        return f"{value:,.0f}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

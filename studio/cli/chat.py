@@ -96,7 +96,7 @@ def _open_base(reference: str, no_run: UserError) -> Opened:
     try:
         base = resolve_base(reference)
     except UserError as no_base:
-        raise UserError(f"{no_run} Nor is it a base model: {no_base}") from no_base
+        raise UserError(f"{no_run}. It is no base model either: {no_base}") from no_base
     tokenizer = load_tokenizer(base)
     template = choose_template(tokenizer, None, base.name)
     device = pick_device()

@@ -120,6 +120,8 @@ def show(
         rows = list(read_split(folder, split))
         what = f"{read_dataset(folder).name}, {split}"
     if not rows:
+        if output.json_wanted():
+            output.emit_json([])
         output.say(f"{what}: no rows.")
         return
     chosen, first = _choose(rows, row, identity, page)

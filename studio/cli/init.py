@@ -85,6 +85,9 @@ def _check(folder: Path) -> None:
     from studio.schema.suite import Suite
 
     file = folder if folder.is_file() else folder / "project.yaml"
+    here = Path("project.yaml")
+    if not folder.exists() and here.is_file() and Path.cwd().name == folder.name:
+        file = here  # called inside the project's folder
     if not file.is_file():
         raise UserError(f"{folder} is not a project: it has no project.yaml. Make one: studio init NAME")
     project = load_yaml(file, Project)
@@ -108,7 +111,7 @@ def _check(folder: Path) -> None:
     if output.json_wanted():
         output.emit_json({"project": project, "complete": True})
     else:
-        output.say(f"{file} is complete: {len(project.success)} success metrics, {len(project.risks)} risks named.")
+        output.say(f"{file} is complete: success metrics: {len(project.success)}, risks named: {len(project.risks)}.")
 
 
 def _ask(question: str) -> str:

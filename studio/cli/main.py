@@ -153,13 +153,15 @@ def _flags(parameter: inspect.Parameter) -> set[str]:
 
 
 def _completed(parameter: inspect.Parameter) -> inspect.Parameter:
-    """The parameter with tab completion of the names it takes, chosen by the parameter's own name."""
+    """The parameter with tab completion of the names it takes, chosen by its own name; settings are shown as KEY=VALUE."""
     from studio.cli import completion
 
     completer = completion.COMPLETERS.get(parameter.name)
     for extra in get_args(parameter.annotation)[1:]:
         if completer and isinstance(extra, typer.models.ParameterInfo) and extra.autocompletion is None:
             extra.autocompletion = completer
+        if isinstance(extra, typer.models.OptionInfo) and extra.metavar is None and "--set" in _flags(parameter):
+            extra.metavar = "KEY=VALUE"
     return parameter
 
 

@@ -118,13 +118,13 @@ def pairs(rows: Iterable[tuple[str, object]]) -> None:
 
 
 def cell_text(value: object) -> str:
-    """A value as it stands in a table: None is ``-``, floats have four significant digits."""
+    """A value as it stands in a table: None is ``-``, floats have four significant digits, large ones separators."""
     if value is None:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4g}" if math.isfinite(value) else str(value)
+        return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
     return str(value).replace("\n", " ")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -151,7 +152,8 @@ def preset_of(name: str, data: str | None, model: str | None, settings: list[str
     from studio.schema.adapter import ChatAdapter
     from studio.schema.loading import load_yaml
 
-    overrides = [*settings, *([f"data={data}"] if data else []), *([f"model={model}"] if model else [])]
+    given = {"data": data, "model": model}
+    overrides = [*settings, *(f"{key}={json.dumps(value)}" for key, value in given.items() if value)]
     return load_yaml(find_content("adapters", name), ChatAdapter, overrides)
 
 

@@ -6,7 +6,7 @@ import shutil
 import textwrap
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,6 +14,7 @@ from studio.cli import output
 
 if TYPE_CHECKING:
     from studio.core.records import ReportRecord
+    from studio.train.plan import Plan
 
 RECIPE, PRESET, SUITE = "chat/construction-faq-en", "chat/quickstart", "chatbot"
 SHOWN = ("perplexity", "bleu", "chrf", "rougeL")
@@ -26,9 +27,6 @@ def quickstart(
     short: Annotated[bool, typer.Option("--short", help="Few steps: shows that it works, not what it can.")] = False,
 ) -> None:
     """The whole loop on the starter model and corpus: fetch, build, plan, tune, evaluate, compare."""
-    from studio.train.allocator import restart_with_steady_allocator
-
-    restart_with_steady_allocator()
     started = time.monotonic()
     workspace = output.open_workspace()
     workspace.check_writable()
@@ -38,7 +36,7 @@ def quickstart(
     _heading(2, "Plan")
     planned = _plan(dataset, short)
     _heading(3, "Tune")
-    run = _train(dataset, short)
+    run = _train(dataset, planned, short)
     _heading(4, "Evaluate base and tuned on held-out questions")
     report, record = _evaluate(run, short)
 
@@ -49,7 +47,7 @@ def quickstart(
                 "run": str(run),
                 "dataset": str(dataset),
                 "report": str(report / "report.html"),
-                "planned_peak_bytes": planned,
+                "planned_peak_bytes": planned.peak,
                 "seconds": round(seconds, 1),
                 "short": short,
                 **record.model_dump(mode="json"),
@@ -84,8 +82,8 @@ def _build_dataset() -> Path:
     return built.folder
 
 
-def _plan(dataset: Path, short: bool) -> int:
-    """Say what the training will take, before it starts; refuse when it cannot fit. Returns the peak in bytes."""
+def _plan(dataset: Path, short: bool) -> Plan:
+    """Say what the training will take, before it starts; refuse when it cannot fit."""
     from studio.cli.plan import memory_of, preset_of, row_lengths
     from studio.models.loading import pick_device
     from studio.train.plan import check_fits
@@ -94,7 +92,7 @@ def _plan(dataset: Path, short: bool) -> int:
     workspace = output.open_workspace()
     preset = preset_of(PRESET, str(dataset), None, list(SHORT_TRAINING) if short else [])
     lengths, targets = row_lengths(preset, workspace)
-    device = "cuda" if pick_device().type == "cuda" else "cpu"
+    device: Literal["cpu", "cuda"] = "cuda" if pick_device().type == "cuda" else "cpu"
     planned = make_plan(
         preset,
         lengths=lengths,
@@ -108,15 +106,17 @@ def _plan(dataset: Path, short: bool) -> int:
     room = f" of {output.size_text(planned.memory)}" if planned.memory else ""
     output.note(f"peak memory {output.size_text(planned.peak)}{room}, disk {output.size_text(planned.disk['total'])}")
     output.note("stock vLLM will load the adapter" if not planned.vllm else f"stock vLLM: {planned.vllm[0]}")
-    return planned.peak
+    return planned
 
 
-def _train(dataset: Path, short: bool) -> Path:
+def _train(dataset: Path, planned: Plan, short: bool) -> Path:
     """Tune with the quickstart's preset."""
     from studio.cli.train import new_run, run_training
+    from studio.train.record import change_record
 
     settings = list(SHORT_TRAINING) if short else []
     run = new_run(output.open_workspace(), PRESET, data=str(dataset), model=None, settings=settings, name="quickstart")
+    change_record(run, plan={"peak_bytes": planned.peak, "parts": planned.parts})
     run_training(run, resume=False)
     return run
 

@@ -58,7 +58,9 @@ def show(run: RunArgument) -> None:
     record = summary.record
     output.pairs([(name, getattr(record, name)) for name in ("kind", "method", "seed", "created", "finished", "git_commit")])
     for section in ("base", "dataset", "template", "result", "mask_report", "plan", "machine", "versions"):
-        _section(section.replace("_", " "), flatten(getattr(record, section)))
+        values = flatten(getattr(record, section))
+        values.pop("first_step_at", None)  # a clock reading, for benchmarks
+        _section(section.replace("_", " "), values)
     _section("settings", settings_of(summary.folder))
     for suite, report in summary.reports.items():
         output.say(f"\nscores of {suite}, {report.created}")

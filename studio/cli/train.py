@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,10 +30,6 @@ def train(
     """Tune a base model on a Dataset."""
     from studio.core.errors import UserError
 
-    if processes == 1:
-        from studio.train.allocator import restart_with_steady_allocator
-
-        restart_with_steady_allocator()
     workspace = output.open_workspace()
     if resume is not None:
         if adapter or data or model or settings or name:
@@ -69,13 +66,16 @@ def new_run(
     from studio.core.errors import UserError
     from studio.core.workspace import read_dataset
     from studio.models.bases import resolve_base
+    from studio.models.loading import pick_device, pick_dtype
     from studio.schema.adapter import ChatAdapter
     from studio.schema.loading import load_yaml
     from studio.train.record import open_run
     from studio.train.settings import check_trackers, split_batch
 
     path = find_content("adapters", preset)
-    overrides = [*settings, *([f"data={data}"] if data else []), *([f"model={model}"] if model else [])]
+    # Quoted, because a fingerprint or a folder may look like a number.
+    given = {"data": data, "model": model}
+    overrides = [*settings, *(f"{key}={json.dumps(value)}" for key, value in given.items() if value)]
     adapter = load_yaml(path, ChatAdapter, overrides)
     if adapter.data is None:
         built = ", ".join(sorted({folder.parent.name for folder in workspace.list_datasets()}))
@@ -86,7 +86,9 @@ def new_run(
     dataset_folder = workspace.find_dataset(adapter.data)
     dataset = read_dataset(dataset_folder)
     base = resolve_base(adapter.model, adapter.revision)
-    adapter = adapter.model_copy(update={"data": f"{dataset.name}/{dataset.fingerprint}"})
+    # What was left to the machine is written down, so that a resume or a second run computes as this one did.
+    dtype = str(pick_dtype(adapter.dtype, pick_device())).removeprefix("torch.")
+    adapter = adapter.model_copy(update={"data": f"{dataset.name}/{dataset.fingerprint}", "dtype": dtype})
     stem = path.parent.parent.name if path.name == "config.yaml" else path.stem
     folder = open_run(
         adapter,

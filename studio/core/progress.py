@@ -34,6 +34,7 @@ class Progress:
         self._started = time.monotonic()
         self._shown_at = self._started
         self._figures: dict[str, object] = {}
+        self._logged: tuple[int, dict[str, object]] | None = None
 
     def __enter__(self) -> Progress:
         """Start the clock."""
@@ -41,8 +42,9 @@ class Progress:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Leave the last state as a finished line."""
-        self._show(end="\n")
+        """Leave the last state as a finished line, unless a log has just been given it."""
+        if self._terminal or self._logged != (self.done, self._figures):
+            self._show(end="\n")
 
     def advance(self, steps: int = 1, **figures: object) -> None:
         """Count steps and remember figures to show beside them; draws only when it is time."""
@@ -77,6 +79,7 @@ class Progress:
     def _show(self, end: str) -> None:
         """Draw the line; a closed stream is no reason to stop the work."""
         text = self.line()
+        self._logged = (self.done, dict(self._figures))
         if self._terminal:
             text = "\r\x1b[2K" + text[: shutil.get_terminal_size().columns - 1]
         try:

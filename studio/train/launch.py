@@ -14,7 +14,6 @@ import torch
 from studio.core.errors import InterruptedRunError, StudioError, UserError
 from studio.core.records import RunRecord
 from studio.core.workspace import read_run
-from studio.train.allocator import steady_environment
 
 
 def launch(folder: Path, *, resume: bool, processes: int, accelerate_config: Path | None) -> RunRecord:
@@ -34,7 +33,7 @@ def launch(folder: Path, *, resume: bool, processes: int, accelerate_config: Pat
     if accelerate_config is not None and not accelerate_config.is_file():
         raise UserError(f"--accelerate-config {accelerate_config}: there is no such file. Make one with: accelerate config")
     worker = ["-m", "studio.train.worker", str(folder), *(["--resume"] if resume else [])]
-    environment = steady_environment(os.environ)
+    environment = dict(os.environ)
     if accelerate_config is not None:
         command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(accelerate_config), *worker]
     else:

@@ -131,9 +131,13 @@ def plan(
     """
     import torch
 
+    from studio.models.loading import pick_dtype
+
     folder = config_folder or find_config(adapter.model, adapter.revision)
     micro, accumulation = split_batch(adapter, processes)
-    dtype = torch.bfloat16 if adapter.dtype == "bfloat16" or (adapter.dtype == "auto" and device == "cuda") else torch.float32
+    dtype = pick_dtype(adapter.dtype, torch.device("cpu")) if device == "cpu" else torch.bfloat16
+    if adapter.dtype == "float32":
+        dtype = torch.float32
     skeleton = build_skeleton(adapter, folder, dtype=dtype)
     shapes = batch_shapes(adapter, micro, accumulation, lengths=lengths, supervised=supervised)
     shape = heaviest(shapes, skeleton)

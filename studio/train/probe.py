@@ -7,7 +7,6 @@ memory can tell apart. Nothing is kept.
 from __future__ import annotations
 
 import json
-import os
 import resource
 import statistics
 import subprocess
@@ -21,7 +20,6 @@ from typing import Any
 
 from studio.core.errors import StudioError
 from studio.schema.adapter import ChatAdapter
-from studio.train.allocator import MARK, steady_environment
 
 STEPS = 3
 
@@ -62,8 +60,7 @@ def probe(adapter: ChatAdapter, lengths: Sequence[int], supervised: Sequence[int
         rows = [[lengths[row], supervised[row]] for row in longest]
         task.write_text(json.dumps({"adapter": adapter.model_dump(mode="json"), "rows": rows, "steps": steps}), encoding="utf-8")
         command = [sys.executable, "-m", "studio.train.probe", str(task)]
-        environment = steady_environment({key: value for key, value in os.environ.items() if key != MARK})
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         result = task.with_name("result.json")
         if not result.is_file():
             reason = (done.stderr.strip().splitlines() or [f"it ended with code {done.returncode} and said nothing"])[-1]

@@ -53,9 +53,9 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 class Recorder(TrainerCallback):
     """Writes metrics and shows progress: loss, tokens per second (all tokens that went through the model), time left."""
 
-    def __init__(self, metrics: MetricsFile, tokens_per_step: list[int], *, epochs: float, quiet: bool) -> None:
+    def __init__(self, metrics: MetricsFile, tokens_per_step: list[int], *, steps_per_epoch: int, quiet: bool) -> None:
         """``tokens_per_step``: unpadded tokens of each optimizer step, over all processes."""
-        self.metrics, self.tokens_per_step, self.epochs, self.quiet = metrics, tokens_per_step, epochs, quiet
+        self.metrics, self.tokens_per_step, self.steps_per_epoch, self.quiet = metrics, tokens_per_step, steps_per_epoch, quiet
         self.progress: Progress | None = None
         self.seconds = 0.0
         self.tokens = 0
@@ -94,7 +94,7 @@ class Recorder(TrainerCallback):
         if not state.is_world_process_zero or not logs or not _KEPT & logs.keys():
             return
         line: dict[str, Any] = {"step": state.global_step}
-        line["epoch"] = round(self.epochs * state.global_step / max(state.max_steps, 1), 4)
+        line["epoch"] = round(state.global_step / self.steps_per_epoch, 4)
         line |= {key: value for key, value in logs.items() if key in _KEPT}
         if "loss" in logs:
             line["tokens"] = self.tokens_per_step[state.global_step - 1]

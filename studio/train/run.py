@@ -192,7 +192,9 @@ def _write_before(run_folder: Path, prepared: Prepared) -> None:
 def _load_model(adapter: ChatAdapter, base: ResolvedBase, run_folder: Path, *, device: torch.device, dtype: torch.dtype) -> Any:
     """Base weights with what trains: adapters, or all of it (then in float32, bfloat16 arithmetic by autocast)."""
     load_as = torch.float32 if adapter.method == "full" else dtype
-    model = load_causal_lm(base, dtype=load_as, quantization=adapter.quantization, attention=adapter.attention, device=device)
+    model: Any = load_causal_lm(
+        base, dtype=load_as, quantization=adapter.quantization, attention=adapter.attention, device=device
+    )
     if adapter.method == "lora":
         # The start values of PiSSA are kept for a resume, which must take the same part out of the base.
         start = run_folder / "checkpoints" / "pissa_start.safetensors" if adapter.lora.init.startswith("pissa") else None
@@ -207,10 +209,14 @@ def _load_model(adapter: ChatAdapter, base: ResolvedBase, run_folder: Path, *, d
     else:
         model.requires_grad_(True)
     if uses_compile(adapter, device):
-        decoder: Any = (model.get_base_model() if adapter.method == "lora" else model).get_decoder()
-        for layer in list(decoder.layers):
-            layer.compile(dynamic=not adapter.packing)
+        _compile_layers(model.get_base_model() if adapter.method == "lora" else model, dynamic=not adapter.packing)
     return model.train()
+
+
+def _compile_layers(causal_lm: Any, *, dynamic: bool) -> None:
+    """Compile each decoder layer: one short graph that all of them share, instead of one long one."""
+    for layer in causal_lm.get_decoder().layers:
+        layer.compile(dynamic=dynamic)
 
 
 def _build_trainer(
@@ -240,7 +246,7 @@ def _build_trainer(
     lengths = prepared.training.lengths
     tokens = [sum(lengths[row] for place in window for row in prepared.sequences[place]) for window in prepared.windows]
     metrics = MetricsFile(run_folder / "metrics.jsonl", resumed_at=step_of(checkpoint) if checkpoint else 0)
-    recorder = Recorder(metrics, tokens, epochs=adapter.epochs, quiet=int(os.environ.get("RANK", "0")) != 0)
+    recorder = Recorder(metrics, tokens, steps_per_epoch=prepared.steps_per_epoch, quiet=int(os.environ.get("RANK", "0")) != 0)
     callbacks = [recorder, stop]
     if adapter.early_stopping is not None and prepared.validation.rows:
         callbacks.append(EarlyStoppingCallback(adapter.early_stopping))
@@ -320,7 +326,7 @@ def _finish(
     result = {
         "steps": last_step,
         "best_step": best_step or last_step,
-        "epochs": adapter.epochs,
+        "epochs": round(last_step / prepared.steps_per_epoch, 4),
         "first_loss": losses[0] if losses else None,
         "final_loss": losses[-1] if losses else None,
         "validation_loss": min(validations) if validations else None,

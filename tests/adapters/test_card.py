@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +51,17 @@ def report(base: float, tuned: float) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("settings", [{}, {"method": "full"}], ids=str)
-def test_the_code_in_the_card_runs_as_pasted(settings: dict, make_run: MakeRun):
+def test_the_code_in_the_card_runs_as_pasted(
+    settings: dict, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     folder = make_run(**settings)
     write_model_card(folder)
     code = re.search(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL).group(1)
-    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    assert len(done.stdout) > 1, "the model said nothing"
+    assert "studio" not in code, "plain libraries are enough"
+    monkeypatch.chdir(folder)
+    capsys.readouterr()
+    exec(code, {})
+    assert len(capsys.readouterr().out) > 1, "the model said nothing"
 
 
 def test_the_head_names_hub_ids_licence_and_library(make_run: MakeRun):

@@ -1,52 +1,18 @@
-"""Runs of all sorts in a workspace, and a way to call the command line in this process."""
+"""Runs of all sorts in a workspace."""
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from studio.cli import output
-from studio.cli.main import run as run_command_line
 from studio.core.files import write_json
 from studio.core.workspace import Workspace
-
-
-@dataclass
-class Result:
-    """What a command line gave."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-@pytest.fixture
-def studio(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Call ``studio`` with arguments; nothing of it lasts beyond the test."""
-    monkeypatch.setattr("studio.cli.quiet.quiet_libraries", lambda: None)
-
-    def call(*arguments: object) -> Result:
-        output.set_json(False)
-        output.set_workspace(None)
-        capsys.readouterr()
-        code = run_command_line([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return Result(code, captured.out, captured.err)
-
-    return call
 
 
 def gone_pid() -> int:

@@ -47,7 +47,7 @@ def test_check_wants_it_filled_in_first(studio: Studio, project: Path):
     assert result.err.startswith("error: rules/project.yaml:")
     assert "'task' is still to be filled in (what shall the model do?)." in result.err
     fill_in(project)
-    assert studio("init", "rules", "--check").out == "rules/project.yaml is complete: 3 success metrics, 1 risks named.\n"
+    assert studio("init", "rules", "--check").out == "rules/project.yaml is complete: success metrics: 3, risks named: 1.\n"
     assert studio("init", "rules/project.yaml", "--check", "--json").json["complete"] is True
 
 

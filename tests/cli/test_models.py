@@ -7,38 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 
-from studio.core.files import write_json
 from studio.core.workspace import Workspace
-
-
-@pytest.fixture
-def run(tiny_base: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A finished LoRA run on the tiny base."""
-    import torch
-
-    from studio.adapters.attach import attach_lora, save_adapter
-    from studio.models.bases import resolve_base
-    from studio.models.loading import load_causal_lm, load_tokenizer
-    from studio.models.templates import choose_template
-    from studio.schema.adapter import LoraSettings
-
-    monkeypatch.setenv("STUDIO_WORKSPACE", str(workspace.root))
-    base, lora = resolve_base(str(tiny_base)), LoraSettings(rank=4)
-    tokenizer = load_tokenizer(base)
-    template = choose_template(tokenizer, None, "tiny")
-    folder = workspace.runs / "tiny" / "20261122-060000-cafe"
-    tuned = attach_lora(load_causal_lm(base, dtype=torch.float32), lora, quantized=False, gradient_checkpointing=False)
-    save_adapter(tuned, folder / "adapter", lora, tokenizer=tokenizer, template=template)
-    (folder / "chat_template.jinja").write_bytes(template.text.encode())
-    (folder / "config.yaml").write_text(yaml.safe_dump({"dtype": "float32"}))
-    record = {
-        "kind": "chat", "name": "tiny", "id": "cafe", "status": "finished", "created": "2026-11-22", "method": "lora", "seed": 0,
-        "base": base.record(), "dataset": {"name": "faq"}, "template": {"name": "tokenizer", "sha256": template.sha256},
-    }  # fmt: skip
-    write_json(folder / "run.json", record)
-    return folder
+from tests.conftest import Project
 
 
 def test_list(studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -67,13 +38,13 @@ def test_pull_without_a_network_is_one_sentence(studio, tmp_path: Path, monkeypa
     assert result.code == 1 and len(result.err.strip().splitlines()) == 1 and "network is switched off" in result.err
 
 
-def test_export(studio, run: Path, tmp_path: Path):
+def test_export(studio, project: Project, tmp_path: Path):
     result = studio("export", "last", "--to", "merged")
     assert result.code == 0, result.err
-    assert (run / "merged" / "model.safetensors").is_file() and "at most 1e-03" in result.out
+    assert (project.run / "merged" / "model.safetensors").is_file() and "at most 1e-03" in result.out
     again = studio("export", "last", "--to", "merged")
     assert again.code == 2 and "is not overwritten" in again.err
-    told = studio("export", "tiny", "--out", tmp_path / "out", "--dtype", "bfloat16", "--json").json
+    told = studio("export", "doors", "--out", tmp_path / "out", "--dtype", "bfloat16", "--json").json
     assert told["prompts"] == 16 and told["max_difference"] <= 1e-3 and told["folder"] == str(tmp_path / "out")
     assert json.loads((tmp_path / "out" / "config.json").read_text())["dtype"] == "bfloat16"
 
@@ -85,7 +56,7 @@ def test_export(studio, run: Path, tmp_path: Path):
         (["--dtype", "bfloat"], "--dtype is 'bfloat'. Did you mean 'bfloat16'?"),
     ],
 )
-def test_export_mistakes(studio, run: Path, arguments: list[str], message: str):
+def test_export_mistakes(studio, project: Project, arguments: list[str], message: str):
     result = studio("export", "last", *arguments)
     assert result.code == 2 and message in result.err
 

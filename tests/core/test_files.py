@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,26 +12,6 @@ import pytest
 from studio.core import files
 from studio.core.errors import StudioError
 from studio.core.files import folder_size, new_folder, sha256_file, sha256_json, write_json, write_text
-
-
-def mounted(folder: Path, *options: str) -> Iterator[Path]:
-    """A small file system of its own, or a skip where this machine does not let us mount one."""
-    folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", *options, "tmpfs", str(folder)], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"mounting a tmpfs is not possible here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    yield from mounted(tmp_path / "small", "-o", "size=64k")
-
-
-@pytest.fixture
-def read_only_disk(tmp_path: Path) -> Iterator[Path]:
-    yield from mounted(tmp_path / "frozen", "-o", "ro")
 
 
 def test_write_replaces_in_one_step_and_makes_folders(tmp_path: Path):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from made_rows import sentence
+
+from tests.data.made_rows import sentence
 
 
 @pytest.fixture

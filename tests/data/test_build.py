@@ -13,7 +13,6 @@ from typing import Any
 
 import pandas
 import pytest
-from made_rows import sentence
 
 from studio.core.content import find_content
 from studio.core.errors import DataError, StudioError, UserError
@@ -25,6 +24,7 @@ from studio.data.cache import StepCache
 from studio.data.rows import read_removed, read_split
 from studio.schema.loading import load_yaml, validate
 from studio.schema.recipe import ChatRecipe
+from tests.data.made_rows import sentence
 
 STEPS: list[dict[str, Any]] = [
     {"step": "unicode"},

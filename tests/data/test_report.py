@@ -7,12 +7,11 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-from made_rows import sentence
-
 from studio.core.workspace import Workspace
 from studio.data.build import build_dataset
 from studio.schema.loading import validate
 from studio.schema.recipe import ChatRecipe
+from tests.data.made_rows import sentence
 
 VOID = {"meta", "br", "rect", "link", "img", "hr"}
 

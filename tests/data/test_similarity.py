@@ -7,12 +7,12 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_rows import WORDS, changed, pair, sentence
 
 from studio.data.rows import ChatRow
 from studio.data.similarity import Clusters, NearPairs, Shingler, Shingling, bands_for, comparable_text, jaccard, words_of
 from studio.data.steps.base import Drop
 from studio.data.steps.duplicates import ExactDuplicates, NearDuplicates
+from tests.data.made_rows import WORDS, changed, pair, sentence
 
 
 def plain_shingles(text: str, size: int) -> set[tuple[str, ...]]:

@@ -6,12 +6,12 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from made_rows import changed, pair, sentence
 
 from studio.core.errors import DataError
 from studio.data.rows import ChatRow
 from studio.data.similarity import Shingler, Shingling, comparable_text, jaccard
 from studio.data.split import SplitPlan, divide
+from tests.data.made_rows import changed, pair, sentence
 
 PLAN = SplitPlan(validation=20, test=40)
 

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +14,9 @@ from studio.core.files import sha256_file, write_json, write_text
 from studio.core.records import DatasetRecord, RunRecord
 from studio.core.workspace import Workspace
 from studio.data.rows import ChatRow, rows_to_table, write_table
+
+if TYPE_CHECKING:
+    from studio.evals.subjects import LocalSubject
 
 NOUNS = (
     "balcony",
@@ -94,7 +98,7 @@ def write_run(workspace: Workspace, base_folder: Path, dataset: Path, name: str 
     folder.mkdir(parents=True)
     save_adapter(model, folder / "adapter", lora, tokenizer=tokenizer, template=template)
     write_text(folder / "chat_template.jinja", template.text)
-    write_text(folder / "config.yaml", f"kind: chat\nmodel: {base_folder}\nlora:\n  rank: 4\n")
+    write_text(folder / "config.yaml", f"kind: chat\nmodel: {base_folder}\ndtype: float32\nlora:\n  rank: 4\n")
     record = RunRecord(
         kind="chat",
         name=name,
@@ -120,32 +124,11 @@ class Tiny:
     run: Path
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a command line gave."""
-
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def studio(tiny: Tiny, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+def studio(studio: Callable[..., Any], tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Call ``studio`` in this process, in the tiny workspace."""
-    from studio.cli import output
-    from studio.cli.main import run
-
-    monkeypatch.setattr("studio.cli.quiet.quiet_libraries", lambda: None)
     monkeypatch.setenv("STUDIO_WORKSPACE", str(tiny.workspace.root))
-
-    def call(*arguments: object) -> Result:
-        output.set_json(False)
-        output.set_workspace(None)
-        capsys.readouterr()
-        code = run([str(argument) for argument in arguments])
-        return Result(code, *capsys.readouterr())
-
-    return call
+    return studio
 
 
 @pytest.fixture(scope="session")
@@ -187,3 +170,19 @@ def lively_base(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         {name: torch.clone(value) for name, value in scaled.items()}, folder / "model.safetensors", metadata={"format": "pt"}
     )
     return folder
+
+
+@pytest.fixture(scope="session")
+def subject(lively_base: Path) -> LocalSubject:
+    """The lively base, ready to answer and to be scored."""
+    import torch
+
+    from studio.evals.subjects import LocalSubject
+    from studio.models.bases import resolve_base
+    from studio.models.loading import load_causal_lm, load_tokenizer
+    from studio.models.templates import choose_template
+
+    base = resolve_base(str(lively_base))
+    tokenizer = load_tokenizer(base)
+    model = load_causal_lm(base, dtype=torch.float32, device=torch.device("cpu"))
+    return LocalSubject("tuned", model, tokenizer, choose_template(tokenizer, None, base.name))

@@ -20,7 +20,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.evals.conftest import Result, Tiny
+    from tests.conftest import Result
+    from tests.evals.conftest import Tiny
 
 COMMAND = [sys.executable, "-m", "studio.cli.main", "chat"]
 
@@ -44,7 +45,7 @@ class Terminal:
         os.close(slave)
         self.seen = ""
 
-    def read_until(self, pattern: str, seconds: float = 60) -> str:
+    def read_until(self, pattern: str, seconds: float = 180) -> str:
         """Everything up to and including the pattern, since the last read."""
         end = time.monotonic() + seconds
         while not (found := re.search(pattern, self.seen)):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.evals.conftest import Result
+    from tests.conftest import Result
 
 FAST = ["--set", "generation.max_new_tokens=8", "--set", "resamples=100"]
 

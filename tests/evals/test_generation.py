@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
 from studio.evals.generation import Decoding, Written, choose, context_length, end_tokens, stream_tokens, write_answers
 from studio.evals.subjects import LocalSubject
-from studio.models.bases import resolve_base
 from studio.models.encoding import encode_prompt
-from studio.models.loading import load_causal_lm, load_tokenizer
-from studio.models.templates import ChatTemplate, choose_template
+from studio.models.templates import ChatTemplate
 
 QUESTIONS = [
     "door",
@@ -21,14 +17,6 @@ QUESTIONS = [
     "roof fire exit",
     "The capital of France is",
 ]
-
-
-@pytest.fixture(scope="module")
-def subject(lively_base: Path) -> LocalSubject:
-    base = resolve_base(str(lively_base))
-    tokenizer = load_tokenizer(base)
-    model = load_causal_lm(base, dtype=torch.float32, device=torch.device("cpu"))
-    return LocalSubject("tuned", model, tokenizer, choose_template(tokenizer, None, base.name))
 
 
 def prompts(subject: LocalSubject) -> list[list[int]]:

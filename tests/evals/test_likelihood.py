@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,10 +13,8 @@ from studio.evals.likelihood import batches_by_length, score_rows
 from studio.evals.metrics.perplexity import PERPLEXITY
 from studio.evals.statistics import point
 from studio.evals.subjects import LocalSubject
-from studio.models.bases import resolve_base
 from studio.models.encoding import EncodedRow, encode_conversation
-from studio.models.loading import load_causal_lm, load_tokenizer
-from studio.models.templates import ChatTemplate, choose_template
+from studio.models.templates import ChatTemplate
 
 CONVERSATIONS = [
     [{"role": "user", "content": "How high?"}, {"role": "assistant", "content": "One metre high."}],
@@ -33,14 +30,6 @@ CONVERSATIONS = [
         for count in range(1, 15)
     ),
 ]
-
-
-@pytest.fixture(scope="module")
-def subject(lively_base: Path) -> LocalSubject:
-    base = resolve_base(str(lively_base))
-    tokenizer = load_tokenizer(base)
-    model = load_causal_lm(base, dtype=torch.float32, device=torch.device("cpu"))
-    return LocalSubject("tuned", model, tokenizer, choose_template(tokenizer, None, base.name))
 
 
 def perplexity(subject: LocalSubject, batch_size: int) -> float:

@@ -68,7 +68,10 @@ class Trainer:
         """A new Run that is not trained yet."""
         from studio.cli.train import new_run
 
-        pairs = [f"{key}={yaml.safe_dump(value, default_flow_style=True).removesuffix(chr(10) + '...' + chr(10)).strip()}" for key, value in settings.items()]
+        pairs = [
+            f"{key}={yaml.safe_dump(value, default_flow_style=True).removesuffix(chr(10) + '...' + chr(10)).strip()}"
+            for key, value in settings.items()
+        ]
         return new_run(self.workspace, str(self.preset), data="tiny", model=str(self.base), settings=pairs)
 
     def train(self, **settings: object) -> tuple[Path, RunRecord]:
@@ -89,6 +92,7 @@ PRESET = {
     "micro_batch_size": 4,
     "epochs": 2,
     "learning_rate": 0.005,
+    "dtype": "float32",
     "eval_every": 3,
 }
 

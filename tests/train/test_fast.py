@@ -28,7 +28,9 @@ def test_fused_lora_equals_peft(tiny_base, options):
     def build():
         torch.manual_seed(0)
         model = AutoModelForCausalLM.from_pretrained(tiny_base)
-        model = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False, **options))
+        model = get_peft_model(
+            model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False, **options)
+        )
         return model.train()
 
     ids = torch.arange(24).reshape(2, 12)

@@ -40,7 +40,9 @@ def test_sigterm_reaches_all_processes_and_resume_goes_on(trainer):
     settings = SETTINGS | {"epochs": 40, "eval_every": 50}
     pairs = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     arguments = [str(trainer.preset), "--data", "tiny", "--model", str(trainer.base), "--name", "long", *pairs]
-    process = subprocess.Popen([*command(trainer, *arguments), "--processes", "2"], stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    process = subprocess.Popen(
+        [*command(trainer, *arguments), "--processes", "2"], stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+    )
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not list(trainer.workspace.runs.glob("long/*/metrics.jsonl")):
         time.sleep(0.1)

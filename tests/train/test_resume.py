@@ -82,7 +82,9 @@ def test_resume_after_sigkill_is_exact(trainer, single_thread):
     assert_same(folder, reference)
 
 
-@pytest.mark.parametrize("settings", [{"lora.init": "pissa"}, {"loraplus_ratio": 4.0}, {"packing": True, "micro_batch_size": 1, "batch_size": 2}])
+@pytest.mark.parametrize(
+    "settings", [{"lora.init": "pissa"}, {"loraplus_ratio": 4.0}, {"packing": True, "micro_batch_size": 1, "batch_size": 2}]
+)
 def test_resume_is_exact_for_other_methods(trainer, single_thread, settings):
     reference, _ = trainer.train(**SETTINGS | settings)
     folder = trainer.open(**SETTINGS | settings)

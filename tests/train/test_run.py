@@ -111,11 +111,12 @@ def test_methods_learn_and_load_with_plain_libraries(trainer, tiny_base, method,
 
 
 def test_pissa_saved_plainly_gives_the_trained_models_validation_loss(trainer, tiny_base):
+    from pathlib import Path
+
     from studio.adapters.loading import load_run
+    from studio.data.rows import read_split
     from studio.train.batches import collate_padded
     from studio.train.encode import encode_split
-    from studio.data.rows import read_split
-    from pathlib import Path
 
     folder, record = trainer.train(epochs=1, **{"lora.init": "pissa", "lora.dropout": 0.0})
     loaded = load_run(folder)
