@@ -148,13 +148,13 @@ def show(planned: Plan) -> None:
 
 def preset_of(name: str, data: str | None, model: str | None, settings: list[str]) -> ChatAdapter:
     """Read the preset with what the command line changes."""
-    from studio.core.content import find_content
+    from studio.cli.train import preset_file
     from studio.schema.adapter import ChatAdapter
     from studio.schema.loading import load_yaml
 
     given = {"data": data, "model": model}
     overrides = [*settings, *(f"{key}={json.dumps(value)}" for key, value in given.items() if value)]
-    return load_yaml(find_content("adapters", name), ChatAdapter, overrides)
+    return load_yaml(preset_file(name, output.open_workspace()), ChatAdapter, overrides)
 
 
 def _device(chosen: str | None) -> Any:
@@ -183,6 +183,7 @@ def row_lengths(preset: ChatAdapter, workspace: Workspace) -> tuple[list[int] | 
     from studio.models.loading import load_tokenizer
     from studio.models.templates import choose_template
     from studio.train.encode import encode_split
+    from studio.train.run import context_limit
 
     base = resolve_base(preset.model, preset.revision)
     tokenizer = load_tokenizer(base)
@@ -191,7 +192,7 @@ def row_lengths(preset: ChatAdapter, workspace: Workspace) -> tuple[list[int] | 
         choose_template(tokenizer, preset.chat_template, base.name),
         read_split(workspace.find_dataset(preset.data), "train"),
         train_on=preset.train_on,
-        max_length=preset.max_length,
+        max_length=context_limit(preset.max_length, base),
         overlong=preset.overlong,
     )
     return split.lengths, [sum(row.trained[1:]) for row in split.rows]

@@ -45,7 +45,7 @@ def quickstart(
         output.emit_json(
             {
                 "run": str(run),
-                "dataset": str(dataset),
+                "dataset_folder": str(dataset),
                 "report": str(report / "report.html"),
                 "planned_peak_bytes": planned.peak,
                 "seconds": round(seconds, 1),

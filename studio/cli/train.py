@@ -62,7 +62,6 @@ def new_run(
     Raises:
         UserError: preset, Dataset, base or setting is wrong.
     """
-    from studio.core.content import find_content
     from studio.core.errors import UserError
     from studio.core.workspace import read_dataset
     from studio.models.bases import resolve_base
@@ -72,7 +71,7 @@ def new_run(
     from studio.train.record import open_run
     from studio.train.settings import check_trackers, split_batch
 
-    path = find_content("adapters", preset)
+    path = preset_file(preset, workspace)
     # Quoted, because a fingerprint or a folder may look like a number.
     given = {"data": data, "model": model}
     overrides = [*settings, *(f"{key}={json.dumps(value)}" for key, value in given.items() if value)]
@@ -88,7 +87,12 @@ def new_run(
     base = resolve_base(adapter.model, adapter.revision)
     # What was left to the machine is written down, so that a resume or a second run computes as this one did.
     dtype = str(pick_dtype(adapter.dtype, pick_device())).removeprefix("torch.")
-    adapter = adapter.model_copy(update={"data": f"{dataset.name}/{dataset.fingerprint}", "dtype": dtype})
+    resolved = {"data": f"{dataset.name}/{dataset.fingerprint}", "dtype": dtype}
+    if base.source == "local":  # found again from any folder
+        resolved["model"] = str(base.folder)
+    if adapter.chat_template and Path(adapter.chat_template).is_file():
+        resolved["chat_template"] = str(Path(adapter.chat_template).resolve())
+    adapter = adapter.model_copy(update=resolved)
     stem = path.parent.parent.name if path.name == "config.yaml" else path.stem
     folder = open_run(
         adapter,
@@ -101,6 +105,24 @@ def new_run(
     )
     output.note(f"run {folder.parent.name}/{folder.name}")
     return folder
+
+
+def preset_file(name: str, workspace: Workspace) -> Path:
+    """The YAML file behind a preset's name, a path, or a run (by name, id or folder), whose resolved preset it is.
+
+    Raises:
+        UserError: neither a preset nor a run has that name.
+    """
+    from studio.core.content import find_content
+    from studio.core.errors import UserError
+
+    try:
+        return find_content("adapters", name)
+    except UserError as unknown:
+        try:
+            return workspace.find_run(name) / "config.yaml"
+        except UserError:
+            raise unknown from None
 
 
 def run_training(folder: Path, *, resume: bool, processes: int = 1, accelerate_config: Path | None = None) -> RunRecord:

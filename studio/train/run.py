@@ -94,6 +94,8 @@ def _train(run_folder: Path, *, resume: bool, say: Say, main: bool, stop: StopOn
     base = _same_base(adapter, record)
 
     prepared = prepare(adapter, base, Path(record.dataset["path"]))
+    if (limit := context_limit(adapter.max_length, base)) < adapter.max_length:
+        say(f"max_length {adapter.max_length} is more than the {limit} positions of {base.name}: {limit} is the limit")
     for line in prepared.report.lines():
         say(line)
     refuse_untrainable(prepared.report, prepared.template, prepared.training.rows)
@@ -124,6 +126,7 @@ def prepare(adapter: ChatAdapter, base: ResolvedBase, dataset_folder: Path) -> P
     """
     tokenizer = load_tokenizer(base)
     template = choose_template(tokenizer, adapter.chat_template, base.name)
+    limit = context_limit(adapter.max_length, base)
 
     def encoded(split: str) -> EncodedSplit:
         return encode_split(
@@ -131,7 +134,7 @@ def prepare(adapter: ChatAdapter, base: ResolvedBase, dataset_folder: Path) -> P
             template,
             read_split(dataset_folder, split),
             train_on=adapter.train_on,
-            max_length=adapter.max_length,
+            max_length=limit,
             overlong=adapter.overlong,
         )
 
@@ -139,7 +142,7 @@ def prepare(adapter: ChatAdapter, base: ResolvedBase, dataset_folder: Path) -> P
     has_validation = (dataset_folder / "validation.parquet").is_file()
     validation = encoded("validation") if has_validation else EncodedSplit([], [], [])
     lengths = training.lengths
-    sequences = pack_rows(lengths, adapter.max_length) if adapter.packing else [[index] for index in range(len(lengths))]
+    sequences = pack_rows(lengths, limit) if adapter.packing else [[index] for index in range(len(lengths))]
     windows = training_windows(
         [sum(lengths[index] for index in sequence) for sequence in sequences],
         batch_size=adapter.batch_size,
@@ -151,6 +154,13 @@ def prepare(adapter: ChatAdapter, base: ResolvedBase, dataset_folder: Path) -> P
         windows = windows[: adapter.max_steps]
     steps_per_epoch = -(-len(sequences) // adapter.batch_size)
     return Prepared(tokenizer, template, training, validation, mask_report(training), sequences, windows, max(1, steps_per_epoch))
+
+
+def context_limit(max_length: int, base: ResolvedBase) -> int:
+    """Tokens that a row may have: ``max_length``, but never more than the base has positions for."""
+    config = json.loads((base.folder / "config.json").read_text(encoding="utf-8"))
+    positions = config.get("max_position_embeddings") or config.get("n_positions")
+    return min(max_length, int(positions)) if positions else max_length
 
 
 def _resume_point(run_folder: Path, say: Say) -> Path:

@@ -135,7 +135,6 @@ def test_a_row_longer_than_the_limit_is_refused_dropped_or_cut_as_asked(
         assert done.json["mask_report"][report] == 1 and "giant" in done.err
 
 
-@pytest.mark.xfail(strict=True, reason="training does not look at the model's own context yet")
 def test_a_row_longer_than_the_models_context_is_cut_there_whatever_max_length_says(
     studio: Studio, project: Project, tiny_base: Path
 ) -> None:
