@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import textwrap
 import time
 from pathlib import Path
@@ -143,9 +145,15 @@ def _show(run: Path, report: Path, record: ReportRecord, seconds: float, short: 
         output.say("\nThis was the short form, with too few steps to learn much. The whole one: studio quickstart")
     name = f"{run.parent.name}/{run.name}"
     output.say(f"\nDone in {output.duration_text(seconds)}. Report: {report / 'report.html'}\n\nTry next:")
-    output.say(f"  studio chat {name}                     talk to it; /base asks the base the same")
-    output.say(f"  studio export {name} --to merged       plain weights for any server")
-    output.say("  studio init my-bot                     the same with your own data")
+    studio = "studio" if shutil.which("studio") else os.path.relpath(Path(sys.executable).parent / "studio")
+    commands = {
+        f"{studio} chat {name}": "talk to it; /base asks the base the same",
+        f"{studio} export {name} --to merged": "plain weights for any server",
+        f"{studio} init my-bot": "the same with your own data",
+    }
+    width = max(len(command) for command in commands)
+    for command, meaning in commands.items():
+        output.say(f"  {command:<{width}}  {meaning}")
 
 
 def _examples(report: Path) -> list[dict[str, Any]]:

@@ -5,6 +5,8 @@ A new starter is one entry of ``STARTERS``.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import logging
 import shutil
@@ -169,7 +171,8 @@ def convert_gguf(gguf: Path, target: Path) -> None:
     from studio.models.quiet import quiet_transformers
 
     logger.warning("Converting the model to safetensors, once (about 30 s).")
-    with quiet_transformers():
+    # The bar over the tensors is tqdm's own and listens to no setting; it would fill a log with half a page.
+    with quiet_transformers(), contextlib.redirect_stderr(io.StringIO()):
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, local_files_only=True)
         model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32, local_files_only=True)
         # transformers still takes the dequantised model for a GGUF one and would refuse to save it.

@@ -102,7 +102,7 @@ class ChatAdapter(Settings):
     """Decoupled weight decay."""
     max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
     """Gradients are scaled down to this norm; 0 switches clipping off."""
-    optimizer: Optimizer = "adamw_torch"
+    optimizer: Optimizer = "adamw_torch_fused"
     """Optimizer, by transformers' name."""
     loraplus_ratio: Annotated[float, Field(ge=1)] | None = None
     """LoRA+ (https://arxiv.org/abs/2402.12354): the B matrices learn this many times faster than ``learning_rate``."""

@@ -88,7 +88,9 @@ class _FusedForward:
             return result
         a, b = module.lora_A["default"], module.lora_B["default"]
         base: Tensor = module.base_layer(x, *args, **kwargs)
-        middle = a(module.lora_dropout["default"](x.to(a.weight.dtype))) * module.scaling["default"]  # [..., r]
+        # Under autocast the product casts by itself; casting here as well would copy x there and back in every layer.
+        inputs = x if torch.is_autocast_enabled(x.device.type) else x.to(a.weight.dtype)
+        middle = a(module.lora_dropout["default"](inputs)) * module.scaling["default"]  # [..., r]
         flat = base.reshape(-1, base.shape[-1])
         out = flat.addmm_(middle.reshape(-1, middle.shape[-1]).to(base.dtype), b.weight.t().to(base.dtype))
         return out.reshape(base.shape)

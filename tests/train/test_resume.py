@@ -55,7 +55,7 @@ def assert_same(folder, reference):
         assert torch.equal(value, two[name]), name
 
 
-SETTINGS = {"epochs": 4, "save_every": 3, "optimizer": "adamw_torch"}
+SETTINGS = {"epochs": 4, "save_every": 3}
 
 
 @pytest.fixture
