@@ -15,7 +15,6 @@ import json
 import statistics
 import sys
 import tempfile
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -132,6 +131,7 @@ def measure(
     from studio.adapters.attach import attach_lora
     from studio.models.loading import pick_device
     from studio.schema.adapter import ChatAdapter, LoraSettings
+    from studio.train.probe import step_clock
     from studio.train.run import _compile_layers
     from studio.train.settings import trainer_settings, uses_compile
     from studio.train.trainer import ChatTrainer
@@ -158,7 +158,7 @@ def measure(
         _compile_layers(model.get_base_model(), dynamic=False)
     rows = packed_rows(shape, sequences, length)
     packed = [list(range(start, start + ROWS_PER_SEQUENCE)) for start in range(0, len(rows), ROWS_PER_SEQUENCE)]
-    clock = _clock(device)
+    clock = step_clock()
     with tempfile.TemporaryDirectory(prefix="gpu-benchmark-") as folder:
         arguments = trainer_settings(
             adapter,
@@ -200,31 +200,6 @@ def shape_parameters(shape: dict[str, Any]) -> int:
 
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in LlamaForCausalLM(LlamaConfig(**shape)).parameters())
-
-
-def _clock(device: Any) -> Any:
-    """A callback that times steps, waiting for the card."""
-    import torch
-    from transformers import TrainerCallback
-
-    class Clock(TrainerCallback):
-        """Seconds of each step."""
-
-        def __init__(self) -> None:
-            self.seconds: list[float] = []
-            self._started = 0.0
-
-        def on_step_begin(self, *_: Any, **__: Any) -> None:
-            """Start."""
-            self._started = time.perf_counter()
-
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            """Stop."""
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            self.seconds.append(time.perf_counter() - self._started)
-
-    return Clock()
 
 
 def plain_tokenizer() -> Any:

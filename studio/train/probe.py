@@ -91,7 +91,7 @@ def train_rows(adapter: ChatAdapter, rows: Sequence[tuple[int, int]], steps: int
     base = resolve_base(adapter.model, adapter.revision)
     tokenizer = load_tokenizer(base)
     encoded = [_random_row(tokens, targets, len(tokenizer), seed) for seed, (tokens, targets) in enumerate(rows)]
-    clock = _clock()
+    clock = step_clock()
     processes = 1
     windows = [list(range(len(encoded)))] * steps
     trainer = ChatTrainer(
@@ -159,7 +159,7 @@ def _random_row(tokens: int, targets: int, vocabulary: int, seed: int) -> Any:
     return EncodedRow(ids, [False] * (tokens - targets) + [True] * targets, [tokens - 1], 1, tokens)
 
 
-def _clock() -> Any:
+def step_clock() -> Any:
     """A callback that times optimizer steps."""
     import torch
     from transformers import TrainerCallback
