@@ -34,6 +34,7 @@ class Progress:
         self._started = time.monotonic()
         self._shown_at = self._started
         self._figures: dict[str, object] = {}
+        self._per_second = True
         self._logged: tuple[int, dict[str, object]] | None = None
 
     def __enter__(self) -> Progress:
@@ -67,7 +68,9 @@ class Progress:
         if self.total:
             parts.append(f"{100 * self.done // self.total}%")
         if rate > 0:
-            parts.append(f"{rate:.3g} {self.unit}/s" if rate >= 1 else f"{1 / rate:.3g} s/{self.unit.removesuffix('s')}")
+            # A rate near one must not be told as steps per second on one line and as seconds per step on the next.
+            self._per_second = rate > (0.5 if self._per_second else 2)
+            parts.append(f"{rate:.3g} {self.unit}/s" if self._per_second else f"{1 / rate:.3g} s/{self.unit.removesuffix('s')}")
         finished = self.total is not None and self.done >= self.total
         if self.total and rate > 0 and not finished:
             parts.append(f"{clock_text((self.total - self.done) / rate)} left")

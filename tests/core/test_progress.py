@@ -63,3 +63,14 @@ def test_track_counts_and_survives_a_closed_stream(monkeypatch: pytest.MonkeyPat
 
 def test_clock():
     assert [clock_text(seconds) for seconds in (0, 59.6, 3599, 3725)] == ["00:00", "01:00", "59:59", "1:02:05"]
+
+
+def test_a_rate_near_one_keeps_its_unit(monkeypatch: pytest.MonkeyPatch):
+    clock = Clock(monkeypatch)
+    bar = Progress("train", 100, "steps", io.StringIO())
+    lines = []
+    for seconds in (1.1, 0.8, 1.2, 1.3, 0.7, 1.2):
+        clock.now += seconds
+        bar.advance()
+        lines.append(bar.line())
+    assert all("steps/s" in line for line in lines)
