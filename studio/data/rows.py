@@ -22,6 +22,8 @@ _MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]
 ROW_SCHEMA = pa.schema(
     [("id", pa.string()), ("messages", _MESSAGES), ("source", pa.string()), ("group", pa.string()), ("meta", pa.string())]
 )
+# Written only where a row has them: a corpus of plain conversations keeps its five columns.
+PREFERENCE_SCHEMA = pa.schema([("chosen", pa.string()), ("rejected", pa.string())])
 REMOVED_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -42,6 +44,8 @@ class ChatRow:
 
     id: unique in its Dataset. messages: role (system, user or assistant) and content, in order. source: name of the
     source in the recipe. group: rows that share it never straddle two splits. meta: the columns that were not used.
+    chosen, rejected: for preferences, the answer that was liked and the one that was not; the messages then end with the
+    user's turn. A pair has both, a lone thumb one of them, a plain conversation neither.
     """
 
     id: str
@@ -49,11 +53,24 @@ class ChatRow:
     source: str
     group: str | None = None
     meta: dict[str, Any] = field(default_factory=dict)
+    chosen: str | None = None
+    rejected: str | None = None
+
+    @property
+    def is_preference(self) -> bool:
+        """True when the row holds a liked or a disliked answer beside its prompt."""
+        return self.chosen is not None or self.rejected is not None
+
+    @property
+    def turns(self) -> list[dict[str, str]]:
+        """The messages, and for preferences the answers after them with the roles ``chosen`` and ``rejected``."""
+        answers = [("chosen", self.chosen), ("rejected", self.rejected)]
+        return [*self.messages, *({"role": role, "content": text} for role, text in answers if text is not None)]
 
     @property
     def text(self) -> str:
-        """All turns, one after the other, without roles."""
-        return "\n".join(message["content"] for message in self.messages)
+        """All turns, one after the other, without roles; the answers of a preference come last."""
+        return "\n".join(turn["content"] for turn in self.turns)
 
 
 @dataclass(frozen=True)
@@ -73,7 +90,7 @@ class RemovedRow:
 
 def rows_to_table(rows: Sequence[ChatRow]) -> pa.Table:
     """Arrow table of rows, in order."""
-    return pa.table(
+    table = pa.table(
         {
             "id": [row.id for row in rows],
             "messages": pa.array([row.messages for row in rows], type=_MESSAGES),
@@ -83,14 +100,21 @@ def rows_to_table(rows: Sequence[ChatRow]) -> pa.Table:
         },
         schema=ROW_SCHEMA,
     )
+    if any(row.is_preference for row in rows):
+        for column in PREFERENCE_SCHEMA:
+            table = table.append_column(column, pa.array([getattr(row, column.name) for row in rows], type=column.type))
+    return table
 
 
 def table_to_rows(table: pa.Table) -> list[ChatRow]:
     """Rows of an Arrow table, in order."""
-    columns = (table.column(name).to_pylist() for name in ROW_SCHEMA.names)
+    columns = [table.column(name).to_pylist() for name in ROW_SCHEMA.names]
+    columns += [
+        table.column(name).to_pylist() if name in table.column_names else [None] * len(table) for name in PREFERENCE_SCHEMA.names
+    ]
     return [
-        ChatRow(identity, messages, source, group, json.loads(meta) if meta != "{}" else {})
-        for identity, messages, source, group, meta in zip(*columns, strict=True)
+        ChatRow(identity, messages, source, group, json.loads(meta) if meta != "{}" else {}, chosen, rejected)
+        for identity, messages, source, group, meta, chosen, rejected in zip(*columns, strict=True)
     ]
 
 
@@ -105,7 +129,7 @@ def removed_to_table(removed: Sequence[RemovedRow]) -> pa.Table:
             "value": [gone.value for gone in removed],
             "threshold": [gone.threshold for gone in removed],
             "matched": [gone.matched for gone in removed],
-            "messages": pa.array([gone.row.messages for gone in removed], type=_MESSAGES),
+            "messages": pa.array([gone.row.turns for gone in removed], type=_MESSAGES),
         },
         schema=REMOVED_SCHEMA,
     )
@@ -175,4 +199,4 @@ def read_checked(folder: Path, name: str, files: dict[str, str]) -> pa.Table:
 
 def characters(rows: Iterable[ChatRow]) -> list[int]:
     """Length of each conversation in characters, roles not counted."""
-    return [sum(len(message["content"]) for message in row.messages) for row in rows]
+    return [sum(len(turn["content"]) for turn in row.turns) for row in rows]

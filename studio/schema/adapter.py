@@ -42,6 +42,20 @@ class LoraSettings(Settings):
     """Layers trained whole and saved beside the adapter. Stock vLLM refuses them."""
 
 
+class PreferenceSettings(Settings):
+    """How preferences become a loss, for ``objective: dpo`` and ``kto``."""
+
+    beta: Annotated[float, Field(gt=0)] = 0.1
+    """How closely the tuned model is held to the one it started from; larger is closer. 0.1 is the papers' value."""
+    sft_weight: Annotated[float, Field(ge=0)] = 0.0
+    """DPO only: this much of the chosen answer's own loss (nats per token) is added, which keeps it from becoming unlikely
+    together with the rejected one (RPO, https://arxiv.org/abs/2404.19733)."""
+    desirable_weight: Annotated[float, Field(gt=0)] | None = None
+    """KTO only: weight of answers that were liked; None balances liked and disliked rows to the same total weight."""
+    undesirable_weight: Annotated[float, Field(gt=0)] | None = None
+    """KTO only: weight of answers that were disliked; None is 1."""
+
+
 class ChatAdapter(Settings):
     """A preset for tuning a language model on conversations."""
 
@@ -59,6 +73,12 @@ class ChatAdapter(Settings):
     data: str | None = None
     """Default Dataset; ``--data`` on the command line wins."""
 
+    objective: Literal["sft", "dpo", "kto"] = "sft"
+    """What is learnt: the answers themselves, to prefer the chosen over the rejected answer of a pair (DPO,
+    https://arxiv.org/abs/2305.18290), or liked over disliked answers that come without a partner (KTO,
+    https://arxiv.org/abs/2402.01306)."""
+    preference: PreferenceSettings = PreferenceSettings()
+    """Settings of ``objective: dpo`` and ``kto``."""
     method: Literal["lora", "full"] = "lora"
     """Train low-rank adapters, or every weight."""
     quantization: Literal["none", "nf4", "int8"] = "none"
@@ -141,6 +161,14 @@ class ChatAdapter(Settings):
             )
         if self.lora.dora and self.lora.init.startswith("pissa"):
             raise ValueError("'lora.dora' and 'lora.init: pissa' cannot be converted to a plain LoRA together. Choose one.")
+        if self.objective != "sft" and self.packing:
+            raise ValueError(
+                f"'packing' cannot be used with 'objective: {self.objective}', which compares whole rows. Remove it."
+            )
+        if self.objective != "sft" and self.train_on != "assistant":
+            raise ValueError(
+                f"'train_on' has no meaning with 'objective: {self.objective}': the answers carry the loss. Remove it."
+            )
         if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:
             raise ValueError(
                 f"micro_batch_size {self.micro_batch_size} does not divide batch_size {self.batch_size}. "

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 
 class TargetNll(torch.autograd.Function):
-    """Sum of cross-entropies that keeps one [n, v] buffer instead of three.
+    """Cross-entropy of each target that keeps one [n, v] buffer instead of three.
 
     The backward turns the logits into their own gradient in place (softmax minus one at the target), so neither the
     log-probabilities nor a second gradient buffer are ever allocated. The logits must not be used afterwards.
@@ -21,11 +21,11 @@ class TargetNll(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
-        """``logits`` float32 [n, v], ``targets`` int64 [n]; returns a float32 scalar in nats."""
+        """``logits`` float32 [n, v], ``targets`` int64 [n]; returns float32 [n] in nats."""
         normaliser = torch.logsumexp(logits, dim=-1)  # [n]
         picked = logits.gather(1, targets[:, None]).squeeze(1)  # [n]
         ctx.save_for_backward(logits, targets, normaliser)
-        return (normaliser - picked).sum()
+        return normaliser - picked
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
@@ -33,11 +33,11 @@ class TargetNll(torch.autograd.Function):
         logits, targets, normaliser = ctx.saved_tensors
         gradient = logits.detach().sub_(normaliser[:, None]).exp_()  # softmax, [n, v]
         gradient[torch.arange(len(targets), device=targets.device), targets] -= 1.0
-        return gradient.mul_(gradients[0]), None
+        return gradient.mul_(gradients[0][:, None]), None
 
 
 def target_nll(logits: Tensor, targets: Tensor) -> Tensor:
-    """Sum of negative log-likelihoods of ``targets`` int64 [n] under ``logits`` [n, v]; float32 scalar, in nats.
+    """Negative log-likelihood of each of ``targets`` int64 [n] under ``logits`` [n, v]; float32 [n], in nats.
 
     The logits are used up: nothing else may read them afterwards.
     """

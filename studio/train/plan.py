@@ -15,7 +15,7 @@ from typing import Any, Literal
 from studio.adapters.vllm import serving_notes, stock_vllm_verdict
 from studio.core.errors import GateNotMetError
 from studio.schema.adapter import ChatAdapter
-from studio.train.batches import training_windows
+from studio.train.batches import training_units, training_windows
 from studio.train.packing import pack_rows
 from studio.train.plan_baseline import baseline_bytes
 from studio.train.plan_model import Skeleton, build_skeleton, find_config
@@ -231,10 +231,10 @@ def batch_shapes(
 ) -> list[BatchShape]:
     """The shapes of all micro batches that training will see, in the trainer's own order of rows."""
     if lengths is None:
-        size = adapter.max_length
-        return [BatchShape(micro, size, micro * (size if adapter.train_on == "all" else size // 2), packed=adapter.packing)]
+        size, rows = adapter.max_length, micro * (2 if adapter.objective == "dpo" else 1)
+        return [BatchShape(rows, size, rows * (size if adapter.train_on == "all" else size // 2), packed=adapter.packing)]
     targets = list(supervised) if supervised is not None else [length // 2 for length in lengths]
-    sequences = pack_rows(lengths, adapter.max_length) if adapter.packing else [[row] for row in range(len(lengths))]
+    sequences = pack_rows(lengths, adapter.max_length) if adapter.packing else training_units(adapter.objective, len(lengths))
     sizes = [sum(lengths[row] for row in sequence) for sequence in sequences]
     windows = training_windows(
         sizes, batch_size=adapter.batch_size, epochs=adapter.epochs, seed=adapter.seed, length_sorting=adapter.length_sorting
@@ -245,14 +245,14 @@ def batch_shapes(
         for rank in range(world):
             mine = window[rank::world]
             for start in range(0, len(mine), micro):
-                places = mine[start : start + micro]
-                wanted = sum(targets[row] for place in places for row in sequences[place])
-                longest = max(sizes[place] for place in places)
+                # KTO's second row goes through the model without a gradient, in a pass of its own.
+                used = 1 if adapter.objective == "kto" else None
+                taken = [row for place in mine[start : start + micro] for row in sequences[place][:used]]
+                wanted, tokens = sum(targets[row] for row in taken), [lengths[row] for row in taken]
                 if adapter.packing:
-                    shapes.append(BatchShape(1, sum(sizes[place] for place in places), wanted, packed=True))
+                    shapes.append(BatchShape(1, sum(tokens), wanted, packed=True))
                 else:
-                    ragged = any(sizes[place] != longest for place in places)
-                    shapes.append(BatchShape(len(places), longest, wanted, ragged))
+                    shapes.append(BatchShape(len(taken), max(tokens), wanted, ragged=min(tokens) != max(tokens)))
     return shapes
 
 
@@ -360,7 +360,8 @@ def _steps(adapter: ChatAdapter, lengths: Sequence[int] | None) -> tuple[int | N
     """Optimizer steps in all, per epoch, and tokens per epoch."""
     if lengths is None:
         return adapter.max_steps, None, None
-    sequences = len(pack_rows(lengths, adapter.max_length)) if adapter.packing else len(lengths)
+    packed = pack_rows(lengths, adapter.max_length) if adapter.packing else training_units(adapter.objective, len(lengths))
+    sequences = len(packed)
     per_epoch = -(-sequences // adapter.batch_size)
     in_all = max(1, round(per_epoch * adapter.epochs))
     return min(in_all, adapter.max_steps or in_all), per_epoch, sum(lengths)

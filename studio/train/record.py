@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import secrets
 import subprocess
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import psutil
 import yaml
@@ -20,11 +21,28 @@ from studio.core.records import DatasetRecord, RunRecord
 from studio.core.workspace import Workspace, read_run
 from studio.schema.adapter import ChatAdapter
 
-_STACK = ("torch", "transformers", "peft", "trl", "accelerate", "datasets", "bitsandbytes", "tokenizers", "safetensors")
+_STACK = (
+    "torch", "transformers", "peft", "trl", "accelerate", "datasets", "bitsandbytes", "tokenizers", "safetensors", "diffusers",
+)  # fmt: skip
+
+
+class Preset(Protocol):
+    """What opening a run needs of a preset, whatever it trains."""
+
+    @property
+    def kind(self) -> str:
+        """What is trained."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of everything random."""
+
+    def model_dump(self, *, mode: str) -> dict[str, Any]:
+        """Every setting as plain values."""
 
 
 def open_run(
-    adapter: ChatAdapter,
+    adapter: Preset,
     workspace: Workspace,
     *,
     name: str,
@@ -32,11 +50,13 @@ def open_run(
     dataset: DatasetRecord,
     base: dict[str, Any],
     processes: int,
+    method: str | None = None,
 ) -> Path:
     """Make a Run folder with its resolved preset and a record that says ``running``.
 
     Args:
         base: what ``ResolvedBase.record`` gives.
+        method: the usual name of what is done; None works it out from a chat preset.
     Raises:
         UserError: the name is not usable as a folder name.
         StudioError: the workspace cannot be written.
@@ -55,7 +75,7 @@ def open_run(
         id=identity,
         status="running",
         created=created.isoformat(timespec="seconds"),
-        method=method_name(adapter),
+        method=method or method_name(cast(ChatAdapter, adapter)),
         base=base,
         dataset=where,
         seed=adapter.seed,
@@ -137,6 +157,15 @@ def machine() -> dict[str, Any]:
         found |= {"device": "cuda", "gpu": properties.name, "gpus": torch.cuda.device_count()}
         found["gpu_memory_bytes"] = properties.total_memory
     return found
+
+
+def peak_memory() -> int:
+    """Bytes: most GPU memory allocated in this process, or its largest resident size on a CPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _git_commit() -> str | None:

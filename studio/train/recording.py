@@ -16,7 +16,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from studio.core.files import disk_errors
 from studio.core.progress import Progress
 
-_KEPT = {"loss", "grad_norm", "learning_rate", "eval_loss"}
+_KEPT = {"loss", "grad_norm", "learning_rate", "eval_loss", "eval_accuracy"}
 
 
 class MetricsFile:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,12 @@ from studio.models.loading import load_causal_lm, load_tokenizer, pick_device, p
 from studio.models.templates import ChatTemplate, choose_template
 from studio.schema.adapter import ChatAdapter
 from studio.schema.loading import load_yaml
-from studio.train.batches import training_windows
+from studio.train.batches import training_units, training_windows
 from studio.train.checkpoints import newest_whole, step_of
 from studio.train.encode import EncodedSplit, MaskReport, encode_split, mask_report, refuse_untrainable
 from studio.train.packing import pack_rows, prove_isolation
-from studio.train.record import change_record, hashes, now
+from studio.train.preference import PreferenceTrainer, encode_preferences, refuse_preferences
+from studio.train.record import change_record, hashes, now, peak_memory
 from studio.train.recording import MetricsFile, Recorder, StopOnSignal, plot_loss
 from studio.train.settings import trainer_settings, uses_compile
 from studio.train.trainer import ChatTrainer
@@ -129,10 +130,13 @@ def prepare(adapter: ChatAdapter, base: ResolvedBase, dataset_folder: Path) -> P
     limit = context_limit(adapter.max_length, base)
 
     def encoded(split: str) -> EncodedSplit:
+        rows = read_split(dataset_folder, split)
+        if adapter.objective != "sft":
+            return encode_preferences(tokenizer, template, rows, adapter, limit)
         return encode_split(
             tokenizer,
             template,
-            read_split(dataset_folder, split),
+            refuse_preferences(rows),
             train_on=adapter.train_on,
             max_length=limit,
             overlong=adapter.overlong,
@@ -142,7 +146,7 @@ def prepare(adapter: ChatAdapter, base: ResolvedBase, dataset_folder: Path) -> P
     has_validation = (dataset_folder / "validation.parquet").is_file()
     validation = encoded("validation") if has_validation else EncodedSplit([], [], [])
     lengths = training.lengths
-    sequences = pack_rows(lengths, limit) if adapter.packing else [[index] for index in range(len(lengths))]
+    sequences = pack_rows(lengths, limit) if adapter.packing else training_units(adapter.objective, len(lengths))
     windows = training_windows(
         [sum(lengths[index] for index in sequence) for sequence in sequences],
         batch_size=adapter.batch_size,
@@ -260,7 +264,8 @@ def _build_trainer(
     callbacks = [recorder, stop]
     if adapter.early_stopping is not None and prepared.validation.rows:
         callbacks.append(EarlyStoppingCallback(adapter.early_stopping))
-    trainer = ChatTrainer(
+    kind = ChatTrainer if adapter.objective == "sft" else partial(PreferenceTrainer, adapter=adapter)
+    trainer = kind(
         model=model,
         args=arguments,
         tokenizer=prepared.tokenizer,
@@ -371,13 +376,6 @@ def _save_full(model: Any, target: Path, prepared: Prepared) -> None:
         model.save_pretrained(folder)
         prepared.tokenizer.chat_template = prepared.template.text
         prepared.tokenizer.save_pretrained(folder)
-
-
-def peak_memory() -> int:
-    """Bytes: most GPU memory allocated in this process, or its largest resident size on a CPU."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _close_badly(run_folder: Path, error: BaseException) -> None:

@@ -94,13 +94,13 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
 
         causal_lm.get_decoder().register_forward_hook(flatten)
 
-    def _target_nll(self, model: Any, inputs: dict[str, Tensor]) -> Tensor:
-        """Sum of negative log-likelihoods over the targets of a micro batch, float32 scalar, in nats."""
-        targets = inputs["targets"].reshape(-1)  # [b*s]
-        positions = (targets != IGNORE).nonzero().squeeze(-1)  # [n]
-        ghost = positions.numel() == 0
-        if ghost:  # every process must run forward and backward; one position with weight zero keeps them in step
-            positions = positions.new_zeros(1)
+    def _target_logits(self, model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Logits [n, v] at the positions [n] of the flattened micro batch that have a target.
+
+        A micro batch without a target gives logits of length 1 and no positions: every process must run forward and
+        backward, and one position with weight zero keeps them in step.
+        """
+        positions = (inputs["targets"].reshape(-1) != IGNORE).nonzero().squeeze(-1)  # [n]
         self._flatten = True
         try:
             logits = model(
@@ -108,14 +108,19 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
                 attention_mask=inputs.get("attention_mask"),
                 position_ids=inputs.get("position_ids"),
                 use_cache=False,
-                logits_to_keep=positions,
+                logits_to_keep=positions if positions.numel() else positions.new_zeros(1),
             ).logits.squeeze(0)  # [n, v]
         finally:
             self._flatten = False
-        if ghost:
+        return logits, positions
+
+    def _target_nll(self, model: Any, inputs: dict[str, Tensor]) -> Tensor:
+        """Sum of negative log-likelihoods over the targets of a micro batch, float32 scalar, in nats."""
+        logits, positions = self._target_logits(model, inputs)
+        if not positions.numel():
             nothing: Tensor = logits.float().sum() * 0.0
             return nothing
-        return target_nll(logits, targets[positions])
+        return target_nll(logits, inputs["targets"].reshape(-1)[positions]).sum()
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None

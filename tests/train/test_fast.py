@@ -17,10 +17,15 @@ def test_target_nll_equals_cross_entropy():
     plain = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
     (expected,) = torch.autograd.grad(plain / 3, logits)
     own = logits.detach().clone().requires_grad_()
-    value = target_nll(own * 1.0, targets)
+    value = target_nll(own * 1.0, targets).sum()
     (value / 3).backward()
     assert value.item() == pytest.approx(plain.item(), rel=1e-6)
     assert torch.allclose(own.grad, expected, atol=1e-6)
+    weights = torch.rand(7)
+    (expected,) = torch.autograd.grad(torch.nn.functional.cross_entropy(logits, targets, reduction="none") @ weights, logits)
+    own.grad = None
+    (target_nll(own * 1.0, targets) @ weights).backward()
+    assert torch.allclose(own.grad, expected, atol=1e-6), "each target has a gradient of its own"
 
 
 @pytest.mark.parametrize("options", [{}, {"use_rslora": True}, {"use_dora": True}, {"lora_dropout": 0.5}])
