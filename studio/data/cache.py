@@ -8,25 +8,20 @@ import importlib.metadata
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from studio.core.errors import StudioError
 from studio.core.files import disk_errors, folder_size, new_folder, sha256_file, sha256_json, write_json
-from studio.data.rows import (
-    REMOVED_FILE,
-    ChatRow,
-    RemovedRow,
-    removed_to_table,
-    rows_to_table,
-    table_to_removed,
-    table_to_rows,
-    write_table,
-)
+from studio.data.rows import REMOVED_FILE, write_table
+
+Row = TypeVar("Row")
+Gone = TypeVar("Gone")
 
 _PACKAGE = Path(__file__).parent
 _LIBRARIES = ("ftfy", "gaoya", "py3langid", "phonenumbers", "tokenizers", "ijson", "pyarrow", "numpy")
@@ -38,32 +33,43 @@ KEEP_BYTES = 2 * 1024**3
 
 @functools.cache
 def code_version(*names: str) -> str:
-    """Hash of some of this package's source files, or of all of them."""
-    files = [_PACKAGE / name for name in names] if names else sorted([*_PACKAGE.rglob("*.py"), *_PACKAGE.rglob("*.j2")])
+    """Hash of some of this package's source files, or of all that the chat stages use (those for pictures lie in ``images/``)."""
+    every = sorted([*_PACKAGE.rglob("*.py"), *_PACKAGE.rglob("*.j2")])
+    files = [_PACKAGE / name for name in names] or [file for file in every if "images" not in file.relative_to(_PACKAGE).parts]
     return sha256_json({file.relative_to(_PACKAGE).as_posix(): sha256_file(file) for file in files})
 
 
 @functools.cache
-def library_versions() -> dict[str, str]:
+def library_versions(names: tuple[str, ...] = _LIBRARIES) -> dict[str, str]:
     """Versions of the libraries whose answers end up in a Dataset."""
-    return {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    return {name: importlib.metadata.version(name) for name in names}
 
 
 @dataclass
-class Snapshot:
+class Snapshot(Generic[Row, Gone]):
     """Rows after a step, what the step removed, and its figures (a plain JSON value)."""
 
-    rows: list[ChatRow]
-    removed: list[RemovedRow] = field(default_factory=list)
+    rows: list[Row]
+    removed: list[Gone] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
 
 
-class StepCache:
+@dataclass(frozen=True)
+class Codec(Generic[Row, Gone]):
+    """How rows and removed rows lie in parquet tables, and come out of them again."""
+
+    rows_to_table: Callable[[Sequence[Row]], pa.Table]
+    table_to_rows: Callable[[pa.Table], list[Row]]
+    removed_to_table: Callable[[Sequence[Gone]], pa.Table]
+    table_to_removed: Callable[[pa.Table], list[Gone]]
+
+
+class StepCache(Generic[Row, Gone]):
     """Results of steps by key, one folder each: ``rows.parquet``, ``removed.parquet``, ``step.json``."""
 
-    def __init__(self, folder: Path, keep_bytes: int = KEEP_BYTES) -> None:
+    def __init__(self, folder: Path, codec: Codec[Row, Gone], keep_bytes: int = KEEP_BYTES) -> None:
         """``folder`` is hidden from lists of Datasets (``datasets/.steps``)."""
-        self._folder, self._keep_bytes = folder, keep_bytes
+        self._folder, self._codec, self._keep_bytes = folder, codec, keep_bytes
 
     def has(self, key: str) -> bool:
         """True when the result of this step is there, whole."""
@@ -81,35 +87,35 @@ class StepCache:
             known = number
         return known
 
-    def rows(self, key: str) -> list[ChatRow] | None:
+    def rows(self, key: str) -> list[Row] | None:
         """Rows after a step, or None when the file is gone or damaged."""
         try:
-            return table_to_rows(pq.read_table(self._folder / key / _ROWS))
+            return self._codec.table_to_rows(pq.read_table(self._folder / key / _ROWS))
         except (OSError, ValueError, KeyError):
             shutil.rmtree(self._folder / key, ignore_errors=True)
             return None
 
-    def removed(self, key: str) -> tuple[list[RemovedRow], dict[str, Any]] | None:
+    def removed(self, key: str) -> tuple[list[Gone], dict[str, Any]] | None:
         """What a step removed, and its figures; None when a file is gone or damaged."""
         place = self._folder / key
         try:
             figures = json.loads((place / _STATE).read_text(encoding="utf-8"))
             with contextlib.suppress(OSError):
                 os.utime(place)
-            return table_to_removed(pq.read_table(place / REMOVED_FILE)), figures
+            return self._codec.table_to_removed(pq.read_table(place / REMOVED_FILE)), figures
         except (OSError, ValueError, KeyError):
             shutil.rmtree(place, ignore_errors=True)
             return None
 
-    def put(self, key: str, snapshot: Snapshot) -> None:
+    def put(self, key: str, snapshot: Snapshot[Row, Gone]) -> None:
         """Keep a result; another process that was faster wins."""
         place = self._folder / key
         if place.exists():
             return
         try:
             with new_folder(place) as folder, disk_errors("the result of a step", folder):
-                write_table(rows_to_table(snapshot.rows), folder / _ROWS)
-                write_table(removed_to_table(snapshot.removed), folder / REMOVED_FILE)
+                write_table(self._codec.rows_to_table(snapshot.rows), folder / _ROWS)
+                write_table(self._codec.removed_to_table(snapshot.removed), folder / REMOVED_FILE)
                 write_json(folder / _STATE, snapshot.figures)
         except StudioError:
             # Another build put it there meanwhile: the same bytes, so nothing is lost.

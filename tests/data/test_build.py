@@ -19,7 +19,7 @@ from studio.core.errors import DataError, StudioError, UserError
 from studio.core.fetch import fetch_wheel
 from studio.core.workspace import Workspace
 from studio.data import build as build_module
-from studio.data.build import LENGTH_EDGES, BuildOutcome, build_dataset, histogram
+from studio.data.build import CODEC, LENGTH_EDGES, BuildOutcome, build_dataset, histogram
 from studio.data.cache import StepCache
 from studio.data.rows import read_removed, read_split
 from studio.schema.loading import load_yaml, validate
@@ -141,7 +141,7 @@ def test_step_results_are_pruned_but_those_in_use_stay(own_folder: Path, workspa
     build(recipe(own_folder), workspace)
     folder = workspace.datasets / ".steps"
     keys = sorted(place.name for place in folder.iterdir())
-    StepCache(folder, keep_bytes=0).prune(keys[:2])
+    StepCache(folder, CODEC, keep_bytes=0).prune(keys[:2])
     assert sorted(place.name for place in folder.iterdir()) == keys[:2]
     assert workspace.list_datasets()[0].name != ".steps"
 

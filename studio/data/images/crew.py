@@ -1,0 +1,83 @@
+"""Opening, measuring and making pictures in several processes. A picture that kills its process costs itself, not the build."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from studio.data.images.decode import DecodeOptions, Place
+from studio.data.images.look import Look, Unusable, look_at
+from studio.data.images.making import Made, Order, make_pictures, make_thumbnails
+from studio.data.runner import Workers
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+# Below this many pictures, starting processes (about two seconds) costs more than they save.
+_WORTH_PICTURES = 200
+_CHUNK = 25
+
+
+class Crew:
+    """Does to many pictures what the modules do to one."""
+
+    def __init__(self, options: DecodeOptions, workers: Workers) -> None:
+        self._options, self._workers = options, workers
+
+    def look(self, places: Sequence[Place]) -> list[Look | Unusable]:
+        """See :func:`studio.data.images.look.look_at`."""
+        crashed = Unusable("crashed the decoder", "the process ended", "a picture")
+        return self._map(partial(look_at, options=self._options), places, crashed)
+
+    def make(self, orders: Sequence[Order], store: Path) -> list[Made | str]:
+        """See :func:`studio.data.images.making.make_pictures`."""
+        return self._map(partial(make_pictures, options=self._options, store=store), orders, "a picture crashed the decoder")
+
+    def thumbnails(self, places: Sequence[Place]) -> list[bytes | None]:
+        """See :func:`studio.data.images.making.make_thumbnails`."""
+        return self._map(partial(make_thumbnails, options=self._options), places, None)
+
+    def _map(self, work: Callable[[Sequence[Item]], list[Answer]], items: Sequence[Item], crashed: Answer) -> list[Answer]:
+        """Answers in order; ``crashed`` for an item whose process ended."""
+        if self._workers.count < 2 or len(items) < _WORTH_PICTURES:
+            return work(items)
+        chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
+        answers: list[list[Answer] | None] = []
+        try:
+            tasks = [self._workers.pool().submit(work, chunk) for chunk in chunks]
+            for task in tasks:
+                try:
+                    answers.append(task.result())
+                except BrokenProcessPool:
+                    answers.append(None)
+        except BrokenProcessPool:
+            pass  # the pool broke before all was handed over; the rest is done below
+        answers += [None] * (len(chunks) - len(answers))
+        done: list[Answer] = []
+        for chunk, answer in zip(chunks, answers, strict=True):
+            done += answer if answer is not None else [self._alone(work, item, crashed) for item in chunk]
+        return done
+
+    def _alone(self, work: Callable[[Sequence[Item]], list[Answer]], item: Item, crashed: Answer) -> Answer:
+        """One item after a crash, so that the culprit is found."""
+        for _ in range(2):
+            try:
+                return self._workers.pool().submit(work, [item]).result()[0]
+            except BrokenProcessPool:
+                # The pool may have been broken by the one before; a fresh one tells.
+                self._workers.close()
+        return crashed
+
+
+@contextmanager
+def crew_of(options: DecodeOptions, count: int | None = None) -> Iterator[Crew]:
+    """A crew whose processes are stopped at the end of the block. ``count``: None means one per processor."""
+    workers = Workers(count)
+    try:
+        yield Crew(options, workers)
+    finally:
+        workers.close()

@@ -1,0 +1,117 @@
+"""The way of rows through reading and the steps, with what was removed and recorded; what is known already is not done again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic
+
+from studio.core.errors import DataError
+from studio.core.records import StepRecord
+from studio.data.cache import Gone, Row, Snapshot, StepCache
+
+Tell = Callable[[str], None]
+
+
+@dataclass
+class StepResult(Generic[Row, Gone]):
+    """What a step left, what it removed, and its record. figures: plain JSON values to keep with it."""
+
+    rows: list[Row]
+    removed: list[Gone]
+    record: StepRecord
+    notes: list[str] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+class Stages(Generic[Row, Gone]):
+    """Rows on their way; one key per stage, reading first.
+
+    figures: those of reading.
+    """
+
+    def __init__(self, keys: list[str], cache: StepCache[Row, Gone], tell: Tell) -> None:
+        self._keys, self._cache, self._tell = keys, cache, tell
+        self._forget()
+
+    def _forget(self) -> None:
+        """Start over."""
+        self.rows: list[Row] = []
+        self.removed: list[Gone] = []
+        self.steps: list[StepRecord] = []
+        self.notes: list[str] = []
+        self.figures: dict[str, Any] = {}
+
+    def run(self, read: Callable[[], StepResult[Row, Gone]], judge: Callable[[int, list[Row]], StepResult[Row, Gone]]) -> int:
+        """Run what is not known yet.
+
+        Args:
+            read: reads all sources.
+            judge: runs the step with a number, counted from 0, on the rows that are left.
+        Returns:
+            how many stages were reused.
+        Raises:
+            DataError: no row is left; says which step took most.
+        """
+        reused = self._restore(self._cache.latest(self._keys))
+        if reused:
+            self._tell(f"reused {reused} of {len(self._keys)} stages, {len(self.rows):,} rows")
+        for position in range(reused, len(self._keys)):
+            if position and not self.rows:
+                raise DataError(self._nothing_left())
+            result = judge(position - 1, self.rows) if position else read()
+            self._take(result)
+            figures = {"record": result.record.model_dump(), "notes": result.notes, **result.figures}
+            self._cache.put(self._keys[position], Snapshot(result.rows, result.removed, figures))
+            if not position:
+                self.figures = figures
+        if not self.rows:
+            raise DataError(self._nothing_left())
+        return reused
+
+    def _restore(self, known: int) -> int:
+        """Take over the results of the first stages; fewer when one of them turns out to be damaged."""
+        while known:
+            rows = self._cache.rows(self._keys[known - 1])
+            if rows is None:
+                known -= 1
+                continue
+            for position, key in enumerate(self._keys[:known]):
+                found = self._cache.removed(key)
+                if found is None:
+                    self._forget()
+                    known = position
+                    break
+                self._adopt(*found)
+            else:
+                self.rows = rows
+                return known
+        return 0
+
+    def _adopt(self, removed: list[Gone], figures: dict[str, Any]) -> None:
+        """Take over what one stage removed and recorded."""
+        record = StepRecord.model_validate(figures["record"])
+        self.removed += removed
+        self.notes += [f"{record.name}: {note}" for note in figures.get("notes", [])]
+        self.figures = self.figures or figures
+        self.steps.append(record)
+
+    def _take(self, result: StepResult[Row, Gone]) -> None:
+        """Go on with what a step left."""
+        self.rows = result.rows
+        self.removed += result.removed
+        self.steps.append(result.record)
+        self.notes += [f"{result.record.name}: {note}" for note in result.notes]
+        record = result.record
+        gone = f", {record.rows_in - record.rows_out:,} removed" if record.rows_in > record.rows_out else ""
+        changed = f", {record.changed:,} changed" if record.changed else ""
+        self._tell(f"{record.name}: {record.rows_out:,} rows{gone}{changed} ({record.seconds:.1f} s)")
+
+    def _nothing_left(self) -> str:
+        """One sentence when the steps removed everything."""
+        worst = max(self.steps, key=lambda step: step.rows_in - step.rows_out)
+        reason = next(iter(worst.removed), "no reason")
+        return (
+            f"no row is left: the step {worst.name!r} removed {worst.rows_in - worst.rows_out:,} of {worst.rows_in:,} "
+            f"({reason}). Loosen that step in the recipe."
+        )
