@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Look = Literal["trained", "masked", "special", "special_trained"]
 
-_ROLE_STYLE = {"system": "yellow", "user": "cyan", "assistant": "green"}
+_ROLE_STYLE = {"system": "yellow", "user": "cyan", "assistant": "green", "chosen": "green", "rejected": "red"}
 _TOKEN_STYLE: dict[Look, str] = {
     "trained": "bold black on green",
     "masked": "dim",
@@ -50,7 +50,7 @@ def print_conversation(row: ChatRow, title: str) -> None:
     """One conversation, turn by turn."""
     console = _console()
     console.print(Text(f"── {title}  {row.id}", style="bold"))
-    _print_messages(console, row.messages)
+    _print_messages(console, row.turns)
     details = {**({"group": row.group} if row.group else {}), **row.meta}
     if details:
         console.print(Text("  ".join(f"{key}={value}" for key, value in details.items()), style="dim"))

@@ -28,15 +28,19 @@ def build(
 ) -> None:
     """Build a Dataset from a recipe; what was built before from the same bytes is found again."""
     from studio.core.content import find_content
-    from studio.data.build import build_dataset
-    from studio.schema.loading import load_yaml
-    from studio.schema.recipe import ChatRecipe
+    from studio.schema.image_recipe import ImageRecipe, load_recipe
 
     path = find_content("data_recipes", recipe)
-    settings = load_yaml(path, ChatRecipe, set_values or [])
-    outcome = build_dataset(
-        settings, output.open_workspace(), name=name or settings.name or path.stem, beside=path.parent, tell=output.note
-    )
+    settings = load_recipe(path, set_values or [])
+    workspace, called = output.open_workspace(), name or settings.name or path.stem
+    if isinstance(settings, ImageRecipe):
+        from studio.data.images.build import build_image_dataset
+
+        outcome = build_image_dataset(settings, workspace, name=called, beside=path.parent, tell=output.note)
+    else:
+        from studio.data.build import build_dataset
+
+        outcome = build_dataset(settings, workspace, name=called, beside=path.parent, tell=output.note)
     record = outcome.record
     for remark in outcome.notes:
         output.warn(remark)
@@ -44,10 +48,12 @@ def build(
         output.emit_json({"folder": str(outcome.folder), "cached": outcome.cached, "reused": outcome.reused, "record": record})
         return
     sizes = ", ".join(f"{split} {rows:,}" for split, rows in record.splits.items())
+    added = (record.model_extra or {}).get("rows_added", 0)
+    more = f"{added:,} copies added; " if added else ""
     output.say(f"{'found unchanged' if outcome.cached else 'built'}: {record.name}/{record.fingerprint}")
     output.pairs(
         [
-            ("rows", f"{record.rows_read:,} read, {record.rows_removed:,} removed; {sizes}"),
+            ("rows", f"{record.rows_read:,} read, {record.rows_removed:,} removed; {more}{sizes}"),
             ("folder", outcome.folder),
             ("report", outcome.folder / "report.html"),
             ("look", f"studio data show {record.name}"),
@@ -108,11 +114,18 @@ def show(
     train_on: Annotated[str, typer.Option("--train-on", help="assistant, last_assistant or all.")] = "assistant",
     max_length: Annotated[int | None, typer.Option("--max-length", min=1, help="Cut rows after so many tokens.")] = None,
 ) -> None:
-    """Page through the rows of a Dataset as conversations, or with --tokens as the model sees them."""
+    """Page through the rows of a Dataset: conversations (with --tokens as the model sees them), or a table of pictures."""
     from studio.core.workspace import read_dataset
     from studio.data.rows import read_removed, read_split
 
     folder = output.open_workspace().find_dataset(dataset)
+    if read_dataset(folder).kind == "image":
+        if tokens:
+            raise UserError(f"{read_dataset(folder).name} holds pictures; --tokens is for conversations. Leave it out.")
+        from studio.cli.pictures import show_pictures
+
+        show_pictures(folder, split, removed=removed, row=row, identity=identity, page=page)
+        return
     if removed:
         rows: list[Any] = list(read_removed(folder))
         what = f"{read_dataset(folder).name}, removed"
@@ -171,7 +184,8 @@ def _as_json(item: ChatRow | RemovedRow, number: int) -> dict[str, Any]:
     row = _plain(item)
     value: dict[str, Any] = {"row": number, "id": row.id, "source": row.source, "messages": row.messages}
     if item is row:
-        return value | {"group": row.group, "meta": row.meta}
+        answers = {"chosen": row.chosen, "rejected": row.rejected} if row.is_preference else {}
+        return value | answers | {"group": row.group, "meta": row.meta}
     return value | {name: getattr(item, name) for name in ("step", "reason", "value", "threshold", "matched")}
 
 

@@ -33,7 +33,8 @@ COMPLETIONS = ("completion", "response", "answer", "output")
 
 SHAPES = (
     "messages (a list of role and content), sharegpt (a list of from and value), alpaca (instruction, input, output), "
-    "prompt_completion (prompt, completion), question_answer (question, answer), chatterbot (a list of turns), text"
+    "prompt_completion (prompt, completion), question_answer (question, answer), chatterbot (a list of turns), "
+    "preference (prompt, chosen, rejected; or prompt, completion, label), text"
 )
 
 
@@ -55,10 +56,12 @@ class ColumnNames:
 
 @dataclass(frozen=True)
 class Shaped:
-    """Messages of a row and the columns they were made from."""
+    """Messages of a row and the columns they were made from; for preferences the liked and the disliked answer."""
 
     messages: Messages
     used: frozenset[str]
+    chosen: str | None = None
+    rejected: str | None = None
 
 
 def shape_row(value: Any, format: str, columns: ColumnNames) -> Shaped:
@@ -82,7 +85,8 @@ def shape_row(value: Any, format: str, columns: ColumnNames) -> Shaped:
     system_key = columns.system or "system"
     system = _field(value, system_key)
     if isinstance(system, str) and system.strip() and shaped.messages[:1] and shaped.messages[0]["role"] != "system":
-        return Shaped([{"role": "system", "content": system}, *shaped.messages], shaped.used | {system_key})
+        messages = [{"role": "system", "content": system}, *shaped.messages]
+        return Shaped(messages, shaped.used | {system_key}, shaped.chosen, shaped.rejected)
     return shaped
 
 
@@ -98,6 +102,8 @@ def detect(value: Mapping[str, Any], columns: ColumnNames) -> str:
         return "question_answer"
     if any(isinstance(value.get(key), list) for key in TURN_KEYS):
         return "messages"
+    if ("chosen" in value and "rejected" in value) or _is_thumb(value):
+        return "preference"
     if "instruction" in value and ("output" in value or "response" in value):
         return "alpaca"
     if "prompt" in value and any(key in value for key in COMPLETIONS):
@@ -175,6 +181,56 @@ def _prompt_completion(value: Mapping[str, Any], columns: ColumnNames) -> Shaped
     return Shaped(messages, frozenset({"prompt", answer}))
 
 
+def _is_thumb(value: Mapping[str, Any]) -> bool:
+    """True for TRL's unpaired preferences: a prompt, a completion, and whether it was liked."""
+    return "prompt" in value and "completion" in value and isinstance(value.get("label"), bool)
+
+
+def _preference(value: Mapping[str, Any], columns: ColumnNames) -> Shaped:
+    """TRL's preferences: prompt with chosen and rejected, or prompt with completion and label; text or lists of turns.
+
+    Without a prompt, chosen and rejected are whole conversations, and what they begin with alike is the prompt.
+    """
+    del columns
+    if _is_thumb(value):
+        prompt, answer = _asked(value["prompt"]), _answer_text(value["completion"], "completion")
+        liked = bool(value["label"])
+        return Shaped(prompt, frozenset({"prompt", "completion", "label"}), answer if liked else None, None if liked else answer)
+    if "chosen" not in value or "rejected" not in value:
+        raise ShapeError(
+            "is no preference (prompt, chosen, rejected; or prompt, completion, label true or false); "
+            f"its columns are {_names(value)}"
+        )
+    chosen, rejected = value["chosen"], value["rejected"]
+    if "prompt" in value:
+        prompt = _asked(value["prompt"])
+        texts = [
+            None if text is None else _answer_text(text, name) for name, text in (("chosen", chosen), ("rejected", rejected))
+        ]
+        return Shaped(prompt, frozenset({"prompt", "chosen", "rejected"}), texts[0], texts[1])
+    if not isinstance(chosen, list) or not isinstance(rejected, list):
+        raise ShapeError("has no 'prompt', and 'chosen' and 'rejected' are not whole conversations")
+    one, two = _turns(chosen), _turns(rejected)
+    if one[:-1] != two[:-1] or not one[:-1] or {one[-1]["role"], two[-1]["role"]} != {"assistant"}:
+        raise ShapeError("has a 'chosen' and a 'rejected' conversation that differ in more than the last answer")
+    return Shaped(one[:-1], frozenset({"chosen", "rejected"}), one[-1]["content"], two[-1]["content"])
+
+
+def _asked(prompt: Any) -> Messages:
+    """The messages of a prompt given as text or as turns."""
+    return _turns(prompt) if isinstance(prompt, list) else [{"role": "user", "content": _as_text(prompt, "prompt")}]
+
+
+def _answer_text(answer: Any, where: str) -> str:
+    """An answer given as text, or as a list with one turn of the assistant."""
+    if not (isinstance(answer, list) and answer and isinstance(answer[0], Mapping) and "type" not in answer[0]):
+        return _as_text(answer, where)
+    turns = _turns(answer)
+    if len(turns) != 1 or turns[0]["role"] != "assistant":
+        raise ShapeError(f"has {len(turns)} turns in '{where}' where one answer of the assistant is expected")
+    return turns[0]["content"]
+
+
 def _question_answer(value: Mapping[str, Any], columns: ColumnNames) -> Shaped:
     """Two columns, named in the recipe or by one of the usual names."""
     question = columns.question or _first(value, (*QUESTIONS, "instruction", "prompt"))
@@ -228,6 +284,7 @@ FORMATS: dict[str, Callable[[Mapping[str, Any], ColumnNames], Shaped]] = {
     "prompt_completion": _prompt_completion,
     "question_answer": _question_answer,
     "chatterbot": _chatterbot,
+    "preference": _preference,
     "text": _text,
 }
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, select_autoescape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, select_autoescape
 
 from studio.core.records import DatasetRecord
 from studio.data.rows import ChatRow, RemovedRow
@@ -15,7 +15,7 @@ from studio.data.rows import ChatRow, RemovedRow
 # Examples of one reason; enough to judge a step, few enough to read.
 _EXAMPLES = 3
 _SHOWN_CHARACTERS = 420
-_TEMPLATE = Path(__file__).with_name("report.html.j2")
+_TEMPLATES = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,19 @@ class Reason:
     examples: list[Example]
 
 
+def page_template(name: str) -> Template:
+    """A template of this package, with everything from data escaped; ``parts.html.j2`` holds what pages share."""
+    environment = Environment(
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        loader=FileSystemLoader(_TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = lambda value: f"{value:,}"
+    return environment.get_template(name)
+
+
 def render_report(
     record: DatasetRecord,
     removed: Sequence[RemovedRow],
@@ -62,15 +75,8 @@ def render_report(
         lengths_before: rows per length class when they were read; lengths_after: of the rows that stayed.
         edges: borders of the classes in characters.
     """
-    environment = Environment(
-        autoescape=select_autoescape(default=True, default_for_string=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = lambda value: f"{value:,}"
     extra: dict[str, Any] = record.model_extra or {}
-    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+    return page_template("report.html.j2").render(
         record=record,
         notes=extra.get("notes", []),
         clusters=extra.get("clusters", {}),
@@ -85,8 +91,8 @@ def render_report(
 
 def _turns(row: ChatRow) -> list[Turn]:
     """The first turns of a row."""
-    shown = [Turn(message["role"], _shorten(message["content"])) for message in row.messages[:4]]
-    more = len(row.messages) - len(shown)
+    shown = [Turn(turn["role"], _shorten(turn["content"])) for turn in row.turns[:4]]
+    more = len(row.turns) - len(shown)
     return [*shown, Turn("", f"… {more} more turns")] if more > 0 else shown
 
 

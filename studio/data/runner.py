@@ -10,26 +10,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from studio.core.records import StepRecord
 from studio.data.rows import ChatRow, RemovedRow
+from studio.data.stages import StepResult
 from studio.data.steps.base import CorpusStep, Drop, RowStep, Verdict
 
 # Below this much text, starting processes costs more than they save.
 _WORTH_CHARACTERS = 8_000_000
 _CHUNK_CHARACTERS = 1_000_000
-
-
-@dataclass
-class StepResult:
-    """What a step left, what it removed, and its record."""
-
-    rows: list[ChatRow]
-    removed: list[RemovedRow]
-    record: StepRecord
-    notes: list[str] = field(default_factory=list)
 
 
 class Workers:
@@ -72,7 +62,7 @@ def workers(count: int | None = None) -> Iterator[Workers]:
 
 def run_step(
     name: str, settings: dict[str, Any], step: RowStep | CorpusStep, rows: Sequence[ChatRow], crew: Workers
-) -> StepResult:
+) -> StepResult[ChatRow, RemovedRow]:
     """Judge all rows with one step.
 
     Args:
@@ -106,7 +96,7 @@ def run_step(
 
 def _judge_rows(step: RowStep, rows: Sequence[ChatRow], crew: Workers) -> list[Verdict]:
     """Verdicts of a step that looks at one row at a time."""
-    sizes = [sum(len(message["content"]) for message in row.messages) for row in rows]
+    sizes = [sum(len(turn["content"]) for turn in row.turns) for row in rows]
     if crew.count < 2 or sum(sizes) < _WORTH_CHARACTERS:
         return [step.judge(row) for row in rows]
     verdicts: list[Verdict] = list(rows)

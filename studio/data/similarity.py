@@ -30,7 +30,7 @@ _BLOCK = 2048
 
 def comparable_text(row: ChatRow) -> str:
     """What of a conversation is compared: user and assistant turns. A system turn shared by all rows would make all alike."""
-    return "\n".join(message["content"] for message in row.messages if message["role"] != "system")
+    return "\n".join(turn["content"] for turn in row.turns if turn["role"] != "system")
 
 
 def words_of(text: str) -> list[str]:

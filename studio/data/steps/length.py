@@ -19,7 +19,7 @@ _BATCH = 256
 
 def measured_turns(row: ChatRow, of: str) -> list[str]:
     """Texts that a length is taken of: all turns, or the assistant's."""
-    return [message["content"] for message in row.messages if of == "conversation" or message["role"] == "assistant"]
+    return [turn["content"] for turn in row.turns if of == "conversation" or turn["role"] in {"assistant", "chosen", "rejected"}]
 
 
 def plain_length(row: ChatRow, unit: str, of: str) -> int:

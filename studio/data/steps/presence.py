@@ -24,7 +24,10 @@ class DropEmpty(RowStep):
         if empty and not self._drop_turn:
             return Drop("empty turn", f"turn {empty[0] + 1} ({row.messages[empty[0]]['role']})", "some text in every turn")
         messages = [message for message in row.messages if message["content"].strip()]
-        for role, noun in (("user", "question"), ("assistant", "answer")):
+        if row.is_preference and not all(answer is None or answer.strip() for answer in (row.chosen, row.rejected)):
+            return Drop("no answer", "an empty answer", "some text in every answer")
+        wanted = [("user", "question"), *([] if row.is_preference else [("assistant", "answer")])]
+        for role, noun in wanted:
             if not any(message["role"] == role for message in messages):
                 return Drop(f"no {noun}", f"{len(messages)} turns, none by the {role}", f"a turn by the {role}")
         return replace(row, messages=messages) if empty else row
@@ -40,7 +43,7 @@ class Missing(RowStep):
 
     def judge(self, row: ChatRow) -> Verdict:
         """Drop or keep."""
-        for index, message in enumerate(row.messages, start=1):
+        for index, message in enumerate(row.turns, start=1):
             content = message["content"].strip()
             if content.lower() in self._values:
                 return Drop("placeholder instead of text", f"turn {index}: {content!r}", "some text")

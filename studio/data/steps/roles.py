@@ -20,15 +20,18 @@ class Roles(RowStep):
 
     def judge(self, row: ChatRow) -> Verdict:
         """Keep, repair or drop one row."""
-        problem = disorder(row.messages)
+        # The answers of a preference follow its messages, so the order is judged with one answer at the end.
+        answer = [{"role": "assistant", "content": ""}] if row.is_preference else []
+        problem = disorder([*row.messages, *answer])
         if problem is None:
             return row
         if not self._repair:
             return Drop("wrong order of roles", problem, _ORDER)
-        messages = put_in_order(row.messages)
-        if messages is None:
+        messages = put_in_order([*row.messages, *answer])
+        # Joined with the turn before it, the answer no longer follows a question of its own.
+        if messages is None or (answer and messages[-1] != answer[0]):
             return Drop("nothing left in order", problem, _ORDER)
-        return replace(row, messages=messages)
+        return replace(row, messages=messages[: len(messages) - len(answer)])
 
 
 def disorder(messages: list[dict[str, str]]) -> str | None:

@@ -50,7 +50,7 @@ class Scrub(RowStep):
     def judge(self, row: ChatRow) -> Verdict:
         """Replace, drop or keep; text in ``meta`` is cleaned too."""
         found: list[str] = []
-        contents = [self._clean(message["content"], found) for message in row.messages]
+        contents = [self._clean(turn["content"], found) for turn in row.turns]
         meta = {key: self._clean(value, found) if isinstance(value, str) else value for key, value in row.meta.items()}
         if not found:
             return row

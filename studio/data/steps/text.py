@@ -28,7 +28,7 @@ class Unicode(RowStep):
 
     def judge(self, row: ChatRow) -> Verdict:
         """Never drops."""
-        return with_contents(row, [repair_text(message["content"]) for message in row.messages])
+        return with_contents(row, [repair_text(turn["content"]) for turn in row.turns])
 
 
 def repair_text(text: str) -> str:
@@ -77,7 +77,7 @@ class Whitespace(RowStep):
 
     def judge(self, row: ChatRow) -> Verdict:
         """Never drops."""
-        return with_contents(row, [self._clean(message["content"]) for message in row.messages])
+        return with_contents(row, [self._clean(turn["content"]) for turn in row.turns])
 
     def _clean(self, text: str) -> str:
         """One turn."""

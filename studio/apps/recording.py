@@ -1,0 +1,75 @@
+"""Writing down what happens in an app: every request without its words, and what people say of the answers with them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from studio.apps.models import ChatModel, Message, Piece, Sampling, origin_of
+from studio.core.workspace import Workspace
+from studio.feedback.signals import is_refusal
+from studio.feedback.store import FILE_NAME, FeedbackStore, RequestRow, Status
+
+# An n-gram model needs some letters before its verdict means anything.
+_FEWEST_LETTERS = 20
+_SAMPLE = 2000
+
+
+def open_store(workspace: Workspace) -> FeedbackStore:
+    """The workspace's feedback file."""
+    return FeedbackStore(workspace.root / FILE_NAME)
+
+
+def keep_request(
+    store: FeedbackStore,
+    app: str,
+    user: str,
+    model: ChatModel,
+    sampling: Sampling,
+    messages: Sequence[Message],
+    piece: Piece | None,
+    status: Status,
+) -> str:
+    """Write one request down and return its id; its words are kept only where the store's owner switched that on."""
+    text = piece.text if piece else ""
+    return store.record_request(
+        RequestRow(
+            origin_of(model, sampling, user=user, app=app),
+            status=status,
+            seconds=piece.seconds if piece and piece.ending else None,
+            first_token_seconds=piece.first_token_seconds if piece else None,
+            prompt_tokens=piece.prompt_tokens if piece else None,
+            completion_tokens=piece.answer_tokens if piece else None,
+            characters=len(text) if piece else None,
+            language=language_of(text),
+            refusal=is_refusal(text) if text else None,
+            prompt=messages,
+            completion=text,
+        )
+    )
+
+
+def language_of(text: str) -> str | None:
+    """ISO 639-1 code of a text told by py3langid; None when it is too short to tell."""
+    if sum(sign.isalpha() for sign in text) < _FEWEST_LETTERS:
+        return None
+    return str(_identifier().classify(text[:_SAMPLE])[0])
+
+
+@functools.cache
+def _identifier() -> Any:
+    """The identifier with its model, opened once per process."""
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+
+def privacy_note(store: FeedbackStore) -> str:
+    """What the page tells people about what is kept."""
+    if store.settings().keep_texts:
+        return "Questions and answers are kept by the owner of this page, and thumbs and corrections with them."
+    return (
+        "A thumb, a correction or a vote is kept together with the talk it is about, so that the model can learn from it. "
+        "Apart from that, only lengths and times are written down, not words."
+    )

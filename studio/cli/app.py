@@ -1,0 +1,62 @@
+"""``studio app``: open one of the apps in the browser."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from studio.cli.output import emit_json, json_wanted, note, open_workspace, say
+from studio.core.errors import UserError
+from studio.core.registry import Registry
+
+APPS = Registry(
+    "app",
+    {
+        "chat": "studio.apps.chat:build",
+        "compare": "studio.apps.compare:build",
+        "data": "studio.apps.data:build",
+        "annotate": "studio.apps.annotate:build",
+        "monitor": "studio.apps.monitor:build",
+        "image": "studio.apps.image:build",
+    },
+)
+
+
+def app(
+    name: Annotated[str, typer.Argument(help="chat, compare, data, annotate, monitor or image.")],
+    reference: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN]", help="Run, address of an OpenAI-compatible server (http://…), or a Dataset for data."),
+    ] = None,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; one that others reach needs --accounts.")
+    ] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Port; without it the first free one.")] = None,
+    accounts: Annotated[
+        Path | None, typer.Option("--accounts", help="File of lines 'name:password', readable by you alone: who may come in.")
+    ] = None,
+    hostname: Annotated[
+        str | None, typer.Option("--hostname", help="Name under which a proxy on this machine offers the page; needs --accounts.")
+    ] = None,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in this machine's browser.")] = False,
+) -> None:
+    """Open an app in the browser: chat, compare, data, annotate, monitor or image. Ctrl-C ends it."""
+    build = APPS.get(name)
+    if name == "monitor" and reference is not None:
+        raise UserError(f"the monitor shows the whole workspace and takes no {reference!r}. Choose a model on its page.")
+    from studio.apps.accounts import Accounts
+    from studio.apps.frame import Door, launch
+
+    door = Door(host, port, Accounts.read(accounts) if accounts else None, hostname, open_browser)
+    serving = launch(build(open_workspace(), reference), door)
+    if json_wanted():
+        emit_json({"app": name, "url": serving.url})
+    else:
+        say(f"{name}: {serving.url}")
+        note("Ctrl-C ends it.")
+    # Ctrl-C is how an app is meant to end.
+    with suppress(KeyboardInterrupt):
+        serving.wait()
