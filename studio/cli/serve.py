@@ -1,0 +1,386 @@
+"""``studio serve``: an OpenAI-compatible endpoint on vLLM, its keys, and what its aliases stand for."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import typer.core
+
+from studio.cli import output
+
+if TYPE_CHECKING:
+    from studio.core.workspace import Workspace
+    from studio.schema.server import ServerProfile
+    from studio.serve.environment import Environment
+    from studio.serve.launch import Server
+    from studio.serve.parity import Parity
+    from studio.serve.reference import Prepared
+    from studio.serve.state import RunningServer, StatePaths
+
+_START = "start"
+
+
+class ServeGroup(typer.core.TyperGroup):
+    """``studio serve RUN`` is short for ``studio serve start RUN``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the command's name in front of what is not one."""
+        if args and args[0] not in self.commands and args[0] not in {"--help", "-h"} and not ctx.resilient_parsing:
+            args = [_START, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=ServeGroup,
+    help="Serve runs through vLLM, OpenAI-compatible. 'studio serve RUN' is short for 'studio serve start RUN'.",
+)
+
+
+@app.command(_START)
+def start(
+    runs: Annotated[list[str] | None, typer.Argument(help="Runs to serve, each under its name; NAME=RUN gives another.")] = None,
+    profile: Annotated[str, typer.Option("--profile", help="Server profile: a name (local, team) or a YAML file.")] = "local",
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Any setting of the profile, key=value.")] = None,
+    merged: Annotated[bool, typer.Option("--merged", help="Serve the merged model inside the run, not its adapter.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only prove that the server answers as the run does, then stop.")
+    ] = False,
+    no_check: Annotated[bool, typer.Option("--no-check", help="Start without that proof.")] = False,
+    install: Annotated[bool, typer.Option("--install", help="Install vLLM for this machine into a folder of its own.")] = False,
+    anew: Annotated[bool, typer.Option("--anew", help="With --install: make the folder anew even when it is whole.")] = False,
+) -> None:
+    """Serve runs: checks before, proof after, then the URL and examples to paste."""
+    from studio.core.content import find_content
+    from studio.core.errors import UserError
+    from studio.schema.loading import load_yaml
+    from studio.schema.server import ServerProfile
+    from studio.serve.environment import find_environment, install_environment, wanted_build
+
+    chosen = load_yaml(find_content("apps", profile), ServerProfile, settings or [])
+    build = wanted_build() if chosen.build == "auto" else chosen.build
+    if install:
+        made = install_environment(build, say=output.note, anew=anew)
+        if not runs:
+            _tell_environment(made)
+            return
+    if not runs:
+        raise UserError("which run? studio serve RUN [RUN...]; the newest is 'last'. Runs: studio runs list")
+    if check and no_check:
+        raise UserError("--check proves and stops, --no-check leaves the proof out: give one of them.")
+    _serve(runs, chosen, find_environment(build), merged=merged, check=not no_check, only_check=check)
+
+
+def _serve(
+    runs: list[str], profile: ServerProfile, environment: Environment, *, merged: bool, check: bool, only_check: bool
+) -> None:
+    """Prepare, start, prove, tell, watch, end."""
+    from studio.core.errors import UserError
+    from studio.serve.command import check_flags
+    from studio.serve.keys import list_keys
+    from studio.serve.launch import Place, start_server
+    from studio.serve.reference import prepare
+    from studio.serve.state import StatePaths, free_port, is_loopback
+
+    workspace = output.open_workspace()
+    named = name_runs(workspace, runs)
+    workspace.check_writable()
+    paths = StatePaths.of(workspace)
+    check_flags(profile.vllm, environment.flags, f"{environment.package} {environment.version}")
+    if not is_loopback(profile.host):
+        profile = profile.model_copy(update={"session_key": False})
+        if not any(key.revoked is None for key in list_keys(paths.keys)):
+            raise UserError(
+                f"{profile.host} can be reached by others, and there is no key yet. Make one: studio serve keys add NAME"
+            )
+    feedback = _feedback_file(workspace, profile)
+    named = _with_aliased(named, workspace, paths, merged=merged)
+    place = Place(paths, profile.host, free_port(profile.host, profile.port), feedback)
+    prepared = prepare(
+        named,
+        cache=paths.references,
+        merged=merged,
+        max_lora_rank=profile.max_lora_rank,
+        dtype=profile.dtype,
+        check=check,
+        say=output.note,
+    )
+    for note in [note for servable in prepared.served for note in servable.notes]:
+        output.note(f"note: {note}")
+    server = start_server(place, prepared, profile, environment, getpass.getuser())
+    server.catch_signals()
+    try:
+        server.wait_ready(profile.start_timeout)
+        proofs = _prove(server, prepared) if check else []
+        if only_check:
+            if output.json_wanted():
+                output.emit_json({"parity": proofs})
+            return
+        server.open()
+        _tell(server, prepared, proofs, paths)
+        server.watch()
+    finally:
+        server.stop(output.note)
+    output.note("stopped")
+
+
+def name_runs(workspace: Workspace, runs: list[str]) -> list[tuple[str, Path]]:
+    """Run folders with the names they are served under: the run's own, with its id where two would be alike, or NAME=RUN.
+
+    Raises:
+        UserError: no such run, a name that cannot be used, or one given twice.
+    """
+    from studio.core.errors import UserError
+    from studio.core.workspace import read_run
+    from studio.serve.aliases import check_name
+
+    found: list[tuple[str, Path]] = []
+    for text in runs:
+        name, equals, reference = text.partition("=")
+        folder = workspace.find_run(reference if equals else text)
+        record = read_run(folder)
+        taken = {known for known, _ in found}
+        own = record.name if record.name not in taken else f"{record.name}-{record.id}"
+        chosen = name if equals else own
+        check_name(chosen, "the name of a model; give one with NAME=RUN. A name")
+        if chosen in taken or folder in [other for _, other in found]:
+            raise UserError(f"{text!r} is given twice. Name each run once, under a name of its own.")
+        found.append((chosen, folder))
+    return found
+
+
+def _with_aliased(
+    named: list[tuple[str, Path]], workspace: Workspace, paths: StatePaths, *, merged: bool
+) -> list[tuple[str, Path]]:
+    """The runs, and those that aliases stand for, so that a restart keeps what was promoted.
+
+    Raises:
+        UserError: a run would be served under an alias's name.
+    """
+    from studio.core.errors import StudioError, UserError
+    from studio.core.workspace import read_run
+    from studio.serve.aliases import list_aliases
+
+    aliases = list_aliases(paths.aliases)
+    first = read_run(named[0][1])
+    for alias, now in aliases.items():
+        if alias in {name for name, _ in named}:
+            raise UserError(
+                f"{alias!r} is an alias (of {now['model']}), so no run can be served under it. Give another: NAME=RUN"
+            )
+        if now["model"] in {name for name, _ in named}:
+            continue
+        try:
+            folder = workspace.find_run(now["run"])
+            other = read_run(folder)
+        except StudioError:
+            output.warn(f"{alias} stands for {now['run']}, which is gone: {alias} is not served.")
+            continue
+        fits = first.method != "full" and other.method != "full" and not merged
+        if not fits or other.base.get("sha256") != first.base.get("sha256") or folder in [known for _, known in named]:
+            output.warn(f"{alias} stands for {now['model']} ({now['run']}), which is not served here: {alias} answers 404.")
+            continue
+        named = [*named, (now["model"], folder)]
+    return named
+
+
+def _feedback_file(workspace: Workspace, profile: ServerProfile) -> Path:
+    """The feedback file; made now when requests are to be written down, so that a broken one is known before the start.
+
+    Raises:
+        UserError: texts are asked for and the file has not been told to keep them.
+    """
+    from studio.core.errors import UserError
+    from studio.feedback.store import FILE_NAME, FeedbackStore
+
+    path = workspace.root / FILE_NAME
+    if profile.record != "none":
+        store = FeedbackStore(path)
+        kept = store.settings().keep_texts
+        store.close()
+        if profile.record == "texts" and not kept:
+            raise UserError(
+                f"record: texts would keep people's words, and {path} has not been told to. Switch it on there first "
+                "(studio feedback settings --help), or use --set record=figures."
+            )
+    return path
+
+
+def _prove(server: Server, prepared: Prepared) -> list[Parity]:
+    """The parity check of every run that is served."""
+    from studio.core.progress import Progress
+    from studio.serve.parity import check_parity
+
+    proofs = []
+    total = sum(len(reference["rows"]) for reference in prepared.references.values())
+    with Progress("parity", total, "conversations") as progress:
+        for name, reference in prepared.references.items():
+            proofs.append(check_parity(server.client, name, reference, advance=lambda done: progress.advance(done)))
+    for proof in proofs:
+        output.note(proof.sentence())
+    return proofs
+
+
+def _tell(server: Server, prepared: Prepared, proofs: list[Parity], paths: StatePaths) -> None:
+    """Print the address, the names, and examples that work as pasted."""
+    from studio.serve.aliases import list_aliases
+    from studio.serve.examples import curl_example, openai_example, short_question
+
+    aliases = {name: now["model"] for name, now in list_aliases(paths.aliases).items() if now["model"] in server.models}
+    key = server.session_key or "$STUDIO_API_KEY"
+    question = short_question(prepared)
+    examples = [make(server.record.url, key, server.models[0], question) for make in (curl_example, openai_example)]
+    if output.json_wanted():
+        output.emit_json(
+            {
+                "url": server.record.url,
+                "openai_base_url": f"{server.record.url}/v1",
+                "models": server.models,
+                "base": server.base,
+                "aliases": aliases,
+                "key": server.session_key,
+                "log": server.log,
+                "parity": proofs,
+                "curl": examples[0],
+                "python": examples[1],
+            }
+        )
+        return
+    output.say()
+    output.pairs(
+        [
+            ("url", f"{server.record.url}/v1"),
+            ("models", ", ".join(server.models + ([f"{server.base} (the base)"] if server.base else []))),
+            *([("aliases", ", ".join(f"{alias} = {model}" for alias, model in aliases.items()))] if aliases else []),
+            ("key", f"{server.session_key} (this session's)" if server.session_key else "made with: studio serve keys add NAME"),
+            ("log", server.log),
+        ]
+    )
+    if server.session_key is None:
+        output.say("\nPut your key into the environment first: export STUDIO_API_KEY=...")
+    output.say(f"\nIn a shell:\n\n{examples[0]}\n\nIn Python (pip install openai):\n\n{examples[1]}\n\nCtrl-C ends it.")
+
+
+def _tell_environment(made: Environment) -> None:
+    """Say what was installed where."""
+    if output.json_wanted():
+        output.emit_json({"python": made.python, "build": made.build, "package": made.package, "version": made.version})
+        return
+    output.say(f"{made.package} {made.version} ({made.build} build, torch {made.torch}) is installed: {made.python.parents[1]}")
+    output.say("Serve a run: studio serve last")
+
+
+@app.command("keys")
+def keys(
+    action: Annotated[str, typer.Argument(help="add, list or revoke.")],
+    user: Annotated[str | None, typer.Argument(help="Who the key is for; to revoke, also the id of one key.")] = None,
+    operator: Annotated[
+        bool, typer.Option("--operator", help="The key may also read /metrics and load promoted runs, without limits.")
+    ] = False,
+) -> None:
+    """Make, list and revoke API keys. Only hashes are kept; a running server takes changes at once."""
+    from studio.core.errors import UserError, nearest
+    from studio.serve.keys import add_key, list_keys, revoke_keys
+    from studio.serve.state import StatePaths
+
+    path = StatePaths.of(output.open_workspace()).keys
+    if action == "list":
+        known = list_keys(path)
+        if output.json_wanted():
+            output.emit_json([{name: value for name, value in vars(key).items() if name != "sha256"} for key in known])
+            return
+        rows = [[key.id, key.user, key.role, key.created, key.revoked] for key in known]
+        output.table(
+            ["id", "user", "role", "created", "revoked"], rows, empty="No keys yet. Make one: studio serve keys add NAME"
+        )
+        return
+    if action not in {"add", "revoke"}:
+        raise UserError(f"keys {action!r}?{nearest(action, ['add', 'list', 'revoke'])} Allowed: add NAME, list, revoke NAME.")
+    if user is None:
+        raise UserError(f"whose key? studio serve keys {action} NAME")
+    if action == "add":
+        text, key = add_key(path, user, "operator" if operator else "client")
+        if output.json_wanted():
+            output.emit_json({"key": text, "id": key.id, "user": key.user, "role": key.role})
+            return
+        output.note(f"The {key.role} key of {user}; it is shown this once, only its hash is kept:")
+        output.say(text)
+        return
+    gone = revoke_keys(path, user)
+    if output.json_wanted():
+        output.emit_json([{"id": key.id, "user": key.user} for key in gone])
+    else:
+        output.say(f"Revoked: {', '.join(f'{key.id} ({key.user})' for key in gone)}.")
+
+
+@app.command("promote")
+def promote(
+    run: Annotated[str, typer.Argument(help="Run to put behind the alias; NAME=RUN gives the model's name.")],
+    alias: Annotated[str, typer.Option("--as", help="The alias that clients ask for.")] = "production",
+    port: Annotated[int | None, typer.Option("--port", help="Which running server, where there are several.")] = None,
+    no_check: Annotated[
+        bool, typer.Option("--no-check", help="Switch without the proof that the server answers as the run.")
+    ] = False,
+) -> None:
+    """Let an alias stand for a run from the next request on; a running server loads it first, and proves it."""
+    from studio.serve.aliases import check_name, promote
+    from studio.serve.state import StatePaths, choose_server
+
+    check_name(alias, "an alias")
+    workspace = output.open_workspace()
+    paths = StatePaths.of(workspace)
+    server = choose_server(paths, port)
+    (name, folder), *_ = name_runs(workspace, [run])
+    if server is None:
+        from studio.serve.reference import prepare
+
+        prepare([(name, folder)], cache=paths.references, check=False)
+        output.note("no server runs: the alias takes effect with the next start")
+    else:
+        name = _load_into(server, workspace, name, folder, given="=" in run, check=not no_check)
+    before = promote(paths.aliases, alias, name, f"{folder.parent.name}/{folder.name}")
+    _tell_switch(alias, name, before)
+
+
+@app.command("rollback")
+def rollback(
+    alias: Annotated[str, typer.Option("--as", help="The alias to take back.")] = "production",
+    port: Annotated[int | None, typer.Option("--port", help="Which running server, where there are several.")] = None,
+) -> None:
+    """Let an alias stand for what it stood for before; a running server loads that first where it has to."""
+    from studio.serve.aliases import previous, rollback
+    from studio.serve.state import StatePaths, choose_server
+
+    workspace = output.open_workspace()
+    paths = StatePaths.of(workspace)
+    server = choose_server(paths, port)
+    back = previous(paths.aliases, alias)
+    if server is not None:
+        _load_into(server, workspace, back["model"], workspace.find_run(back["run"]), given=True, check=False)
+    left, now = rollback(paths.aliases, alias)
+    _tell_switch(alias, now, left)
+
+
+def _load_into(server: RunningServer, workspace: Workspace, name: str, folder: Path, *, given: bool, check: bool) -> str:
+    """Load a run into a running server unless it is there, prove it, and return the name it has there.
+
+    Raises:
+        UserError: it does not fit that server.
+        GateNotMetError: the server does not answer as the run does; the alias stays where it was.
+    """
+    from studio.serve.hot import load_run_into
+
+    place = load_run_into(server, workspace, name, folder, rename=not given, check=check, say=output.note)
+    if place.parity is not None:
+        output.note(place.parity.sentence())
+    return place.name
+
+
+def _tell_switch(alias: str, now: str, before: str | None) -> None:
+    """Say what the alias stands for now."""
+    if output.json_wanted():
+        output.emit_json({"alias": alias, "model": now, "before": before})
+    else:
+        output.say(f"{alias} = {now}" + (f" (was {before}; studio serve rollback takes it back)" if before else ""))

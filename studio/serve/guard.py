@@ -1,0 +1,441 @@
+"""The guard: ASGI middleware that vLLM loads inside its own process (``--middleware``). Standard library only.
+
+Everything a client sends comes through here, once, in memory, without a second hop: who it is, which route, how much, which
+model. What is not known to be allowed is refused. Routes:
+
+=============================== ============ ==========================================================
+POST /v1/chat/completions       a key        checked, alias resolved, passed on
+POST /v1/completions            a key        the same
+GET  /v1/models (and /NAME)     a key        models and aliases, without paths
+GET  /healthz                   nobody       200 when ready, 503 before and while draining
+GET  /metrics                   operator     vLLM's figures and the guard's
+POST /tokenize                  operator     token ids of a conversation, for the parity check
+GET  /studio/state              operator     models, aliases, requests in progress
+POST /studio/load               operator     an adapter by the name it has in the models file, never by a path
+POST /studio/open, /drain       operator     let clients in; let nobody in any more
+=============================== ============ ==========================================================
+
+Anything else is 401 without a key and 404 with one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from studio.serve.aliases import alias_reader
+from studio.serve.books import Watched
+from studio.serve.keys import Key, KeyReader
+from studio.serve.ledger import Exchange, Ledger
+from studio.serve.limits import CHAT, COMPLETIONS, Limits, Meter, RefusedError, read_request
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+CONFIG = "STUDIO_GUARD"
+_BODY_SECONDS = 30.0
+# What vLLM may see of a client's headers; its own ones (rank, priority, request id, session) are not among them.
+_PASSED = {b"host", b"accept", b"user-agent", b"traceparent", b"tracestate"}
+_SECURITY: Headers = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+]
+# CORS answers are vLLM's wide open default; without these headers no web page of another origin can read an answer.
+_REMOVED = {
+    b"access-control-allow-origin",
+    b"access-control-allow-credentials",
+    b"x-request-id",
+    *(name for name, _ in _SECURITY),
+}
+
+
+class Guard:
+    """See the module. One instance lives in the one process that serves HTTP."""
+
+    def __init__(self, app: Any) -> None:
+        """``app`` is vLLM's; the configuration is the JSON file named by ``STUDIO_GUARD``."""
+        config = json.loads(Path(os.environ[CONFIG]).read_text(encoding="utf-8"))
+        self.app = app
+        self._limits = Limits(**config["limits"])
+        self._keys = KeyReader(Path(config["keys"]), [Key(**entry) for entry in config["fixed_keys"]])
+        self._aliases = alias_reader(Path(config["aliases"]))
+        self._models: Watched[dict[str, Any]] = Watched(Path(config["models"]), lambda book: dict(book["models"]), {"models": {}})
+        self._loaded: set[str] = set(config["serving"])
+        self._meter = Meter(self._limits)
+        self._ledger = Ledger(Path(config["feedback"]), config["record"], self._models.value)
+        self._state = "starting"
+        self._running = 0
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """One connection's worth of ASGI."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, self._closing(receive), send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    def _closing(self, receive: Receive) -> Receive:
+        """Lifespan events, with the ledger written out before the server's own shutdown."""
+
+        async def wrapped() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                await asyncio.to_thread(self._ledger.close)
+            return message
+
+        return wrapped
+
+    async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request; every refusal leaves through here."""
+        identity = uuid.uuid4().hex
+        try:
+            await self._route(scope, receive, send, identity)
+        except RefusedError as refused:
+            self._ledger.refused(refused.model, refused.code)
+            kind = (
+                "authentication_error"
+                if refused.status == 401
+                else "rate_limit_error"
+                if refused.status == 429
+                else "invalid_request_error"
+            )
+            error = {"message": refused.message, "type": kind, "param": refused.param, "code": refused.code}
+            extra: Headers = [(b"retry-after", str(refused.retry_after).encode())] if refused.retry_after else []
+            if refused.status == 401:
+                extra.append((b"www-authenticate", b"Bearer"))
+            await _answer(send, refused.status, {"error": error}, identity, extra)
+
+    async def _route(self, scope: Message, receive: Receive, send: Send, identity: str) -> None:
+        """Who is it, and where to."""
+        method, path = scope["method"], scope["path"]
+        if path == "/healthz" and method == "GET":
+            await self._health(scope, send, identity)
+            return
+        key = self._authenticate(scope)
+        client = {
+            ("POST", CHAT): self._generate,
+            ("POST", COMPLETIONS): self._generate,
+            ("GET", "/v1/models"): self._list_models,
+        }.get((method, path))
+        if client is None and method == "GET" and path.startswith("/v1/models/"):
+            client = self._list_models
+        operator = {
+            ("GET", "/metrics"): self._metrics,
+            ("POST", "/tokenize"): self._tokenize,
+            ("GET", "/studio/state"): self._show_state,
+            ("POST", "/studio/load"): self._load,
+            ("POST", "/studio/open"): self._open,
+            ("POST", "/studio/drain"): self._drain,
+        }.get((method, path))
+        if client is not None:
+            if self._state != "open" and key.role != "operator":
+                raise RefusedError(503, self._state, f"The server is {self._state}; try again soon.", retry_after=5)
+            await client(scope, receive, send, identity, key)
+        elif operator is not None and key.role == "operator":
+            await operator(scope, receive, send, identity, key)
+        else:
+            raise RefusedError(404, "not_found", "There is no such route.")
+
+    def _authenticate(self, scope: Message) -> Key:
+        """The key of a request.
+
+        Raises:
+            RefusedError: none was sent, or it is unknown or revoked; the answer is the same.
+        """
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                scheme, _, text = value.decode("latin-1").partition(" ")
+                key = self._keys.find(text.strip()) if scheme.lower() == "bearer" else None
+                if key is not None:
+                    return key
+        raise RefusedError(401, "invalid_api_key", "A valid API key is needed: Authorization: Bearer KEY.")
+
+    # -- what clients use ----------------------------------------------------------------------------------------
+
+    async def _generate(self, scope: Message, receive: Receive, send: Send, identity: str, key: Key) -> None:
+        """Check a request for an answer, and pass it on under the real model's name."""
+        arrived, created = time.perf_counter(), time.time()
+        counted = key.role != "operator"
+        if counted:
+            self._meter.enter(key.id)
+        self._running += 1
+        try:
+            route = scope["path"]
+            body = await self._body(scope, receive)
+            try:
+                request = read_request(route, body, self._limits)
+            except RefusedError as refused:
+                refused.model = self._named_in(body)
+                raise
+            request["model"] = self._resolve(request["model"])
+            prefix = "chatcmpl-" if route == CHAT else "cmpl-"
+            exchange = Exchange(prefix + identity, route, key.user, request["model"], request, created)
+            try:
+                await self._pass_on(scope, receive, send, exchange, arrived)
+            finally:
+                exchange.seconds = time.perf_counter() - arrived
+                self._ledger.finished(exchange)
+        finally:
+            self._running -= 1
+            if counted:
+                self._meter.leave(key.id)
+
+    def _resolve(self, asked: str) -> str:
+        """The model behind a name or an alias; read once per request, so a switch never splits an answer.
+
+        Raises:
+            RefusedError: no such model; the name is not passed on to anything that could take it for a path.
+        """
+        name = self._aliases.value().get(asked, asked)
+        if name not in self._loaded:
+            known = ", ".join(sorted({*self._loaded, *self._live_aliases()}))
+            raise RefusedError(404, "model_not_found", f"The model {asked[:80]!r} is not served here. Served: {known}.", "model")
+        return name
+
+    def _named_in(self, body: bytes) -> str:
+        """The served model that a refused request names, for the figures; empty when it names none."""
+        try:
+            asked = json.loads(body)["model"]
+            name = self._aliases.value().get(asked, asked)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return ""
+        return name if name in self._loaded else ""
+
+    def _live_aliases(self) -> dict[str, str]:
+        """Aliases of models that are loaded."""
+        return {alias: name for alias, name in self._aliases.value().items() if name in self._loaded}
+
+    async def _pass_on(self, scope: Message, receive: Receive, send: Send, exchange: Exchange, arrived: float) -> None:
+        """Hand a checked request to vLLM and watch what comes back."""
+        try:
+            body = json.dumps(exchange.request, ensure_ascii=False, separators=(",", ":")).encode()
+        except UnicodeEncodeError:
+            raise RefusedError(400, "invalid_json", "The body holds half a character (a lone surrogate).") from None
+        given, done = False, False
+
+        async def ask() -> Message:
+            nonlocal given
+            if not given:
+                given = True
+                return {"type": "http.request", "body": body, "more_body": False}
+            message = await receive()
+            if message["type"] == "http.disconnect" and not done:
+                exchange.stopped = True
+            return message
+
+        async def tell(message: Message) -> None:
+            nonlocal done
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                message = {**message, "headers": _dressed(message.get("headers", []), exchange.id, exchange.model)}
+            else:
+                piece = message.get("body", b"")
+                if piece and exchange.first is None:
+                    exchange.first = time.perf_counter() - arrived
+                if piece and self._ledger.wants_bodies:
+                    exchange.body.append(bytes(piece))
+                done = not message.get("more_body", False)
+            await send(message)
+
+        inner = {**scope, "headers": _inner_headers(scope["headers"], len(body), exchange.id.partition("-")[2])}
+        await self.app(inner, ask, tell)
+
+    async def _list_models(self, scope: Message, receive: Receive, send: Send, identity: str, key: Key) -> None:  # noqa: ARG002
+        """Models and aliases as OpenAI lists them; vLLM's own list shows folders of this machine."""
+        status, body = await self._inner(scope, "GET", "/v1/models")
+        if status != 200:
+            raise RefusedError(503, "engine", "The models cannot be listed at present.")
+        cards = {card["id"]: card for card in json.loads(body)["data"]}
+        shown: list[dict[str, Any]] = []
+        for name, real in [(name, name) for name in cards] + sorted(self._live_aliases().items()):
+            if name in cards and name != real:
+                continue
+            length = cards.get(real, {}).get("max_model_len") or next(
+                (c["max_model_len"] for c in cards.values() if c["max_model_len"]), None
+            )
+            entry: dict[str, Any] = {
+                "id": name,
+                "object": "model",
+                "created": cards[real]["created"],
+                "owned_by": "finetuning-studio",
+            }
+            entry |= {"parent": real if name != real else cards[real].get("parent"), "max_model_len": length}
+            shown.append(entry)
+        wanted = scope["path"].removeprefix("/v1/models").removeprefix("/")
+        if not wanted:
+            await _answer(send, 200, {"object": "list", "data": shown}, identity)
+            return
+        for entry in shown:
+            if entry["id"] == wanted:
+                await _answer(send, 200, entry, identity)
+                return
+        raise RefusedError(404, "model_not_found", f"The model {wanted[:80]!r} is not served here.", "model")
+
+    async def _health(self, scope: Message, send: Send, identity: str) -> None:
+        """Ready or not, for balancers; says nothing else."""
+        status = self._state
+        if status == "open":
+            engine, _ = await self._inner(scope, "GET", "/health")
+            status = "ok" if engine == 200 else "engine down"
+        await _answer(send, 200 if status == "ok" else 503, {"status": status}, identity)
+
+    # -- what the operator uses ----------------------------------------------------------------------------------
+
+    async def _metrics(self, scope: Message, receive: Receive, send: Send, identity: str, key: Key) -> None:  # noqa: ARG002
+        """The figures of vLLM with the guard's own after them."""
+        _, body = await self._inner(scope, "GET", "/metrics")
+        own = await asyncio.to_thread(self._ledger.metrics)
+        headers = _dressed([(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], identity)
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body.rstrip(b"\n") + b"\n" + own.encode()})
+
+    async def _tokenize(self, scope: Message, receive: Receive, send: Send, identity: str, key: Key) -> None:  # noqa: ARG002
+        """Token ids of a conversation, by vLLM's own template and tokenizer."""
+        asked = await self._json(scope, receive)
+        allowed: dict[str, Any] = {name: asked[name] for name in ("messages", "add_generation_prompt") if name in asked}
+        allowed["model"] = self._resolve(str(asked.get("model", "")))
+        status, body = await self._inner(scope, "POST", "/tokenize", allowed)
+        await _answer(send, status, json.loads(body), identity)
+
+    async def _show_state(self, scope: Message, receive: Receive, send: Send, identity: str, key: Key) -> None:  # noqa: ARG002
+        """What is going on."""
+        state = {"state": self._state, "running": self._running, "models": sorted(self._loaded), "aliases": self._live_aliases()}
+        await _answer(send, 200, state, identity)
+
+    async def _load(self, scope: Message, receive: Receive, send: Send, identity: str, key: Key) -> None:  # noqa: ARG002
+        """Load an adapter while running. The request names it; where it lies stands in the models file and nowhere else."""
+        name = str((await self._json(scope, receive)).get("model", ""))
+        entry = self._models.value().get(name)
+        if entry is None or entry.get("kind") != "adapter":
+            raise RefusedError(
+                404, "model_not_found", f"{name[:80]!r} is not in the models file: promote its run first.", "model"
+            )
+        if name not in self._loaded:
+            status, body = await self._inner(
+                scope, "POST", "/v1/load_lora_adapter", {"lora_name": name, "lora_path": entry["path"]}
+            )
+            if status != 200:
+                raise RefusedError(409, "load_failed", f"vLLM did not load {name}: {_inner_message(body)}", "model")
+            self._loaded.add(name)
+        await _answer(send, 200, {"loaded": name}, identity)
+
+    async def _open(self, scope: Message, receive: Receive, send: Send, identity: str, key: Key) -> None:  # noqa: ARG002
+        """Let clients in."""
+        self._state = "open"
+        await _answer(send, 200, {"state": self._state}, identity)
+
+    async def _drain(self, scope: Message, receive: Receive, send: Send, identity: str, key: Key) -> None:  # noqa: ARG002
+        """Let nobody in any more; who is in is answered to the end."""
+        self._state = "draining"
+        await _answer(send, 200, {"state": self._state, "running": self._running}, identity)
+
+    # -- reading, and asking vLLM --------------------------------------------------------------------------------
+
+    async def _body(self, scope: Message, receive: Receive) -> bytes:
+        """The whole body, as long as it is not too long and does not take too long.
+
+        Raises:
+            RefusedError: 413 or 408.
+        """
+        limit = self._limits.body_bytes
+        too_long = RefusedError(413, "body_too_large", f"The body is longer than {limit} bytes.")
+        for name, value in scope["headers"]:
+            if name == b"content-length" and value.isdigit() and int(value) > limit:
+                raise too_long
+
+        async def read() -> bytes:
+            pieces: list[bytes] = []
+            size = 0
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise RefusedError(400, "disconnected", "The client left before its request was whole.")
+                pieces.append(message.get("body", b""))
+                size += len(pieces[-1])
+                if size > limit:
+                    raise too_long
+                if not message.get("more_body", False):
+                    return b"".join(pieces)
+
+        try:
+            return await asyncio.wait_for(read(), _BODY_SECONDS)
+        except TimeoutError:
+            raise RefusedError(408, "body_too_slow", f"The body took longer than {_BODY_SECONDS:.0f} s.") from None
+
+    async def _json(self, scope: Message, receive: Receive) -> dict[str, Any]:
+        """The body of an operator's request."""
+        try:
+            value = json.loads(await self._body(scope, receive) or b"{}")
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict):
+            raise RefusedError(400, "invalid_json", "The body must be a JSON object.")
+        return value
+
+    async def _inner(self, scope: Message, method: str, path: str, value: Any = None) -> tuple[int, bytes]:
+        """Ask vLLM in this process; returns status and body."""
+        body = b"" if value is None else json.dumps(value).encode()
+        headers: Headers = [(b"host", b"localhost"), (b"content-length", str(len(body)).encode())]
+        if value is not None:
+            headers.append((b"content-type", b"application/json"))
+        inner = {**scope, "method": method, "path": path, "raw_path": path.encode(), "query_string": b"", "headers": headers}
+        given = False
+        status, pieces = 500, []
+
+        async def ask() -> Message:
+            nonlocal given
+            if given:
+                await asyncio.Event().wait()
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def tell(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            else:
+                pieces.append(bytes(message.get("body", b"")))
+
+        await self.app(inner, ask, tell)
+        return status, b"".join(pieces)
+
+
+def _inner_headers(headers: Headers, length: int, identity: str) -> Headers:
+    """What vLLM sees of a client's headers: few, with the body's new length and the request's identity."""
+    kept = [(name, value) for name, value in headers if name in _PASSED]
+    kept += [(b"content-type", b"application/json"), (b"content-length", str(length).encode())]
+    return [*kept, (b"x-request-id", identity.encode())]
+
+
+def _dressed(headers: Headers, identity: str, model: str | None = None) -> Headers:
+    """Headers of an answer: vLLM's less what is too open, security, the request's identity, the model that answered."""
+    kept = [(name, value) for name, value in headers if name.lower() not in _REMOVED]
+    kept += [*_SECURITY, (b"x-request-id", identity.encode())]
+    return kept if model is None else [*kept, (b"x-studio-model", model.encode("latin-1", "replace"))]
+
+
+async def _answer(send: Send, status: int, value: Any, identity: str, extra: Headers | None = None) -> None:
+    """A whole JSON answer."""
+    body = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *(extra or [])]
+    await send({"type": "http.response.start", "status": status, "headers": _dressed(headers, identity)})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _inner_message(body: bytes) -> str:
+    """What vLLM said of an error."""
+    try:
+        return str(json.loads(body)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return body.decode(errors="replace")[:200]

@@ -1,0 +1,386 @@
+"""Starting vLLM with its guard, waiting until it is ready, and ending it so that nobody's answer is cut off."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from studio.core.errors import InterruptedRunError, StudioError
+from studio.core.files import disk_errors, write_json
+from studio.core.progress import clock_text
+from studio.schema.server import ServerProfile
+from studio.serve.bundle import write_bundle
+from studio.serve.client import Client
+from studio.serve.command import vllm_arguments, vllm_environment
+from studio.serve.environment import Environment
+from studio.serve.keys import Key, make_key
+from studio.serve.reference import Prepared
+from studio.serve.servable import Servable, needed_rank
+from studio.serve.state import RunningServer, StatePaths
+
+# What stands in vLLM's log while it starts -> what to tell a person.
+_STAGES = (
+    ("Initializing a V1 LLM engine", "starting the engine"),
+    ("Loading safetensors", "loading weights"),
+    ("Starting to load model", "loading weights"),
+    ("KV cache size", "warming up"),
+    ("Capturing", "capturing graphs"),
+    ("Supported tasks", "loading adapters"),
+    ("Starting vLLM server", "opening the port"),
+)
+_CAUSE = re.compile(r"(?:^|\s)((?:\w+\.)*(?:\w*Error|\w*Exception)|[\w.]+: error): (.+)$")
+# Seconds that vLLM has for ending after the last answer, before it is killed.
+_GRACE = 20.0
+
+
+@dataclass
+class Server:
+    """A vLLM process of ours. ``record`` is what other commands find it by; ``stopping`` is set by a signal."""
+
+    folder: Path
+    record: RunningServer
+    process: subprocess.Popen[bytes]
+    models: list[str]
+    base: str | None
+    session_key: str | None
+    shutdown_timeout: int
+    stopping: bool = False
+    _hard: bool = field(default=False, repr=False)
+
+    @property
+    def client(self) -> Client:
+        """A client with the operator's key of this server."""
+        return Client(self.record.url, self.record.key)
+
+    @property
+    def log(self) -> Path:
+        """Everything vLLM said."""
+        return self.folder / "vllm.log"
+
+    def catch_signals(self) -> None:
+        """Let SIGTERM and Ctrl-C end the server in order; the second one at once."""
+
+        def asked(_number: int, _frame: Any) -> None:
+            self._hard = self.stopping
+            self.stopping = True
+
+        signal.signal(signal.SIGTERM, asked)
+        signal.signal(signal.SIGINT, asked)
+
+    def wait_ready(self, timeout: float, stream: TextIO | None = None) -> None:
+        """Wait until vLLM answers, with a line of what it does.
+
+        Raises:
+            StudioError: it died (with the reason and the end of its log), or took too long.
+            InterruptedRunError: a signal came.
+        """
+        line = _WaitingLine("starting vLLM", stream or sys.stderr)
+        started = time.monotonic()
+        while True:
+            self._must_live("before it was ready")
+            if self.stopping:
+                raise InterruptedRunError("stopped while vLLM was starting.")
+            if time.monotonic() - started > timeout:
+                raise StudioError(
+                    f"vLLM was not ready after {timeout:.0f} s. Give it longer with --set start_timeout=…, or look into "
+                    f"{self.log}. The end:\n{log_end(self.log)}"
+                )
+            line.show(stage_of(self.log))
+            if self._answers():
+                line.show("ready", last=True)
+                return
+            time.sleep(0.25)
+
+    def open(self) -> None:
+        """Let clients in, and be found by other commands."""
+        self.client.must("/studio/open", {}, timeout=30)
+        self.record.write(self.folder)
+
+    def watch(self) -> None:
+        """Return when a signal asks to stop.
+
+        Raises:
+            StudioError: vLLM died.
+        """
+        while not self.stopping:
+            self._must_live("while it was serving")
+            time.sleep(0.25)
+
+    def stop(self, say: Callable[[str], None] = lambda _: None) -> None:
+        """Let nobody in any more, wait for answers in progress, end vLLM and whatever it started."""
+        (self.folder / "server.json").unlink(missing_ok=True)
+        try:
+            if self.process.poll() is None:
+                self._drain(say)
+                self.process.terminate()
+                self._wait(_GRACE)
+        finally:
+            try:
+                # Also after a clean end: workers of a crashed engine outlive their parent.
+                os.killpg(self.process.pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                self.process.poll()
+            self.process.wait()
+
+    def _drain(self, say: Callable[[str], None]) -> None:
+        """Wait until the last answer is out, at most ``shutdown_timeout`` seconds."""
+        end = time.monotonic() + self.shutdown_timeout
+        try:
+            running = self.client.must("/studio/drain", {}, timeout=5)["running"]
+            if running:
+                say(
+                    f"{running} answers in progress are finished first (at most {self.shutdown_timeout} s; again Ctrl-C: at once)"
+                )
+            while running and time.monotonic() < end and not self._hard and self.process.poll() is None:
+                time.sleep(0.1)
+                _, state = self.client.get("/studio/state", timeout=5)
+                running = state["running"]
+        except (StudioError, TypeError, KeyError):
+            return  # it does not answer, so there is nobody to wait for
+
+    def _wait(self, seconds: float) -> None:
+        """Wait for the process's end, not longer than allowed."""
+        end = time.monotonic() + seconds
+        while self.process.poll() is None and time.monotonic() < end and not self._hard:
+            time.sleep(0.1)
+
+    def _answers(self) -> bool:
+        """True when the guard and the engine behind it are up."""
+        try:
+            status, _ = self.client.get("/v1/models", timeout=5)
+        except StudioError:
+            return False
+        return status == 200
+
+    def _must_live(self, when: str) -> None:
+        """Raise what the log says when the process is gone."""
+        code = self.process.poll()
+        if code is not None and not self.stopping:
+            raise StudioError(f"vLLM ended {when}: {cause_of_death(self.log, code)} The end of {self.log}:\n{log_end(self.log)}")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a server is to listen and to keep its state."""
+
+    paths: StatePaths
+    host: str
+    port: int
+    feedback: Path
+
+
+def start_server(place: Place, prepared: Prepared, profile: ServerProfile, environment: Environment, user: str) -> Server:
+    """Write the server's folder and start vLLM; it lets no client in before :meth:`Server.open`.
+
+    Raises:
+        StudioError: the disk, or vLLM cannot be started at all.
+    """
+    folder = place.paths.server(place.port)
+    control_text, control = make_key("studio", "operator")
+    fixed, session_text = [control], None
+    if profile.session_key:
+        session_text, session = make_key(user, "client")
+        fixed.append(session)
+    first = prepared.served[0]
+    whole = first.kind == "model"
+    base = first.name if whole else base_name(first.base["name"], {servable.name for servable in prepared.served})
+    write_models(folder / "models.json", prepared.served, base=base)
+    serving = list(dict.fromkeys([base, *(servable.name for servable in prepared.served)]))
+    _write_guard(folder, place, profile, fixed, serving)
+    generation = _write_generation(folder, Path(first.path if whole else first.base["path"]), prepared.ends)
+    rank = profile.max_lora_rank or needed_rank(prepared.served)
+    dtype = served_dtype(profile.dtype, prepared.served)
+    command = vllm_arguments(
+        python=environment.python,
+        model=first.path if whole else first.base["path"],
+        name=base,
+        adapters={} if whole else {servable.name: servable.path for servable in prepared.served},
+        template=first.template,
+        generation=generation,
+        host=place.host,
+        port=place.port,
+        dtype=dtype,
+        max_model_len=profile.max_model_len,
+        max_lora_rank=rank,
+        max_loras=profile.max_loras or len(prepared.served) + 1,
+        shutdown_timeout=profile.shutdown_timeout,
+        extra=profile.vllm,
+    )
+    variables = vllm_environment(
+        environment,
+        bundle=write_bundle(folder / "guard"),
+        guard=folder / "guard.json",
+        kv_cache_gib=profile.cpu_kv_cache_gib,
+        threads=profile.cpu_threads,
+    )
+    process = _spawn(command, variables, folder)
+    host = f"[{place.host}]" if ":" in place.host else "127.0.0.1" if place.host == "0.0.0.0" else place.host
+    record = RunningServer(
+        pid=os.getpid(),
+        started=time.time(),
+        url=f"http://{host}:{place.port}",
+        port=place.port,
+        base=base,
+        base_sha256=first.base["sha256"],
+        template_hash=first.template_hash,
+        dtype=dtype,
+        max_lora_rank=rank,
+        kind=first.kind,
+        key=control_text,
+    )
+    models = [servable.name for servable in prepared.served]
+    return Server(folder, record, process, models, None if whole else base, session_text, profile.shutdown_timeout)
+
+
+def served_dtype(chosen: str, served: list[Servable]) -> str:
+    """The number type to serve in; of several trainings' types the more exact one."""
+    if chosen != "as-trained":
+        return chosen
+    types = {servable.dtype for servable in served}
+    return "float32" if "float32" in types else min(types)
+
+
+def base_name(name: str, taken: set[str]) -> str:
+    """What the base is called beside its adapters: its own name, the folder's for a local one."""
+    short = Path(name).name if Path(name).is_absolute() or name.startswith((".", "~")) else name
+    return f"{short}-base" if short in taken else short
+
+
+def write_models(path: Path, served: list[Servable], *, base: str | None = None) -> None:
+    """Write or extend the file that says which name is which folder; the guard loads from nowhere else."""
+    book: dict[str, Any] = {"format": 1, "models": {}}
+    if base is None and path.is_file():
+        book = json.loads(path.read_text(encoding="utf-8"))
+    for servable in served:
+        entry = asdict(servable)
+        wanted = ("run", "kind", "path", "adapter_hash", "template_hash")
+        book["models"][servable.name] = {name: entry[name] for name in wanted}
+    if base is not None:
+        first = served[0]
+        book["models"].setdefault(base, {"kind": "base", "template_hash": first.template_hash, "adapter_hash": None})
+    write_json(path, book)
+
+
+def _write_guard(folder: Path, place: Place, profile: ServerProfile, fixed: list[Key], serving: list[str]) -> None:
+    """Write the guard's configuration; of keys it holds hashes only."""
+    value = {
+        "format": 1,
+        "keys": str(place.paths.keys),
+        "aliases": str(place.paths.aliases),
+        "models": str(folder / "models.json"),
+        "feedback": str(place.feedback),
+        "fixed_keys": [asdict(key) for key in fixed],
+        "serving": serving,
+        "record": profile.record,
+        "limits": profile.limits.model_dump(),
+    }
+    write_json(folder / "guard.json", value)
+
+
+def _write_generation(folder: Path, model: Path, ends: list[int]) -> Path:
+    """The model's generation settings with the template's end tokens among its own; vLLM reads them from a folder."""
+    settings: dict[str, Any] = {}
+    if (model / "generation_config.json").is_file():
+        settings = json.loads((model / "generation_config.json").read_text(encoding="utf-8"))
+    settings["eos_token_id"] = ends[0] if len(ends) == 1 else ends
+    write_json(folder / "generation" / "generation_config.json", settings)
+    return folder / "generation"
+
+
+def _spawn(command: list[str], variables: dict[str, str], folder: Path) -> subprocess.Popen[bytes]:
+    """Start vLLM in a session of its own (Ctrl-C reaches only us), its words going to a log; it ends when we are killed."""
+    log = folder / "vllm.log"
+    with disk_errors("vLLM's log", folder):
+        if log.exists():
+            log.replace(folder / "vllm.log.1")
+        with log.open("wb") as stream:
+            try:
+                return subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=stream,
+                    stderr=subprocess.STDOUT,
+                    env=variables,
+                    cwd=folder,
+                    start_new_session=True,
+                    preexec_fn=_end_with_parent,
+                )
+            except OSError as error:
+                raise StudioError(f"{command[0]} cannot be started ({error}). Make it anew: studio serve --install") from error
+
+
+def _end_with_parent() -> None:
+    """Ask Linux to send SIGTERM when the parent is gone, however it ended (``prctl(PR_SET_PDEATHSIG)``, linux/prctl.h)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+def stage_of(log: Path) -> str:
+    """What vLLM is at, from its log."""
+    text = _tail(log, 1 << 20)
+    found = "loading vLLM"
+    place = -1
+    for mark, words in _STAGES:
+        at = text.rfind(mark)
+        if at > place:
+            place, found = at, words
+    return found
+
+
+def log_end(log: Path, lines: int = 12) -> str:
+    """The last lines of a log, each cut to a readable length."""
+    told = [line for line in _tail(log, 1 << 16).splitlines() if line.strip()][-lines:]
+    return "\n".join("  " + (line if len(line) <= 240 else line[:239] + "…") for line in told)
+
+
+def cause_of_death(log: Path, code: int) -> str:
+    """Why vLLM ended, in one sentence: the last error of its log that is not about another one."""
+    told = ""
+    for line in _tail(log, 1 << 20).splitlines():
+        found = _CAUSE.search(line)
+        if found and not re.search(r"root cause|Engine core initialization failed|EngineDeadError", line):
+            told = f"{found[1].rpartition('.')[2]}: {found[2].strip()}"
+    if told:
+        return told if told.endswith(".") else told + "."
+    if code == -signal.SIGKILL:
+        return "it was killed (signal 9), usually because the machine ran out of memory."
+    return f"it left with signal {-code}." if code < 0 else f"it left with exit code {code} and named no error."
+
+
+def _tail(path: Path, size: int) -> str:
+    """The last bytes of a file as text; empty when it is not there."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, stream.tell() - size))
+            return stream.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+class _WaitingLine:
+    """One moving line on a terminal, a line per stage in a log."""
+
+    def __init__(self, what: str, stream: TextIO) -> None:
+        self._what, self._stream = what, stream
+        self._started = time.monotonic()
+        self._last = ""
+
+    def show(self, stage: str, *, last: bool = False) -> None:
+        """Say what is going on."""
+        text = f"{self._what}  {clock_text(time.monotonic() - self._started)}  {stage}"
+        if self._stream.isatty():
+            print(f"\r\x1b[2K{text}", end="\n" if last else "", file=self._stream, flush=True)
+        elif stage != self._last:
+            print(text, file=self._stream, flush=True)
+        self._last = stage

@@ -1,0 +1,151 @@
+"""What a client may send: which fields, how much, how often. Standard library only.
+
+The server in front of a shared model takes a list of known fields, not a list of forbidden ones: vLLM's own extensions include a
+template per request, paths, scheduling priorities and raw tensors.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+
+_SAMPLING = {
+    "model", "max_tokens", "n", "temperature", "top_p", "top_k", "min_p", "seed", "stop", "stop_token_ids", "stream",
+    "stream_options", "presence_penalty", "frequency_penalty", "repetition_penalty", "length_penalty", "logit_bias", "logprobs",
+    "min_tokens", "ignore_eos", "bad_words", "allowed_token_ids", "skip_special_tokens", "spaces_between_special_tokens",
+    "include_stop_str_in_output", "truncate_prompt_tokens", "response_format", "return_token_ids", "return_tokens_as_token_ids",
+    "user",
+}  # fmt: skip
+# Fields of OpenAI's interface that mean nothing here: taken, so that client libraries work, and not passed on.
+_DROPPED = {"store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "verbosity", "modalities"}
+FIELDS: dict[str, set[str]] = {
+    CHAT: _SAMPLING
+    | {"messages", "max_completion_tokens", "top_logprobs", "tools", "tool_choice", "parallel_tool_calls", "reasoning_effort"},
+    COMPLETIONS: _SAMPLING | {"prompt", "echo", "suffix"},
+}
+
+
+class RefusedError(Exception):
+    """A request that is not passed on: HTTP status, OpenAI's error code, a sentence, the field, and when to come back."""
+
+    def __init__(self, status: int, code: str, message: str, param: str | None = None, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.param, self.retry_after = status, code, message, param, retry_after
+        self.model = ""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """See ``studio.schema.server.LimitSettings``."""
+
+    body_bytes: int
+    n: int
+    prompts: int
+    max_tokens: int
+    requests_per_minute: int
+    concurrent: int
+
+
+def read_request(route: str, body: bytes, limits: Limits) -> dict[str, Any]:
+    """Read and check the body of a request; fields that mean nothing here are left out.
+
+    Raises:
+        RefusedError: it is no JSON object, asks for too much, or has a field that clients may not set.
+    """
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise RefusedError(400, "invalid_json", f"The body is not valid JSON ({type(error).__name__}).") from None
+    if not isinstance(value, dict):
+        raise RefusedError(400, "invalid_json", "The body must be a JSON object.")
+    request = {name: inner for name, inner in value.items() if name not in _DROPPED}
+    for name in request:
+        if name not in FIELDS[route]:
+            raise RefusedError(400, "unknown_field", f"The field {name[:80]!r} is not taken by this server.", name[:80])
+    if not isinstance(request.get("model"), str) or not request["model"]:
+        raise RefusedError(400, "model_missing", "Name a model: the field 'model' must be text.", "model")
+    _whole(request, "n", limits.n)
+    _whole(request, "max_tokens", limits.max_tokens)
+    if route == CHAT:
+        _whole(request, "max_completion_tokens", limits.max_tokens)
+        if request.get("max_tokens") is None and request.get("max_completion_tokens") is None:
+            request["max_tokens"] = limits.max_tokens
+        _only_text(request.get("messages"))
+    else:
+        _prompts(request.get("prompt"), limits.prompts)
+    return request
+
+
+def _whole(request: dict[str, Any], name: str, limit: int) -> None:
+    """Refuse a number above its limit; other nonsense is left to vLLM's own check."""
+    value = request.get(name)
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise RefusedError(400, "invalid_value", f"{name} must be a whole number.", name)
+    if value > limit:
+        raise RefusedError(400, "limit_exceeded", f"{name} is {value}, and this server gives at most {limit}.", name)
+
+
+def _only_text(messages: Any) -> None:
+    """Refuse parts that make the server fetch something."""
+    if not isinstance(messages, list) or not messages:
+        raise RefusedError(400, "invalid_value", "messages must be a list of turns, each with role and content.", "messages")
+    for message in messages:
+        content = message.get("content") if isinstance(message, dict) else None
+        for part in content if isinstance(content, list) else ():
+            if not isinstance(part, dict) or part.get("type") not in {"text", "refusal"}:
+                raise RefusedError(400, "not_text", "This server takes text only.", "messages")
+
+
+def _prompts(prompt: Any, limit: int) -> None:
+    """Refuse too many prompts in one request."""
+    many = len(prompt) if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int) else 1
+    if many > limit:
+        raise RefusedError(400, "limit_exceeded", f"{many} prompts in one request; this server takes {limit}.", "prompt")
+
+
+@dataclass
+class _Use:
+    """What one key did lately."""
+
+    times: deque[float] = field(default_factory=deque)
+    running: int = 0
+
+
+class Meter:
+    """Counts each key's requests: a sliding minute, and how many run now."""
+
+    def __init__(self, limits: Limits) -> None:
+        """Nothing is counted yet."""
+        self._limits = limits
+        self._uses: dict[str, _Use] = {}
+
+    def enter(self, key: str, now: float | None = None) -> None:
+        """Count a request in.
+
+        Raises:
+            RefusedError: the key has had its share of this minute, or has too many at once (429, with Retry-After).
+        """
+        now = time.monotonic() if now is None else now
+        use = self._uses.setdefault(key, _Use())
+        while use.times and use.times[0] <= now - 60:
+            use.times.popleft()
+        if len(use.times) >= self._limits.requests_per_minute:
+            wait = max(1, round(use.times[0] + 60 - now + 0.5))
+            allowed = f"{self._limits.requests_per_minute} requests a minute"
+            raise RefusedError(429, "rate_limit_exceeded", f"This key may send {allowed}; wait {wait} s.", retry_after=wait)
+        if use.running >= self._limits.concurrent:
+            allowed = f"{self._limits.concurrent} requests at the same time"
+            raise RefusedError(429, "too_many_at_once", f"This key may have {allowed}; wait for one to end.", retry_after=1)
+        use.times.append(now)
+        use.running += 1
+
+    def leave(self, key: str) -> None:
+        """Count a request out."""
+        self._uses[key].running -= 1

@@ -1,0 +1,166 @@
+"""Proof that the server answers as the run does: same prompt tokens, same greedy answers, and not the base's.
+
+PEFT's answers come from :mod:`studio.serve.reference`. Where the top two tokens are nearly as likely (log-probabilities within
+0.1), sums in another order may choose the other one; from there on the server is led along PEFT's answer, so that everything
+after it is compared as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from studio.core.errors import GateNotMetError, StudioError
+from studio.serve.client import Client
+
+# Top two log-probabilities closer than this are a near tie.
+NEAR_TIE = 0.1
+# The adapter moves some log-probability of its own answer by at least this, or it does nothing.
+MOVES = 1e-3
+_GREEDY = {"temperature": 0, "top_p": 1.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What one model's check saw.
+
+    tokens: compared; ties: of those, near ties at which another token was chosen. differing: conversations whose answer the base
+    would not have given. logprob_difference: largest difference of a log-probability between the server and PEFT.
+    """
+
+    model: str
+    conversations: int
+    tokens: int
+    ties: int
+    differing: int
+    logprob_difference: float
+
+    def sentence(self) -> str:
+        """One line for people."""
+        ties = f" ({self.ties} near ties apart)" if self.ties else ""
+        return (
+            f"parity {self.model}: prompt tokens equal in {self.conversations} of {self.conversations} conversations, "
+            f"{self.tokens} greedy tokens as PEFT's{ties}, {self.differing} answers differ from the base's, "
+            f"log-probabilities within {self.logprob_difference:.1e}"
+        )
+
+
+@dataclass
+class _Row:
+    """The comparison of one conversation."""
+
+    tokens: int = 0
+    ties: int = 0
+    logprob: float = 0.0
+    problem: str | None = None
+    seen: list[float] = field(default_factory=list)
+
+
+def check_parity(
+    client: Client, model: str, reference: dict[str, Any], *, advance: Callable[[int], None] | None = None
+) -> Parity:
+    """Compare a served model with its reference.
+
+    Args:
+        client: with an operator's key.
+        model: name it is served under.
+        advance: called after each conversation.
+    Raises:
+        GateNotMetError: something differs; the message shows both sides.
+        StudioError: the server fails to answer.
+    """
+    rows = reference["rows"]
+    if not rows:
+        raise StudioError(f"there is nothing to compare {model} on: its template refuses every conversation.")
+    found: list[_Row] = []
+    with ThreadPoolExecutor(4) as pool:
+        for row in pool.map(lambda one: _compare(client, model, one), rows):
+            found.append(row)
+            if advance:
+                advance(1)
+    problem = next((row.problem for row in found if row.problem), None)
+    if problem:
+        raise GateNotMetError(f"the server does not answer as the run {reference['run']} does. {problem}")
+    differing = sum(not all(row["base_agrees"]) for row in rows)
+    if not differing:
+        _must_move(model, reference, found)
+    return Parity(
+        model,
+        len(rows),
+        sum(row.tokens for row in found),
+        sum(row.ties for row in found),
+        differing,
+        max(row.logprob for row in found),
+    )
+
+
+def _compare(client: Client, model: str, row: dict[str, Any]) -> _Row:
+    """One conversation: its token ids, then its answer."""
+    result = _Row()
+    ids = client.must("/tokenize", {"model": model, "messages": row["messages"], "add_generation_prompt": True})["tokens"]
+    if ids != row["prompt"]:
+        at = next(
+            (i for i, (a, b) in enumerate(zip(ids, row["prompt"], strict=False)) if a != b), min(len(ids), len(row["prompt"]))
+        )
+        result.problem = (
+            f"The prompt tokens differ from position {at} on, in: {row['messages'][-1]['content']!r}\n"
+            f"  training: {row['prompt'][max(0, at - 4) : at + 8]} ({len(row['prompt'])} tokens)\n"
+            f"  server:   {ids[max(0, at - 4) : at + 8]} ({len(ids)} tokens)"
+        )
+        return result
+    asked = {"model": model, "max_tokens": len(row["answer"]), "return_token_ids": True, **_GREEDY}
+    chat = client.must("/v1/chat/completions", {**asked, "messages": row["messages"], "logprobs": True, "top_logprobs": 1})
+    choice = chat["choices"][0]
+    told = [entry["logprob"] for entry in (choice["logprobs"] or {}).get("content") or []]
+    _along(client, asked, row, result, choice["token_ids"], told, choice["message"]["content"] or "")
+    return result
+
+
+def _along(
+    client: Client, asked: dict[str, Any], row: dict[str, Any], result: _Row, ids: list[int], logprobs: list[float], text: str
+) -> None:
+    """Compare an answer token by token; after a near tie, ask for the rest from PEFT's side of it."""
+    wanted, start = row["answer"], 0
+    while True:
+        same = 0
+        while start + same < len(wanted) and same < len(ids) and ids[same] == wanted[start + same]:
+            if same < len(logprobs):
+                result.logprob = max(result.logprob, abs(logprobs[same] - row["logprobs"][start + same]))
+                result.seen.append(abs(logprobs[same] - row["base_logprobs"][start + same]))
+            same += 1
+        result.tokens += same
+        at = start + same
+        if at >= len(wanted):
+            return
+        if row["margins"][at] > NEAR_TIE:
+            result.problem = (
+                f"Its greedy answer differs from PEFT's at token {at + 1}, where the top two log-probabilities are "
+                f"{row['margins'][at]:.2f} apart, in: {row['messages'][-1]['content']!r}\n"
+                f"  PEFT:   {row['text']!r}\n  server: {text!r}"
+            )
+            return
+        result.ties += 1
+        start = at + 1
+        if start >= len(wanted):
+            return
+        rest = {**asked, "prompt": row["prompt"] + wanted[:start], "max_tokens": len(wanted) - start, "logprobs": 1}
+        choice = client.must("/v1/completions", rest)["choices"][0]
+        ids, logprobs = choice["token_ids"], list((choice["logprobs"] or {}).get("token_logprobs") or [])
+
+
+def _must_move(model: str, reference: dict[str, Any], found: list[_Row]) -> None:
+    """All greedy answers are the base's too: then the log-probabilities must show that the adapter is there.
+
+    Raises:
+        GateNotMetError: they are the base's as well.
+    """
+    moved = max((value for row in found for value in row.seen), default=0.0)
+    nearer = max(row.logprob for row in found)
+    if moved < MOVES or moved <= 2 * nearer:
+        raise GateNotMetError(
+            f"the answers of {model} are the base's, in all {len(reference['rows'])} conversations and to within {moved:.1e} in "
+            "every log-probability: the adapter is not applied, or it has learned nothing. Look at the run's loss curve; "
+            "--no-check serves it all the same."
+        )

@@ -1,0 +1,62 @@
+"""What a checked run is, and which of them fit into one server. Imports nothing heavy: the process that watches vLLM needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from studio.adapters.vllm import MAX_LORA_RANKS
+from studio.core.errors import UserError
+
+
+@dataclass(frozen=True)
+class Servable:
+    """A run that may be served: an adapter on a base, or a whole model of its own.
+
+    run: ``name/time-id``. path: the adapter's or the model's folder. rank: largest rank of the adapter, 0 for a model.
+    adapter_hash: sha256 of the adapter's weights, or of the model's. dtype: number type of the training.
+    """
+
+    name: str
+    run: str
+    folder: str
+    kind: Literal["adapter", "model"]
+    path: str
+    rank: int
+    adapter_hash: str
+    template: str
+    template_hash: str
+    base: dict[str, str]
+    dtype: str
+    notes: tuple[str, ...] = ()
+
+
+def check_together(servables: Sequence[Servable]) -> None:
+    """One process serves one base with one template; refuse what does not go together.
+
+    Raises:
+        UserError: names the two that clash, and the remedy.
+    """
+    first = servables[0]
+    for other in servables[1:]:
+        apart = "Serve them in two processes: studio serve RUN --set port=8001"
+        if "model" in {first.kind, other.kind}:
+            whole = first if first.kind == "model" else other
+            raise UserError(f"{whole.run} is a whole model, not an adapter, so nothing else fits beside it. {apart}")
+        if other.base["sha256"] != first.base["sha256"]:
+            raise UserError(
+                f"{first.run} was trained on {first.base['name']} ({first.base['sha256'][:12]}…) and {other.run} on "
+                f"{other.base['name']} ({other.base['sha256'][:12]}…); one process has one base. {apart}"
+            )
+        if other.template_hash != first.template_hash:
+            raise UserError(
+                f"{first.run} and {other.run} were trained with different chat templates ({first.template_hash[:12]}…, "
+                f"{other.template_hash[:12]}…), and vLLM has one for all adapters. {apart}"
+            )
+
+
+def needed_rank(servables: Sequence[Servable]) -> int:
+    """Smallest ``--max-lora-rank`` of vLLM's that holds all adapters, at least 16 so that another can be loaded later."""
+    largest = max([16, *(servable.rank for servable in servables)])
+    return next(limit for limit in MAX_LORA_RANKS if limit >= largest)
