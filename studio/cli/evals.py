@@ -1,7 +1,8 @@
-"""``studio eval``: measure a run with a suite."""
+"""``studio eval``: measure models with a suite."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,72 +11,150 @@ from studio.cli.output import emit_json, json_wanted, note, open_workspace, say,
 
 if TYPE_CHECKING:
     from studio.core.records import ReportRecord
+    from studio.schema.suite import Suite
 
 
 def evaluate(
     suite: Annotated[str, typer.Argument(help="Suite: a name such as chatbot, or the path of a YAML file.")],
-    model: Annotated[str, typer.Option("--model", help="Run to measure: its name, id or folder, or 'last'.")],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            help="A run (name, id, folder, 'last'), a base or merged folder, or http://host:port/v1#name; may be repeated. "
+            "Not needed where all predictions come from files.",
+        ),
+    ] = None,
     baseline: Annotated[
         str,
-        typer.Option("--baseline", help="What to compare with: 'base' (the run's own), another run, a base model, or 'none'."),
+        typer.Option("--baseline", help="What to compare with: 'base' (the run's own), another model, or 'none'."),
     ] = "base",
     data: Annotated[
         str | None, typer.Option("--data", help="Dataset to take the rows from, instead of the one the run was trained on.")
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Ask only this many rows.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Ask only this many rows per task.")] = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option("--tokenizer", help="For an endpoint: the run, base or folder whose tokenizer and template it uses."),
+    ] = None,
+    cache: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Use answers that are known from an earlier or killed evaluation.")
+    ] = True,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the suite; may be repeated.")
     ] = None,
     gate: Annotated[bool, typer.Option("--gate", help="Exit with code 3 when a threshold of the suite is not met.")] = False,
 ) -> None:
-    """Measure a tuned model against its base on held-out rows, and write a report."""
-    from studio.core.errors import ConfigError
+    """Measure models against their base, and write a report for each."""
+    from studio.core.errors import ConfigError, GateNotMetError, UserError
     from studio.evals.suites import load_suite
 
     plan = load_suite(suite, overrides or [])
     if gate and not plan.thresholds:
         raise ConfigError(f"--gate needs thresholds, and the suite {plan.name} has none. Add 'thresholds:' to it.")
     workspace = open_workspace()
-    run_folder = workspace.find_run(model)
     data_folder = workspace.find_dataset(data) if data else None
-    note(f"measuring {run_folder.parent.name}/{run_folder.name} with the suite {plan.name}")
-    from studio.evals.gate import check_gate, missed_thresholds
-    from studio.evals.runner import evaluate_run
+    from studio.evals.opening import Target
+    from studio.evals.runner import evaluate_model, find_baseline, find_model
 
-    report, record = evaluate_run(run_folder, plan, baseline=baseline, limit=limit, data=data_folder, progress=True)
-    for warning in record.settings["warnings"]:
-        warn(warning)
+    # All names are looked up before anything is asked: a misspelt one should not cost minutes.
+    targets = [find_model(reference, workspace, tokenizer=tokenizer) for reference in model or []]
+    if not targets:
+        if not all(getattr(task, "predictions", None) for task in plan.all_tasks()):
+            raise UserError("no model is named. Give one with --model RUN (studio runs list shows them).")
+        targets = [Target("predictions")]
+    bases = [find_baseline(baseline, target, workspace, tokenizer=tokenizer) for target in targets]
+    reports: list[tuple[str, Path, ReportRecord]] = []
+    for target, base in zip(targets, bases, strict=True):
+        note(f"measuring {target.name} with the suite {plan.name}")
+        report, record = evaluate_model(
+            target, plan, workspace=workspace, baseline=base, limit=limit, data=data_folder, progress=True, cached=cache
+        )
+        reports.append((target.name, report, record))
+        for warning in record.settings["warnings"]:
+            warn(warning)
+        if not json_wanted():
+            _print_report(report, record)
     if json_wanted():
-        missed = missed_thresholds(record, plan.thresholds)
-        emit_json({"report": str(report), "gate": {"asked": gate, "missed": missed}, **record.model_dump(mode="json")})
-    else:
-        columns, rows = score_table(record)
-        table(columns, rows, right=[name for name in columns if name not in {"metric", "verdict"}])
-        say(f"\n{record.dataset['rows']} rows in {record.seconds:.0f} s. Report: {report / 'report.html'}")
+        _print_json(reports, gate)
+    elif len(reports) > 1:
+        say("\nside by side")
+        columns, rows = side_by_side([(name, record) for name, _, record in reports])
+        table(columns, rows, right=columns[1:])
     if gate:
-        check_gate(record, plan.thresholds)
+        missed = {name: record.gate["missed"] for name, _, record in reports if record.gate["missed"]}
+        if missed:
+            raise GateNotMetError(_gate_sentence(missed, plan, several=len(reports) > 1))
         note(f"gate met: all {len(plan.thresholds)} thresholds")
+
+
+def _gate_sentence(missed: dict[str, list[str]], plan: Suite, *, several: bool) -> str:
+    """Every threshold that failed, by model where there are several."""
+    parts = [f"{name + ': ' if several else ''}{'; '.join(sentences)}" for name, sentences in missed.items()]
+    count = max(map(len, missed.values()))
+    return f"{count} of {len(plan.thresholds)} thresholds not met: {' | '.join(parts)}."
+
+
+def _print_report(report: Path, record: ReportRecord) -> None:
+    """The table of one report and where its page lies."""
+    columns, rows = score_table(record)
+    table(columns, rows, right=[name for name in columns if name not in {"metric", "verdict"}])
+    for task in record.tasks:
+        if task.reason:
+            say(f"not computed: {task.name}: {task.reason}")
+    say(f"\n{record.dataset['rows']} rows in {record.seconds:.0f} s. Report: {report / 'report.html'}")
+
+
+def _print_json(reports: list[tuple[str, Path, ReportRecord]], gate: bool) -> None:
+    """One document: the report of one model as it is, several under ``reports``."""
+    documents = [
+        {
+            "report": str(report),
+            **record.model_dump(mode="json"),
+            "gate": {"asked": gate, "missed": record.gate.get("missed", [])},
+        }
+        for _, report, record in reports
+    ]
+    emit_json(documents[0] if len(documents) == 1 else {"reports": documents})
 
 
 def score_table(record: ReportRecord) -> tuple[list[str], list[list[str]]]:
     """Headings and rows of the table metric, base, tuned, difference with interval, verdict; without a base, the scores."""
     from studio.evals.numbers import interval_text, number
 
-    tuned = {score.metric: score for score in record.scores["tuned"]}
     if "base" not in record.scores:
         return ["metric", "value", "95% interval"], [
-            [name, number(score.value), interval_text(score.low, score.high)] for name, score in tuned.items()
+            [score.metric, number(score.value), interval_text(score.low, score.high)] for score in record.scores["tuned"]
         ]
     base = {score.metric: score for score in record.scores["base"]}
-    rows = [
-        [
-            item.metric,
-            number(base[item.metric].value),
-            number(tuned[item.metric].value),
-            number(item.value, signed=True),
-            interval_text(item.low, item.high, signed=True),
-            item.verdict,
-        ]
-        for item in record.differences
-    ]
+    differences = {item.metric: item for item in record.differences}
+    rows = []
+    for score in record.scores["tuned"]:
+        item = differences.get(score.metric)
+        rows.append(
+            [
+                score.metric,
+                number(base[score.metric].value if score.metric in base else None),
+                number(score.value),
+                number(item.value if item else None, signed=True),
+                interval_text(item.low, item.high, signed=True) if item else "–",
+                item.verdict if item else "not computed" if score.value is None else "",
+            ]
+        )
     return ["metric", "base", "tuned", "difference", "95% interval", "verdict"], rows
+
+
+def side_by_side(reports: list[tuple[str, ReportRecord]]) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of several models' values, one column each; a mark where a model is better or worse than its base."""
+    from studio.evals.numbers import number
+
+    marks = {"better": " ▲", "worse": " ▼"}
+    metrics = dict.fromkeys(score.metric for _, record in reports for score in record.scores["tuned"])
+    rows = []
+    for metric in metrics:
+        row = [metric]
+        for _, record in reports:
+            value = next((score.value for score in record.scores["tuned"] if score.metric == metric), None)
+            verdict = next((item.verdict for item in record.differences if item.metric == metric), "")
+            row.append(number(value) + marks.get(verdict, ""))
+        rows.append(row)
+    return ["metric", *(name for name, _ in reports)], rows

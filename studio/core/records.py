@@ -96,7 +96,11 @@ class RunRecord(Record):
 
 
 class Score(Record):
-    """One number of a report. ``low`` and ``high`` are a 95% interval, None when n < 2."""
+    """One number of a report. ``low`` and ``high`` are a 95% interval, None when n < 2.
+
+    ``ideal`` is the value of no bias, where there is one (0.5 for CrowS-Pairs); such a score is better the nearer it is.
+    ``reason`` says why there is no value. ``note`` qualifies the value (a small group). ``task`` is the suite's task.
+    """
 
     metric: str
     value: float | None
@@ -107,12 +111,20 @@ class Score(Record):
     high: float | None = None
     coverage: float = 1.0
     made_with: str
+    title: str = ""
+    explains: str = ""
+    ideal: float | None = None
+    reason: str | None = None
+    note: str | None = None
+    task: str | None = None
 
 
 class Difference(Record):
     """Tuned minus baseline of one metric on the same examples, with a paired 95% interval.
 
-    ``verdict`` is ``better``, ``worse`` or ``no difference shown`` (the interval holds 0), ``not computed`` without one.
+    ``verdict`` is ``better``, ``worse`` or ``no difference shown`` (the interval holds 0, or the p-value is too large once it is
+    corrected for all comparisons of the suite), ``not computed`` without one. ``p`` is the p-value, ``p_holm`` the same after
+    Holm's correction. With an ``ideal``, ``distance`` is the change of the distance from it, with its own interval.
     """
 
     metric: str
@@ -122,10 +134,52 @@ class Difference(Record):
     n: int
     method: str
     verdict: str
+    p: float | None = None
+    p_holm: float | None = None
+    distance: float | None = None
+    distance_low: float | None = None
+    distance_high: float | None = None
+    task: str | None = None
+
+
+class GroupScores(Record):
+    """One measure for each group of the examples (a category, a class, a group of people), for each model.
+
+    ``scores`` maps label to a list of Scores whose ``metric`` is the group's name.
+    """
+
+    task: str | None = None
+    title: str
+    unit: str
+    ideal: float | None = None
+    explains: str = ""
+    scores: dict[str, list[Score]]
+
+
+class TaskRecord(Record):
+    """One task of a suite in a report. ``reason`` says why it was not computed and what to do; None when it was.
+
+    ``marks`` holds scores of what is no model, to hold the models against (``real`` pictures, ``noise``).
+    """
+
+    name: str
+    type: str
+    title: str = ""
+    reason: str | None = None
+    rows: int = 0
+    seconds: float = 0.0
+    data: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
+    notes: list[str] = []
+    limits: list[str] = []
+    marks: dict[str, list[Score]] = {}
 
 
 class ReportRecord(Record):
-    """``scores.json``: a finished Report. ``models`` maps a label (``tuned``, ``base``) to what was measured."""
+    """``scores.json``: a finished Report. ``models`` maps a label (``tuned``, ``base``) to what was measured.
+
+    ``gate`` holds the thresholds that were judged and a sentence for each that was missed.
+    """
 
     suite: str
     created: str
@@ -133,6 +187,9 @@ class ReportRecord(Record):
     models: dict[str, dict[str, Any]]
     scores: dict[str, list[Score]]
     differences: list[Difference] = []
+    groups: list[GroupScores] = []
+    tasks: list[TaskRecord] = []
+    gate: dict[str, Any] = {}
     settings: dict[str, Any] = {}
     seconds: float = 0.0
     studio_version: str

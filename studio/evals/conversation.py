@@ -16,7 +16,10 @@ from studio.models.templates import ChatTemplate
 
 @dataclass
 class Conversation:
-    """One talk with one model; ``history`` holds user and assistant turns, ``system`` stands before them."""
+    """One talk with one model; ``history`` holds user and assistant turns, ``system`` stands before them.
+
+    After an answer: prompt_tokens and answer_tokens, and cut, true when it ended at the limit and not by itself.
+    """
 
     model: Any
     tokenizer: PreTrainedTokenizerBase
@@ -24,6 +27,9 @@ class Conversation:
     decoding: Decoding
     system: str | None = None
     history: list[Message] = field(default_factory=list)
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+    cut: bool = False
 
     @property
     def messages(self) -> list[Message]:
@@ -64,15 +70,19 @@ class Conversation:
         network = self.model if model is None else model
         prompt = encode_prompt(self.tokenizer, self.template, self.messages)
         ends = end_tokens(network, self.tokenizer, self.template)
+        context = context_length(network, self.tokenizer)
         ids: list[int] = []
         shown = ""
-        for token in stream_tokens(network, prompt, self.decoding, ends=ends, context=context_length(network, self.tokenizer)):
+        self.prompt_tokens, self.answer_tokens, self.cut = len(prompt), 0, False
+        for token in stream_tokens(network, prompt, self.decoding, ends=ends, context=context):
             ids.append(token)
+            self.answer_tokens = len(ids)
             text = str(self.tokenizer.decode(ids, skip_special_tokens=True))
             # Half a character decodes to the replacement mark and is held back until its other half is there.
             if text.startswith(shown) and len(text) > len(shown) and not text.endswith("�"):
                 yield text[len(shown) :]
                 shown = text
+        self.cut = len(ids) >= min(self.decoding.max_new_tokens, context - len(prompt))
         text = str(self.tokenizer.decode(ids, skip_special_tokens=True))
         if len(text) > len(shown):
             yield text[len(shown) :]

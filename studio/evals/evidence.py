@@ -45,6 +45,14 @@ class Likelihood:
 
 
 @dataclass(frozen=True)
+class LogProb:
+    """Log-probability of a plain text's tokens, in nats, summed; how many tokens that is."""
+
+    sum: float
+    tokens: int
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All that is known about one model on one question. None means it could not be had, which lowers coverage."""
 

@@ -27,8 +27,10 @@ class Leak:
     checked: str | None = None
 
 
-def find_leak(rows: Sequence[ChatRow], dataset: Path, run: RunRecord, workspace: Workspace) -> Leak:
+def find_leak(rows: Sequence[ChatRow], dataset: Path, run: RunRecord | None, workspace: Workspace) -> Leak:
     """Compare the rows to be asked with the training split of the run's own dataset."""
+    if run is None:
+        return Leak(checked="the model is not a run, so nothing says what it was trained on.")
     try:
         folder = run_dataset(run, workspace)
         training = read_split(folder, "train")

@@ -2,165 +2,172 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
-from markupsafe import Markup
 
-from studio.core.records import Difference, ReportRecord, Score
+from studio.core.records import Difference, GroupScores, ReportRecord, Score, TaskRecord
 from studio.evals.gate import missed_thresholds
-from studio.evals.metrics.base import Metric
 from studio.evals.numbers import number
-from studio.evals.scoring import most_changed
+from studio.evals.pictures import bars, difference_picture, scale_of
 from studio.evals.statistics import NO_DIFFERENCE, NOT_COMPUTED
+from studio.evals.tasks.base import CardGroup, Panel
 from studio.schema.suite import Suite
 
-# Metrics that say most about a single free answer, the best first.
-_COMPARE_BY = ("rougeL", "chrf", "bleu", "rouge1", "exact_match", "perplexity")
 _MARK = {"better": "▲", "worse": "▼", "higher": "△", "lower": "▽", NO_DIFFERENCE: "=", NOT_COMPUTED: "?"}
+_WORDS = {
+    "better": "better than the base on",
+    "worse": "worse than the base on",
+    NO_DIFFERENCE: "no difference shown on",
+    "higher": "higher, neither good nor bad by itself, on",
+    "lower": "lower, neither good nor bad by itself, on",
+    NOT_COMPUTED: "could not be compared on",
+}
+# Groups beyond this many are in scores.json only: a page of a thousand bars is not read.
+_GROUPS_SHOWN = 40
 
 
-def render_page(record: ReportRecord, lines: Sequence[dict[str, Any]], metrics: Sequence[Metric], suite: Suite) -> str:
-    """The whole page as HTML with inline style and pictures; what models and data wrote is escaped."""
-    by_key = {metric.key: metric for metric in metrics}
-    scores = {label: {score.metric: score for score in items} for label, items in record.scores.items()}
-    differences = {item.metric: item for item in record.differences}
-    missed = missed_thresholds(record, suite.thresholds)
-    compared = choose_comparison(suite, metrics)
-    improved, worsened = most_changed(lines, compared, suite.examples_shown) if compared and "base" in scores else ([], [])
+def render_page(
+    record: ReportRecord,
+    cards: Mapping[str, Sequence[CardGroup]],
+    suite: Suite,
+    panels: Mapping[str, Sequence[Panel]] | None = None,
+) -> str:
+    """The whole page as HTML with inline style and pictures; what models and data wrote is escaped.
+
+    Args:
+        cards: examples to show, by task. panels: blocks of a task's own, by task.
+    """
     return _template().render(
         record=record,
         suite=suite,
-        rows=[_row(metric, scores, differences.get(metric.key)) for metric in metrics],
-        summary=summary_sentences(record, by_key),
-        has_base="base" in scores,
+        sections=[
+            _section(task, record, list(cards.get(task.name, []))) | {"panels": (panels or {}).get(task.name, [])}
+            for task in record.tasks
+        ],
+        single=suite.short,
+        summary=summary_sentences(record),
+        has_base="base" in record.scores,
         base_name=record.models.get("base", {}).get("name"),
         run_name=record.models["tuned"].get("name"),
         warnings=record.settings.get("warnings", []),
-        missed=missed,
-        compared=compared,
-        improved=[_example(lines[index], compared) for index in improved],
-        worsened=[_example(lines[index], compared) for index in worsened],
-        first=[] if improved or worsened else [_example(line, compared) for line in lines[: suite.examples_shown]],
-        limits=limits(record, by_key),
+        missed=missed_thresholds(record, suite.thresholds),
+        limits=limits(record),
     )
 
 
-def choose_comparison(suite: Suite, metrics: Sequence[Metric]) -> Metric | None:
-    """The metric that ranks examples: the suite's choice, else the first suitable one."""
-    by_key = {metric.key: metric for metric in metrics if metric.better != "neither"}
-    names = [suite.compare_by] if suite.compare_by else [*_COMPARE_BY, *by_key]
-    return next((by_key[name] for name in names if name in by_key), None)
+def summary_sentences(record: ReportRecord) -> list[str]:
+    """What a person in a hurry reads: which measures moved, and which way; what was not computed."""
+    sentences = []
+    several = len(record.tasks) > 1
+    for task in record.tasks:
+        start = f"{task.title}: " if several else ""
+        if task.reason:
+            sentences.append(f"{start}not computed. {task.reason}")
+            continue
+        found = [item for item in record.differences if item.task == task.name]
+        if found:
+            sentences += _verdicts(start, found, _titles(record, task.name))
+        elif "base" in record.scores:
+            sentences.append(f"{start}{_first_values(record, task)}")
+        else:
+            sentences.append(f"{start}the model alone, on {task.rows} rows; nothing to compare it with was measured.")
+    return [sentence[:1].upper() + sentence[1:] for sentence in sentences]
 
 
-def summary_sentences(record: ReportRecord, metrics: dict[str, Metric]) -> list[str]:
-    """What a person in a hurry reads: which measures moved, and which way."""
-    if not record.differences:
-        return [f"The tuned model alone, on {record.dataset['rows']} held-out rows; nothing to compare it with was measured."]
-    groups: dict[str, list[str]] = {}
-    for item in record.differences:
-        groups.setdefault(item.verdict, []).append(metrics[item.metric].title)
-    words = {
-        "better": "Better than the base on",
-        "worse": "Worse than the base on",
-        NO_DIFFERENCE: "No difference shown on",
-        "higher": "Higher, neither good nor bad by itself, on",
-        "lower": "Lower, neither good nor bad by itself, on",
-        NOT_COMPUTED: "Could not be compared on",
-    }
-    return [
-        f"{start} {len(groups[key])} of {len(record.differences)} measures: {', '.join(groups[key])}."
-        for key, start in words.items()
-        if key in groups
-    ]
-
-
-def limits(record: ReportRecord, metrics: dict[str, Metric]) -> list[str]:
-    """What the numbers do not show, as far as it follows from how they were made."""
-    count = record.dataset["rows"]
-    found = [
-        f"The intervals say how far the numbers would move with other questions of the same kind ({count} were asked). They do "
-        "not cover another training seed, other wording of the prompts, or questions from elsewhere.",
-    ]
-    if any(metrics[name].needs == "answers" for name in metrics):
-        found.append(
-            "Overlap with one reference answer is not truth: a correct answer in other words scores low, and a wrong one with "
-            "the right words scores high. Read the examples."
+def limits(record: ReportRecord) -> list[str]:
+    """What the numbers do not show."""
+    found = list(dict.fromkeys(limit for task in record.tasks for limit in task.limits))
+    kinds = {task.type for task in record.tasks if not task.reason}
+    unmeasured = [
+        words
+        for words, types in (
+            ("bias", {"crows_pairs", "stereoset", "winobias", "winogender", "bbq", "counterfactual"}),
+            ("fairness between groups", {"fairness"}),
+            ("safety", {"safety"}),
+            ("leakage of training data", {"leakage"}),
         )
-    if "perplexity" in metrics:
-        found.append("Perplexity shows how expected the reference answers are, not whether the model would write them.")
-    found.append("Nothing here measures bias, safety, or what the model forgot of what its base could do.")
-    if len(record.differences) > 1:
+        if not kinds & types
+    ]
+    if unmeasured:
+        found.append(f"Not measured here: {', '.join(unmeasured)}; nor what the model forgot of what its base could do.")
+    count = sum(item.p is not None for item in record.differences)
+    if count > 1:
         found.append(
-            f"{len(record.differences)} measures were compared, each at 95%: with that many, one may look different by chance."
+            f"{count} comparisons were made. “Better” and “worse” are said only where the p-value is below 0.05 after Holm’s "
+            "correction for all of them; the intervals themselves are 95% each, uncorrected."
         )
     return found
 
 
-def difference_picture(item: Difference | None, better: str) -> Markup:
-    """One line of the plot: the interval of a difference around 0, better to the right, on a scale of its own."""
-    if item is None or item.value is None or item.low is None or item.high is None:
-        return Markup("")
-    sign = -1.0 if better == "lower" else 1.0
-    low, high = sorted((sign * item.low, sign * item.high))
-    reach = max(abs(low), abs(high), abs(item.value)) or 1.0
-
-    def place(value: float) -> float:
-        return 160 + 148 * value / reach
-
-    kind = {"better": "good", "worse": "bad"}.get(item.verdict, "even")
-    left, right, middle = place(low), place(high), place(sign * item.value)
-    return Markup(
-        '<svg viewBox="0 0 320 24" role="img" aria-label="{label}" class="interval {kind}">'
-        '<line x1="160" y1="0" x2="160" y2="24" class="zero"/>'
-        '<line x1="{left:.1f}" y1="12" x2="{right:.1f}" y2="12" class="range"/>'
-        '<line x1="{left:.1f}" y1="6" x2="{left:.1f}" y2="18" class="range"/>'
-        '<line x1="{right:.1f}" y1="6" x2="{right:.1f}" y2="18" class="range"/><circle cx="{middle:.1f}" cy="12" r="5"/></svg>'
-    ).format(
-        label=f"{number(item.value, signed=True)}, from {number(item.low, signed=True)} to {number(item.high, signed=True)}",
-        kind=kind,
-        left=left,
-        right=right,
-        middle=middle,
-    )
+def _verdicts(start: str, found: Sequence[Difference], titles: Mapping[str, str]) -> list[str]:
+    """One sentence per verdict of a task; measures without a direction come last."""
+    by_verdict: dict[str, list[str]] = {}
+    for item in found:
+        by_verdict.setdefault(item.verdict, []).append(titles.get(item.metric, item.metric))
+    return [
+        f"{start}{words} {len(by_verdict[key])} of {len(found)} measures: {', '.join(by_verdict[key])}."
+        for key, words in _WORDS.items()
+        if key in by_verdict
+    ]
 
 
-def _row(metric: Metric, scores: dict[str, dict[str, Score]], difference: Difference | None) -> dict[str, Any]:
-    """One line of the table and of the plot."""
-    tuned = scores["tuned"][metric.key]
-    base = scores.get("base", {}).get(metric.key)
+def _first_values(record: ReportRecord, task: TaskRecord) -> str:
+    """The values of a task that compares nothing."""
+    scores = [item for item in record.scores.get("tuned", []) if item.task == task.name and item.value is not None]
+    return ", ".join(f"{item.title or item.metric} {number(item.value)}" for item in scores[:4]) + "."
+
+
+def _titles(record: ReportRecord, task: str) -> dict[str, str]:
+    """Metric to its name for people."""
+    return {item.metric: item.title or item.metric for item in record.scores["tuned"] if item.task == task}
+
+
+def _section(task: TaskRecord, record: ReportRecord, cards: list[CardGroup]) -> dict[str, Any]:
+    """One task as the template shows it."""
+    scores = {label: [item for item in items if item.task == task.name] for label, items in record.scores.items()}
+    differences = {item.metric: item for item in record.differences if item.task == task.name}
+    base = {item.metric: item for item in scores.get("base", [])}
     return {
-        "metric": metric,
+        "task": task,
+        "rows": [_row(item, base.get(item.metric), differences.get(item.metric)) for item in scores.get("tuned", [])],
+        "groups": [_group(item) for item in record.groups if item.task == task.name],
+        "cards": [group for group in cards if group.cards],
+    }
+
+
+def _row(tuned: Score, base: Score | None, difference: Difference | None) -> dict[str, Any]:
+    """One line of the table and of the plots."""
+    shown = {label: item for label, item in (("base", base), ("tuned", tuned)) if item is not None}
+    scale = scale_of(list(shown.values()), tuned.ideal)
+    return {
         "tuned": tuned,
         "base": base,
         "difference": difference,
+        "title": tuned.title or tuned.metric,
         "mark": _MARK.get(difference.verdict, "") if difference else "",
-        "picture": difference_picture(difference, metric.better),
+        "picture": difference_picture(difference, tuned.better),
+        "bars": bars(shown, scale, tuned.ideal) if any(item.value is not None for item in shown.values()) else "",
+        "end": scale[1],
         "coverage": min(tuned.coverage, base.coverage if base else 1.0),
     }
 
 
-def _example(line: dict[str, Any], compared: Metric | None) -> dict[str, Any]:
-    """One example: what was asked, what should come, what came."""
-    key = compared.key if compared else ""
-    return {
-        "id": line["id"],
-        "prompt": line["prompt"],
-        "reference": line["reference"],
-        "answers": [
-            {
-                "label": label,
-                "text": line[f"{label}_answer"],
-                "cut": line[f"{label}_stopped_by_limit"],
-                "score": line.get(f"{label}_{key}"),
-            }
-            for label in ("base", "tuned")
-            if f"{label}_answer" in line
-        ],
-    }
+def _group(item: GroupScores) -> dict[str, Any]:
+    """Per-group bars, all on one scale; groups beyond the first forty are left to scores.json."""
+    names = list(dict.fromkeys(score.metric for scores in item.scores.values() for score in scores))
+    by_label = {label: {score.metric: score for score in scores} for label, scores in item.scores.items()}
+    scale = scale_of([score for scores in item.scores.values() for score in scores], item.ideal)
+    order = [label for label in ("base", "tuned") if label in by_label]
+    lines = []
+    for name in names[:_GROUPS_SHOWN]:
+        shown = {label: by_label[label][name] for label in order if name in by_label[label]}
+        last = list(shown.values())[-1]
+        lines.append({"name": name, "scores": shown, "bars": bars(shown, scale, item.ideal), "n": last.n, "note": last.note})
+    return {"item": item, "lines": lines, "left_out": max(0, len(names) - _GROUPS_SHOWN), "scale": scale}
 
 
 @cache

@@ -1,32 +1,26 @@
-"""Evaluating a run: read the rows, ask the tuned model and its baseline the same, compare, write the Report."""
+"""Evaluating a model: open it and what it is compared with, run the suite's tasks, correct, judge the gate, write the Report."""
 
 from __future__ import annotations
 
-import random
+import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from studio import __version__
-from studio.adapters.card import write_model_card
-from studio.core.errors import UserError
-from studio.core.progress import Progress
-from studio.core.records import Difference, ReportRecord, RunRecord
-from studio.core.workspace import Workspace, read_dataset, read_run
-from studio.data.rows import ChatRow, read_split
-from studio.evals.evidence import Evidence, Question, question_from
-from studio.evals.generation import Decoding
-from studio.evals.leaks import Leak, find_leak, run_dataset
-from studio.evals.metrics.base import Metric, Statistic
-from studio.evals.opening import OWN_BASE, find_baseline, open_baseline, open_tuned
+from studio.core.records import Difference, GroupScores, ReportRecord, Score, TaskRecord
+from studio.core.workspace import Workspace
+from studio.evals.cache import FILE, EvidenceCache
+from studio.evals.gate import judge
+from studio.evals.opening import OWN_BASE, Bench, Target, find_baseline, find_model, run_record
 from studio.evals.report import write_report
-from studio.evals.scoring import difference, example_table, score
-from studio.evals.subjects import Subject
-from studio.evals.suites import metric as metric_named
-from studio.schema.suite import Suite
+from studio.evals.scoring import corrected
+from studio.evals.tasks import TASKS
+from studio.evals.tasks.base import NotComputedError, TaskContext, TaskResult
+from studio.schema.suite import Suite, Task
 
 
 def evaluate_run(
@@ -37,212 +31,194 @@ def evaluate_run(
     limit: int | None = None,
     data: Path | None = None,
     progress: bool = False,
+    cached: bool = True,
 ) -> tuple[Path, ReportRecord]:
-    """Measure a run with a suite, beside a baseline, and write the Report into the run's folder.
+    """Measure a run with a suite, beside a baseline, and write the Report into the run's folder; see :func:`evaluate_model`.
 
     Args:
         baseline: ``base`` is the run's own base (adapter off, nothing loaded twice), ``none`` measures the run alone; anything
             else is another run or a base model's name, folder or Hub id. None means ``base``.
-        limit: ask only this many rows; wins over the suite's own.
+    """
+    run_folder = run_folder.resolve()
+    workspace = Workspace(run_folder.parents[2]) if run_folder.parents[1].name == "runs" else Workspace.open()
+    target = Target(f"{run_folder.parent.name}/{run_folder.name}", run=run_folder)
+    other = find_baseline(baseline or OWN_BASE, target, workspace)
+    return evaluate_model(
+        target, suite, workspace=workspace, baseline=other, limit=limit, data=data, progress=progress, cached=cached
+    )
+
+
+def evaluate_model(
+    target: Target,
+    suite: Suite,
+    *,
+    workspace: Workspace,
+    baseline: Target | None = None,
+    limit: int | None = None,
+    data: Path | None = None,
+    progress: bool = False,
+    cached: bool = True,
+) -> tuple[Path, ReportRecord]:
+    """Measure a model with a suite, beside a baseline, and write the Report.
+
+    Args:
+        target: from :func:`studio.evals.opening.find_model`. baseline: from ``find_baseline``; None measures the model alone.
+        limit: ask only this many rows per task; wins over the suite's own.
         data: folder of a Dataset; wins over the suite's and the run's.
         progress: show progress bars on stderr.
+        cached: take answers that are known from the workspace's cache, and keep new ones there.
     Returns:
-        The report's folder and its record.
+        The report's folder and its record. The folder lies in the run's; of other models in ``reports/`` of the workspace.
     Raises:
-        UserError: the run, dataset, split or baseline does not exist, or the rows were trained on.
+        UserError: a dataset or split does not exist, or the rows were trained on.
+        EndpointError: the server is gone; what was answered is kept.
     """
     started = time.monotonic()
-    run_folder = run_folder.resolve()
-    run = read_run(run_folder)
-    workspace = Workspace(run_folder.parents[2]) if run_folder.parents[1].name == "runs" else Workspace.open()
-    folder = data or (workspace.find_dataset(suite.data.dataset) if suite.data.dataset else run_dataset(run, workspace))
-    rows, leak, warnings = choose_rows(folder, suite, run, workspace, limit)
-    questions = [question_from(row.id, row.messages) for row in rows]
-    metrics = [metric_named(name) for name in suite.metrics]
-    evidence, about, same_tokens = _ask_both(
-        run_folder, run, workspace, baseline or OWN_BASE, questions, suite, metrics, progress
-    )
-    warnings += _remarks(evidence, len(rows))
-    measured = {label: {metric.key: metric.measure(items) for metric in metrics} for label, items in evidence.items()}
-    dataset = read_dataset(folder)
-    record = ReportRecord(
+    if limit is not None:
+        suite = suite.model_copy(
+            update={"limit": limit, "tasks": [task.model_copy(update={"limit": limit}) for task in suite.tasks]}
+        )
+    targets = {"tuned": target} | ({"base": baseline} if baseline is not None else {})
+    with _bench(targets, workspace, cached) as bench:
+        results = [_run_task(task, bench, suite, data, progress) for task in suite.all_tasks()]
+        about = bench.about
+    record = assemble(suite, results, about, targets)
+    record = record.model_copy(update={"seconds": round(time.monotonic() - started, 2)})
+    record = record.model_copy(update={"gate": judge(record, suite.thresholds)})
+    folder = write_report(report_root(target, workspace), record, {task.name: result for task, result in results}, suite)
+    if target.run is not None:
+        from studio.adapters.card import write_model_card
+
+        write_model_card(target.run)
+    return folder, record
+
+
+def report_root(target: Target, workspace: Workspace) -> Path:
+    """Folder under which a model's reports lie: its run's ``evals/``, else ``reports/<name>/`` of the workspace."""
+    if target.run is not None:
+        return target.run / "evals"
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", target.name.partition("://")[2] or target.name).strip("-.")
+    return workspace.root / "reports" / (name[-80:] or "model")
+
+
+def assemble(
+    suite: Suite,
+    results: Sequence[tuple[TaskRecord, TaskResult]],
+    about: dict[str, dict[str, Any]],
+    targets: dict[str, Target],
+) -> ReportRecord:
+    """One record from the results of all tasks: metrics named ``task.metric`` (bare in the short form), Holm over all
+    differences.
+    """
+    # Predictions made elsewhere may bring a baseline of their own.
+    found = {label for _, result in results for label in result.scores}
+    labels = [label for label in ("tuned", "base") if label in targets or label in found]
+    scores: dict[str, list[Score]] = {label: [] for label in labels}
+    differences: list[Difference] = []
+    groups: list[GroupScores] = []
+    for task, result in results:
+        prefix = "" if suite.short else f"{task.name}."
+        for label in labels:
+            for score in result.scores.get(label, []):
+                scores[label].append(score.model_copy(update={"metric": prefix + score.metric, "task": task.name}))
+        differences += [
+            item.model_copy(update={"metric": prefix + item.metric, "task": task.name}) for item in result.differences
+        ]
+        groups += [item.model_copy(update={"task": task.name}) for item in result.groups]
+    read = next((result.data for _, result in results if result.data.get("split")), {})
+    for label in labels:
+        name = targets[label].name if label in targets else "predictions of the baseline"
+        about.setdefault(label, {"kind": "not asked", "name": name, "base_sha256": None})
+    return ReportRecord(
         suite=suite.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        dataset={
-            "path": str(folder),
-            "name": dataset.name,
-            "fingerprint": dataset.fingerprint,
-            "split": suite.data.split,
-            "rows": len(rows),
-            "rows_in_split": dataset.splits[suite.data.split],
-            "trained_on": len(leak.rows),
-            "questions_trained_on": leak.questions,
-        },
-        models=about,
-        scores={
-            label: [score(metric, values[metric.key], resamples=suite.resamples, seed=suite.seed) for metric in metrics]
-            for label, values in measured.items()
-        },
-        differences=_differences(metrics, measured, suite, same_tokens),
-        settings={**suite.model_dump(mode="json"), "warnings": warnings},
-        seconds=round(time.monotonic() - started, 2),
+        dataset={"name": None, "rows": sum(result.rows for _, result in results)} | (read if len(results) == 1 or read else {}),
+        models={label: about[label] for label in labels},
+        scores=scores,
+        differences=corrected(differences),
+        groups=groups,
+        tasks=[task for task, _ in results],
+        settings={**suite.model_dump(mode="json"), "warnings": _warnings(suite, results)},
         studio_version=__version__,
     )
-    report = write_report(run_folder, record, example_table(evidence, measured), metrics, suite)
-    write_model_card(run_folder)
-    return report, record
 
 
-def choose_rows(
-    folder: Path, suite: Suite, run: RunRecord, workspace: Workspace, limit: int | None
-) -> tuple[list[ChatRow], Leak, list[str]]:
-    """The rows to ask, what of them was trained on, and what the reader must be warned of.
-
-    Raises:
-        UserError: there are no rows, or rows were trained on and the suite does not allow it.
-    """
-    rows = read_split(folder, suite.data.split)
-    if not rows:
-        raise UserError(
-            f"the split '{suite.data.split}' of the dataset {folder.parent.name} has no rows. "
-            "Choose another with --set data.split=validation, or build the dataset with a larger share for it."
-        )
-    leak = find_leak(rows, folder, run, workspace)
-    warnings: list[str] = []
-    if leak.checked is not None:
-        warnings.append(f"Whether these rows were trained on could not be checked: {leak.checked}")
-    if leak.rows and suite.data.training_rows == "refuse":
-        raise UserError(
-            f"{len(leak.rows)} of {len(rows)} rows of the split '{suite.data.split}' were in this run's training data (the "
-            f"first: {rows[leak.rows[0]].id}), so the scores would say nothing about new questions. Choose another split or "
-            "dataset, or --set data.training_rows=drop (leave them out) or keep (measure them anyway)."
-        )
-    if leak.rows and suite.data.training_rows == "drop":
-        warnings.append(f"{len(leak.rows)} of {len(rows)} rows were left out because they were in the training data.")
-        rows = [row for index, row in enumerate(rows) if index not in set(leak.rows)]
-        if not rows:
-            raise UserError(f"every row of the split '{suite.data.split}' was in the training data; none is left to ask.")
-    elif leak.rows:
-        warnings.append(
-            f"{len(leak.rows)} of {len(rows)} rows WERE TRAINED ON. These scores show what was memorised, not how the model does "
-            "on new questions."
-        )
-    if leak.questions:
-        warnings.append(f"{leak.questions} rows ask a question that was also trained on, with another answer.")
-    if suite.data.split == "validation":
-        warnings.append("The validation split chose the best checkpoint of training, so its scores are a little flattering.")
-    wanted = limit or suite.limit
-    if wanted is not None and wanted < len(rows):
-        chosen = sorted(random.Random(suite.seed).sample(range(len(rows)), wanted))
-        rows = [rows[index] for index in chosen]
-    return rows, leak, warnings
+def _warnings(suite: Suite, results: Sequence[tuple[TaskRecord, TaskResult]]) -> list[str]:
+    """Notes of all tasks, with the task's name before them where there are several; what was not computed comes first."""
+    missing = [f"{task.name}: not computed: {task.reason}" for task, _ in results if task.reason]
+    return missing + [f"{'' if suite.short else task.name + ': '}{note}" for task, result in results for note in result.notes]
 
 
-def gather(
-    subject: Subject, questions: Sequence[Question], suite: Suite, metrics: Sequence[Metric], progress: bool
-) -> tuple[list[Evidence], dict[str, float]]:
-    """Ask a model everything the metrics need, and the seconds it took."""
-    needs = {metric.needs for metric in metrics}
-    seconds: dict[str, float] = {}
-    likelihoods: Sequence[Any] = [None] * len(questions)
-    answers: Sequence[Any] = [None] * len(questions)
-    if "likelihood" in needs:
-        with _timed(seconds, "likelihood"), _bar(f"{subject.label}: likelihood", len(questions), progress) as advance:
-            likelihoods = subject.likelihoods(
-                [question.messages for question in questions],
-                batch_size=suite.likelihood.batch_size,
-                max_length=suite.likelihood.max_length,
-                advance=advance,
-            )
-    if "answers" in needs:
-        settings = suite.generation
-        decoding = Decoding(settings.max_new_tokens, settings.temperature, settings.top_p, settings.top_k, suite.seed)
-        with _timed(seconds, "answers"), _bar(f"{subject.label}: answers", len(questions), progress) as advance:
-            answers = subject.answers(
-                [question.prompt for question in questions], decoding, batch_size=settings.batch_size, advance=advance
-            )
-    references = [subject.count_tokens(item.reference) if item.reference is not None else None for item in questions]
-    evidence = [Evidence(*parts) for parts in zip(questions, answers, likelihoods, references, strict=True)]
-    return evidence, seconds
+def _run_task(task: Task, bench: Bench, suite: Suite, data: Path | None, progress: bool) -> tuple[TaskRecord, TaskResult]:
+    """One task, with its place in the record; a task whose data or tool cannot be had leaves a reason instead of scores."""
+    started = time.monotonic()
+    target = bench.targets["tuned"]
+    context: TaskContext[Any] = TaskContext(
+        labels=list(bench.targets),
+        task=task,
+        seed=suite.seed,
+        resamples=suite.resamples,
+        workspace=bench.workspace,
+        open_subject=bench.subject,
+        run_folder=target.run,
+        run=run_record(target),
+        dataset=data,
+        progress=progress,
+        targets=bench.targets,
+    )
+    reason = None
+    try:
+        result: TaskResult = TASKS.get(task.type)(context)
+        for label, about in result.about.items():
+            bench.about.setdefault(label, about)
+    except NotComputedError as error:
+        reason = str(error)
+        result = TaskResult(scores={label: _without_values(task, reason) for label in bench.targets})
+    record = TaskRecord(
+        name=task.key,
+        type=task.type,
+        title=result.title or task.key.replace("_", " "),
+        reason=reason,
+        rows=result.rows,
+        seconds=round(time.monotonic() - started, 2),
+        data=result.data,
+        settings=task.model_dump(mode="json"),
+        notes=result.notes,
+        limits=result.limits,
+        marks=result.marks,
+    )
+    return record, result
 
 
-def _ask_both(
-    run_folder: Path,
-    run: RunRecord,
-    workspace: Workspace,
-    baseline: str,
-    questions: Sequence[Question],
-    suite: Suite,
-    metrics: Sequence[Metric],
-    progress: bool,
-) -> tuple[dict[str, list[Evidence]], dict[str, dict[str, Any]], bool]:
-    """Evidence and description of each model, and whether both cut text into the same tokens."""
-    # The baseline is found before anything is asked: a misspelt name should not cost minutes.
-    other = find_baseline(baseline, run, workspace)
-    loaded, tuned = open_tuned(run_folder)
-    evidence, about = {}, {}
-    evidence["tuned"], seconds = gather(tuned, questions, suite, metrics, progress)
-    about["tuned"] = {**tuned.about, "seconds": seconds}
-    if other is None:
-        return evidence, about, True
-    with open_baseline(other, loaded, tuned) as base:
-        evidence["base"], seconds = gather(base, questions, suite, metrics, progress)
-        about["base"] = {**base.about, "seconds": seconds}
-        return evidence, about, base.tokens_like == tuned.tokens_like
-
-
-def _differences(
-    metrics: Sequence[Metric], measured: dict[str, dict[str, Statistic]], suite: Suite, same_tokens: bool
-) -> list[Difference]:
-    """Paired differences of all metrics; none without a baseline."""
-    if "base" not in measured:
-        return []
+def _without_values(task: Task, reason: str) -> list[Score]:
+    """The metrics of a task that was not computed, so that nothing is missing silently."""
     return [
-        difference(
-            metric,
-            measured["tuned"][metric.key],
-            measured["base"][metric.key],
-            resamples=suite.resamples,
-            seed=suite.seed,
-            same_tokens=same_tokens,
+        Score(
+            metric=name,
+            value=None,
+            unit="",
+            better="neither",
+            n=0,
+            coverage=0.0,
+            made_with="not computed",
+            reason=reason,
+            title=name,
         )
-        for metric in metrics
+        for name in task.metric_names() or []
     ]
 
 
-def _remarks(evidence: dict[str, list[Evidence]], asked: int) -> list[str]:
-    """What the reader should know about the evidence itself."""
-    remarks = []
-    for label, items in evidence.items():
-        cut = sum(bool(item.likelihood and item.likelihood.cut) for item in items)
-        if cut:
-            remarks.append(f"{label}: {cut} of {asked} rows were longer than the limit and scored up to it.")
-        if any(item.answer for item in items):
-            unanswered = sum(item.answer is None for item in items)
-            if unanswered:
-                remarks.append(
-                    f"{label}: {unanswered} of {asked} rows could not be asked (no question, or no room in the context)."
-                )
-    if asked < 30:
-        remarks.append(
-            f"Only {asked} rows were asked: intervals from so few are too narrow, and small differences cannot be seen."
-        )
-    return remarks
-
-
 @contextmanager
-def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
-    """Write down how long a block took."""
-    started = time.monotonic()
-    yield
-    seconds[name] = round(time.monotonic() - started, 2)
+def _bench(targets: dict[str, Target], workspace: Workspace, cached: bool) -> Iterator[Bench]:
+    """The models, and the cache where one is wanted; what an endpoint said is forgotten once all tasks are done."""
+    cache = EvidenceCache(workspace.root / "cache" / FILE) if cached else None
+    try:
+        bench = Bench(targets, workspace, cache)
+        yield bench
+        bench.close()
+    finally:
+        if cache is not None:
+            cache.close()
 
 
-@contextmanager
-def _bar(what: str, total: int, wanted: bool) -> Iterator[Callable[[int], None] | None]:
-    """A progress bar's ``advance``, or None when none is wanted."""
-    if not wanted:
-        yield None
-        return
-    with Progress(what, total) as bar:
-        yield bar.advance
+__all__ = ["evaluate_model", "evaluate_run", "find_baseline", "find_model"]

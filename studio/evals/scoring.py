@@ -9,7 +9,16 @@ from typing import Any
 from studio.core.records import Difference, Score
 from studio.evals.evidence import Evidence
 from studio.evals.metrics.base import Metric, Statistic
-from studio.evals.statistics import NOT_COMPUTED, estimate, mcnemar, paired_difference, verdict
+from studio.evals.statistics import (
+    NO_DIFFERENCE,
+    NOT_COMPUTED,
+    SIGNIFICANCE,
+    compare,
+    estimate,
+    holm,
+    mcnemar,
+    verdict,
+)
 
 
 def score(metric: Metric, statistic: Statistic, *, resamples: int, seed: int) -> Score:
@@ -26,6 +35,29 @@ def score(metric: Metric, statistic: Statistic, *, resamples: int, seed: int) ->
         high=bounds[1] if bounds else None,
         coverage=scored / asked if asked else 0.0,
         made_with=metric.made_with(),
+        title=metric.title,
+        explains=metric.explains,
+        ideal=metric.ideal,
+        reason=None
+        if value is not None
+        else ("no example could be scored" if not scored else "it has no value on these examples"),
+    )
+
+
+def without_value(metric: Metric, reason: str, asked: int) -> Score:
+    """The score of a metric that could not be computed, and why."""
+    return Score(
+        metric=metric.key,
+        value=None,
+        unit=metric.unit,
+        better=metric.better,
+        n=0,
+        coverage=0.0 if asked else 1.0,
+        made_with="not computed",
+        title=metric.title,
+        explains=metric.explains,
+        ideal=metric.ideal,
+        reason=reason,
     )
 
 
@@ -41,23 +73,41 @@ def difference(
         both = int((tuned.scored & base.scored).sum())
         method = "not compared: the two models cut text into different tokens"
         return Difference(metric=metric.key, value=None, n=both, method=method, verdict=NOT_COMPUTED)
-    value, bounds, count = paired_difference(tuned, base, resamples=resamples, seed=seed, recentre=metric.repeats_shrink)
+    found = compare(tuned, base, resamples=resamples, seed=seed, recentre=metric.repeats_shrink, ideal=metric.ideal)
     method = f"paired bootstrap over examples, {resamples} resamples, seed {seed}, 95% percentile interval"
-    p_value = None
+    p_value, exact = found.p, None
     if metric.right_or_wrong:
-        only_tuned, only_base, p_value = mcnemar(tuned.each, base.each)
-        method += f"; exact McNemar: {only_tuned} only tuned, {only_base} only base, p = {p_value:.3g}"
-    if bounds is None:
-        method += f"; no interval from {count} example{'' if count == 1 else 's'}"
+        only_tuned, only_base, exact = mcnemar(tuned.each, base.each)
+        p_value = exact if found.bounds else None
+        method += f"; exact McNemar: {only_tuned} only tuned, {only_base} only base, p = {exact:.3g}"
+    if found.bounds is None:
+        method += f"; no interval from {found.n} example{'' if found.n == 1 else 's'}"
+    judged = found.bounds if metric.ideal is None else found.distance_bounds
     return Difference(
         metric=metric.key,
-        value=value,
-        low=bounds[0] if bounds else None,
-        high=bounds[1] if bounds else None,
-        n=count,
+        value=found.value,
+        low=found.bounds[0] if found.bounds else None,
+        high=found.bounds[1] if found.bounds else None,
+        n=found.n,
         method=method,
-        verdict=verdict(bounds, metric.better, p_value),
+        verdict=verdict(judged, "lower" if metric.ideal is not None else metric.better, exact),
+        p=p_value,
+        distance=found.distance,
+        distance_low=found.distance_bounds[0] if found.distance_bounds else None,
+        distance_high=found.distance_bounds[1] if found.distance_bounds else None,
     )
+
+
+def corrected(differences: Sequence[Difference]) -> list[Difference]:
+    """The differences of a whole suite after Holm's correction: what does not survive it is no longer called better or worse."""
+    adjusted = holm([item.p for item in differences])
+    changed = []
+    for item, p_holm in zip(differences, adjusted, strict=True):
+        shown = item.verdict
+        if p_holm is not None and p_holm >= SIGNIFICANCE and shown not in {NOT_COMPUTED, NO_DIFFERENCE}:
+            shown = NO_DIFFERENCE
+        changed.append(item.model_copy(update={"p_holm": p_holm, "verdict": shown}))
+    return changed
 
 
 def example_table(

@@ -12,9 +12,10 @@ from transformers import PreTrainedTokenizerBase
 
 from studio.core.errors import DataError
 from studio.core.files import sha256_json
-from studio.evals.evidence import Answer, Likelihood, Message
+from studio.evals.evidence import Answer, Likelihood, LogProb, Message
 from studio.evals.generation import Decoding, context_length, end_tokens, write_answers
 from studio.evals.likelihood import score_rows
+from studio.evals.text_likelihood import text_logprobs
 from studio.models.encoding import EncodedRow, TrainOn, encode_conversation, encode_prompt
 from studio.models.templates import ChatTemplate
 
@@ -58,6 +59,14 @@ class Subject(Protocol):
         advance: Advance | None = None,
     ) -> list[Likelihood | None]:
         """Likelihood of the assistant tokens of each conversation; None where there is none to score."""
+        ...
+
+    def text_logprobs(
+        self, texts: Sequence[tuple[str, str]], *, batch_size: int, advance: Advance | None = None
+    ) -> list[LogProb | None]:
+        """Log-probability of each continuation given its prefix, as plain text after exactly one BOS or EOS token and without a
+        template; None where there is nothing to score or no room.
+        """
         ...
 
     def count_tokens(self, text: str) -> int:
@@ -115,6 +124,12 @@ class LocalSubject:
         limit = min(max_length or context, context)
         rows = [self._row(conversation, limit) for conversation in conversations]
         return score_rows(self.model, rows, batch_size=batch_size, advance=advance)
+
+    def text_logprobs(
+        self, texts: Sequence[tuple[str, str]], *, batch_size: int, advance: Advance | None = None
+    ) -> list[LogProb | None]:
+        """See :meth:`Subject.text_logprobs`. Common beginnings are computed once."""
+        return text_logprobs(self.model, self.tokenizer, texts, batch_size=batch_size, advance=advance)
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a plain text, no special tokens added."""

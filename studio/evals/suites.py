@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Union, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -13,7 +13,8 @@ from studio.core.errors import nearest
 from studio.evals.metrics import METRICS
 from studio.evals.metrics.base import Metric
 from studio.schema.loading import load_yaml
-from studio.schema.suite import Suite
+from studio.schema.suite import Suite, Task
+from studio.schema.tasks import ConversationTask
 
 
 def _known(name: str) -> str:
@@ -23,21 +24,57 @@ def _known(name: str) -> str:
     return name
 
 
+KnownMetric = Annotated[str, AfterValidator(_known)]
+
+
+class CheckedConversationTask(ConversationTask):
+    """A conversation task whose metrics exist."""
+
+    metrics: Annotated[list[KnownMetric], Field(min_length=1)]
+    """Registry keys of metrics, in the order of the report."""
+
+    @model_validator(mode="after")
+    def _direction(self) -> CheckedConversationTask:
+        """Refuse to rank examples by a metric without a direction."""
+        if self.compare_by:
+            _refuse_without_direction(self.compare_by, "compare_by")
+        return self
+
+
+if TYPE_CHECKING:
+    CheckedTask = Task
+else:
+    # The schema stands below the metrics and cannot know them, so its conversation task is replaced by the checked one.
+    _KINDS = tuple(CheckedConversationTask if kind is ConversationTask else kind for kind in get_args(get_args(Task)[0]))
+    CheckedTask = Annotated[Union[_KINDS], Field(discriminator="type")]  # noqa: UP007 - made at run time
+
+
 class CheckedSuite(Suite):
     """A suite whose metrics exist; the schema cannot know them, because it stands below the metrics."""
 
-    metrics: Annotated[list[Annotated[str, AfterValidator(_known)]], Field(min_length=1)]
-    """Registry keys of metrics, in the order of the report."""
+    tasks: list[CheckedTask] = []
+    """What is measured, in the order of the report. Without tasks the suite is one conversation task made of the fields below."""
+    metrics: list[KnownMetric] = []
+    """Short form: registry keys of metrics, in the order of the report."""
 
     @model_validator(mode="after")
     def _directions(self) -> CheckedSuite:
         """Refuse to call a metric without a direction better or worse."""
-        compared = [(threshold.metric, "not_worse_than_base") for threshold in self.thresholds if threshold.not_worse_than_base]
-        compared += [(self.compare_by, "compare_by")] if self.compare_by else []
-        for name, field in compared:
-            if metric(name).better == "neither":
-                raise ValueError(f"{field} cannot be asked of '{name}': neither more nor less of it is better.")
+        for threshold in self.thresholds:
+            if threshold.not_worse_than_base or threshold.not_worse_than_base_by is not None:
+                task, _, metric_name = threshold.metric.rpartition(".")
+                kinds = [item for item in self.all_tasks() if not task or item.key == task]
+                if any(isinstance(item, ConversationTask) and metric_name in item.metrics for item in kinds):
+                    _refuse_without_direction(metric_name, threshold.bound)
+        if self.compare_by:
+            _refuse_without_direction(self.compare_by, "compare_by")
         return self
+
+
+def _refuse_without_direction(name: str, field: str) -> None:
+    """Raise when neither more nor less of a metric is better."""
+    if name in METRICS and metric(name).better == "neither":
+        raise ValueError(f"{field} cannot be asked of '{name}': neither more nor less of it is better.")
 
 
 def load_suite(name: str | Path, overrides: Sequence[str] = ()) -> Suite:

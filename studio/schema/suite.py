@@ -7,93 +7,111 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from studio.core.errors import nearest
+from studio.schema.bias import BBQTask, CrowsPairsTask, StereoSetTask, WinoBiasTask, WinogenderTask
+from studio.schema.image_scores import ImagesTask
 from studio.schema.loading import Settings
+from studio.schema.tasks import (
+    ClassificationTask,
+    ConversationTask,
+    Count,
+    FairnessTask,
+    GenerationSettings,
+    LeakageTask,
+    LikelihoodSettings,
+    Positive,
+    RegressionTask,
+    SafetyTask,
+    SuiteData,
+    check_compare_by,
+    without_repeats,
+)
 
-Positive = Annotated[int, Field(gt=0)]
-Count = Annotated[int, Field(ge=0)]
+# One line per kind of task; its settings stand in a schema module, its code is named in studio/evals/tasks/__init__.py.
+Task = Annotated[
+    ConversationTask
+    | ClassificationTask
+    | RegressionTask
+    | FairnessTask
+    | SafetyTask
+    | LeakageTask
+    | CrowsPairsTask
+    | StereoSetTask
+    | WinoBiasTask
+    | WinogenderTask
+    | BBQTask
+    | ImagesTask,
+    Field(discriminator="type"),
+]
 
-
-class SuiteData(Settings):
-    """The rows that are asked."""
-
-    dataset: str | None = None
-    """Dataset name, path or fingerprint; None takes the one the run was trained on."""
-    split: Literal["test", "validation", "train"] = "test"
-    """Split of that dataset. Rows the run was trained on are refused unless ``training_rows`` says otherwise."""
-    training_rows: Literal["refuse", "drop", "keep"] = "refuse"
-    """What happens when a row was trained on (same id or same conversation): stop, leave it out and count it, or keep it and
-    say so loudly."""
-
-
-class GenerationSettings(Settings):
-    """How answers are written. The default is greedy: the same answers every time."""
-
-    max_new_tokens: Positive = 128
-    """Longest answer in tokens; a longer one is cut and counted as truncated."""
-    batch_size: Positive = 32
-    """Answers written side by side. It changes speed and memory, not the answers."""
-    temperature: Annotated[float, Field(ge=0)] = 0.0
-    """0 is greedy; above 0 the next token is drawn, flatter with higher values."""
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """When drawing: keep the most likely tokens that together have this probability."""
-    top_k: Count = 0
-    """When drawing: keep this many of the most likely tokens; 0 keeps all."""
-
-
-class LikelihoodSettings(Settings):
-    """How the reference answers are scored."""
-
-    batch_size: Positive = 16
-    """Rows per forward pass. It changes speed and memory, not the scores."""
-    max_length: Positive | None = None
-    """Longer conversations are cut on the right at this many tokens and counted; None means the model's context."""
+_BOUNDS = (
+    "at_least",
+    "at_most",
+    "at_least_of_base",
+    "at_most_of_base",
+    "not_worse_than_base",
+    "not_worse_than_base_by",
+)
 
 
 class Threshold(Settings):
-    """One condition for ``--gate``; exactly one of the bounds."""
+    """One condition for ``--gate``; exactly one of the bounds. A metric that could not be computed does not pass."""
 
     metric: str
-    """A metric of this suite."""
+    """A metric of this suite: ``task.metric``, or the metric alone where only one task has it."""
     at_least: float | None = None
     """The tuned model's value must not be below this."""
     at_most: float | None = None
     """The tuned model's value must not be above this."""
+    at_least_of_base: float | None = None
+    """The tuned model's value must not be below this many times the baseline's; 1 means "not lower"."""
+    at_most_of_base: float | None = None
+    """The tuned model's value must not be above this many times the baseline's; 1 means "not higher"."""
     not_worse_than_base: Literal[True] | None = None
-    """The paired comparison with the baseline must not say "worse"."""
+    """The paired comparison with the baseline must not say "worse". For a metric with an ideal value (bias), worse means further
+    from the ideal."""
+    not_worse_than_base_by: Annotated[float, Field(ge=0)] | None = None
+    """Non-inferiority margin: the whole 95% interval of the difference must lie on the good side of this loss."""
+
+    @property
+    def bound(self) -> str:
+        """Name of the bound that was given."""
+        return next(name for name in _BOUNDS if getattr(self, name) is not None)
 
     @model_validator(mode="after")
     def _one_bound(self) -> Threshold:
         """A threshold with two meanings, or none, is a mistake."""
-        given = [name for name in ("at_least", "at_most", "not_worse_than_base") if getattr(self, name) is not None]
+        given = [name for name in _BOUNDS if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(
-                f"the threshold on '{self.metric}' has {' and '.join(given) or 'no bound'}. "
-                "Give exactly one of at_least, at_most, not_worse_than_base."
+                f"the threshold on '{self.metric}' has {' and '.join(given) or 'no bound'}. Give exactly one of "
+                f"{', '.join(_BOUNDS)}."
             )
         return self
 
 
 class Suite(Settings):
-    """A measuring plan for conversations."""
+    """A measuring plan: a list of tasks, or, in the short form, the metrics of one conversation task."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Name of the suite and of the folder its reports go to."""
     description: str = ""
     """One line for lists and for the report."""
+    tasks: list[Task] = []
+    """What is measured, in the order of the report. Without tasks the suite is one conversation task made of the fields below."""
     data: SuiteData = SuiteData()
-    """The rows that are asked."""
-    metrics: Annotated[list[str], Field(min_length=1)]
-    """Registry keys of metrics, in the order of the report."""
+    """Short form: the rows that are asked."""
+    metrics: list[str] = []
+    """Short form: registry keys of metrics, in the order of the report."""
     generation: GenerationSettings = GenerationSettings()
-    """How answers are written."""
+    """How answers are written, unless a task says otherwise."""
     likelihood: LikelihoodSettings = LikelihoodSettings()
-    """How reference answers are scored."""
+    """How texts are scored, unless a task says otherwise."""
     compare_by: str | None = None
-    """The metric that picks the most improved and most worsened examples; None takes the first suitable of this suite."""
+    """Short form: the metric that picks the most improved and most worsened examples; None takes the first suitable."""
     examples_shown: Count = 5
-    """Most improved and most worsened examples in the report, each."""
+    """Short form: most improved and most worsened examples in the report, each."""
     limit: Positive | None = None
-    """Ask only this many rows, drawn with ``seed``; None asks all."""
+    """Ask only this many rows per task, drawn with ``seed``; None asks all."""
     seed: Count = 0
     """Seed of the draw of rows, of drawn answers and of the resamples."""
     resamples: Annotated[int, Field(ge=100)] = 1000
@@ -101,35 +119,99 @@ class Suite(Settings):
     thresholds: list[Threshold] = []
     """What must hold for ``--gate``; exit code 3 when it does not."""
 
+    @property
+    def short(self) -> bool:
+        """True for the short form, whose metrics keep their bare names."""
+        return not self.tasks
+
+    def all_tasks(self) -> list[Task]:
+        """The tasks with everything filled in that they take from the suite."""
+        if self.short:
+            return [
+                ConversationTask(
+                    data=self.data,
+                    metrics=self.metrics,
+                    compare_by=self.compare_by,
+                    examples_shown=self.examples_shown,
+                    limit=self.limit,
+                    generation=self.generation,
+                    likelihood=self.likelihood,
+                )
+            ]
+        return [
+            task.model_copy(
+                update={
+                    name: getattr(self, name) for name in ("limit", "generation", "likelihood") if getattr(task, name) is None
+                }
+            )
+            for task in self.tasks
+        ]
+
+    @field_validator("tasks")
+    @classmethod
+    def _names_differ(cls, tasks: list[Task]) -> list[Task]:
+        """Two tasks of one name could not be told apart."""
+        keys = [task.key for task in tasks]
+        repeated = sorted({key for key in keys if keys.count(key) > 1})
+        if repeated:
+            raise ValueError(f"two tasks are called '{repeated[0]}'. Give one of them a name.")
+        return tasks
+
     @field_validator("metrics")
     @classmethod
-    def _no_repeats(cls, metrics: list[str]) -> list[str]:
+    def _no_repeats(cls, metrics: list[str], info: ValidationInfo) -> list[str]:
         """A metric named twice would be reported twice."""
-        repeated = sorted({name for name in metrics if metrics.count(name) > 1})
-        if repeated:
-            raise ValueError(f"'{repeated[0]}' is named twice. Keep one.")
-        return metrics
+        if not metrics and not info.data.get("tasks"):
+            raise ValueError("no metrics are named. Give at least one, or 'tasks'.")
+        return without_repeats(metrics)
 
     @field_validator("thresholds")
     @classmethod
     def _on_metrics_of_this_suite(cls, thresholds: list[Threshold], info: ValidationInfo) -> list[Threshold]:
         """A threshold on a metric that is never computed could never be met or missed."""
+        tasks: list[Task] = info.data.get("tasks") or []
         metrics: list[str] = info.data.get("metrics") or []
-        for threshold in thresholds if metrics else []:
-            if threshold.metric not in metrics:
-                raise ValueError(
-                    f"a threshold is on '{threshold.metric}', which is not a metric of this suite."
-                    f"{nearest(threshold.metric, metrics)} In the suite: {', '.join(metrics)}."
-                )
+        for threshold in thresholds if tasks or metrics else []:
+            check_threshold_metric(threshold.metric, tasks, metrics)
         return thresholds
 
     @field_validator("compare_by")
     @classmethod
     def _compare_by_metric_of_this_suite(cls, compare_by: str | None, info: ValidationInfo) -> str | None:
         """Examples can only be ranked by something that is computed."""
-        metrics: list[str] = info.data.get("metrics") or []
-        if compare_by is not None and metrics and compare_by not in metrics:
-            raise ValueError(
-                f"'{compare_by}' is not a metric of this suite.{nearest(compare_by, metrics)} In the suite: {', '.join(metrics)}."
-            )
+        check_compare_by(compare_by, info.data.get("metrics") or [], "suite")
         return compare_by
+
+    @model_validator(mode="after")
+    def _tasks_or_metrics(self) -> Suite:
+        """One form or the other."""
+        if bool(self.tasks) == bool(self.metrics):
+            both = "both 'tasks' and 'metrics'" if self.tasks else "neither 'tasks' nor 'metrics'"
+            raise ValueError(f"the suite has {both}. Give 'tasks', or 'metrics' for a single conversation task.")
+        return self
+
+
+def check_threshold_metric(name: str, tasks: list[Task], metrics: list[str]) -> None:
+    """Refuse a threshold whose metric no task computes, or which two tasks could mean.
+
+    Raises:
+        ValueError: says what is in the suite.
+    """
+    if not tasks:
+        known, open_ended = metrics, False
+    else:
+        named = {task.key: task.metric_names() for task in tasks}
+        open_ended = any(names is None for names in named.values())
+        known = [f"{key}.{metric}" for key, names in named.items() for metric in names or []]
+        bare = [full for full in known if full.partition(".")[2] == name]
+        if len(bare) > 1:
+            raise ValueError(f"'{name}' could mean {' or '.join(bare)}. Write the task before it.")
+        if bare:
+            return
+        if name.partition(".")[0] in named and named[name.partition(".")[0]] is None:
+            return
+    if name not in known and not (open_ended and "." not in name):
+        raise ValueError(
+            f"a threshold is on '{name}', which is not a metric of this suite."
+            f"{nearest(name, [*known, *(full.partition('.')[2] for full in known)])} In the suite: {', '.join(known)}."
+        )

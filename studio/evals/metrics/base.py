@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.evals.evidence import Evidence
+from studio.schema.tasks import ConversationTask
 
 Floats = NDArray[np.float64]
 Better = Literal["higher", "lower", "neither"]
@@ -76,6 +77,8 @@ class Metric:
     per_token: the value depends on the tokenizer and cannot be compared across tokenizers.
     repeats_shrink: drawing an example twice adds nothing new (distinct-n), which shifts every resample to one side; the
         interval is moved back by that shift.
+    ideal: the value of no bias; better and worse then mean nearer to and further from it.
+    missing: why it cannot be computed here and what to do; None when it can.
     """
 
     key: str
@@ -89,6 +92,12 @@ class Metric:
     right_or_wrong: bool = False
     per_token: bool = False
     repeats_shrink: bool = False
+    ideal: float | None = None
+    missing: str | None = None
+
+    def configured(self, task: ConversationTask) -> Metric:  # noqa: ARG002 - for metrics that have settings
+        """The metric with what a task sets for it."""
+        return self
 
 
 def mean_statistic(values: Sequence[float | None]) -> SumStatistic:

@@ -1,4 +1,4 @@
-"""BLEU and chrF by sacrebleu: overlap of word and character n-grams with the reference, as in machine translation."""
+"""BLEU, chrF and TER by sacrebleu: overlap with and edits to the reference, as in machine translation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ def _scorer(name: str, sentence: bool = False) -> Any:
     """The sacrebleu scorer with its default settings; for single answers BLEU leaves out orders that cannot occur."""
     from sacrebleu import metrics
 
-    return metrics.BLEU(effective_order=sentence) if name == "bleu" else metrics.CHRF()
+    if name == "bleu":
+        return metrics.BLEU(effective_order=sentence)
+    return metrics.CHRF() if name == "chrf" else metrics.TER()
 
 
 def _measure(name: str) -> Callable[[Sequence[Evidence]], SumStatistic]:
@@ -81,4 +83,18 @@ CHRF = Metric(
     ),
     measure=_measure("chrf"),
     made_with=_signature("chrf"),
+)
+TER = Metric(
+    key="ter",
+    title="TER",
+    unit="edits per 100 words",
+    better="lower",
+    needs="answers",
+    explains=(
+        "Words to insert, delete, replace or move to turn the answer into the reference, per 100 words of the reference, "
+        "over all "
+        "answers pooled. Answers longer than the reference go above 100."
+    ),
+    measure=_measure("ter"),
+    made_with=_signature("ter"),
 )

@@ -1,0 +1,218 @@
+"""Accuracy, precision, recall, F1 and Matthews correlation of labels, with intervals.
+
+Legend: n examples, k classes, r resamples. An answer that is no label at all counts as a wrong label of its own, number k.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from studio.evals.metrics.base import Floats, Metric
+
+UNPARSED = "(unparsed)"
+# Resamples whose confusion tables are held at once.
+_ROWS = 256
+
+
+@dataclass(frozen=True)
+class ConfusionStatistic:
+    """A figure of the confusion table.
+
+    truth, predicted: class numbers [n]; predicted may be k. classes: k. figure: confusion [r, k, k + 1] -> [r].
+    reference: the same figure by scikit-learn for one weighting; the plain score is scikit-learn's, resamples are ours, and the
+    tests hold them together.
+    """
+
+    truth: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    classes: int
+    figure: Callable[[Floats], Floats]
+    reference: Callable[[Any, Any, Any, int], float]
+    each: list[float | None]
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """Every example counts: an unparsed answer is wrong, not missing."""
+        return np.ones(len(self.truth), dtype=bool)
+
+    def at(self, weights: Floats) -> Floats:
+        """See :meth:`studio.evals.metrics.base.Statistic.at`."""
+        if len(weights) == 1:
+            return np.array([self.reference(self.truth, self.predicted, weights[0], self.classes)])
+        parts = [self.figure(self.confusion(weights[start : start + _ROWS])) for start in range(0, len(weights), _ROWS)]
+        values: Floats = np.concatenate(parts)
+        return values
+
+    def confusion(self, weights: Floats) -> Floats:
+        """Confusion tables of each weighting: [r, n] -> [r, k, k + 1]."""
+        cells = self.truth * (self.classes + 1) + self.predicted
+        size = self.classes * (self.classes + 1)
+        tables = np.stack([np.bincount(cells, weights=row, minlength=size) for row in weights])
+        return tables.reshape(len(weights), self.classes, self.classes + 1)
+
+
+def _divided(top: Floats, bottom: Floats) -> Floats:
+    """Quotient, nan where the divisor is 0."""
+    quotients: Floats = np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=bottom != 0)
+    return quotients
+
+
+def accuracy(tables: Floats) -> Floats:
+    """Share on the diagonal."""
+    return _divided(np.trace(tables[:, :, :-1], axis1=1, axis2=2), tables.sum(axis=(1, 2)))
+
+
+def per_class(tables: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Precision, recall, F1 and support of each class, [r, k]; 0 where nothing was predicted, as scikit-learn's
+    zero_division=0.
+    """
+    hits = np.diagonal(tables[:, :, :-1], axis1=1, axis2=2)
+    predicted, support = tables[:, :, :-1].sum(axis=1), tables.sum(axis=2)
+    precision = np.nan_to_num(_divided(hits, predicted))
+    recall = np.nan_to_num(_divided(hits, support))
+    f1 = np.nan_to_num(_divided(2 * hits, predicted + support))
+    return precision, recall, f1, support
+
+
+def _macro(which: int, tables: Floats) -> Floats:
+    """Mean of precision, recall or F1 over all classes, also those that a resample misses (they count 0)."""
+    mean: Floats = per_class(tables)[which].mean(axis=1)
+    return mean
+
+
+def balanced_accuracy(tables: Floats) -> Floats:
+    """Mean recall over the classes that occur."""
+    _, recall, _, support = per_class(tables)
+    with np.errstate(invalid="ignore"):
+        mean: Floats = np.nanmean(np.where(support > 0, recall, np.nan), axis=1)
+    return mean
+
+
+def f1_weighted(tables: Floats) -> Floats:
+    """F1 averaged by how often each class is true."""
+    _, _, f1, support = per_class(tables)
+    return _divided((f1 * support).sum(axis=1), support.sum(axis=1))
+
+
+def matthews(tables: Floats) -> Floats:
+    """Matthews correlation for any number of classes; 0 where it is undefined, as scikit-learn.
+
+    Source: Gorodkin 2004, https://doi.org/10.1016/j.compbiolchem.2004.09.006.
+    """
+    correct, total = np.trace(tables[:, :, :-1], axis1=1, axis2=2), tables.sum(axis=(1, 2))
+    true, predicted = tables.sum(axis=2), tables.sum(axis=1)
+    true = np.concatenate([true, np.zeros((len(true), 1))], axis=1)
+    above = correct * total - (true * predicted).sum(axis=1)
+    below = np.sqrt((total**2 - (predicted**2).sum(axis=1)) * (total**2 - (true**2).sum(axis=1)))
+    values: Floats = np.nan_to_num(_divided(above, below))
+    return values
+
+
+def unparsed(tables: Floats) -> Floats:
+    """Share of answers that are no label."""
+    return _divided(tables[:, :, -1].sum(axis=1), tables.sum(axis=(1, 2)))
+
+
+def _sklearn(name: str, truth: Any, predicted: Any, weights: Any, classes: int, **settings: Any) -> float:
+    """One of scikit-learn's functions, over the true classes."""
+    import warnings
+
+    from sklearn import metrics
+
+    if name in {"precision_score", "recall_score", "f1_score"}:
+        settings |= {"labels": list(range(classes)), "zero_division": 0}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="y_pred contains classes not in y_true")
+        return float(getattr(metrics, name)(truth, predicted, sample_weight=weights, **settings))
+
+
+def _unparsed_share(truth: Any, predicted: Any, weights: Any, classes: int) -> float:  # noqa: ARG001 - one signature for all
+    """Share of answers that are no label; no library has it."""
+    return float((weights * (predicted == classes)).sum() / weights.sum())
+
+
+_FIGURES: dict[str, tuple[str, str, Callable[[Floats], Floats], Callable[[Any, Any, Any, int], float], str]] = {
+    "accuracy": ("Accuracy", "share of answers", accuracy, partial(_sklearn, "accuracy_score"), (
+        "Share of labels that are "
+        "right."
+    )),
+    "balanced_accuracy": (
+        "Balanced accuracy", "mean recall, 0 to 1", balanced_accuracy, partial(_sklearn, "balanced_accuracy_score"),
+        "Mean over the classes of the share of their examples that were found: a frequent class cannot carry it.",
+    ),
+    "precision_macro": (
+        "Precision, macro", "share", partial(_macro, 0), partial(_sklearn, "precision_score", average="macro"),
+        "Of what is labelled as a class, how much is right; the mean over classes.",
+    ),
+    "recall_macro": (
+        "Recall, macro", "share", partial(_macro, 1), partial(_sklearn, "recall_score", average="macro"),
+        "Of the examples of a class, how many are found; the mean over classes.",
+    ),
+    "f1_macro": (
+        "F1, macro", "F1, 0 to 1", partial(_macro, 2), partial(_sklearn, "f1_score", average="macro"),
+        "Harmonic mean of precision and recall of each class; the mean over classes.",
+    ),
+    "f1_weighted": (
+        "F1, weighted", "F1, 0 to 1", f1_weighted, partial(_sklearn, "f1_score", average="weighted"),
+        "F1 of each class, weighted by how often it is true.",
+    ),
+    "mcc": (
+        "Matthews correlation", "correlation, -1 to 1", matthews, partial(_sklearn, "matthews_corrcoef"),
+        "Correlation of predicted and true labels; 0 is no better than chance.",
+    ),
+    "unparsed": (
+        "Unparsed", "share of answers", unparsed, _unparsed_share,
+        "Share of answers in which not exactly one of the labels was found. They count as wrong in the other figures.",
+    ),
+}  # fmt: skip
+
+
+def classification_metric(name: str) -> Metric:
+    """One figure as a metric (its ``measure`` is not used: labels come from a task, not from text evidence)."""
+    title, unit, _, _, explains = _FIGURES[name]
+    library = "counted by the studio" if name == "unparsed" else f"scikit-learn {version('scikit-learn')}"
+    return Metric(
+        key=name,
+        title=title,
+        unit=unit,
+        better="lower" if name == "unparsed" else "higher",
+        needs="answers",
+        explains=explains,
+        measure=_no_evidence,
+        made_with=lambda: library,
+        right_or_wrong=name in {"accuracy", "unparsed"},
+    )
+
+
+def classification_statistic(
+    name: str, truth: Sequence[str], predicted: Sequence[str | None], labels: Sequence[str]
+) -> ConfusionStatistic:
+    """The statistic of one figure.
+
+    Args:
+        truth: one of ``labels`` each. predicted: a label, or None (or a text that is no label) where none could be read.
+    """
+    number = {label: place for place, label in enumerate(labels)}
+    true = np.array([number[label] for label in truth], dtype=np.int64)
+    given = np.array(
+        [number.get(label, len(labels)) if label is not None else len(labels) for label in predicted], dtype=np.int64
+    )
+    each: list[float | None] = [None] * len(true)
+    if name == "accuracy":
+        each = [float(a == b) for a, b in zip(true.tolist(), given.tolist(), strict=True)]
+    elif name == "unparsed":
+        each = [float(b == len(labels)) for b in given.tolist()]
+    _, _, figure, reference, _ = _FIGURES[name]
+    return ConfusionStatistic(true, given, len(labels), figure, reference, each)
+
+
+def _no_evidence(_: object) -> ConfusionStatistic:
+    """Labels are measured by :func:`classification_statistic`."""
+    raise NotImplementedError("classification figures are measured from labels")

@@ -1,0 +1,170 @@
+"""Labels against the truth: accuracy and its kin, figures of each class, the examples that went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from studio.core.records import Difference, GroupScores, Score
+from studio.evals.labelled import Labelled, ask_answers, ask_likelihoods, labels_of, read_label, read_predictions, truth_rows
+from studio.evals.metrics.base import SumStatistic, ratio
+from studio.evals.metrics.classification import (
+    UNPARSED,
+    classification_metric,
+    classification_statistic,
+)
+from studio.evals.scoring import difference, score
+from studio.evals.statistics import estimate
+from studio.evals.tasks.base import Card, CardGroup, Part, TaskContext, TaskResult
+from studio.schema.tasks import ClassificationTask
+
+
+def run(context: TaskContext[ClassificationTask]) -> TaskResult:
+    """Score labels of every model.
+
+    Raises:
+        DataError: a column or file is missing. NotComputedError: the truth is free text, or there is no data.
+    """
+    task = context.task
+    found = read_predictions(task.predictions, None) if task.predictions else truth_rows(context, None)
+    labels = labels_of(found.truth, task.labels, task.max_labels)
+    if task.predictions is None:
+        (ask_likelihoods if task.by == "likelihood" else ask_answers)(context, found, labels)
+    predicted = {
+        name: [value if value in labels else read_label(value, labels) for value in said] for name, said in found.said.items()
+    }
+    metrics = {name: classification_metric(name) for name in task.metric_names()}
+    measured = {
+        label: {name: classification_statistic(name, found.truth, values, labels) for name in metrics}
+        for label, values in predicted.items()
+    }
+    settings = {"resamples": context.resamples, "seed": context.seed}
+    scores: dict[str, list[Score]] = {}
+    for label, statistics in measured.items():
+        read = sum(value is not None for value in predicted[label]) / len(found.truth)
+        scores[label] = [
+            score(metric, statistics[name], **settings).model_copy(update={"coverage": read}) for name, metric in metrics.items()
+        ]
+    differences: list[Difference] = []
+    if "base" in measured:
+        differences = [difference(metrics[n], measured["tuned"][n], measured["base"][n], **settings) for n in metrics]
+    return TaskResult(
+        scores=scores,
+        differences=differences,
+        examples=_examples(found, predicted),
+        groups=[*_class_groups(found.truth, predicted, labels, context), _confusions(found.truth, predicted["tuned"], labels)],
+        notes=found.notes + _notes(found, predicted, labels),
+        limits=["The figures hold for examples distributed as these are: with other shares of the classes, precision changes."],
+        cards=_wrong(found, predicted, task.examples_shown),
+        data=found.data,
+        rows=len(found.truth),
+        title="Classification",
+    )
+
+
+def _class_groups(
+    truth: Sequence[str], predicted: dict[str, list[str | None]], labels: Sequence[str], context: TaskContext[ClassificationTask]
+) -> list[GroupScores]:
+    """Precision, recall and F1 of each class with bootstrap intervals."""
+    groups = []
+    for title, kind in (("Precision by class", 0), ("Recall by class", 1), ("F1 by class", 2)):
+        scores = {
+            name: [_class_score(truth, values, label, kind, context) for label in labels] for name, values in predicted.items()
+        }
+        groups.append(GroupScores(title=title, unit="share", scores=scores))
+    return groups
+
+
+def _class_score(
+    truth: Sequence[str], values: Sequence[str | None], label: str, kind: int, context: TaskContext[ClassificationTask]
+) -> Score:
+    """One figure of one class, from sums over examples: hits over predicted, over true, or twice over both."""
+    true = np.array([value == label for value in truth], dtype=np.float64)
+    said = np.array([value == label for value in values], dtype=np.float64)
+    top, below = (true * said, said) if kind == 0 else (true * said, true) if kind == 1 else (2 * true * said, true + said)
+    statistic = SumStatistic(np.stack([top, below], axis=1), np.ones(len(true), dtype=bool), [None] * len(true), ratio)
+    value, bounds = estimate(statistic, resamples=context.resamples, seed=context.seed)
+    support = int(true.sum())
+    return Score(
+        metric=label,
+        value=value,
+        unit="share",
+        better="higher",
+        n=support,
+        low=bounds[0] if bounds else None,
+        high=bounds[1] if bounds else None,
+        made_with="counts, as scikit-learn's precision_recall_fscore_support",
+        reason=None if value is not None else "never predicted" if kind == 0 else "no example of this class",
+        note="few examples" if 0 < support < 30 else "no example" if support == 0 else None,
+    )
+
+
+def _confusions(truth: Sequence[str], predicted: Sequence[str | None], labels: Sequence[str]) -> GroupScores:
+    """The commonest confusions of the tuned model: which class was taken for which, as a share of the true class."""
+    counts: dict[tuple[str, str], int] = {}
+    for true, said in zip(truth, predicted, strict=True):
+        if true != said:
+            counts[true, said or UNPARSED] = counts.get((true, said or UNPARSED), 0) + 1
+    support = {label: sum(value == label for value in truth) for label in labels}
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:20]
+    scores = [
+        Score(
+            metric=f"{true} taken for {said}",
+            value=count / support[true],
+            unit="share of the true class",
+            better="lower",
+            n=support[true],
+            made_with=f"{count} of {support[true]}",
+        )
+        for (true, said), count in ranked
+    ]
+    return GroupScores(title="Confusions of the tuned model", unit="share of the true class", scores={"tuned": scores})
+
+
+def _examples(found: Labelled, predicted: dict[str, list[str | None]]) -> pd.DataFrame:
+    """One line per example: truth, and for each model what it said, the label read from it, and whether it is right."""
+    table = pd.DataFrame({"id": found.ids, "prompt": found.prompts or [None] * len(found.ids), "truth": found.truth})
+    for label, values in predicted.items():
+        table[f"{label}_answer"] = found.said[label]
+        table[f"{label}_label"] = values
+        table[f"{label}_right"] = [a == b for a, b in zip(values, found.truth, strict=True)]
+    return table
+
+
+def _wrong(found: Labelled, predicted: dict[str, list[str | None]], count: int) -> list[CardGroup]:
+    """The first examples that the tuned model got wrong, those that the base had right first."""
+    tuned, base = predicted["tuned"], predicted.get("base")
+    wrong = [place for place, value in enumerate(tuned) if value != found.truth[place]]
+    wrong.sort(key=lambda place: (base is None or base[place] != found.truth[place], place))
+    cards = [
+        Card(
+            found.ids[place],
+            [*([Part("asked", found.prompts[place])] if found.prompts else []), Part("true label", found.truth[place])],
+            [
+                Part(label, found.said[label][place], f"read as {predicted[label][place] or UNPARSED}")
+                for label in ("base", "tuned")
+                if label in predicted
+            ],
+        )
+        for place in wrong[:count]
+    ]
+    return [CardGroup("Wrong labels, those that the base had right first", cards)] if cards else []
+
+
+def _notes(found: Labelled, predicted: dict[str, list[str | None]], labels: Sequence[str]) -> list[str]:
+    """What the reader must know: unparsed answers, few examples, one class only."""
+    count, notes = len(found.truth), []
+    for label, values in predicted.items():
+        missing = sum(value is None for value in values)
+        if missing:
+            notes.append(f"{label}: in {missing} of {count} answers not exactly one label was found; they count as wrong.")
+    if len(set(found.truth)) < 2:
+        notes.append(f"All examples have the same true label, {found.truth[0]!r}: accuracy says little and correlation nothing.")
+    if count < 30:
+        notes.append(f"Only {count} examples: intervals from so few are too narrow, and small differences cannot be seen.")
+    if len(labels) > 1:
+        share = max(sum(value == label for value in found.truth) for label in labels) / count
+        notes.append(f"Always giving the most frequent label would be right in {100 * share:.1f}% of cases.")
+    return notes

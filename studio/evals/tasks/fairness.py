@@ -1,0 +1,376 @@
+"""Group fairness over labelled predictions, of a file or of the model, or over the quality of free answers.
+
+Small groups are flagged and stay in: averaging them away would hide the people in them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from studio.core.errors import DataError, UserError, nearest
+from studio.core.records import Difference, GroupScores, Score
+from studio.evals.evidence import question_from
+from studio.evals.labelled import Labelled, ask_answers, labels_of, read_label, read_predictions, truth_rows
+from studio.evals.metrics import METRICS
+from studio.evals.metrics.base import Floats, Metric, Statistic, SumStatistic, ratio
+from studio.evals.metrics.fairness import (
+    GroupMeanStatistic,
+    RateStatistic,
+    by_chance,
+    fairness_metric,
+    highest,
+    lowest,
+    numbered,
+    spread,
+)
+from studio.evals.numbers import number
+from studio.evals.scoring import difference, score
+from studio.evals.statistics import estimate
+from studio.evals.tasks.base import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
+from studio.evals.tasks.conversation import gather
+from studio.schema.tasks import FairnessTask
+
+_SHUFFLES = 200
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What one model did, example by example.
+
+    right: quality of each example, nan where it has none. positive: 1 where the good outcome was given, None without labels.
+    """
+
+    right: Floats
+    positive: Any
+
+
+def run(context: TaskContext[FairnessTask]) -> TaskResult:
+    """Measure gaps between groups for every model.
+
+    Raises:
+        DataError: a column or file is missing. NotComputedError: no group column is named, or there is no data.
+    """
+    task = context.task
+    if task.group is None:
+        raise NotComputedError(_no_group(context))
+    found = read_predictions(task.predictions, task.group) if task.predictions else truth_rows(context, task.group)
+    found, without = _with_group(found, task.group)
+    quality = _quality_metric(task)
+    if quality is None:
+        labels = labels_of(found.truth, task.labels, 50)
+        outcomes = _label_outcomes(context, found, labels)
+    else:
+        outcomes = _text_outcomes(context, found, quality)
+    assert found.groups is not None
+    groups, names = numbered([group or "" for group in found.groups])
+    if len(names) > task.max_groups:
+        raise DataError(
+            f"the column '{task.group}' has {len(names)} different values, so it hardly names groups of people. "
+            "Name another with group, or raise max_groups."
+        )
+    truth = np.array([int(value == task.positive) for value in found.truth])
+    metrics, measured = _measure(task, quality, outcomes, truth, groups, names)
+    settings = {"resamples": context.resamples, "seed": context.seed}
+    scores = {
+        label: [_noted(score(metrics[name], statistic, **settings), statistic, context) for name, statistic in statistics.items()]
+        for label, statistics in measured.items()
+    }
+    differences: list[Difference] = []
+    if "base" in measured:
+        differences = [difference(metrics[n], measured["tuned"][n], measured["base"][n], **settings) for n in measured["tuned"]]
+    return TaskResult(
+        scores=scores,
+        differences=differences,
+        examples=_examples(found, outcomes),
+        groups=_group_tables(context, quality, outcomes, truth, groups, names),
+        notes=found.notes + _notes(task, found, truth, groups, names, without),
+        limits=[
+            "A gap says that groups are treated differently here, not why: the groups may differ in what they ask or in how "
+            "the truth "
+            "was written down. No gap says nothing about groups that are not in this column, or about people in two of them "
+            "at once.",
+            "A gap is never negative and grows with the number of groups and with small ones even where nobody is treated "
+            "differently; so the value that shuffled groups give stands beside it.",
+        ],
+        cards=_worst(found, outcomes, names, groups, task.examples_shown),
+        data={**found.data, "group": task.group},
+        rows=len(found.truth),
+        title=f"Fairness between groups ({task.group})",
+    )
+
+
+def _no_group(context: TaskContext[FairnessTask]) -> str:
+    """What to do when no group column is named; the columns there are."""
+    task = context.task
+    columns: list[str] = []
+    if task.predictions is None:
+        from studio.data.rows import read_split
+
+        try:
+            rows = read_split(context.dataset_folder(task.data.dataset), task.data.split)
+        except (UserError, NotComputedError):
+            rows = []
+        columns = sorted({key for row in rows for key, value in row.meta.items() if isinstance(value, str)})
+    known = f" The columns of its rows: {', '.join(columns)}." if columns else ""
+    return (
+        f"no group column is named.{known} Set group to the column that tells people's groups apart, or give "
+        f"predictions.file with "
+        "columns label, prediction and a group."
+    )
+
+
+def _with_group(found: Labelled, name: str) -> tuple[Labelled, int]:
+    """The examples that belong to a group, and how many do not.
+
+    Raises:
+        DataError: none does.
+    """
+    assert found.groups is not None
+    kept = [place for place, group in enumerate(found.groups) if group not in (None, "")]
+    if not kept:
+        raise DataError(f"no example has a value in the group column '{name}'. Name another column with group.")
+    if len(kept) == len(found.groups):
+        return found, 0
+    chosen = Labelled(
+        ids=[found.ids[place] for place in kept],
+        truth=[found.truth[place] for place in kept],
+        said={label: [values[place] for place in kept] for label, values in found.said.items()},
+        groups=[found.groups[place] for place in kept],
+        rows=[found.rows[place] for place in kept] if found.rows else [],
+        data=found.data,
+        notes=found.notes,
+    )
+    return chosen, len(found.groups) - len(kept)
+
+
+def _quality_metric(task: FairnessTask) -> Metric | None:
+    """The text metric that is compared between groups; None for accuracy of labels.
+
+    Raises:
+        UserError: there is no such metric, or it cannot be computed per example.
+    """
+    if task.quality == "accuracy":
+        return None
+    if task.quality not in METRICS:
+        known = ["accuracy", *METRICS]
+        raise UserError(f"quality '{task.quality}' is not a metric.{nearest(task.quality, known)} Allowed: {', '.join(known)}.")
+    if task.predictions is not None:
+        raise UserError(
+            f"quality '{task.quality}' needs the model's answers, and the predictions come from a file. Use accuracy."
+        )
+    metric: Metric = METRICS.get(task.quality)
+    if metric.better == "neither":
+        raise UserError(f"quality cannot be '{task.quality}': neither more nor less of it is better.")
+    return metric
+
+
+def _label_outcomes(context: TaskContext[FairnessTask], found: Labelled, labels: list[str]) -> dict[str, Outcomes]:
+    """Right or wrong, and positive or not, of every model."""
+    task = context.task
+    if task.positive is not None and task.positive not in labels:
+        raise DataError(
+            f"the label {task.positive!r} of 'positive' does not occur as truth.{nearest(task.positive, labels)} "
+            f"Labels: {', '.join(labels)}."
+        )
+    if task.predictions is None:
+        ask_answers(context, found, labels)
+    outcomes = {}
+    for label, said in found.said.items():
+        read = [value if value in labels else read_label(value, labels) for value in said]
+        missing = sum(value is None for value in read)
+        if missing:
+            found.notes.append(
+                f"{label}: in {missing} of {len(read)} predictions not exactly one label was found; they count as wrong and "
+                f"as not "
+                "given the good outcome."
+            )
+        right = np.array([float(a == b) for a, b in zip(read, found.truth, strict=True)])
+        positive = np.array([int(value == task.positive) for value in read]) if task.positive is not None else None
+        outcomes[label] = Outcomes(right, positive)
+    return outcomes
+
+
+def _text_outcomes(context: TaskContext[FairnessTask], found: Labelled, quality: Metric) -> dict[str, Outcomes]:
+    """Quality of every answer of every model."""
+    questions = [question_from(row.id, row.messages) for row in found.rows]
+    outcomes = {}
+    for label in context.labels:
+        with context.subject(label) as subject:
+            evidence = gather(subject, questions, context, [quality])
+        found.said[label] = [item.answer.text if item.answer else None for item in evidence]
+        each = quality.measure(evidence).each
+        outcomes[label] = Outcomes(np.array([np.nan if value is None else value for value in each], dtype=np.float64), None)
+    return outcomes
+
+
+def _measure(
+    task: FairnessTask, quality: Metric | None, outcomes: dict[str, Outcomes], truth: Any, groups: Any, names: list[str]
+) -> tuple[dict[str, Metric], dict[str, dict[str, Statistic]]]:
+    """The metrics and their statistics, by label of the model."""
+    title, unit, better = ("Accuracy", "share", "higher") if quality is None else (quality.title, quality.unit, quality.better)
+    metrics = {name: fairness_metric(name) for name in task.metric_names() if name in fairness_rate_names()}
+    for name, words, direction in (
+        (f"{task.quality}_gap", f"{title} gap", "lower"),
+        (f"{task.quality}_worst_group", f"{title} of the worst group", better),
+    ):
+        metrics[name] = Metric(
+            key=name,
+            title=words,
+            unit=unit,
+            better="higher" if direction == "higher" else "lower",
+            needs="answers",
+            explains="Mean of each group; the gap is that between the best and the worst group.",
+            measure=_no_evidence,
+            made_with=lambda: "means of groups, as fairlearn's MetricFrame",
+        )
+    measured: dict[str, dict[str, Statistic]] = {}
+    for label, outcome in outcomes.items():
+        statistics: dict[str, Statistic] = {}
+        for name in metrics:
+            if name in fairness_rate_names():
+                statistics[name] = RateStatistic(name, truth, outcome.positive, groups, len(names))
+            else:
+                worst = highest if better == "lower" else lowest
+                figure = spread if name.endswith("_gap") else worst
+                known = np.isfinite(outcome.right)
+                statistics[name] = GroupMeanStatistic(np.nan_to_num(outcome.right), known, groups, len(names), figure)
+        measured[label] = statistics
+    return metrics, measured
+
+
+def fairness_rate_names() -> tuple[str, ...]:
+    """The figures made of rates of the good outcome."""
+    return (
+        "demographic_parity_difference", "demographic_parity_ratio", "equalized_odds_difference", "equal_opportunity_difference",
+    )  # fmt: skip
+
+
+def _noted(item: Score, statistic: Statistic, context: TaskContext[FairnessTask]) -> Score:
+    """A gap with what shuffled groups would give."""
+    is_gap = item.metric.endswith(("_difference", "_gap"))
+    if not is_gap or item.value is None or not isinstance(statistic, RateStatistic | GroupMeanStatistic):
+        return item
+    chance = by_chance(statistic, rounds=_SHUFFLES, seed=context.seed)
+    if chance is None:
+        return item
+    return item.model_copy(
+        update={"note": f"shuffled groups give {number(chance[0])} on average, this much in {100 * chance[1]:.1f}% of shuffles"}
+    )
+
+
+def _group_tables(
+    context: TaskContext[FairnessTask],
+    quality: Metric | None,
+    outcomes: dict[str, Outcomes],
+    truth: Any,
+    groups: Any,
+    names: list[str],
+) -> list[GroupScores]:
+    """Each rate of each group with its interval."""
+    ones = np.ones(len(truth))
+    title, unit = ("Accuracy", "share") if quality is None else (quality.title, quality.unit)
+    tables = []
+    for name, words, sums in (
+        ("Rate of the good outcome by group", "share", lambda o: (o.positive, ones)),
+        ("True positive rate by group", "share of those who deserve it", lambda o: (o.positive * truth, truth)),
+        ("False positive rate by group", "share of those who do not", lambda o: (o.positive * (1 - truth), 1 - truth)),
+        (f"{title} by group", unit, lambda o: (np.nan_to_num(o.right), np.isfinite(o.right).astype(np.float64))),
+    ):
+        if "rate" in name.lower() and next(iter(outcomes.values())).positive is None:
+            continue
+        scores = {
+            label: [_group_score(group, *sums(outcome), groups == place, words, context) for place, group in enumerate(names)]
+            for label, outcome in outcomes.items()
+        }
+        tables.append(GroupScores(title=name, unit=words, scores=scores))
+    return tables
+
+
+def _group_score(name: str, top: Any, below: Any, member: Any, unit: str, context: TaskContext[FairnessTask]) -> Score:
+    """A rate of one group, its interval over the group's own examples; small and empty groups say so."""
+    sums = np.stack([np.asarray(top, dtype=np.float64)[member], np.asarray(below, dtype=np.float64)[member]], axis=1)
+    relevant = int((sums[:, 1] > 0).sum())
+    statistic = SumStatistic(sums, sums[:, 1] > 0, [None] * len(sums), ratio)
+    value, bounds = estimate(statistic, resamples=context.resamples, seed=context.seed)
+    note = None
+    if relevant == 0:
+        note = "no such example: no rate, left out of the gap"
+    elif relevant < context.task.small:
+        note = f"small group (fewer than {context.task.small}): its value is uncertain"
+    return Score(
+        metric=name,
+        value=value,
+        unit=unit,
+        better="neither",
+        n=relevant,
+        low=bounds[0] if bounds else None,
+        high=bounds[1] if bounds else None,
+        made_with="mean over the group, bootstrap within it",
+        note=note,
+        reason=note if relevant == 0 else None,
+    )
+
+
+def _notes(task: FairnessTask, found: Labelled, truth: Any, groups: Any, names: list[str], without: int) -> list[str]:
+    """Small groups, one group only, groups without a positive, examples without a group."""
+    notes = []
+    sizes = {name: int((groups == place).sum()) for place, name in enumerate(names)}
+    small = [f"{name} ({size})" for name, size in sizes.items() if size < task.small]
+    if small:
+        notes.append(
+            f"{len(small)} of {len(names)} groups have fewer than {task.small} examples: {', '.join(small[:12])}"
+            f"{' …' if len(small) > 12 else ''}. They are kept, and their values are uncertain."
+        )
+    if len(names) == 1:
+        notes.append(f"There is one group only ({names[0]}), so every gap is 0 and says nothing.")
+    if task.positive is not None:
+        for what, has in (("true positive", truth == 1), ("true negative", truth == 0)):
+            empty = [name for place, name in enumerate(names) if not (has & (groups == place)).any()]
+            if empty:
+                notes.append(
+                    f"No {what} example in {', '.join(empty)}: such a group has no rate there and is left out of that gap."
+                )
+    if without:
+        notes.append(f"{without} of {without + len(found.truth)} examples have no value in '{task.group}' and were left out.")
+    return notes
+
+
+def _examples(found: Labelled, outcomes: dict[str, Outcomes]) -> pd.DataFrame:
+    """One line per example."""
+    table = pd.DataFrame({"id": found.ids, "group": found.groups, "truth": found.truth})
+    for label, outcome in outcomes.items():
+        table[f"{label}_said"] = found.said[label]
+        table[f"{label}_quality"] = outcome.right
+        if outcome.positive is not None:
+            table[f"{label}_positive"] = outcome.positive
+    return table
+
+
+def _worst(found: Labelled, outcomes: dict[str, Outcomes], names: list[str], groups: Any, count: int) -> list[CardGroup]:
+    """Examples of the group that fares worst with the tuned model."""
+    right = outcomes["tuned"].right
+    means = [
+        float(np.nanmean(right[groups == place])) if np.isfinite(right[groups == place]).any() else np.inf
+        for place in range(len(names))
+    ]
+    worst = int(np.argmin(means))
+    places = [int(place) for place in np.flatnonzero(groups == worst)]
+    places.sort(key=lambda place: (np.nan_to_num(right[place], nan=np.inf), place))
+    cards = [
+        Card(
+            found.ids[place],
+            [Part("group", names[worst]), Part("truth", found.truth[place])],
+            [Part(label, found.said[label][place]) for label in ("base", "tuned") if label in outcomes],
+        )
+        for place in places[:count]
+    ]
+    return [CardGroup(f"The worst examples of the group that fares worst ({names[worst]})", cards)]
+
+
+def _no_evidence(_: object) -> Statistic:
+    """Groups are measured by their own statistics."""
+    raise NotImplementedError("fairness is measured from labels and groups")

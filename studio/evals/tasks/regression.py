@@ -1,0 +1,104 @@
+"""Numbers against the truth: errors, explained variance, rank correlation, and the examples furthest off."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from studio.core.records import Difference, Score
+from studio.evals.labelled import Labelled, ask_answers, read_number, read_predictions, truth_rows
+from studio.evals.metrics.base import Statistic, mean_statistic
+from studio.evals.metrics.regression import regression_metric, regression_statistic
+from studio.evals.numbers import number
+from studio.evals.scoring import difference, score
+from studio.evals.tasks.base import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
+from studio.schema.tasks import RegressionTask
+
+
+def run(context: TaskContext[RegressionTask]) -> TaskResult:
+    """Score the numbers of every model.
+
+    Raises:
+        DataError: a column or file is missing. NotComputedError: the truth is not numbers, or there is no data.
+    """
+    task = context.task
+    found = read_predictions(task.predictions, None) if task.predictions else truth_rows(context, None)
+    truth = _numbers_of(found)
+    if task.predictions is None:
+        ask_answers(context, found)
+    predicted = {label: [read_number(value) for value in said] for label, said in found.said.items()}
+    metrics = {name: regression_metric(name) for name in task.metric_names()}
+    measured: dict[str, dict[str, Statistic]] = {}
+    for label, values in predicted.items():
+        measured[label] = {name: regression_statistic(name, truth, values) for name in metrics if name != "unparsed"}
+        measured[label]["unparsed"] = mean_statistic([float(value is None) for value in values])
+    settings = {"resamples": context.resamples, "seed": context.seed}
+    scores: dict[str, list[Score]] = {
+        label: [score(metric, statistics[name], **settings) for name, metric in metrics.items()]
+        for label, statistics in measured.items()
+    }
+    differences: list[Difference] = []
+    if "base" in measured:
+        differences = [difference(metrics[n], measured["tuned"][n], measured["base"][n], **settings) for n in metrics]
+    table = pd.DataFrame({"id": found.ids, "prompt": found.prompts or [None] * len(found.ids), "truth": truth})
+    for label, values in predicted.items():
+        table[f"{label}_answer"], table[f"{label}_number"] = found.said[label], values
+    notes = list(found.notes)
+    for label, values in predicted.items():
+        missing = sum(value is None for value in values)
+        if missing:
+            notes.append(f"{label}: in {missing} of {len(truth)} answers not exactly one number was found; they are left out.")
+    if len(truth) < 30:
+        notes.append(f"Only {len(truth)} examples: intervals from so few are too narrow, and small differences cannot be seen.")
+    return TaskResult(
+        scores=scores,
+        differences=differences,
+        examples=table,
+        notes=notes,
+        limits=["Errors are means over all examples: a model may be far off for a kind of case that is rare here."],
+        cards=_furthest(found, truth, predicted, task.examples_shown),
+        data=found.data,
+        rows=len(truth),
+        title="Regression",
+    )
+
+
+def _numbers_of(found: Labelled) -> list[float]:
+    """The truth as numbers.
+
+    Raises:
+        NotComputedError: it is not numbers.
+    """
+    values = []
+    for text in found.truth:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise NotComputedError(
+                f"the true value {text[:60]!r} is not a number. Name a column of numbers with label_column, or give "
+                f"predictions.file."
+            )
+        values.append(value)
+    return values
+
+
+def _furthest(found: Labelled, truth: list[float], predicted: dict[str, list[float | None]], count: int) -> list[CardGroup]:
+    """The examples on which the tuned model is furthest off."""
+    errors = [(abs(value - truth[place]), place) for place, value in enumerate(predicted["tuned"]) if value is not None]
+    places = [place for _, place in sorted(errors, key=lambda pair: (-pair[0], pair[1]))[:count]]
+    cards = [
+        Card(
+            found.ids[place],
+            [*([Part("asked", found.prompts[place])] if found.prompts else []), Part("true value", number(truth[place]))],
+            [
+                Part(label, found.said[label][place], f"read as {number(predicted[label][place])}")
+                for label in ("base", "tuned")
+                if label in predicted
+            ],
+        )
+        for place in places
+    ]
+    return [CardGroup("Furthest off", cards)] if cards else []
