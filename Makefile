@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart quickstart-short environment environment-dev test check reference format bench clean
+.PHONY: help quickstart quickstart-short quickstart-images quickstart-images-short environment environment-dev test check reference format bench clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,12 @@ quickstart: environment ## Install, then the whole loop on the starter model and
 
 quickstart-short: environment ## The same with fewer steps: shows that it works, not what it can
 	@$(BIN)/studio quickstart --short
+
+quickstart-images: environment ## Pictures: train an image model from scratch, tune it, score it (15 minutes on 2 cores)
+	@$(BIN)/studio quickstart --images
+
+quickstart-images-short: environment
+	@$(BIN)/studio quickstart --images --short
 
 environment: ## Make .venv and install the studio into it
 	@.ci/environment
