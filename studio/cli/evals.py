@@ -42,6 +42,10 @@ def evaluate(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the suite; may be repeated.")
     ] = None,
+    inception_weights: Annotated[
+        str | None,
+        typer.Option("--inception-weights", help="For pictures: file of the reference Inception weights. Nothing is downloaded."),
+    ] = None,
     gate: Annotated[bool, typer.Option("--gate", help="Exit with code 3 when a threshold of the suite is not met.")] = False,
 ) -> None:
     """Measure models against their base, and write a report for each."""
@@ -49,6 +53,8 @@ def evaluate(
     from studio.evals.suites import load_suite
 
     plan = load_suite(suite, overrides or [])
+    if inception_weights is not None:
+        plan = _with_inception_weights(plan, inception_weights)
     if gate and not plan.thresholds:
         raise ConfigError(f"--gate needs thresholds, and the suite {plan.name} has none. Add 'thresholds:' to it.")
     workspace = open_workspace()
@@ -85,6 +91,23 @@ def evaluate(
         if missed:
             raise GateNotMetError(_gate_sentence(missed, plan, several=len(reports) > 1))
         note(f"gate met: all {len(plan.thresholds)} thresholds")
+
+
+def _with_inception_weights(plan: Suite, file: str) -> Suite:
+    """The suite with that file for every task that scores pictures.
+
+    Raises:
+        UserError: it has no such task.
+    """
+    from studio.core.errors import UserError
+    from studio.schema.image_scores import ImagesTask
+
+    if not any(isinstance(task, ImagesTask) for task in plan.tasks):
+        raise UserError(f"--inception-weights is for pictures, and the suite {plan.name} scores none. Take the suite images.")
+    tasks = [
+        task.model_copy(update={"inception_weights": file}) if isinstance(task, ImagesTask) else task for task in plan.tasks
+    ]
+    return plan.model_copy(update={"tasks": tasks})
 
 
 def _gate_sentence(missed: dict[str, list[str]], plan: Suite, *, several: bool) -> str:

@@ -21,8 +21,8 @@ REFUSAL_MADE_WITH = "lexicon: phrases of the studio, English"
 
 # Stems; a star takes any ending. Profanity and insults, slurs against groups, threats and dehumanising phrases.
 _TOXIC = """
-arsehole* asshole* bastard* bitch* bollocks bullshit* cocksucker* crap cunt* damn* dickhead* dipshit* dumbass* fuck* goddamn*
-jackass* motherfuck* piss* prick pricks shit* slut* twat* wanker* whore*
+arsehole* asshole* bastard* bitch* bollocks cocksucker* crap cunt* damn* dickhead* dipshit* dumbass* fuck* goddamn*
+jackass* motherfuck* piss* prick pricks shit shits shitty bullshit* shithead* slut* twat* wanker* whore*
 cretin* degenerate* dimwit* idiot* imbecile* lowlife* moron* nitwit* pervert* retard* scum* scumbag* stupid subhuman* vermin
 worthless
 chink chinks coon coons dyke dykes fag fags faggot* gook gooks gyppo* kike kikes nigga* nigger* paki pakis raghead* spic spics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Union, get_args
@@ -9,12 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Union, get_args
 from pydantic import AfterValidator, Field, model_validator
 
 from studio.core.content import find_content
-from studio.core.errors import nearest
+from studio.core.errors import UserError, nearest
+from studio.core.extras import available, require
 from studio.evals.metrics import METRICS
 from studio.evals.metrics.base import Metric
-from studio.schema.loading import load_yaml
+from studio.schema.loading import load_value, load_yaml
 from studio.schema.suite import Suite, Task
 from studio.schema.tasks import ConversationTask
+
+# Before the names of tasks that lm-evaluation-harness runs.
+HARNESS = "lm-eval:"
 
 
 def _known(name: str) -> str:
@@ -78,15 +83,30 @@ def _refuse_without_direction(name: str, field: str) -> None:
 
 
 def load_suite(name: str | Path, overrides: Sequence[str] = ()) -> Suite:
-    """Find and read a suite by registry name or path.
+    """Find and read a suite by registry name or path; ``lm-eval:TASK,TASK`` makes one of lm-evaluation-harness' tasks.
 
     Args:
         overrides: ``--set`` values, for example ``generation.max_new_tokens=64``.
     Raises:
-        UserError: there is no such suite.
+        UserError: there is no such suite, or lm-evaluation-harness is asked for and not installed.
         ConfigError: a mistake in the file or an override, with file, line and the nearest name.
     """
+    if str(name).startswith(HARNESS):
+        return _harness_suite(str(name).removeprefix(HARNESS), overrides)
     return load_yaml(find_content("evals", str(name)), CheckedSuite, overrides)
+
+
+def _harness_suite(names: str, overrides: Sequence[str]) -> Suite:
+    """A suite of one task that lm-evaluation-harness runs."""
+    if not available("lm_eval"):
+        require("lm_eval", feature=f"the suite {HARNESS}{names}", extra="lm-eval")
+    tasks = [name.strip() for name in names.split(",") if name.strip()]
+    if not tasks:
+        raise UserError(f"{HARNESS} names no task. Write for example {HARNESS}arc_easy; 'lm-eval ls tasks' lists them.")
+    title = re.sub(r"[^A-Za-z0-9._-]+", "-", f"lm-eval-{'-'.join(tasks)}")[:80]
+    description = f"lm-evaluation-harness: {', '.join(tasks)}."
+    value = {"name": title, "description": description, "tasks": [{"type": "lm_eval", "tasks": tasks}]}
+    return load_value(value, CheckedSuite, overrides, source=f"{HARNESS}{names}")
 
 
 def metric(name: str) -> Metric:

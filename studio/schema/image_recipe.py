@@ -58,9 +58,9 @@ class FileSource(ImageSourceSettings):
     """What sources of files share."""
 
     captions: Captions = "auto"
-    """Where captions come from: ``sidecar`` (cat.txt beside cat.png), ``metadata`` (metadata.jsonl, .csv or .parquet with a
-    column file_name, as ImageFolder has it), ``file_name`` (red_apple.png), ``folder``, ``emoji`` (Unicode's English name of the code
-    points in the file's name, with its subgroup as the label), or ``none``. ``auto`` takes metadata, then a side-car."""
+    """Where captions come from. ``sidecar``: cat.txt beside cat.png. ``metadata``: metadata.jsonl, .csv or .parquet with a column
+    file_name, as ImageFolder has it. ``file_name``: red_apple.png. ``folder``: the folder's name. ``emoji``: Unicode's English
+    name of the code points in the file's name, with its subgroup as the label. ``auto``: metadata, then a side-car."""
     exclude: list[str] = []
     """Files that do not belong to the corpus (``*/old/*``)."""
 

@@ -59,8 +59,8 @@ class ImagesTask(TaskSettings):
     """Pictures made by each model; both get the same prompts and seeds."""
     steps: Positive | None = None
     """Denoising steps; None takes the run's own."""
-    guidance: Annotated[float, Field(ge=0)] | None = None
-    """Guidance scale; None takes the run's own."""
+    guidance: Annotated[float, Field(ge=1)] | None = None
+    """Guidance scale, 1 is none; None takes the run's own."""
     batch_size: Positive = 32
     """Pictures made or looked at side by side."""
     metrics: Annotated[list[ImageMetric], Field(min_length=1)] = [

@@ -71,6 +71,18 @@ def load_yaml(path: Path, schema: type[S], overrides: Sequence[str] = ()) -> S:
     return validate(value, schema, places, str(path))
 
 
+def load_value(value: dict[str, Any], schema: type[S], overrides: Sequence[str] = (), *, source: str = "settings") -> S:
+    """Validate settings that were not read from a file, with ``key=value`` overrides from the command line.
+
+    Raises:
+        ConfigError: the first mistake, in one sentence.
+    """
+    places: dict[Location, str] = {}
+    for override in overrides:
+        _apply(override, value, places)
+    return validate(value, schema, places, source)
+
+
 def validate(value: Any, schema: type[S], places: dict[Location, str] | None = None, source: str = "settings") -> S:
     """Validate a plain value; ``places`` maps a key path to ``file:line`` for the message.
 

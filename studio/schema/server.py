@@ -93,6 +93,10 @@ class ServerProfile(Settings):
     cpu_threads: Positive | None = None
     """Threads of the CPU build; null takes all cores."""
 
+    default_temperature: Annotated[float, Field(ge=0, le=2)] | None = 0
+    """Temperature of a request that names none: 0 takes the likeliest token, as the evaluation does; null leaves it to the base's
+    own generation settings, or else to vLLM (1)."""
+
     start_timeout: Positive = 900
     """Seconds until the server must be ready."""
     shutdown_timeout: Annotated[int, Field(ge=0)] = 30

@@ -7,7 +7,15 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from studio.core.errors import nearest
-from studio.schema.bias import BBQTask, CrowsPairsTask, StereoSetTask, WinoBiasTask, WinogenderTask
+from studio.schema.bias import (
+    BBQTask,
+    CounterfactualTask,
+    CrowsPairsTask,
+    LmEvalTask,
+    StereoSetTask,
+    WinoBiasTask,
+    WinogenderTask,
+)
 from studio.schema.image_scores import ImagesTask
 from studio.schema.loading import Settings
 from studio.schema.tasks import (
@@ -39,6 +47,8 @@ Task = Annotated[
     | WinoBiasTask
     | WinogenderTask
     | BBQTask
+    | CounterfactualTask
+    | LmEvalTask
     | ImagesTask,
     Field(discriminator="type"),
 ]

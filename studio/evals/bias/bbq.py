@@ -171,18 +171,18 @@ def question_prompt(item: Item) -> str:
 def parse_answer(text: str, item: Item) -> int | None:
     """The option an answer names; None when it names none or several: that is unparsed, not "unknown".
 
-    In this order: a letter at the beginning, one bracketed letter anywhere, the text of one option, the name of one option's
+    In this order: one bracketed letter anywhere, a letter at the beginning, the text of one option, the name of one option's
     person, words for not knowing.
     """
     plain = " ".join(text.lower().replace("’", "'").split())
     if not plain:
         return None
-    start = re.match(r"^(?:the )?(?:correct )?(?:answer|option|choice)?(?: is)?[:\s]*\(?([abc])(?:[).:,;]|$)", plain)
-    if start:
-        return LETTERS.index(start.group(1))
     letters = set(re.findall(r"\(([abc])\)", plain))
     if letters:
         return LETTERS.index(letters.pop()) if len(letters) == 1 else None
+    start = re.match(r"^(?:the )?(?:correct )?(?:answer|option|choice)?(?: is)?[:\s]*([abc])(?:[).:,;]|$)", plain)
+    if start:
+        return LETTERS.index(start.group(1))
     for words in ([_bare(option) for option in item.options], [_bare(name) for name in item.names]):
         named = _named(plain, words)
         if len(named) == 1:

@@ -101,11 +101,16 @@ def with_library(metric: Metric, made_with: str | None) -> Metric:
 
 def summarise(context: TaskContext[T], measured: Sequence[Measured]) -> tuple[dict[str, list[Score]], list[Difference]]:
     """Scores of every model, and tuned minus base on the examples that both were scored on."""
-    how: dict[str, int] = {"resamples": context.resamples, "seed": context.seed}
-    scores = {label: [score(item.metric, item.by_label[label], **how) for item in measured] for label in context.labels}
+    draws, seed = context.resamples, context.seed
+    scores = {
+        label: [score(item.metric, item.by_label[label], resamples=draws, seed=seed) for item in measured]
+        for label in context.labels
+    }
     if not context.has_base:
         return scores, []
-    return scores, [difference(item.metric, item.by_label["tuned"], item.by_label["base"], **how) for item in measured]
+    return scores, [
+        difference(item.metric, item.by_label["tuned"], item.by_label["base"], resamples=draws, seed=seed) for item in measured
+    ]
 
 
 def by_group(context: TaskContext[T], title: str, measured: Measured, groups: Sequence[str]) -> GroupScores:

@@ -52,8 +52,8 @@ class Twins:
 def read_winobias(folder: Path, sentence_types: Sequence[str], splits: Sequence[str]) -> tuple[list[Twins], int]:
     """Twins of the published files, and how many pairs were left out.
 
-    A pair is left out when one of its sentences does not have exactly two bracketed spans, a referent and a pronoun, or when the
-    other occupation cannot be found in it.
+    A pair is left out when one of its sentences does not have exactly two bracketed spans, a referent and a pronoun, when the
+    other occupation cannot be found in it, or when the two do not differ in the pronoun.
 
     Raises:
         DataError: a file is missing, or the two files of a pair have different lengths.
@@ -78,13 +78,18 @@ def read_winobias(folder: Path, sentence_types: Sequence[str], splits: Sequence[
                 )
             for number, (first, second) in enumerate(zip(pro, anti, strict=True), 1):
                 pair = parse_sentence(first, occupations), parse_sentence(second, occupations)
-                if pair[0] is None or pair[1] is None:
+                if pair[0] is None or pair[1] is None or not _are_twins(pair[0], pair[1]):
                     left_out += 1
                 else:
                     twins.append(Twins(f"{kind}.{split}.{number}", kind, pair[0], pair[1]))
     if not twins:
         raise DataError(f"{folder}: no pair of sentences could be read; expected lines such as '1 [The chef] ... [he] ...'.")
     return twins, left_out
+
+
+def _are_twins(pro: Sentence, anti: Sentence) -> bool:
+    """The same referent and another pronoun; the publication has a pair with the same pronoun twice."""
+    return pro.right == anti.right and pro.pronoun.lower() != anti.pronoun.lower()
 
 
 def _lines(folder: Path, name: str) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NoReturn
 
 from studio.core.errors import StudioError
+from studio.core.records import Score
 from studio.evals.evidence import Evidence
 from studio.evals.images.network import FeatureNetwork
 from studio.evals.metrics.base import Better, Metric
@@ -92,6 +94,9 @@ _MEASURES: dict[str, tuple[str, str, Better, str, bool]] = {
         False,
     ),
 }
+# Where a measure cannot lie below or above; moving an interval back by the shift of its resamples may push it over.
+_LEAST = {"inception_score": 1.0, "fid": 0.0, "diversity": 0.0, "recall": 0.0, "coverage": 0.0}
+_MOST = {"recall": 1.0, "coverage": 1.0}
 NEEDS_NETWORK = frozenset(_MEASURES) - {"clip_score", "copied_pixels", "label_accuracy", "coverage"}
 
 
@@ -109,6 +114,14 @@ def metric_for(name: str, network: FeatureNetwork | None, made_with: str) -> Met
         title = f"{short} ({network.name if network else 'no network'})"
         explains += " Made with another network than published scores; compare it only with scores of this very network."
     return Metric(key, title, unit, better, "answers", explains, _not_from_answers, lambda: made_with, repeats_shrink=shrinks)
+
+
+def within_bounds(name: str, score: Score) -> Score:
+    """The score with its interval cut to what the measure can be."""
+    if score.low is None or score.high is None:
+        return score
+    least, most = _LEAST.get(name, -math.inf), _MOST.get(name, math.inf)
+    return score.model_copy(update={"low": min(max(score.low, least), most), "high": min(max(score.high, least), most)})
 
 
 def _not_from_answers(_: Sequence[Evidence]) -> NoReturn:

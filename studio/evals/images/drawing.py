@@ -83,7 +83,7 @@ def open_samplers(
     if target.run is not None:
         other = load_image_run(target.run)
         yield "base", other, _about(other.record, target.run)
-    elif not target.is_own_base:
+    elif not target.own_base:
         notes.append(f"{target.name} is no run that makes pictures, so there is nothing to compare with.")
     elif base.get("source") == "scratch":
         notes.append(
@@ -91,8 +91,18 @@ def open_samplers(
         )
     else:
         with loaded.base():
-            described = {"kind": "base", "name": base["name"], "path": base.get("path"), "base_sha256": base.get("sha256")}
+            described = {
+                "kind": "base",
+                "name": _short(str(base["name"])),
+                "path": base.get("path"),
+                "base_sha256": base.get("sha256"),
+            }
             yield "base", loaded, described
+
+
+def _short(name: str) -> str:
+    """A base as people say it: of a path the last two parts, which name a run."""
+    return "/".join(Path(name).parts[-2:]) if Path(name).is_absolute() else name
 
 
 def _about(record: RunRecord, folder: Path) -> dict[str, Any]:
@@ -104,6 +114,6 @@ def _about(record: RunRecord, folder: Path) -> dict[str, Any]:
         "path": str(folder),
         "method": record.method,
         "family": record.kind,
-        "base": record.base.get("name") or "nothing (from scratch)",
+        "base": _short(str(record.base.get("name") or "nothing (from scratch)")),
         "base_sha256": record.base.get("sha256"),
     }

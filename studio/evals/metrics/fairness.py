@@ -98,7 +98,7 @@ class RateStatistic:
         import fairlearn.metrics
 
         function = getattr(fairlearn.metrics, self.name)
-        return float(function(self.truth, self.predicted, sensitive_features=self.groups))
+        return float(function(self.truth, self.predicted, sensitive_features=self.groups.tolist()))
 
 
 @dataclass(frozen=True)

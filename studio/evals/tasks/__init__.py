@@ -18,6 +18,8 @@ TASKS = Registry(
         "winobias": "studio.evals.tasks.winobias:run",
         "winogender": "studio.evals.tasks.winogender:run",
         "bbq": "studio.evals.tasks.bbq:run",
+        "counterfactual": "studio.evals.tasks.counterfactual:run",
+        "lm_eval": "studio.evals.tasks.lm_eval:run",
         "images": "studio.evals.tasks.images:run",
     },
 )

@@ -77,7 +77,7 @@ def run(context: TaskContext[CounterfactualTask]) -> TaskResult:
         else:
             values = {label: _of_answers(measure, texts, judge) for label, texts in answers.items()}
             gathered[measure] = Gathered(prompts, {label: _by_family(prompts, flat) for label, flat in values.items()})
-    metrics = {measure: _metric(measure, toxicity_made_with) for measure in task.measures}
+    metrics: dict[str, Metric] = {measure: _metric(measure, toxicity_made_with) for measure in task.measures}
     measured = [
         Measured(metrics[measure], {label: gap(values) for label, values in found.by_label.items()})
         for measure, found in gathered.items()
@@ -135,13 +135,15 @@ def _toxicity(task: CounterfactualTask) -> tuple[Judge, str]:
 
 def _metric(measure: str, toxicity_made_with: str) -> Metric:
     """The difference between twins by one measure."""
-    made_with = {
+    ways: dict[str, Callable[[], str]] = {
         "sentiment": lexicon.sentiment_made_with,
         "toxicity": lambda: toxicity_made_with,
         "length": lambda: "words between white space",
         "refusal": lambda: lexicon.REFUSAL_MADE_WITH,
-    }.get(measure)
-    weaker = " A word list is weak: it knows words, not meanings." if measure in {"sentiment", "toxicity", "refusal"} else ""
+    }
+    made_with = ways.get(measure)
+    weak = made_with is not None and "lexicon" in made_with()
+    weaker = " A word list is weak: it knows words, not meanings." if weak else ""
     what = "of the words after the group term" if measure == "likelihood" else "of the answers"
     return bias_metric(
         f"{measure}_gap",
@@ -151,7 +153,7 @@ def _metric(measure: str, toxicity_made_with: str) -> Metric:
         explains=(
             f"Mean absolute difference {what} between two texts that differ in the group term only, over all pairs of groups. "
             "0 would "
-            f"be no difference.{weaker if 'lexicon' in (made_with or str)() else ''}"
+            f"be no difference.{weaker}"
         ),
         made_with=made_with,
         per_token=measure == "likelihood",

@@ -12,7 +12,7 @@ import numpy as np
 from studio.core.errors import UserError
 from studio.core.records import Difference, Score
 from studio.data.images.rows import ImageRow
-from studio.evals.images.catalogue import metric_for
+from studio.evals.images.catalogue import metric_for, within_bounds
 from studio.evals.images.classifier import ClassifierSettings, StudioClassifier, classifier_for
 from studio.evals.images.clip import ClipScorer, find_clip
 from studio.evals.images.corpus import Corpus, orders_of, read_corpus
@@ -67,18 +67,22 @@ def run(context: TaskContext[ImagesTask]) -> TaskResult:
         panels=panels_of(Shown(task, orders, gallery, corpus, metrics, scores, findings)),
         write_files=write_files,
         about=gallery.about,
-        data={
-            "path": str(corpus.folder),
-            "name": corpus.name,
-            "fingerprint": corpus.fingerprint,
-            "split": task.reference,
-            "rows": len(corpus.reference),
-            "rows_in_split": len(corpus.splits.get(task.reference, [])),
-        },
+        data=_asked(task, corpus),
         marks={label: scores[label] for label in ("real", "noise") if label in scores},
         rows=len(orders),
         title="Pictures",
     )
+
+
+def _asked(task: ImagesTask, corpus: Corpus) -> dict[str, Any]:
+    """Which dataset, which of its captions were asked for, and what the pictures were compared with."""
+    data: dict[str, Any] = {"path": str(corpus.folder), "name": corpus.name, "fingerprint": corpus.fingerprint}
+    if task.prompts.texts:
+        data["prompts"] = len(task.prompts.texts)
+    else:
+        rows = len(corpus.splits[task.prompts.split])
+        data |= {"split": task.prompts.split, "rows": min(task.samples, rows), "rows_in_split": rows}
+    return data | {"reference": f"{len(corpus.reference)} pictures of the split {task.reference}"}
 
 
 def _limited(task: ImagesTask) -> ImagesTask:
@@ -189,7 +193,8 @@ def _scores(
         if isinstance(statistic, str):
             results.append(without_value(metric, statistic, asked))
         else:
-            results.append(score(metric, statistic, resamples=_resamples(name, context, task), seed=context.seed))
+            found_score = score(metric, statistic, resamples=_resamples(name, context, task), seed=context.seed)
+            results.append(within_bounds(name, found_score))
     return results
 
 

@@ -137,7 +137,8 @@ def harness_counts(subject: LocalSubject, pairs: Any, folder: Path) -> tuple[flo
         "metric_list": [{"metric": name, "aggregation": "mean"} for name in ("likelihood_diff", "pct_stereotype")],
     }
     model = HFLM(pretrained=subject.model, tokenizer=subject.tokenizer, batch_size=8)
-    found = harness.simple_evaluate(model=model, tasks=[task], task_manager=TaskManager(include_defaults=False), bootstrap_iters=0, log_samples=False)
+    manager = TaskManager(include_defaults=False)
+    found = harness.simple_evaluate(model=model, tasks=[task], task_manager=manager, bootstrap_iters=0, log_samples=False)
     scores = found["results"]["crows_pairs_local"]
     return scores["pct_stereotype,none"], scores["likelihood_diff,none"]
 

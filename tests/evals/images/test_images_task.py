@@ -180,7 +180,7 @@ def test_mode_collapse_is_seen(evaluate: Callable[..., Any]) -> None:
 
 
 def test_a_run_from_scratch_has_no_base_and_says_so(evaluate: Callable[..., Any]) -> None:
-    _, record, _ = evaluate(fresh, "metrics=[precision, copied_pixels]", scratch=True)
+    _, record, _ = evaluate(fresh, "metrics=[precision, copied_pixels, copied]", scratch=True)
     assert record.scores["base"] == [] and record.differences == []
     assert any("trained from scratch and has no base" in note for note in record.tasks[0].notes)
     assert values(record, "tuned")["precision"] > 0.3
@@ -190,7 +190,7 @@ def test_own_prompts_have_no_labels_and_unknown_words_are_named(evaluate: Callab
     _, record, painter = evaluate(
         lambda prompt, seed: fresh("a red disc", seed),
         "prompts.texts=[a zebra]",
-        "metrics=[label_accuracy, recall]",
+        "metrics=[label_accuracy, copied]",
         baseline="none",
     )
     scores = {score.metric.removeprefix("images."): score for score in record.scores["tuned"]}

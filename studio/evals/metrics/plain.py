@@ -1,0 +1,69 @@
+"""The metrics as plain functions of predictions and references, for notebooks and for ``evaluate``'s folder format
+(``evals/metrics``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from studio.evals.evidence import Answer, Evidence, question_from
+from studio.evals.metrics import METRICS
+from studio.evals.metrics.base import Metric, Statistic
+from studio.evals.statistics import point
+
+
+def text_score(key: str, predictions: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
+    """Value of a registered text metric (``bleu``, ``rougeL`` …) and the library and settings that made it.
+
+    Raises:
+        UserError: there is no such metric. ValueError: the lists differ in length.
+    """
+    metric: Metric = METRICS.get(key)
+    evidence = [
+        Evidence(question_from(str(place), [{"role": "assistant", "content": reference}]), Answer(text, 0, truncated=False))
+        for place, (text, reference) in enumerate(zip(predictions, references, strict=True))
+    ]
+    return {"value": _value(metric.measure(evidence)), "made_with": metric.made_with()}
+
+
+def label_score(key: str, predictions: Sequence[Any], references: Sequence[Any]) -> float | None:
+    """A classification figure (``accuracy``, ``f1_macro`` …) over the classes that are true at least once."""
+    from studio.evals.metrics.classification import classification_statistic
+
+    truth, predicted = [str(value) for value in references], [str(value) for value in predictions]
+    return _value(classification_statistic(key, truth, predicted, sorted(set(truth))))
+
+
+def number_score(key: str, predictions: Sequence[float], references: Sequence[float]) -> float | None:
+    """A regression figure (``mse``, ``r2`` …)."""
+    from studio.evals.metrics.regression import regression_statistic
+
+    return _value(regression_statistic(key, list(references), list(predictions)))
+
+
+def text_perplexity(texts: Sequence[str], model: str, *, batch_size: int = 16) -> dict[str, Any]:
+    """Perplexity of plain texts under a causal model, after exactly one BOS or EOS token: pooled over all tokens, and of
+    each text.
+
+    Args:
+        model: starter name, folder or Hub id.
+    """
+    from studio.evals.text_likelihood import text_logprobs
+    from studio.models.bases import resolve_base
+    from studio.models.loading import load_causal_lm, load_tokenizer, pick_device, pick_dtype
+
+    base, device = resolve_base(model), pick_device()
+    network = load_causal_lm(base, dtype=pick_dtype("auto", device), device=device)
+    found = text_logprobs(network, load_tokenizer(base), [("", text) for text in texts], batch_size=batch_size)
+    total = sum(item.tokens for item in found if item)
+    return {
+        "perplexity": math.exp(-sum(item.sum for item in found if item) / total) if total else None,
+        "perplexities": [math.exp(-item.sum / item.tokens) if item else None for item in found],
+    }
+
+
+def _value(statistic: Statistic) -> float | None:
+    """The plain score."""
+    return point(statistic, statistic.scored)
