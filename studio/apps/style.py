@@ -20,11 +20,31 @@ CSS = """
 .studio-note p { margin: 0; }
 .studio-alert { border-left: 3px solid var(--color-accent); padding: 6px 12px; border-radius: 4px; }
 .studio-alert { background: var(--background-fill-secondary); }
+.studio-centre { text-align: center; align-self: center; }
+.studio-entry { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 14px 16px; }
+.studio-entry { background: var(--block-background-fill); }
+.studio-turn { display: grid; grid-template-columns: 92px 1fr; gap: 12px; padding: 7px 0; }
+.studio-turn > span { color: var(--body-text-color-subdued); font-size: 0.85rem; text-align: right; padding-top: 2px; }
+.studio-turn > div { white-space: pre-wrap; overflow-wrap: anywhere; }
+.studio-assistant > span, .studio-chosen > span { color: var(--primary-600); }
+.studio-rejected > span, .studio-reason { color: #dc2626; }
+.studio-reason { margin: 0 0 6px; font-weight: 600; }
+.studio-entry dl { display: grid; grid-template-columns: 92px 1fr; gap: 2px 12px; margin: 10px 0 0; font-size: 0.85rem; }
+.studio-entry dl { border-top: 1px solid var(--border-color-primary); padding-top: 10px; color: var(--body-text-color-subdued); }
+.studio-entry dt { text-align: right; }
+.studio-entry dd { margin: 0; overflow-wrap: anywhere; }
+.studio-tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)); gap: 12px; }
+.studio-tiles > div { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 12px 14px; }
+.studio-tiles > div { background: var(--block-background-fill); }
+.studio-tiles b { display: block; font-size: 1.35rem; font-weight: 650; font-variant-numeric: tabular-nums; }
+.studio-tiles span { color: var(--body-text-color-subdued); font-size: 0.82rem; }
 footer { display: none !important; }
 @media (max-width: 640px) {
   .gradio-container { padding: 0 8px 16px !important; }
   .studio-head { padding: 12px 4px 2px; }
   .studio-head h1 { font-size: 1.2rem; }
+  .studio-turn, .studio-entry dl { grid-template-columns: 1fr; gap: 2px; }
+  .studio-turn > span, .studio-entry dt { text-align: left; }
 }
 """
 

@@ -47,7 +47,7 @@ def stats() -> None:
         ["model", "requests", "failed", "cut", "p50 s", "p95 s", "up", "down", "corrections", "votes won", "votes lost"],
         [
             [
-                model.name,
+                model.model,
                 model.requests,
                 model.failed,
                 model.cut,

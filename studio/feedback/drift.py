@@ -19,8 +19,8 @@ Verdict = Literal["changed", "no change shown", "too few to tell"]
 FEWEST_REQUESTS, FEWEST_THUMBS = 100, 30
 # All signals of a model together raise a false alarm in at most this share of comparisons.
 _ALL_ALARMS = 0.01
-# A population stability index of 0.1 is the usual mark of a moderate shift (Siddiqi, Credit Risk Scorecards, 2006). For a rate that
-# is too blunt: 0.02 is a change from 10% to 15%.
+# A population stability index of 0.1 is the usual mark of a moderate shift (Siddiqi, Credit Risk Scorecards, 2006). For a rate
+# that is too blunt: 0.02 is a change from 10% to 15%.
 _PSI_CLASSES, _PSI_RATE = 0.1, 0.02
 # Largest distance of two distribution functions that is let pass: a tenth of the answers has moved.
 _KS = 0.1
@@ -33,7 +33,10 @@ _DAY = 86_400.0
 
 @dataclass(frozen=True)
 class Finding:
-    """One signal of one model in two windows. before, now: how it stands, in words. p: chance of such a difference without change."""
+    """One signal of one model in two windows.
+
+    before, now: how it stands, in words. p: chance of such a difference where nothing has changed.
+    """
 
     signal: str
     before: str
@@ -83,7 +86,7 @@ def compare(requests: tuple[Rows, Rows], ratings: tuple[Rows, Rows]) -> list[Fin
         _spread("length of answers, characters", _values(answered, "characters"), limit),
         _classes("language of answers", _values(answered, "language"), limit),
         _rate("refusals", _values(answered, "refusal"), FEWEST_REQUESTS, limit),
-        _rate("thumbs down of all thumbs", tuple([row["value"] < 0 for row in rows] for rows in ratings), FEWEST_THUMBS, limit),
+        _rate("thumbs down of all thumbs", _down(ratings), FEWEST_THUMBS, limit),
         _spread("seconds to the last token", _values(answered, "seconds"), limit),
     ]
 
@@ -103,9 +106,15 @@ def _values(windows: Sequence[Rows], column: str) -> tuple[list[Any], list[Any]]
     return before, now
 
 
+def _down(windows: tuple[Rows, Rows]) -> tuple[list[bool], list[bool]]:
+    """For each thumb of both windows whether it is down."""
+    before, now = ([row["value"] < 0 for row in rows] for rows in windows)
+    return before, now
+
+
 def _spread(signal: str, values: tuple[list[Any], list[Any]], chance: float) -> Finding:
     """Two-sample Kolmogorov-Smirnov test of a number."""
-    from scipy.stats import ks_2samp
+    from scipy.stats import ks_2samp  # type: ignore[import-untyped]
 
     def test() -> tuple[float, float]:
         found = ks_2samp(*values)
@@ -149,7 +158,7 @@ def _rate(signal: str, values: tuple[list[Any], list[Any]], fewest: int, chance:
 
 def _chi_squared(table: list[list[float]]) -> float:
     """Chance of a table of counts when both rows are drawn from the same shares; 1 when there is nothing to tell apart."""
-    from scipy.stats import chi2_contingency
+    from scipy.stats import chi2_contingency  # type: ignore[import-untyped]
 
     columns = [pair for pair in zip(*table, strict=True) if sum(pair)]
     if len(columns) < 2:

@@ -1,0 +1,294 @@
+"""Annotate: people judge or correct the rows of a Dataset, and see live how far they agree."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from studio.apps.entries import Entry, as_html, read_entries
+from studio.apps.frame import page
+from studio.apps.recording import open_store
+from studio.core.errors import StudioError, UserError
+from studio.core.files import write_text
+from studio.core.workspace import Workspace, read_dataset
+from studio.feedback.agreement import agreements
+from studio.feedback.export import BAD_LABEL, GOOD_LABEL
+from studio.feedback.store import FeedbackStore, Origin
+
+APP = "annotate"
+DEFAULT_LABELS = (GOOD_LABEL, BAD_LABEL)
+_MOST_LABELS = 12
+_LONGEST_TEXT = 20_000
+
+Update = Any
+
+
+def build(workspace: Workspace, reference: str | None = None) -> gr.Blocks:
+    """The page of the app.
+
+    Args:
+        reference: the Dataset to judge (name, fingerprint or folder); None takes the newest.
+    Raises:
+        UserError: there is no such Dataset, or none at all.
+    """
+    if reference is None and not workspace.list_datasets():
+        raise UserError(f"there is no dataset in {workspace.datasets} yet. Build one: studio data build RECIPE")
+    folder = workspace.find_dataset(reference) if reference else workspace.list_datasets()[0]
+    return _Page(workspace, folder, open_store(workspace)).build()
+
+
+def read_labels(text: str) -> list[str]:
+    """Labels a person wrote with commas between them.
+
+    Raises:
+        UserError: fewer than two, or too many to choose from.
+    """
+    labels = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not 2 <= len(labels) <= _MOST_LABELS:
+        raise UserError(f"{len(labels)} labels were given. Write 2 to {_MOST_LABELS}, with commas between them.")
+    return labels
+
+
+def export_annotations(store: FeedbackStore, workspace: Workspace, folder: Path) -> tuple[Path, int, Counter[str]]:
+    """Write what the annotators agree on as a JSON lines file that a recipe reads.
+
+    A row has the corrected answer where someone corrected it, and the label most annotators gave. Left out are rows on which they
+    disagree, bad ones that nobody corrected, and rows of the validation and test splits, which must not be trained on.
+
+    Returns:
+        the file, rows written, and reason to number of rows left out.
+    Raises:
+        UserError: nothing was labelled that can be used.
+    """
+    reference, left_out = _reference(folder), Counter[str]()
+    splits = [split for split in ("validation", "test") if (folder / f"{split}.parquet").is_file()]
+    held_out = {entry.id for split in splits for entry in read_entries(folder, split)}
+    by_row: dict[str, list[dict[str, Any]]] = {}
+    for row in store.current_annotations(reference):
+        by_row.setdefault(row["row"], []).append(row)
+    lines = []
+    for identity, said in sorted(by_row.items()):
+        (label, votes), *others = Counter(row["label"] for row in said).most_common()
+        corrections = [row["correction"] for row in said if row["correction"]]
+        if identity in held_out:
+            left_out["held out for evaluation"] += 1
+        elif others and others[0][1] == votes:
+            left_out["annotators disagree"] += 1
+        elif label == BAD_LABEL and not corrections:
+            left_out["bad and not corrected"] += 1
+        else:
+            answer = {"role": "assistant", "content": corrections[-1] if corrections else said[-1]["completion"]}
+            about = {"label": label, "annotators": len({row["user"] for row in said}), "corrected": bool(corrections)}
+            lines.append({"id": identity, "messages": [*said[-1]["prompt"], answer], **about})
+    if not lines:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items()) or "nothing was labelled yet"
+        raise UserError(f"there is nothing to export: {reasons}.")
+    name = f"{folder.parent.name}-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.jsonl"
+    path = workspace.root / "annotations" / name
+    write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    return path, len(lines), left_out
+
+
+class _Page:
+    """The handlers of the page."""
+
+    def __init__(self, workspace: Workspace, folder: Path, store: FeedbackStore) -> None:
+        self._workspace, self._folder, self._store = workspace, folder, store
+        self._record = read_dataset(folder)
+        if self._record.kind != "chat":
+            raise UserError(
+                f"the dataset {self._record.name} holds pictures; rows of conversations are annotated here. "
+                f"Look at it with: studio app data {self._record.name}"
+            )
+
+    def build(self) -> gr.Blocks:
+        """Lay the page out and connect it."""
+        parts = [split for split, rows in self._record.splits.items() if rows]
+        with page("Annotate", f"Judge and correct the rows of {self._record.name}. Nobody sees what the others said.") as blocks:
+            current = gr.State("")
+            remembered = gr.BrowserState(None, storage_key="studio-annotator", secret="studio-annotator")
+            with gr.Row():
+                name = gr.Textbox(label="Your name", max_length=60, elem_id="name", placeholder="So that two can be compared")
+                part = gr.Dropdown(parts, value=parts[0], label="Rows of", elem_id="part")
+                labels = gr.Textbox(label="Labels", value=", ".join(DEFAULT_LABELS), max_length=300, elem_id="labels")
+            progress = gr.Markdown(elem_id="progress", elem_classes="studio-note", min_height=26)
+            row = gr.HTML(elem_id="row")
+            label = gr.Radio(list(DEFAULT_LABELS), label="Label", elem_id="label")
+            correction = gr.Textbox(
+                label="Correction",
+                info="What the answer should have been. Leave it as it is when there is nothing to correct.",
+                lines=3,
+                max_lines=14,
+                max_length=_LONGEST_TEXT,
+                elem_id="correction",
+            )
+            with gr.Row():
+                save = gr.Button("Save and go on", variant="primary", elem_id="save")
+                skip = gr.Button("Skip", elem_id="skip")
+                undo = gr.Button("Back to my last", elem_id="undo")
+            agreement = gr.Dataframe(
+                headers=["annotators", "rows both labelled", "same label", "Cohen's kappa", "95% interval"],
+                datatype="str",
+                interactive=False,
+                label="Agreement",
+                elem_id="agreement",
+            )
+            with gr.Row():
+                export = gr.Button("Export what we agree on", size="sm", elem_id="export")
+            exported = gr.Markdown(elem_id="exported")
+            timer = gr.Timer(5)
+
+            view = [current, progress, row, label, correction]
+            place = [name, part, labels]
+            blocks.load(self.open, remembered, name, queue=False).then(self.go_on, place, view, queue=False)
+            blocks.load(self.agreement, None, agreement, queue=False)
+            timer.tick(self.agreement, None, agreement, queue=False, show_progress="hidden")
+            name.blur(lambda text: text, name, remembered, queue=False)
+            gr.on([name.submit, name.blur, part.input, labels.submit, labels.blur], self.go_on, place, view, queue=False)
+            saved = save.click(self.save, [current, *place, label, correction], view, queue=False)
+            saved.then(self.agreement, None, agreement, queue=False)
+            skip.click(self.skip, [current, *place], view, queue=False)
+            undo.click(self.take_back, place, view, queue=False).then(self.agreement, None, agreement, queue=False)
+            export.click(self.export, None, exported, queue=False)
+        return blocks
+
+    def open(self, remembered: str | None, request: gr.Request) -> Update:
+        """The account's name where there are accounts, else the one this browser used last."""
+        account = getattr(request, "username", None)
+        if account:
+            return gr.update(value=str(account), interactive=False)
+        return remembered if isinstance(remembered, str) else ""
+
+    def go_on(self, name: str, part: str, labels: str, request: gr.Request) -> tuple[Update, ...]:
+        """The first row this person has not judged."""
+        return self._show(self._next(self._who(name, request), part, after=None), name, part, labels, request)
+
+    def skip(self, current: str, name: str, part: str, labels: str, request: gr.Request) -> tuple[Update, ...]:
+        """The next row, without a word about this one."""
+        return self._show(self._next(self._who(name, request), part, after=current), name, part, labels, request)
+
+    def save(
+        self, current: str, name: str, part: str, labels: str, label: str | None, correction: str, request: gr.Request
+    ) -> tuple[Update, ...]:
+        """Keep a judgement and go on."""
+        who, entry = self._who(name, request), self._entry(part, current)
+        if not who:
+            raise gr.Error("Write your name first, so that your labels can be told from the others'.", print_exception=False)
+        if entry is None:
+            raise gr.Error("There is no row to judge here.", print_exception=False)
+        if label not in read_labels(labels):
+            raise gr.Error("Choose a label first.", duration=4, print_exception=False)
+        prompt, answer = _asked(entry)
+        changed = correction.strip() if correction.strip() and correction.strip() != answer.strip() else None
+        self._store.annotate(
+            Origin(f"dataset:{self._record.name}", who, APP),
+            dataset=_reference(self._folder),
+            row=entry.id,
+            prompt=prompt,
+            completion=answer,
+            label=label,
+            correction=changed,
+        )
+        return self._show(self._next(who, part, after=current), name, part, labels, request)
+
+    def take_back(self, name: str, part: str, labels: str, request: gr.Request) -> tuple[Update, ...]:
+        """Take this person's last judgement back and show its row again."""
+        who = self._who(name, request)
+        mine = [row for row in self._store.current_annotations(_reference(self._folder)) if row["user"] == who]
+        mine = [row for row in mine if self._entry(part, row["row"]) is not None]
+        if not mine:
+            raise gr.Error("You have not labelled a row here yet.", duration=4, print_exception=False)
+        last = mine[-1]
+        self._store.annotate(
+            Origin(last["model"], who, APP),
+            dataset=last["dataset"],
+            row=last["row"],
+            prompt=last["prompt"],
+            completion=last["completion"],
+            label=None,
+        )
+        return self._show(self._entry(part, last["row"]), name, part, labels, request)
+
+    def agreement(self) -> list[list[str]]:
+        """Cohen's kappa of every two annotators, as it stands now."""
+        lines = []
+        for pair in agreements(self._store.current_annotations(_reference(self._folder))):
+            kappa = "not defined (all the same label)" if pair.rows > 1 else "needs two rows"
+            if pair.kappa is not None:
+                kappa = f"{pair.kappa:.2f}"
+            interval = f"{pair.low:.2f} to {pair.high:.2f}" if pair.low is not None and pair.high is not None else ""
+            same = f"{pair.same} ({100 * pair.same / pair.rows:.0f}%)"
+            lines.append([f"{pair.one} and {pair.two}", str(pair.rows), same, kappa, interval])
+        return lines or [["Two people have to label the same rows first.", "", "", "", ""]]
+
+    def export(self) -> str:
+        """Write the file and say how a recipe reads it."""
+        try:
+            path, rows, left_out = export_annotations(self._store, self._workspace, self._folder)
+        except StudioError as error:
+            return f"**{str(error)[:1].upper()}{str(error)[1:]}**"
+        gone = "".join(f", {count} left out ({reason})" for reason, count in left_out.items())
+        source = f"sources:\n  - {{type: local, path: {path}, licence: own data}}"
+        return f"{rows} rows written{gone}. In a recipe:\n\n```yaml\n{source}\n```"
+
+    # -- rows ----------------------------------------------------------------------------------------------------
+
+    def _show(self, entry: Entry | None, name: str, part: str, labels: str, request: gr.Request) -> tuple[Update, ...]:
+        """Row, progress and empty fields."""
+        try:
+            choices = read_labels(labels)
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        done, total = len(self._mine(self._who(name, request)) & self._ids(part)), len(self._ids(part))
+        note = f"{done} of {total} rows labelled by you"
+        if entry is None:
+            return "", f"{note}. All done, thank you.", "", gr.update(choices=choices, value=None), ""
+        return entry.id, note, as_html(entry), gr.update(choices=choices, value=None), _asked(entry)[1]
+
+    def _order(self, part: str) -> list[Entry]:
+        """Rows in an order of their own, the same for everybody, so that two annotators meet."""
+        entries = [entry for entry in read_entries(self._folder, part) if entry.turns]
+        return random.Random(self._folder.name).sample(entries, len(entries))
+
+    def _next(self, who: str, part: str, *, after: str | None) -> Entry | None:
+        """The first row after another one that this person has not judged; from the start again when none is left there."""
+        order, mine = self._order(part), self._mine(who)
+        ids = [entry.id for entry in order]
+        start = ids.index(after) + 1 if after in ids else 0
+        return next((entry for entry in [*order[start:], *order[:start]] if entry.id not in mine), None)
+
+    def _entry(self, part: str, identity: str) -> Entry | None:
+        """A row by its id."""
+        return next((entry for entry in self._order(part) if entry.id == identity), None)
+
+    def _ids(self, part: str) -> set[str]:
+        """Ids of all rows of a part."""
+        return {entry.id for entry in self._order(part)}
+
+    def _mine(self, who: str) -> set[str]:
+        """Rows this person has judged."""
+        return {row["row"] for row in self._store.current_annotations(_reference(self._folder)) if row["user"] == who}
+
+    @staticmethod
+    def _who(name: str, request: gr.Request) -> str:
+        """The annotator: the account, else the name that was written."""
+        return str(getattr(request, "username", None) or name or "").strip()
+
+
+def _asked(entry: Entry) -> tuple[list[dict[str, str]], str]:
+    """The prompt of a row and the answer that is judged: the last turn that is not the user's."""
+    last = max((index for index, turn in enumerate(entry.turns) if turn["role"] not in {"user", "system"}), default=None)
+    if last is None:
+        return entry.turns, ""
+    return [turn for turn in entry.turns[:last] if turn["role"] in {"system", "user", "assistant"}], entry.turns[last]["content"]
+
+
+def _reference(folder: Path) -> str:
+    """``name/fingerprint`` of a Dataset folder."""
+    return f"{folder.parent.name}/{folder.name}"

@@ -1,0 +1,309 @@
+"""Compare: two models answer the same question, nobody knows which is which, and a vote decides."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from studio.apps.frame import page, viewer
+from studio.apps.inert import inert
+from studio.apps.models import ChatModel, Message, Piece, Sampling, Shelf, open_shelf, origin_of, with_system
+from studio.apps.recording import keep_request, open_store, privacy_note
+from studio.core.errors import StudioError
+from studio.core.workspace import Workspace
+from studio.feedback.store import FeedbackStore, Winner
+
+APP = "compare"
+_LONGEST_QUESTION = 20_000
+_WAITING = "*writing …*"
+# 97.5% point of the normal distribution.
+_Z = 1.959964
+
+Update = Any
+
+
+@dataclass
+class Round:
+    """One question and its two answers. left: which of the models stands on the left; voted: nothing is taken twice."""
+
+    names: tuple[str, str]
+    messages: list[Message]
+    sampling: Sampling
+    left: str
+    answers: dict[str, str]
+    whole: bool = False
+    voted: bool = False
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Votes between two models. ties: both good or both bad."""
+
+    won: int
+    lost: int
+    ties: int
+
+    @property
+    def decided(self) -> int:
+        """Votes with a winner."""
+        return self.won + self.lost
+
+
+def build(workspace: Workspace, reference: str | None = None) -> gr.Blocks:
+    """The page of the app; by default a run against the base it was tuned from.
+
+    Args:
+        reference: a run, or the address of an OpenAI-compatible server with two models or more; None takes the newest run.
+    Raises:
+        UserError: no such run, or none that can speak.
+    """
+    return _Page(open_shelf(workspace, reference), open_store(workspace)).build()
+
+
+def wilson_interval(won: int, n: int) -> tuple[float, float]:
+    """95% interval of a share of ``n`` votes; it stays inside 0 and 1 and holds for few votes.
+
+    Source: Wilson, Probable inference, the law of succession, and statistical inference (1927).
+    """
+    share, square = won / n, _Z * _Z
+    middle = (share + square / (2 * n)) / (1 + square / n)
+    half = _Z / (1 + square / n) * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def tally(store: FeedbackStore, one: str, two: str) -> Tally:
+    """Votes between two models so far, of everyone, whichever was called a or b."""
+    won = lost = ties = 0
+    for row in store.rows("votes"):
+        if {row["model"], row["model_b"]} != {one, two} or one == two:
+            continue
+        if row["winner"] in {"tie", "neither"}:
+            ties += 1
+        elif (row["winner"] == "a") == (row["model"] == one):
+            won += 1
+        else:
+            lost += 1
+    return Tally(won, lost, ties)
+
+
+def tally_text(one: str, two: str, votes: Tally) -> str:
+    """The tally as a sentence with its interval, and as a bar."""
+    total = votes.decided + votes.ties
+    lines = [f"**{one}** {votes.won} : {votes.lost} **{two}**, {votes.ties} undecided, {total} votes in all."]
+    if votes.decided:
+        low, high = wilson_interval(votes.won, votes.decided)
+        verdict = "no difference shown" if low <= 0.5 <= high else f"{one if low > 0.5 else two} is preferred"
+        lines.append(
+            f"Of {votes.decided} decided votes {100 * votes.won / votes.decided:.0f}% are for {one} "
+            f"(95% interval {100 * low:.0f}% to {100 * high:.0f}%): **{verdict}**."
+        )
+    return "\n\n".join(lines)
+
+
+class _Page:
+    """The handlers of the page."""
+
+    def __init__(self, shelf: Shelf, store: FeedbackStore) -> None:
+        self._shelf, self._store = shelf, store
+        self._stops: dict[str, threading.Event] = {}
+
+    def build(self) -> gr.Blocks:
+        """Lay the page out and connect it."""
+        with page(
+            "Compare", "Two models, one question, sides by chance. Vote first, then see which was which.", wide=True
+        ) as blocks:
+            current = gr.State(None)
+            browser = gr.BrowserState(None, storage_key="studio-browser", secret="studio-browser")
+            with gr.Row():
+                one = gr.Dropdown([], label="One model", interactive=True, elem_id="one")
+                two = gr.Dropdown([], label="The other", interactive=True, elem_id="two")
+            with gr.Row(equal_height=True):
+                question = gr.Textbox(
+                    show_label=False,
+                    placeholder="Ask both …",
+                    lines=1,
+                    max_lines=8,
+                    max_length=_LONGEST_QUESTION,
+                    scale=8,
+                    autofocus=True,
+                    elem_id="question",
+                )
+                ask = gr.Button("Ask both", variant="primary", scale=1, min_width=110, elem_id="ask")
+                stop = gr.Button("Stop", variant="stop", scale=1, min_width=110, visible=False, elem_id="stop")
+            with gr.Row(equal_height=True):
+                left = gr.Markdown(label="Left", show_label=True, container=True, min_height=180, elem_id="left", padding=True)
+                right = gr.Markdown(label="Right", show_label=True, container=True, min_height=180, elem_id="right", padding=True)
+            status = gr.Markdown(elem_id="status", elem_classes="studio-note", min_height=26)
+            with gr.Row(visible=False, elem_id="votes") as votes:
+                buttons = {
+                    "left": gr.Button("Left is better", elem_id="vote-left"),
+                    "right": gr.Button("Right is better", elem_id="vote-right"),
+                    "tie": gr.Button("Both are good", elem_id="vote-tie"),
+                    "neither": gr.Button("Both are bad", elem_id="vote-neither"),
+                }
+            outcome = gr.Markdown(visible=False, elem_id="outcome", container=True, padding=True)
+            with gr.Accordion("Settings", open=False):
+                system = gr.Textbox(
+                    label="System prompt", info="The same for both. Empty: each model's own.", lines=2, max_lines=8
+                )
+                with gr.Row():
+                    longest = gr.Slider(16, 2048, 512, step=16, label="Longest answer, in tokens", elem_id="longest")
+                    temperature = gr.Slider(0, 1.5, 0, step=0.05, label="Temperature", info="0 always takes the likeliest word.")
+            gr.Markdown(privacy_note(self._store), elem_classes="studio-note")
+
+            view = [current, left, right, status, votes, outcome, ask, stop]
+            blocks.load(self.open, [browser], [browser, one, two, status], queue=False)
+            asked = gr.on(
+                [question.submit, ask.click],
+                self.begin,
+                [question, one, two, system, longest, temperature],
+                view,
+                queue=False,
+            )
+            asked.success(
+                self.answer,
+                [current, browser],
+                view,
+                concurrency_limit=self._shelf.at_once,
+                concurrency_id="model",
+                show_progress="minimal",
+                show_progress_on=status,
+            )
+            stop.click(self.stop, None, None, queue=False)
+            for side, button in buttons.items():
+                button.click(self._voter(side), [current, browser], view, queue=False)
+            blocks.unload(self.stop)
+        return blocks
+
+    def open(self, browser: str | None) -> tuple[Update, ...]:
+        """Show which models there are."""
+        browser = browser if isinstance(browser, str) else secrets.token_hex(6)
+        try:
+            names = self._shelf.choices()
+        except StudioError as error:
+            return browser, gr.update(choices=[]), gr.update(choices=[]), f"**{_sentence(error)}**"
+        second = names[1] if len(names) > 1 else names[0]
+        note = "" if len(names) > 1 else "There is only one model here, so it stands on both sides."
+        return browser, gr.update(choices=names, value=names[0]), gr.update(choices=names, value=second), note
+
+    def begin(
+        self, question: str, one: str | None, two: str | None, system: str, longest: float, temperature: float
+    ) -> tuple[Update, ...]:
+        """Take a question and draw the sides."""
+        if not question.strip():
+            raise gr.Error("Write a question first.", duration=3, print_exception=False)
+        if not one or not two:
+            raise gr.Error("There is no model to ask. Reload the page once it is running.", duration=6, print_exception=False)
+        messages = with_system([{"role": "user", "content": question.strip()}], system)
+        sampling = Sampling(int(longest), float(temperature))
+        current = Round((one, two), messages, sampling, secrets.choice(["a", "b"]), {"a": "", "b": ""})
+        return self._view(current, "", writing=True)
+
+    def answer(self, current: Round | None, browser: str | None, request: gr.Request) -> Iterator[tuple[Update, ...]]:
+        """Write the left answer, then the right one; the order says nothing about which model it is."""
+        if current is None:
+            return
+        user = viewer(request, browser)
+        stop = self._stops[str(request.session_hash)] = threading.Event()
+        try:
+            for key in (current.left, "b" if current.left == "a" else "a"):
+                model = self._shelf.get(current.names[key == "b"])
+                yield from self._one(current, key, model, user, stop)
+                if stop.is_set():
+                    yield self._view(current, "Stopped. Ask again to compare.", writing=False)
+                    return
+        except StudioError as error:
+            yield self._view(current, f"**{_sentence(error)}**", writing=False)
+            return
+        finally:
+            self._stops.pop(str(request.session_hash), None)
+        if not all(current.answers.values()):
+            yield self._view(current, "A model answered with nothing, so there is nothing to compare. Ask something else.")
+            return
+        current.whole = True
+        yield self._view(current, "Which is better?")
+
+    def _one(self, current: Round, key: str, model: ChatModel, user: str, stop: threading.Event) -> Iterator[tuple[Update, ...]]:
+        """One of the two answers."""
+        piece: Piece | None = None
+        # A stop of its own: a model in this process sets it when its answer is done.
+        own = threading.Event()
+        try:
+            for piece in model.stream(current.messages, current.sampling, own):
+                current.answers[key] = piece.text
+                yield self._view(current, gr.skip(), writing=True)
+                if stop.is_set():
+                    own.set()
+        except StudioError:
+            keep_request(self._store, APP, user, model, current.sampling, current.messages, piece, "error")
+            raise
+        if piece is not None and piece.ending is not None:
+            keep_request(self._store, APP, user, model, current.sampling, current.messages, piece, piece.ending)
+            if piece.ending == "cut":
+                current.answers[key] += " …"
+
+    def stop(self, request: gr.Request) -> None:
+        """End the answers that are being written for this person."""
+        if event := self._stops.get(str(request.session_hash)):
+            event.set()
+
+    def _voter(self, side: str) -> Any:
+        """The handler of one of the four buttons."""
+
+        def vote(current: Round | None, browser: str | None, request: gr.Request) -> tuple[Update, ...]:
+            return self.vote(current, browser, side, request)
+
+        return vote
+
+    def vote(self, current: Round | None, browser: str | None, side: str, request: gr.Request) -> tuple[Update, ...]:
+        """Keep a vote, then say which model stood where."""
+        if current is None or not current.whole:
+            raise gr.Error("Ask something first.", duration=3, print_exception=False)
+        if not current.voted:
+            other = "b" if current.left == "a" else "a"
+            winner: Winner = {"left": current.left, "right": other}.get(side, side)  # type: ignore[assignment]
+            user = viewer(request, browser)
+            origins = [origin_of(self._shelf.get(name), current.sampling, user=user, app=APP) for name in current.names]
+            answers = (current.answers["a"].removesuffix(" …"), current.answers["b"].removesuffix(" …"))
+            self._store.vote(
+                *origins,
+                prompt=current.messages,
+                answers=answers,
+                winner=winner,
+                left="a" if current.left == "a" else "b",
+            )
+            current.voted = True
+        return self._view(current, "Thanks. Ask the next question, or change the models.")
+
+    def _view(self, current: Round, note: Update, *, writing: bool = False) -> tuple[Update, ...]:
+        """Round, both sides, note, voting buttons, outcome, Ask and Stop."""
+        right = "b" if current.left == "a" else "a"
+        names = dict(zip(("a", "b"), current.names, strict=True))
+        sides = []
+        for place, key in (("Left", current.left), ("Right", right)):
+            text = inert(current.answers[key]) or (_WAITING if writing else "")
+            sides.append(gr.update(value=text, label=f"{place}: {names[key]}" if current.voted else place))
+        outcome = gr.update(visible=False)
+        if current.voted:
+            outcome = gr.update(value=tally_text(*current.names, tally(self._store, *current.names)), visible=True)
+        return (
+            current,
+            *sides,
+            note,
+            gr.update(visible=current.whole and not current.voted),
+            outcome,
+            gr.update(visible=not writing),
+            gr.update(visible=writing),
+        )
+
+
+def _sentence(error: StudioError) -> str:
+    """An error with a capital letter."""
+    text = str(error)
+    return text[:1].upper() + text[1:]

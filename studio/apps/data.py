@@ -1,0 +1,220 @@
+"""Data: look through a Dataset row by row, and through what was removed from it and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from studio.apps.entries import REMOVED, Entry, as_html, read_entries
+from studio.apps.frame import page
+from studio.core.errors import StudioError, UserError
+from studio.core.records import DatasetRecord
+from studio.core.workspace import Workspace, read_dataset
+
+_ROWS = 15
+_PICTURES = 24
+_ANY = "any reason"
+
+Update = Any
+
+
+def build(workspace: Workspace, reference: str | None = None) -> gr.Blocks:
+    """The page of the app.
+
+    Args:
+        reference: the Dataset to begin with (name, fingerprint or folder); None takes the newest.
+    Raises:
+        UserError: there is no such Dataset, or none at all.
+    """
+    if reference is None and not workspace.list_datasets():
+        raise UserError(f"there is no dataset in {workspace.datasets} yet. Build one: studio data build RECIPE")
+    first = workspace.find_dataset(reference) if reference else workspace.list_datasets()[0]
+    return _Page(workspace, first).build()
+
+
+def summary(record: DatasetRecord) -> str:
+    """What a Dataset is, in a few lines of markdown."""
+    splits = ", ".join(f"{name} {rows:,}" for name, rows in record.splits.items())
+    sources = "; ".join(
+        f"{source.name} ({source.rows:,} rows, {source.licence or 'no licence stated'})" for source in record.sources
+    )
+    steps = " → ".join(
+        f"{step.name} −{step.rows_in - step.rows_out:,}" if step.rows_out < step.rows_in else step.name for step in record.steps
+    )
+    return "\n\n".join(
+        [
+            f"**{record.rows_read:,} rows read, {record.rows_removed:,} removed** · {splits}",
+            f"From {sources}",
+            f"Steps: {steps}",
+        ]
+    )
+
+
+class _Page:
+    """The handlers of the page."""
+
+    def __init__(self, workspace: Workspace, first: Path) -> None:
+        self._workspace, self._first = workspace, first
+
+    def build(self) -> gr.Blocks:
+        """Lay the page out and connect it."""
+        with page("Data", "What a model was taught with, and what was left out and why.", wide=True) as blocks:
+            at = gr.State(0)
+            with gr.Row():
+                dataset = gr.Dropdown([], label="Dataset", interactive=True, scale=2, elem_id="dataset")
+                part = gr.Radio([], label="Part", interactive=True, scale=3, elem_id="part")
+            about = gr.Markdown(elem_id="about", elem_classes="studio-note")
+            with gr.Row():
+                search = gr.Textbox(label="Search", placeholder="Words in a row …", max_length=200, scale=3, elem_id="search")
+                reason = gr.Dropdown([_ANY], value=_ANY, label="Removed because", visible=False, scale=2, elem_id="reason")
+            table = gr.Dataframe(
+                headers=["id", "question", "answer"],
+                datatype="str",
+                interactive=False,
+                wrap=True,
+                show_label=False,
+                column_widths=["18%", "36%", "46%"],
+                elem_id="rows",
+            )
+            gallery = gr.Gallery(
+                show_label=False,
+                columns=6,
+                height="auto",
+                visible=False,
+                allow_preview=False,
+                buttons=[],
+                elem_id="pictures",
+            )
+            with gr.Row(equal_height=True):
+                back = gr.Button("Previous", size="sm", elem_id="previous")
+                place = gr.Markdown(elem_id="place", elem_classes="studio-note studio-centre")
+                on = gr.Button("Next", size="sm", elem_id="next")
+            with gr.Row():
+                picture = gr.Image(show_label=False, visible=False, interactive=False, height=320, buttons=[], elem_id="picture")
+                detail = gr.HTML(elem_id="detail")
+
+            filters = [dataset, part, search, reason]
+            listing = [at, table, gallery, place, detail, picture]
+            blocks.load(self.open, None, [dataset, part, about], queue=False).then(
+                self.reasons, [dataset, part], reason, queue=False
+            ).then(self.first_page, filters, listing, queue=False)
+            dataset.input(self.choose, dataset, [part, about], queue=False).then(
+                self.reasons, [dataset, part], reason, queue=False
+            ).then(self.first_page, filters, listing, queue=False)
+            part.input(self.reasons, [dataset, part], reason, queue=False).then(self.first_page, filters, listing, queue=False)
+            gr.on([search.submit, search.blur, reason.input], self.first_page, filters, listing, queue=False)
+            on.click(self.next_page, [at, *filters], listing, queue=False)
+            back.click(self.previous_page, [at, *filters], listing, queue=False)
+            table.select(self.look, [at, *filters], [detail, picture], queue=False)
+            gallery.select(self.look, [at, *filters], [detail, picture], queue=False)
+        return blocks
+
+    def open(self) -> tuple[Update, ...]:
+        """Show which Datasets there are."""
+        names = [_reference(folder) for folder in self._workspace.list_datasets()]
+        first = _reference(self._first)
+        names = [first, *(name for name in names if name != first)]
+        return (gr.update(choices=names, value=first), *self.choose(first))
+
+    def choose(self, name: str) -> tuple[Update, Update]:
+        """Open a Dataset."""
+        record = read_dataset(self._folder(name))
+        parts = [*(split for split, rows in record.splits.items() if rows), REMOVED]
+        return gr.update(choices=parts, value=parts[0]), summary(record)
+
+    def reasons(self, name: str, part: str) -> Update:
+        """Why rows were removed, to choose from."""
+        if part != REMOVED:
+            return gr.update(visible=False, value=_ANY)
+        counts = Counter(entry.reason for entry in self._entries(name, part))
+        choices = [(f"{_ANY} ({sum(counts.values()):,})", _ANY), *((f"{why} ({n:,})", why) for why, n in counts.most_common())]
+        return gr.update(visible=True, choices=choices, value=_ANY)
+
+    def first_page(self, name: str, part: str, search: str, reason: str) -> tuple[Update, ...]:
+        """The first rows that the filters let through."""
+        return self._list(0, name, part, search, reason)
+
+    def next_page(self, at: int, name: str, part: str, search: str, reason: str) -> tuple[Update, ...]:
+        """The rows after those shown."""
+        return self._list(at + 1, name, part, search, reason)
+
+    def previous_page(self, at: int, name: str, part: str, search: str, reason: str) -> tuple[Update, ...]:
+        """The rows before those shown."""
+        return self._list(at - 1, name, part, search, reason)
+
+    def look(self, at: int, name: str, part: str, search: str, reason: str, chosen: gr.SelectData) -> tuple[Update, Update]:
+        """One row in full."""
+        index = chosen.index if isinstance(chosen.index, int) else chosen.index[0]
+        shown = self._page(at, self._found(name, part, search, reason))[0]
+        if not 0 <= index < len(shown):
+            return gr.skip(), gr.skip()
+        return self._shown(shown[index])
+
+    def _list(self, at: int, name: str, part: str, search: str, reason: str) -> tuple[Update, ...]:
+        """Page number, table, gallery, place, and the first row in full."""
+        found = self._found(name, part, search, reason)
+        shown, at, start = self._page(at, found)
+        pictures = bool(found) and found[0].picture is not None
+        what = "rows" if not pictures else "pictures"
+        place = f"{start + 1:,} to {start + len(shown):,} of {len(found):,} {what}" if shown else f"No {what} here."
+        detail, picture = self._shown(shown[0]) if shown else ("", gr.update(visible=False))
+        if pictures:
+            tiles = [(entry.picture(), entry.answer or entry.reason) for entry in shown if entry.picture]
+            return at, gr.update(visible=False), gr.update(visible=True, value=tiles), place, detail, picture
+        removed = part == REMOVED
+        headers = ["id", "reason", "question", "answer"] if removed else ["id", "question", "answer"]
+        lines = [
+            [entry.id, entry.reason, entry.question, entry.answer] if removed else [entry.id, entry.question, entry.answer]
+            for entry in shown
+        ]
+        widths = ["16%", "18%", "30%", "36%"] if removed else ["18%", "36%", "46%"]
+        table = gr.update(visible=True, headers=headers, value=lines, column_widths=widths)
+        return at, table, gr.update(visible=False, value=[]), place, detail, picture
+
+    @staticmethod
+    def _shown(entry: Entry) -> tuple[str, Update]:
+        """A row in full, with its picture."""
+        image = entry.picture() if entry.picture else None
+        return as_html(entry), gr.update(visible=image is not None, value=image)
+
+    @staticmethod
+    def _page(at: int, found: Sequence[Entry]) -> tuple[Sequence[Entry], int, int]:
+        """Rows of a page, its number kept within what there is, and the place of its first row."""
+        size = _PICTURES if found and found[0].picture is not None else _ROWS
+        at = max(0, min(at, (len(found) - 1) // size))
+        return found[at * size : (at + 1) * size], at, at * size
+
+    def _found(self, name: str, part: str, search: str, reason: str) -> list[Entry]:
+        """Rows that the filters let through."""
+        words = search.casefold().split()
+        found = [entry for entry in self._entries(name, part) if all(word in entry.text for word in words)]
+        if part == REMOVED and reason not in {None, _ANY}:
+            found = [entry for entry in found if entry.reason == reason]
+        return found
+
+    def _entries(self, name: str, part: str) -> tuple[Entry, ...]:
+        """All rows of a part.
+
+        Raises:
+            gr.Error: the Dataset is damaged or was removed meanwhile.
+        """
+        try:
+            return read_entries(self._folder(name), part)
+        except StudioError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    def _folder(self, name: str) -> Path:
+        """Folder of a Dataset of the workspace; a path from outside is not followed."""
+        known = {_reference(folder): folder for folder in [self._first, *self._workspace.list_datasets()]}
+        if name not in known:
+            raise gr.Error(f"There is no dataset {name!r} here any more. Reload the page.", print_exception=False)
+        return known[name]
+
+
+def _reference(folder: Path) -> str:
+    """``name/fingerprint`` of a Dataset folder."""
+    return f"{folder.parent.name}/{folder.name}"

@@ -1,0 +1,260 @@
+"""Monitor: requests, latency, thumbs and drift over time, for each model. It shows figures only, never what anyone wrote."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from studio.apps.frame import page
+from studio.apps.recording import open_store
+from studio.core.errors import UserError
+from studio.core.workspace import Workspace
+from studio.feedback.drift import compare_windows
+from studio.feedback.store import FeedbackStore
+from studio.feedback.summary import ModelSummary, quantile, summarize
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ALL = "all models"
+_HOUR, _DAY = 3600.0, 86_400.0
+# Name of a period: its length in seconds, and the width of one bar.
+_PERIODS = {
+    "last hour": (_HOUR, 120.0),
+    "last day": (_DAY, _HOUR),
+    "last week": (7 * _DAY, 6 * _HOUR),
+    "last 4 weeks": (28 * _DAY, _DAY),
+}
+# The newest part of a period is compared with four times as much before it.
+_REFERENCE = 4
+
+Update = Any
+Row = dict[str, Any]
+
+
+def build(workspace: Workspace, reference: str | None = None) -> gr.Blocks:
+    """The page of the app.
+
+    Raises:
+        UserError: a reference was given; the page shows the whole workspace.
+    """
+    if reference is not None:
+        raise UserError(f"the monitor shows the whole workspace and takes no {reference!r}. Choose a model on its page.")
+    return _Page(open_store(workspace)).build()
+
+
+class _Page:
+    """The handlers of the page."""
+
+    def __init__(self, store: FeedbackStore) -> None:
+        self._store = store
+
+    def build(self) -> gr.Blocks:
+        """Lay the page out and connect it."""
+        with page(
+            "Monitor", "What the models are asked, how fast they answer, and what people think of it.", wide=True
+        ) as blocks:
+            with gr.Row():
+                model = gr.Dropdown([_ALL], value=_ALL, label="Model", interactive=True, elem_id="model")
+                period = gr.Radio(list(_PERIODS), value="last week", label="Period", interactive=True, elem_id="period")
+            tiles = gr.HTML(elem_id="tiles")
+            with gr.Row():
+                requests = gr.BarPlot(
+                    x="time",
+                    y="requests",
+                    color="model",
+                    title="Requests",
+                    x_title=" ",
+                    y_title=" ",
+                    height=260,
+                    elem_id="requests",
+                )
+                latency = gr.LinePlot(
+                    x="time",
+                    y="seconds",
+                    color="model",
+                    title="Seconds to the last token, 95th percentile",
+                    x_title=" ",
+                    y_title=" ",
+                    height=260,
+                    elem_id="latency",
+                )
+            with gr.Row():
+                thumbs = gr.BarPlot(
+                    x="time",
+                    y="thumbs",
+                    color="thumb",
+                    color_map={"up": "#0d9488", "down": "#dc2626"},
+                    title="Thumbs",
+                    x_title=" ",
+                    y_title=" ",
+                    height=260,
+                    elem_id="thumbs",
+                )
+                lengths = gr.LinePlot(
+                    x="time",
+                    y="characters",
+                    color="model",
+                    title="Length of answers, median characters",
+                    x_title=" ",
+                    y_title=" ",
+                    height=260,
+                    elem_id="lengths",
+                )
+            table = gr.Dataframe(datatype="str", interactive=False, label="Models", elem_id="models")
+            drift = gr.Dataframe(datatype="str", interactive=False, label="Drift", wrap=True, elem_id="drift")
+            note = gr.Markdown(elem_classes="studio-note")
+            timer = gr.Timer(15)
+
+            outputs = [model, tiles, requests, latency, thumbs, lengths, table, drift, note]
+            for event in (blocks.load, timer.tick, model.input, period.input):
+                event(self.show, [model, period], outputs, queue=False, show_progress="hidden")
+        return blocks
+
+    def show(self, model: str, period: str) -> tuple[Update, ...]:
+        """Everything on the page as it stands now."""
+        length, width = _PERIODS.get(period, _PERIODS["last week"])
+        now = time.time()
+        all_requests, all_ratings = (
+            self._store.rows("requests", since=now - (_REFERENCE + 1) * length),
+            self._store.current_ratings(),
+        )
+        names = sorted({row["model"] for row in [*all_requests, *all_ratings]})
+        chosen = [model] if model in names else names
+        requests = [row for row in all_requests if row["model"] in chosen and row["created"] >= now - length]
+        ratings = [row for row in all_ratings if row["model"] in chosen and row["created"] >= now - length]
+        summaries = [item for item in summarize(self._store, since=now - length) if item.model in chosen]
+        bins = _Bins(now, length, width)
+        return (
+            gr.update(choices=[_ALL, *names], value=model if model in names else _ALL),
+            tiles_html(summaries),
+            bins.count(requests, "model", "requests", chosen),
+            bins.quantile([row for row in requests if row["status"] in {"ok", "cut"}], "seconds", 0.95),
+            bins.count(
+                [{**row, "thumb": "up" if row["value"] > 0 else "down"} for row in ratings], "thumb", "thumbs", ["up", "down"]
+            ),
+            bins.quantile([row for row in requests if row["status"] in {"ok", "cut"}], "characters", 0.5),
+            _model_table(summaries),
+            _drift_table(all_requests, all_ratings, chosen, length, now),
+            f"Drift compares the {period} with the {_REFERENCE} periods before it. It raises an alarm only for a difference that "
+            "is both too large for chance and large enough to matter.",
+        )
+
+
+class _Bins:
+    """Equal stretches of time, the newest ending now."""
+
+    def __init__(self, now: float, length: float, width: float) -> None:
+        """``length`` and ``width`` in seconds."""
+        self._width = width
+        self._first = int((now - length) // width)
+        self._last = int(now // width)
+
+    def _time(self, number: int) -> pd.Timestamp:
+        """Start of a bin, in this machine's time zone as people read it."""
+        import pandas as pd
+
+        return pd.Timestamp(time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(number * self._width)))
+
+    def count(self, rows: Sequence[Row], column: str, name: str, classes: Sequence[str]) -> pd.DataFrame:
+        """Rows per bin and class, empty bins included."""
+        import pandas as pd
+
+        counts = {(number, each): 0 for number in range(self._first, self._last + 1) for each in classes}
+        for row in rows:
+            counts[int(row["created"] // self._width), row[column]] = (
+                counts.get((int(row["created"] // self._width), row[column]), 0) + 1
+            )
+        lines = [(self._time(number), value, count) for (number, value), count in sorted(counts.items())]
+        return pd.DataFrame(lines, columns=["time", column, name])
+
+    def quantile(self, rows: Sequence[Row], column: str, share: float) -> pd.DataFrame:
+        """A quantile per bin and model; bins without rows are left out."""
+        import pandas as pd
+
+        found: dict[tuple[int, str], list[float]] = {}
+        for row in rows:
+            if row[column] is not None:
+                found.setdefault((int(row["created"] // self._width), row["model"]), []).append(row[column])
+        lines = [
+            (self._time(number), model, quantile(sorted(values), share)) for (number, model), values in sorted(found.items())
+        ]
+        return pd.DataFrame(lines, columns=["time", "model", column])
+
+
+def tiles_html(summaries: Sequence[ModelSummary]) -> str:
+    """The figures one looks at first."""
+    total = sum(item.requests for item in summaries)
+    failed, cut = sum(item.failed for item in summaries), sum(item.cut for item in summaries)
+    up, down = sum(item.up for item in summaries), sum(item.down for item in summaries)
+    slowest = max((item.seconds_95 for item in summaries if item.seconds_95 is not None), default=None)
+    figures = [
+        ("requests", f"{total:,}"),
+        ("failed or refused", _share(failed, total)),
+        ("cut at the limit", _share(cut, total)),
+        ("slowest model's 95th percentile", f"{slowest:.1f} s" if slowest is not None else "–"),
+        ("thumbs up / down", f"{up:,} / {down:,}"),
+        ("thumbs down of all", _share(down, up + down)),
+    ]
+    return (
+        '<div class="studio-tiles">'
+        + "".join(f"<div><b>{value}</b><span>{name}</span></div>" for name, value in figures)
+        + "</div>"
+    )
+
+
+def _share(part: int, whole: int) -> str:
+    """A share in percent, a dash where there is nothing to share."""
+    return f"{100 * part / whole:.1f}%" if whole else "–"
+
+
+def _model_table(summaries: Sequence[ModelSummary]) -> Update:
+    """One line per model."""
+    headers = ["model", "requests", "failed", "cut", "median s", "95% s", "up", "down", "corrections", "votes won : lost : tied"]
+    lines = [
+        [
+            item.model,
+            f"{item.requests:,}",
+            f"{item.failed:,}",
+            f"{item.cut:,}",
+            _number(item.seconds_median),
+            _number(item.seconds_95),
+            f"{item.up:,}",
+            f"{item.down:,}",
+            f"{item.corrections:,}",
+            f"{item.votes_won} : {item.votes_lost} : {item.votes_tied}",
+        ]
+        for item in summaries
+    ]
+    return gr.update(headers=headers, value=lines or [["Nothing happened in this period.", *[""] * 9]])
+
+
+def _drift_table(requests: Sequence[Row], ratings: Sequence[Row], models: Sequence[str], length: float, now: float) -> Update:
+    """One line per model and signal; what has changed comes first."""
+    days = length / _DAY
+    found = [
+        (model, finding)
+        for model in models
+        for finding in compare_windows(requests, ratings, model, days=days, reference_days=_REFERENCE * days, now=now)
+    ]
+    lines = [
+        [
+            ("⚠ " if finding.alarm else "") + finding.verdict,
+            model,
+            finding.signal,
+            f"{finding.before} (n {finding.n_before:,})",
+            f"{finding.now} (n {finding.n_now:,})",
+            f"{finding.measure} {_number(finding.value)} (limit {finding.limit:g})" if finding.value is not None else "–",
+        ]
+        for model, finding in sorted(found, key=lambda pair: not pair[1].alarm)
+    ]
+    headers = ["verdict", "model", "signal", "before", "now", "measure"]
+    return gr.update(headers=headers, value=lines or [["Nothing was asked yet.", *[""] * 5]])
+
+
+def _number(value: float | None) -> str:
+    """A figure with three digits, a dash for none."""
+    return "–" if value is None else f"{value:.3g}"

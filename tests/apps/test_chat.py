@@ -1,0 +1,260 @@
+"""The chat app, driven as a person would."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from studio.apps import chat
+from studio.core.workspace import Workspace
+from studio.feedback.store import FeedbackStore
+
+
+def ask(page: Any, question: str, *, wait: bool = True) -> None:
+    """Type a question, press Enter, and wait until the answer is whole."""
+    page.locator("#question textarea").fill(question)
+    page.locator("#question textarea").press("Enter")
+    if wait:
+        page.locator("#send").wait_for(state="hidden")
+        page.locator("#send").wait_for(state="visible")
+
+
+def store_of(workspace: Workspace) -> FeedbackStore:
+    return FeedbackStore(workspace.root / "feedback.sqlite")
+
+
+def answers(page: Any) -> list[str]:
+    return [
+        text.strip() for text in page.locator("#chat .bot .message-content, #chat .message.bot").all_inner_texts() if text.strip()
+    ]
+
+
+def test_a_thumb_down_on_a_run_in_this_process_shows_up_in_the_export(
+    talking: Workspace, serve: Callable[..., str], visit: Callable[..., Any], studio: Callable[..., Any]
+) -> None:
+    page = visit(serve(chat.build(talking, "doors")))
+    ask(page, "How wide must door 10 be?")
+    assert "centimetres wide" in page.locator("#chat").inner_text()
+    page.locator("#chat button[aria-label='Dislike']").click()
+    page.locator("#correction-panel").wait_for(state="visible")
+    assert "centimetres" in page.locator("#correction textarea").input_value()
+    page.locator("#correction textarea").fill("At least 80 centimetres.")
+    page.locator("#save-correction").click()
+    page.get_by_text("the correction is kept").wait_for()
+
+    thumbs = studio("feedback", "export", "--json").json["rows"]
+    assert [row["label"] for row in thumbs] == [False]
+    assert thumbs[0]["prompt"] == [{"role": "user", "content": "How wide must door 10 be?"}]
+    assert "centimetres wide" in thumbs[0]["completion"][0]["content"]
+    pairs = studio("feedback", "export", "--form", "dpo", "--json").json["rows"]
+    assert pairs[0]["chosen"][0]["content"] == "At least 80 centimetres."
+
+    rating = store_of(talking).rows("ratings")[0]
+    assert rating["model"].startswith("doors/") and re.fullmatch("[0-9a-f]{64}", rating["adapter_hash"])
+    assert re.fullmatch("[0-9a-f]{64}", rating["template_hash"]) and rating["sampling"]["temperature"] == 0
+    assert rating["user"].startswith("browser-")
+    request = store_of(talking).rows("requests")[0]
+    assert request["id"] == rating["request"] and request["status"] == "ok" and request["prompt"] is None
+    assert request["characters"] > 0 and request["seconds"] > 0 and request["completion_tokens"] > 0
+
+
+def test_the_same_thumb_again_takes_it_back(
+    talking: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
+) -> None:
+    page = visit(serve(chat.build(talking, endpoint.url)))
+    ask(page, "Is it good?")
+    page.locator("#chat button[aria-label='Like']").click()
+    page.get_by_text("kept as a good answer").wait_for()
+    page.locator("#chat button[aria-label='clicked Like'], #chat button[aria-label='Like']").first.click()
+    page.get_by_text("Taken back").wait_for()
+    store = store_of(talking)
+    assert [row["value"] for row in store.rows("ratings")] == [1, 0]
+    assert store.current_ratings() == []
+
+
+def test_words_appear_while_the_answer_is_written_and_stop_keeps_them(
+    talking: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
+) -> None:
+    endpoint.answer, endpoint.pause = " ".join(f"word{n}" for n in range(200)), 0.1
+    page = visit(serve(chat.build(talking, endpoint.url)))
+    ask(page, "Tell me everything.", wait=False)
+    page.get_by_text("word3").wait_for()
+    assert "word150" not in page.locator("#chat").inner_text()
+    page.locator("#stop").click()
+    page.get_by_text("Stopped.").wait_for()
+    page.locator("#send").wait_for(state="visible")
+    kept = page.locator("#chat").inner_text()
+    assert "word3" in kept and "word150" not in kept
+    assert store_of(talking).rows("requests")[0]["status"] == "stopped"
+    endpoint.answer, endpoint.pause = "Another answer.", 0.0
+    page.locator("#again").click()
+    page.get_by_text("Another answer.").wait_for()
+    assert "word3" not in page.locator("#chat").inner_text()
+
+
+def test_history_system_prompt_and_thumbs_survive_a_reload(
+    talking: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
+) -> None:
+    page = visit(serve(chat.build(talking, endpoint.url)))
+    page.get_by_text("Settings").click()
+    page.locator("#system textarea").fill("Answer like a pirate.")
+    ask(page, "First question")
+    page.locator("#chat button[aria-label='Dislike']").click()
+    page.get_by_text("kept as a bad answer").wait_for()
+    page.reload()
+    page.get_by_text("First question").wait_for()
+    assert "A short answer." in page.locator("#chat").inner_text()
+    assert page.locator("#chat button[aria-label='clicked Dislike']").count() == 1
+    ask(page, "Second question")
+    sent = endpoint.seen[-1]["messages"]
+    assert [message["role"] for message in sent] == ["system", "user", "assistant", "user"]
+    assert sent[0]["content"] == "Answer like a pirate." and sent[1]["content"] == "First question"
+    page.locator("#fresh").click()
+    page.get_by_text("First question").wait_for(state="hidden")
+    ask(page, "Third question")
+    assert [message["content"] for message in endpoint.seen[-1]["messages"]] == ["Answer like a pirate.", "Third question"]
+
+
+def test_another_model_is_picked_and_remembered_with_its_answers(
+    talking: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
+) -> None:
+    endpoint.answer = "I am {model}."
+    page = visit(serve(chat.build(talking, endpoint.url)))
+    ask(page, "Who are you?")
+    page.locator("#model input").click()
+    page.get_by_role("option", name="beta").click()
+    ask(page, "And you?")
+    text = page.locator("#chat").inner_text()
+    assert "I am alpha." in text and "I am beta." in text
+    page.locator("#chat button[aria-label='Like']").last.click()
+    page.get_by_text("kept as a good answer").wait_for()
+    assert store_of(talking).rows("ratings")[0]["model"] == "beta"
+
+
+def test_markdown_and_code_are_shown_and_nothing_a_model_writes_runs_or_calls_home(
+    talking: Workspace, endpoint: Any, canary: Any, serve: Callable[..., str], visit: Callable[..., Any]
+) -> None:
+    home = canary.url
+    endpoint.answer = (
+        f"**Bold** and `x < y`.\n\n```python\nprint('<b>hi</b>')\n```\n\n<script>fetch('{home}/script')</script>\n\n"
+        f"<img src='{home}/img-tag' onerror=\"fetch('{home}/onerror')\">\n\n![beacon]({home}/markdown-image.png)\n\n"
+        f"![ref][r]\n\n[r]: {home}/reference-image.png\n\n<iframe src='{home}/iframe'></iframe>\n\n"
+        f"<style>@import url('{home}/style'); body {{ background: url({home}/css) }}</style>\n\n"
+        f"<svg onload=\"fetch('{home}/svg')\"></svg> <a href=\"javascript:fetch('{home}/js-link')\">tag</a>\n\n"
+        f"[click me](javascript:fetch('{home}/markdown-js')) [mail](data:text/html;base64,PHNjcmlwdD4=)\n\n"
+        f"$$\\href{{javascript:fetch('{home}/tex')}}{{x}}$$ <video src='{home}/video' autoplay></video> "
+        f"<link rel=stylesheet href='{home}/link'> <meta http-equiv=refresh content='0;url={home}/meta'>\n\n"
+        f"[a link]({home}/plain-link)\n\nThe end."
+    )
+    page = visit(serve(chat.build(talking, endpoint.url)))
+    ask(page, "Attack me <script>fetch('" + home + "/question')</script> ![q](" + home + "/question.png)")
+    page.get_by_text("The end.").wait_for()
+    chat_window = page.locator("#chat")
+    assert chat_window.locator("strong", has_text="Bold").count() == 1
+    assert chat_window.locator("pre code").count() == 1 and "<b>hi</b>" in chat_window.locator("pre").inner_text()
+    for link in chat_window.locator("a").all():
+        if (link.get_attribute("href") or "").lower().startswith(("javascript", "data", "vbscript")):
+            raise AssertionError(f"a link runs code: {link.get_attribute('href')}")
+    click = chat_window.get_by_text("click me")
+    if click.count():
+        click.first.click()
+    page.reload()
+    page.get_by_text("The end.").wait_for()
+    page.wait_for_timeout(1000)
+    assert chat_window.locator("script, iframe, img[src^='http'], svg[onload], video, meta, style, link").count() == 0
+    assert canary.calls == []
+    # The policy of the page stands behind all that: even code that ran could not call home.
+    blocked = page.evaluate("url => fetch(url).then(() => 'reached', () => 'blocked')", f"{home}/policy")
+    assert blocked == "blocked" and canary.calls == []
+
+
+def test_a_model_that_is_down_breaks_off_or_is_busy_is_told_in_a_sentence(
+    talking: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
+) -> None:
+    page = visit(serve(chat.build(talking, endpoint.url)))
+    page.locator("#model input").wait_for()
+    endpoint.fault, endpoint.answer = "break", "one two three four five six"
+    ask(page, "Break off please")
+    page.get_by_text("broke off").wait_for()
+    assert "one two three" in page.locator("#chat").inner_text()
+    endpoint.fault = "busy"
+    ask(page, "Be busy please")
+    page.get_by_text("too many requests", exact=False).wait_for()
+    endpoint.fault = None
+    page.locator("#again").click()
+    page.get_by_text("one two three four five six").wait_for()
+    assert [row["status"] for row in store_of(talking).rows("requests")] == ["error", "error", "ok"]
+
+
+def test_an_address_where_nobody_listens_is_told_and_the_page_stays_usable(
+    talking: Workspace, serve: Callable[..., str], visit: Callable[..., Any]
+) -> None:
+    page = visit(serve(chat.build(talking, "http://127.0.0.1:9")))
+    page.get_by_text("cannot be reached").wait_for()
+    ask(page, "Anyone there?")
+    page.get_by_text("cannot be reached").wait_for()
+    assert "Anyone there?" in page.locator("#chat").inner_text()
+    assert "Traceback" not in page.content()
+
+
+def test_a_cut_answer_and_a_talk_that_is_too_long_are_told(
+    talking: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
+) -> None:
+    endpoint.finish = "length"
+    page = visit(serve(chat.build(talking, endpoint.url)))
+    ask(page, "Go on for ever")
+    page.get_by_text("was cut at").wait_for()
+    endpoint.finish, endpoint.fault = "stop", "too long"
+    ask(page, "And more")
+    page.get_by_text("the oldest 2 turns were left out").wait_for()
+    assert [message["content"] for message in endpoint.seen[-1]["messages"]] == ["And more"]
+    endpoint.fault = "always too long"
+    ask(page, "Even this is too long")
+    page.get_by_text("longer than the model can see").wait_for()
+
+
+def test_a_prompt_too_long_for_a_run_in_this_process_is_told(
+    talking: Workspace, serve: Callable[..., str], visit: Callable[..., Any]
+) -> None:
+    page = visit(serve(chat.build(talking, "doors")))
+    ask(page, "How wide? " * 200)
+    page.get_by_text("Ask something shorter").wait_for()
+    assert store_of(talking).rows("requests") == []
+
+
+def test_ten_people_at_once_all_get_an_answer_and_those_who_wait_see_their_place(
+    talking: Workspace, serve: Callable[..., str], visit: Callable[..., Any]
+) -> None:
+    url = serve(chat.build(talking, "doors"))
+    pages = [visit(url) for _ in range(10)]
+    for page in pages:
+        page.locator("#model input").wait_for()
+    for number, page in enumerate(pages):
+        ask(page, f"How wide must door {number} be?", wait=False)
+    seen = ""
+    for _ in range(200):
+        seen += " ".join(page.locator("#status").inner_text() for page in pages)
+        if re.search(r"queue: \d+/\d+", seen):
+            break
+    for number, page in enumerate(pages):
+        page.locator("#chat .bot").filter(has_text="wide").wait_for()
+        assert f"door {number} be?" in page.locator("#chat").inner_text()
+    assert re.search(r"queue: \d+/\d+", seen), "nobody saw a place in the queue"
+    for page in pages:
+        page.locator("#send").wait_for(state="visible")
+    rows = store_of(talking).rows("requests")
+    assert [row["status"] for row in rows] == ["ok"] * 10 and len({row["user"] for row in rows}) == 10
+
+
+def test_texts_of_requests_are_kept_only_when_that_is_switched_on(
+    talking: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any], studio: Callable[..., Any]
+) -> None:
+    assert studio("feedback", "settings", "--texts").code == 0
+    page = visit(serve(chat.build(talking, endpoint.url)))
+    page.get_by_text("are kept by the owner").wait_for()
+    ask(page, "Remember this")
+    row = store_of(talking).rows("requests")[0]
+    assert row["prompt"] == [{"role": "user", "content": "Remember this"}] and row["completion"] == "A short answer."
+    assert json.dumps(row["sampling"])
