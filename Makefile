@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart quickstart-short quickstart-images quickstart-images-short environment environment-dev test check reference format bench clean
+.PHONY: help quickstart quickstart-short quickstart-images quickstart-images-short environment environment-dev test test-serve check reference format bench clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,7 +29,12 @@ environment-dev:
 
 test: environment-dev ## Fetch what the tests need, once, then run them offline; ARGS="-k name" picks some
 	@$(BIN)/python tests/fetch.py
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(ARGS)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not serve" $(ARGS)
+
+test-serve: environment-dev ## Install vLLM for this machine, then test the real server; ARGS="-k name" picks some
+	$(BIN)/python tests/fetch.py
+	$(BIN)/studio serve --install
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m serve tests/serve $(ARGS)
 
 reference: environment-dev ## Write docs/reference.md anew from the code
 	$(BIN)/studio reference > docs/reference.md.new && mv docs/reference.md.new docs/reference.md

@@ -74,11 +74,12 @@ def t5_text(tokenizer: Any, **shape: int) -> Any:
 
 def vae(channels: int = 4, *, quant_conv: bool = True, shift: float | None = None, **shape: Any) -> Any:
     """An autoencoder that halves the picture's sides once per block but the last."""
+    import torch
     from diffusers import AutoencoderKL
 
     sizes: dict[str, Any] = {"block_out_channels": [8, 8], "layers_per_block": 1, "norm_num_groups": 4, "sample_size": 16}
     blocks = len((sizes | shape)["block_out_channels"])
-    return AutoencoderKL(
+    made = AutoencoderKL(
         in_channels=3,
         out_channels=3,
         down_block_types=["DownEncoderBlock2D"] * blocks,
@@ -90,6 +91,12 @@ def vae(channels: int = 4, *, quant_conv: bool = True, shift: float | None = Non
         use_post_quant_conv=quant_conv,
         **(sizes | shape),
     ).eval()
+    # A trained encoder is nearly certain of its latents; random weights would give a variance of about 1 and bury the picture.
+    last: Any = made.quant_conv if quant_conv else made.encoder.conv_out
+    with torch.no_grad():
+        last.weight[channels:] = 0
+        last.bias[channels:] = -12
+    return made
 
 
 def _scheduler(prediction_type: str) -> Any:

@@ -178,23 +178,11 @@ def row_lengths(preset: ChatAdapter, workspace: Workspace) -> tuple[list[int] | 
     """Tokens and targets of every training row, when a Dataset is named."""
     if preset.data is None:
         return None, None
-    from studio.data.rows import read_split
     from studio.models.bases import resolve_base
-    from studio.models.loading import load_tokenizer
-    from studio.models.templates import choose_template
-    from studio.train.encode import encode_split
-    from studio.train.run import context_limit
+    from studio.train.run import prepare
 
-    base = resolve_base(preset.model, preset.revision)
-    tokenizer = load_tokenizer(base)
-    split = encode_split(
-        tokenizer,
-        choose_template(tokenizer, preset.chat_template, base.name),
-        read_split(workspace.find_dataset(preset.data), "train"),
-        train_on=preset.train_on,
-        max_length=context_limit(preset.max_length, base),
-        overlong=preset.overlong,
-    )
+    folder = workspace.find_dataset(preset.data)
+    split = prepare(preset, resolve_base(preset.model, preset.revision), folder).training
     return split.lengths, [sum(row.trained[1:]) for row in split.rows]
 
 
@@ -231,6 +219,10 @@ def _probe(preset: ChatAdapter, planned: Plan, lengths: list[int] | None, superv
 
     if kind != _device(None) or planned.processes > 1:
         raise UserError("--probe trains on this machine in one process: leave out --device and --processes.")
+    if preset.objective != "sft":
+        raise UserError(
+            f"--probe knows no steps of 'objective: {preset.objective}'. Leave it out: the memory is planned without it."
+        )
     output.note("probing: 3 real steps with the longest rows")
     if lengths is None or supervised is None:
         lengths = [planned.longest.length] * preset.batch_size

@@ -95,14 +95,18 @@ def _default_text(default: object) -> str:
 def _schemas() -> Iterator[str]:
     """Every kind of YAML: its fields, and those of the groups inside it."""
     from studio.schema.adapter import ChatAdapter
+    from studio.schema.image_recipe import ImageRecipe
     from studio.schema.project import Project
     from studio.schema.recipe import ChatRecipe
+    from studio.schema.server import ServerProfile
     from studio.schema.suite import Suite
 
     kinds: list[tuple[str, str, type[BaseModel]]] = [
         ("Recipe", "`data_recipes/chat/*.yaml`: one corpus.", ChatRecipe),
+        ("Picture recipe", "`data_recipes/image/*.yaml`: one corpus of pictures.", ImageRecipe),
         ("Preset", "`adapters/chat/*.yaml`: one way of tuning. `--set name=value` changes any field.", ChatAdapter),
         ("Suite", "`evals/*.yaml`: what is measured, and what must hold.", Suite),
+        ("Server profile", "`apps/servers/*.yaml`: how runs are served, and what a client may ask.", ServerProfile),
         ("Project", "`project.yaml`: the goal of a project.", Project),
     ]
     told: set[type[BaseModel]] = set()

@@ -11,8 +11,15 @@ import typer
 from studio.cli import output
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from studio.core.records import RunRecord
     from studio.core.workspace import Workspace
+
+TRAINERS = {
+    "diffusion": "studio.train.images.run:train_image_run",
+}
+"""Kind of run to what trains it, for everything but chats."""
 
 
 def train(
@@ -27,7 +34,7 @@ def train(
         Path | None, typer.Option(help="accelerate's config file (FSDP2, DeepSpeed, several machines).")
     ] = None,
 ) -> None:
-    """Tune a base model on a Dataset."""
+    """Tune a base model on a Dataset, or train a small image model from scratch."""
     from studio.core.errors import UserError
 
     workspace = output.open_workspace()
@@ -44,7 +51,12 @@ def train(
             raise UserError(f"which preset? studio train PRESET --data DATASET. Known: {known}")
         folder = new_run(workspace, adapter, data=data, model=model, settings=settings or [], name=name, processes=processes)
     record = run_training(folder, resume=resume is not None, processes=processes, accelerate_config=accelerate_config)
-    report(folder, record)
+    if record.kind == "chat":
+        report(folder, record)
+    else:
+        from studio.cli.train_images import report_image_run
+
+        report_image_run(folder, record)
 
 
 def new_run(
@@ -68,10 +80,18 @@ def new_run(
     from studio.models.loading import pick_device, pick_dtype
     from studio.schema.adapter import ChatAdapter
     from studio.schema.loading import load_yaml
+    from studio.schema.presets import kind_of
     from studio.train.record import open_run
-    from studio.train.settings import check_trackers, split_batch
 
     path = preset_file(preset, workspace)
+    if kind_of(path) != "chat":
+        from studio.cli.train_images import new_image_run
+
+        if processes > 1:
+            raise UserError(f"--processes {processes}: image models train in one process. Leave it out.")
+        return new_image_run(workspace, path, data=data, model=model, settings=settings, name=name)
+    from studio.train.settings import check_trackers, split_batch
+
     # Quoted, because a fingerprint or a folder may look like a number.
     given = {"data": data, "model": model}
     overrides = [*settings, *(f"{key}={json.dumps(value)}" for key, value in given.items() if value)]
@@ -131,6 +151,17 @@ def run_training(folder: Path, *, resume: bool, processes: int = 1, accelerate_c
     Raises:
         StudioError: as :func:`studio.train.run.train_run`, or a process failed.
     """
+    from studio.core.workspace import read_run
+
+    kind = read_run(folder).kind
+    if kind != "chat":
+        from studio.core.errors import UserError
+        from studio.core.registry import Registry
+
+        if processes > 1 or accelerate_config is not None:
+            raise UserError("image models train in one process: leave out --processes and --accelerate-config.")
+        trainer: Callable[..., RunRecord] = Registry("kind of run", TRAINERS).get(kind)
+        return trainer(folder, resume=resume, say=output.note)
     if processes > 1 or accelerate_config is not None:
         from studio.train.launch import launch
 

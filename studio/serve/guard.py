@@ -25,38 +25,18 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
 from studio.serve.aliases import alias_reader
+from studio.serve.asgi import Headers, Message, Receive, Send, answer, dressed, inner_headers, inner_message
 from studio.serve.books import Watched
 from studio.serve.keys import Key, KeyReader
 from studio.serve.ledger import Exchange, Ledger
 from studio.serve.limits import CHAT, COMPLETIONS, Limits, Meter, RefusedError, read_request
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
-
 CONFIG = "STUDIO_GUARD"
 _BODY_SECONDS = 30.0
-# What vLLM may see of a client's headers; its own ones (rank, priority, request id, session) are not among them.
-_PASSED = {b"host", b"accept", b"user-agent", b"traceparent", b"tracestate"}
-_SECURITY: Headers = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"referrer-policy", b"no-referrer"),
-]
-# CORS answers are vLLM's wide open default; without these headers no web page of another origin can read an answer.
-_REMOVED = {
-    b"access-control-allow-origin",
-    b"access-control-allow-credentials",
-    b"x-request-id",
-    *(name for name, _ in _SECURITY),
-}
 
 
 class Guard:
@@ -114,7 +94,7 @@ class Guard:
             extra: Headers = [(b"retry-after", str(refused.retry_after).encode())] if refused.retry_after else []
             if refused.status == 401:
                 extra.append((b"www-authenticate", b"Bearer"))
-            await _answer(send, refused.status, {"error": error}, identity, extra)
+            await answer(send, refused.status, {"error": error}, identity, extra)
 
     async def _route(self, scope: Message, receive: Receive, send: Send, identity: str) -> None:
         """Who is it, and where to."""
@@ -238,7 +218,7 @@ class Guard:
             nonlocal done
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
-                message = {**message, "headers": _dressed(message.get("headers", []), exchange.id, exchange.model)}
+                message = {**message, "headers": dressed(message.get("headers", []), exchange.id, exchange.model)}
             else:
                 piece = message.get("body", b"")
                 if piece and exchange.first is None:
@@ -248,7 +228,7 @@ class Guard:
                 done = not message.get("more_body", False)
             await send(message)
 
-        inner = {**scope, "headers": _inner_headers(scope["headers"], len(body), exchange.id.partition("-")[2])}
+        inner = {**scope, "headers": inner_headers(scope["headers"], len(body), exchange.id.partition("-")[2])}
         await self.app(inner, ask, tell)
 
     async def _list_models(self, scope: Message, receive: Receive, send: Send, identity: str, key: Key) -> None:  # noqa: ARG002
@@ -274,11 +254,11 @@ class Guard:
             shown.append(entry)
         wanted = scope["path"].removeprefix("/v1/models").removeprefix("/")
         if not wanted:
-            await _answer(send, 200, {"object": "list", "data": shown}, identity)
+            await answer(send, 200, {"object": "list", "data": shown}, identity)
             return
         for entry in shown:
             if entry["id"] == wanted:
-                await _answer(send, 200, entry, identity)
+                await answer(send, 200, entry, identity)
                 return
         raise RefusedError(404, "model_not_found", f"The model {wanted[:80]!r} is not served here.", "model")
 
@@ -288,7 +268,7 @@ class Guard:
         if status == "open":
             engine, _ = await self._inner(scope, "GET", "/health")
             status = "ok" if engine == 200 else "engine down"
-        await _answer(send, 200 if status == "ok" else 503, {"status": status}, identity)
+        await answer(send, 200 if status == "ok" else 503, {"status": status}, identity)
 
     # -- what the operator uses ----------------------------------------------------------------------------------
 
@@ -296,7 +276,7 @@ class Guard:
         """The figures of vLLM with the guard's own after them."""
         _, body = await self._inner(scope, "GET", "/metrics")
         own = await asyncio.to_thread(self._ledger.metrics)
-        headers = _dressed([(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], identity)
+        headers = dressed([(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], identity)
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body.rstrip(b"\n") + b"\n" + own.encode()})
 
@@ -306,12 +286,12 @@ class Guard:
         allowed: dict[str, Any] = {name: asked[name] for name in ("messages", "add_generation_prompt") if name in asked}
         allowed["model"] = self._resolve(str(asked.get("model", "")))
         status, body = await self._inner(scope, "POST", "/tokenize", allowed)
-        await _answer(send, status, json.loads(body), identity)
+        await answer(send, status, json.loads(body), identity)
 
     async def _show_state(self, scope: Message, receive: Receive, send: Send, identity: str, key: Key) -> None:  # noqa: ARG002
         """What is going on."""
         state = {"state": self._state, "running": self._running, "models": sorted(self._loaded), "aliases": self._live_aliases()}
-        await _answer(send, 200, state, identity)
+        await answer(send, 200, state, identity)
 
     async def _load(self, scope: Message, receive: Receive, send: Send, identity: str, key: Key) -> None:  # noqa: ARG002
         """Load an adapter while running. The request names it; where it lies stands in the models file and nowhere else."""
@@ -326,19 +306,19 @@ class Guard:
                 scope, "POST", "/v1/load_lora_adapter", {"lora_name": name, "lora_path": entry["path"]}
             )
             if status != 200:
-                raise RefusedError(409, "load_failed", f"vLLM did not load {name}: {_inner_message(body)}", "model")
+                raise RefusedError(409, "load_failed", f"vLLM did not load {name}: {inner_message(body)}", "model")
             self._loaded.add(name)
-        await _answer(send, 200, {"loaded": name}, identity)
+        await answer(send, 200, {"loaded": name}, identity)
 
     async def _open(self, scope: Message, receive: Receive, send: Send, identity: str, key: Key) -> None:  # noqa: ARG002
         """Let clients in."""
         self._state = "open"
-        await _answer(send, 200, {"state": self._state}, identity)
+        await answer(send, 200, {"state": self._state}, identity)
 
     async def _drain(self, scope: Message, receive: Receive, send: Send, identity: str, key: Key) -> None:  # noqa: ARG002
         """Let nobody in any more; who is in is answered to the end."""
         self._state = "draining"
-        await _answer(send, 200, {"state": self._state, "running": self._running}, identity)
+        await answer(send, 200, {"state": self._state, "running": self._running}, identity)
 
     # -- reading, and asking vLLM --------------------------------------------------------------------------------
 
@@ -409,33 +389,3 @@ class Guard:
 
         await self.app(inner, ask, tell)
         return status, b"".join(pieces)
-
-
-def _inner_headers(headers: Headers, length: int, identity: str) -> Headers:
-    """What vLLM sees of a client's headers: few, with the body's new length and the request's identity."""
-    kept = [(name, value) for name, value in headers if name in _PASSED]
-    kept += [(b"content-type", b"application/json"), (b"content-length", str(length).encode())]
-    return [*kept, (b"x-request-id", identity.encode())]
-
-
-def _dressed(headers: Headers, identity: str, model: str | None = None) -> Headers:
-    """Headers of an answer: vLLM's less what is too open, security, the request's identity, the model that answered."""
-    kept = [(name, value) for name, value in headers if name.lower() not in _REMOVED]
-    kept += [*_SECURITY, (b"x-request-id", identity.encode())]
-    return kept if model is None else [*kept, (b"x-studio-model", model.encode("latin-1", "replace"))]
-
-
-async def _answer(send: Send, status: int, value: Any, identity: str, extra: Headers | None = None) -> None:
-    """A whole JSON answer."""
-    body = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *(extra or [])]
-    await send({"type": "http.response.start", "status": status, "headers": _dressed(headers, identity)})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _inner_message(body: bytes) -> str:
-    """What vLLM said of an error."""
-    try:
-        return str(json.loads(body)["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        return body.decode(errors="replace")[:200]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -17,28 +16,17 @@ from typing import Any, TextIO
 
 from studio.core.errors import InterruptedRunError, StudioError
 from studio.core.files import disk_errors, write_json
-from studio.core.progress import clock_text
 from studio.schema.server import ServerProfile
 from studio.serve.bundle import write_bundle
 from studio.serve.client import Client
 from studio.serve.command import vllm_arguments, vllm_environment
 from studio.serve.environment import Environment
 from studio.serve.keys import Key, make_key
+from studio.serve.log import WaitingLine, cause_of_death, log_end, stage_of
 from studio.serve.reference import Prepared
 from studio.serve.servable import Servable, needed_rank
 from studio.serve.state import RunningServer, StatePaths
 
-# What stands in vLLM's log while it starts -> what to tell a person.
-_STAGES = (
-    ("Initializing a V1 LLM engine", "starting the engine"),
-    ("Loading safetensors", "loading weights"),
-    ("Starting to load model", "loading weights"),
-    ("KV cache size", "warming up"),
-    ("Capturing", "capturing graphs"),
-    ("Supported tasks", "loading adapters"),
-    ("Starting vLLM server", "opening the port"),
-)
-_CAUSE = re.compile(r"(?:^|\s)((?:\w+\.)*(?:\w*Error|\w*Exception)|[\w.]+: error): (.+)$")
 # Seconds that vLLM has for ending after the last answer, before it is killed.
 _GRACE = 20.0
 
@@ -84,7 +72,7 @@ class Server:
             StudioError: it died (with the reason and the end of its log), or took too long.
             InterruptedRunError: a signal came.
         """
-        line = _WaitingLine("starting vLLM", stream or sys.stderr)
+        line = WaitingLine("starting vLLM", stream or sys.stderr)
         started = time.monotonic()
         while True:
             self._must_live("before it was ready")
@@ -196,8 +184,10 @@ def start_server(place: Place, prepared: Prepared, profile: ServerProfile, envir
     base = first.name if whole else base_name(first.base["name"], {servable.name for servable in prepared.served})
     write_models(folder / "models.json", prepared.served, base=base)
     serving = list(dict.fromkeys([base, *(servable.name for servable in prepared.served)]))
-    _write_guard(folder, place, profile, fixed, serving)
-    generation = _write_generation(folder, Path(first.path if whole else first.base["path"]), prepared.ends)
+    bundle, guard = write_guard_files(folder, fixed, serving, paths=place.paths, feedback=place.feedback, profile=profile)
+    generation = _write_generation(
+        folder, Path(first.path if whole else first.base["path"]), prepared.ends, profile.default_temperature
+    )
     rank = profile.max_lora_rank or needed_rank(prepared.served)
     dtype = served_dtype(profile.dtype, prepared.served)
     command = vllm_arguments(
@@ -218,8 +208,8 @@ def start_server(place: Place, prepared: Prepared, profile: ServerProfile, envir
     )
     variables = vllm_environment(
         environment,
-        bundle=write_bundle(folder / "guard"),
-        guard=folder / "guard.json",
+        bundle=bundle,
+        guard=guard,
         kv_cache_gib=profile.cpu_kv_cache_gib,
         threads=profile.cpu_threads,
     )
@@ -271,28 +261,47 @@ def write_models(path: Path, served: list[Servable], *, base: str | None = None)
     write_json(path, book)
 
 
-def _write_guard(folder: Path, place: Place, profile: ServerProfile, fixed: list[Key], serving: list[str]) -> None:
-    """Write the guard's configuration; of keys it holds hashes only."""
+def write_guard_files(
+    folder: Path,
+    fixed: list[Key],
+    serving: list[str],
+    *,
+    paths: StatePaths | None = None,
+    feedback: Path | None = None,
+    profile: ServerProfile | None = None,
+) -> tuple[Path, Path]:
+    """Write the guard's modules and its configuration, which holds hashes of keys only; returns both places.
+
+    Args:
+        fixed: keys that no file holds. serving: names of the models that vLLM starts with.
+        paths: files of keys and aliases; None takes the folder itself. feedback: file of the request rows.
+        profile: limits and what is written down; None takes the defaults.
+    """
+    paths = paths or StatePaths(folder)
+    profile = profile or ServerProfile(kind="server")
     value = {
         "format": 1,
-        "keys": str(place.paths.keys),
-        "aliases": str(place.paths.aliases),
+        "keys": str(paths.keys),
+        "aliases": str(paths.aliases),
         "models": str(folder / "models.json"),
-        "feedback": str(place.feedback),
+        "feedback": str(feedback or folder / "feedback.sqlite"),
         "fixed_keys": [asdict(key) for key in fixed],
         "serving": serving,
         "record": profile.record,
         "limits": profile.limits.model_dump(),
     }
     write_json(folder / "guard.json", value)
+    return write_bundle(folder / "guard"), folder / "guard.json"
 
 
-def _write_generation(folder: Path, model: Path, ends: list[int]) -> Path:
+def _write_generation(folder: Path, model: Path, ends: list[int], temperature: float | None) -> Path:
     """The model's generation settings with the template's end tokens among its own; vLLM reads them from a folder."""
     settings: dict[str, Any] = {}
     if (model / "generation_config.json").is_file():
         settings = json.loads((model / "generation_config.json").read_text(encoding="utf-8"))
     settings["eos_token_id"] = ends[0] if len(ends) == 1 else ends
+    if temperature is not None:
+        settings["temperature"] = temperature
     write_json(folder / "generation" / "generation_config.json", settings)
     return folder / "generation"
 
@@ -323,64 +332,3 @@ def _end_with_parent() -> None:
     """Ask Linux to send SIGTERM when the parent is gone, however it ended (``prctl(PR_SET_PDEATHSIG)``, linux/prctl.h)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-
-
-def stage_of(log: Path) -> str:
-    """What vLLM is at, from its log."""
-    text = _tail(log, 1 << 20)
-    found = "loading vLLM"
-    place = -1
-    for mark, words in _STAGES:
-        at = text.rfind(mark)
-        if at > place:
-            place, found = at, words
-    return found
-
-
-def log_end(log: Path, lines: int = 12) -> str:
-    """The last lines of a log, each cut to a readable length."""
-    told = [line for line in _tail(log, 1 << 16).splitlines() if line.strip()][-lines:]
-    return "\n".join("  " + (line if len(line) <= 240 else line[:239] + "…") for line in told)
-
-
-def cause_of_death(log: Path, code: int) -> str:
-    """Why vLLM ended, in one sentence: the last error of its log that is not about another one."""
-    told = ""
-    for line in _tail(log, 1 << 20).splitlines():
-        found = _CAUSE.search(line)
-        if found and not re.search(r"root cause|Engine core initialization failed|EngineDeadError", line):
-            told = f"{found[1].rpartition('.')[2]}: {found[2].strip()}"
-    if told:
-        return told if told.endswith(".") else told + "."
-    if code == -signal.SIGKILL:
-        return "it was killed (signal 9), usually because the machine ran out of memory."
-    return f"it left with signal {-code}." if code < 0 else f"it left with exit code {code} and named no error."
-
-
-def _tail(path: Path, size: int) -> str:
-    """The last bytes of a file as text; empty when it is not there."""
-    try:
-        with path.open("rb") as stream:
-            stream.seek(0, os.SEEK_END)
-            stream.seek(max(0, stream.tell() - size))
-            return stream.read().decode(errors="replace")
-    except OSError:
-        return ""
-
-
-class _WaitingLine:
-    """One moving line on a terminal, a line per stage in a log."""
-
-    def __init__(self, what: str, stream: TextIO) -> None:
-        self._what, self._stream = what, stream
-        self._started = time.monotonic()
-        self._last = ""
-
-    def show(self, stage: str, *, last: bool = False) -> None:
-        """Say what is going on."""
-        text = f"{self._what}  {clock_text(time.monotonic() - self._started)}  {stage}"
-        if self._stream.isatty():
-            print(f"\r\x1b[2K{text}", end="\n" if last else "", file=self._stream, flush=True)
-        elif stage != self._last:
-            print(text, file=self._stream, flush=True)
-        self._last = stage

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from studio.core.errors import StudioError
 from studio.data.images.decode import DecodeOptions, Place
 from studio.data.images.look import Look, Unusable, look_at
 from studio.data.images.making import Made, Order, make_pictures, make_thumbnails
@@ -20,6 +21,8 @@ Answer = TypeVar("Answer")
 # Below this many pictures, starting processes (about two seconds) costs more than they save.
 _WORTH_PICTURES = 200
 _CHUNK = 25
+# So many crashes one after the other, each alone in a fresh process, are not the pictures' fault.
+_TOO_MANY = 5
 
 
 class Crew:
@@ -27,6 +30,7 @@ class Crew:
 
     def __init__(self, options: DecodeOptions, workers: Workers) -> None:
         self._options, self._workers = options, workers
+        self._crashes = 0
 
     def look(self, places: Sequence[Place]) -> list[Look | Unusable]:
         """See :func:`studio.data.images.look.look_at`."""
@@ -63,13 +67,26 @@ class Crew:
         return done
 
     def _alone(self, work: Callable[[Sequence[Item]], list[Answer]], item: Item, crashed: Answer) -> Answer:
-        """One item after a crash, so that the culprit is found."""
+        """One item after a crash, so that the culprit is found.
+
+        Raises:
+            StudioError: nothing but crashes, so it is not the pictures.
+        """
         for _ in range(2):
             try:
-                return self._workers.pool().submit(work, [item]).result()[0]
+                answer = self._workers.pool().submit(work, [item]).result()[0]
             except BrokenProcessPool:
                 # The pool may have been broken by the one before; a fresh one tells.
                 self._workers.close()
+            else:
+                self._crashes = 0
+                return answer
+        self._crashes += 1
+        if self._crashes >= _TOO_MANY:
+            raise StudioError(
+                f"the processes that open pictures keep ending ({self._crashes} in a row), perhaps for want of memory. "
+                "Free some memory and run it again."
+            )
         return crashed
 
 

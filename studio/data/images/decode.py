@@ -15,7 +15,7 @@ from studio.data.images.problems import PictureProblem
 from studio.data.images.svg import render_svg
 
 # Formats that Pillow decodes by itself. EPS (which starts Ghostscript), PDF and rare ones are left out on purpose.
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "ICO", "TGA")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "ICO", "TGA")
 _SUFFIXES = ".png .jpg .jpeg .jpe .jfif .webp .gif .bmp .tif .tiff .avif .ppm .pgm .pbm .ico .tga .svg .svgz"
 SUFFIXES = frozenset(_SUFFIXES.split())
 # A photo of 89 megapixels has less than this even when stored raw.
@@ -108,6 +108,7 @@ def decode(data: bytes, options: DecodeOptions) -> Decoded:
 
 def _decode(data: bytes, options: DecodeOptions, kind: str | None) -> Decoded:
     """Decode bytes that Pillow knows."""
+    Image.init()  # with named formats Pillow does not load the plug-ins of the rarer ones by itself
     with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
         if opened.width * opened.height > options.max_pixels:
             size = f"{opened.width:,} x {opened.height:,} pixels"

@@ -203,15 +203,33 @@ def _from_table(settings: ImageHubSource, resolved: ResolvedSource, keep: Keep) 
     for number, row in enumerate(rows, start=1):
         said = said_in_row(row, settings, features.names, {column})
         identity = f"{resolved.name}/{said.id or number}"
-        value = row.get(column)
-        data = value.get("bytes") if isinstance(value, dict) else None
-        if data is None and isinstance(value, dict) and value.get("path") and Path(value["path"]).is_file():
-            data = Path(value["path"]).read_bytes()
+        data = _bytes_of(row.get(column), resolved.table)
         if data is None:
             yield Missing(identity, f"row {number}", said.caption, "announced, but not there", f"row {number} has no bytes")
             continue
         meta = said.meta | {"row": number}
         yield Picture(identity, resolved.name, Place(keep(data)), said.caption, said.label, said.group, meta)
+
+
+def _bytes_of(value: object, table: HubTable) -> bytes | None:
+    """Bytes of an undecoded picture. A path is followed only into what was downloaded: a row could name any file of this machine."""
+    import datasets
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    if not isinstance(value, dict):
+        return None
+    if value.get("bytes") is not None:
+        return bytes(value["bytes"])
+    path = str(value.get("path") or "")
+    if table.streaming and path.startswith(("hf://", "zip://", "gzip://", "tar://")):
+        from datasets.utils.file_utils import xopen
+
+        with table.errors(), xopen(path, "rb") as stream:
+            return bytes(stream.read())
+    roots = [Path(table.id), Path(HF_HUB_CACHE), Path(datasets.config.HF_DATASETS_CACHE)]
+    file = Path(path)
+    inside = any(root.is_dir() and file.absolute().is_relative_to(root.absolute()) for root in roots)
+    return file.read_bytes() if path and ".." not in file.parts and inside and file.is_file() else None
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class CaptionEmpty(SingleStep):
         if self._fill is not None and (picture.label or "{label}" not in self._fill):
             return replace(picture, caption=self._fill.replace("{label}", picture.label or ""))
         reason = "placeholder instead of a caption" if caption else "no caption"
-        return Drop(reason, repr(caption), "some text")
+        return Drop(reason, repr(caption) if caption else None, "some text")
 
 
 class CaptionLength(SingleStep):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from studio.core.errors import UserError
 from studio.core.files import write_json
 from studio.models.images.families.base import Conditions, Family, Quantization, Size
+from studio.models.images.families.quantize import quantize_blocks
 from studio.models.images.noise import FlowProcess
 from studio.models.images.words import FILE, TABLE_ROWS, Words
 
@@ -30,6 +31,9 @@ class PixelFamily(Family):
         "attention": ("to_q", "to_k", "to_v", "to_out"),
         "all-linear": ("to_q", "to_k", "to_v", "to_out", "up", "down", "steer", "caption_in.0", "caption_in.2", "patches_out"),
     }
+
+    network: Any
+    process: FlowProcess
 
     def __init__(
         self, network: nn.Module, words: Words, process: FlowProcess, *, device: torch.device, dtype: torch.dtype
@@ -71,16 +75,15 @@ class PixelFamily(Family):
         from studio.models.images.pixel_network import PixelTransformer
 
         words = Words.load(folder / "words")
-        extra = {"quantization_config": quantization_settings(quantization)} if quantization != "none" else {}
         load: Any = PixelTransformer.from_pretrained
         try:
-            network = load(
-                folder / "transformer", use_safetensors=True, local_files_only=True, low_cpu_mem_usage=bool(extra), **extra
-            )
+            network = load(folder / "transformer", use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False)
             scheduler: Any = FlowMatchEulerDiscreteScheduler.load_config(folder / "scheduler", local_files_only=True)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             line = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(f"{folder} cannot be opened as a pixel model: {line}. Take the whole folder of the model.") from error
+        if quantization != "none":
+            quantize_blocks(network, quantization, dtype=dtype)
         process = FlowProcess(shift=float(scheduler.get("shift", 1.0)))
         return cls(network.eval(), words, process, device=device, dtype=dtype)
 
@@ -135,22 +138,3 @@ class PixelFamily(Family):
         """The words of an adapter: those of its base and its own."""
         if (folder / FILE).is_file():
             self.words = Words.load(folder)
-
-
-def quantization_settings(quantization: Quantization) -> Any:
-    """What diffusers wants to hear for nf4 or int8.
-
-    Raises:
-        MissingExtraError: bitsandbytes is not installed.
-    """
-    from diffusers import BitsAndBytesConfig
-
-    from studio.core.extras import require
-
-    require("bitsandbytes", feature=f"quantization: {quantization}")
-    build: Any = BitsAndBytesConfig
-    if quantization == "int8":
-        return build(load_in_8bit=True)
-    return build(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.float32
-    )

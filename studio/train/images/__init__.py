@@ -1,0 +1,1 @@
+"""Training of image models: a Dataset of pictures and a preset become a Run."""

@@ -1,0 +1,63 @@
+"""What a checkpoint of an image training holds, and taking it up again. Whole or not there: ``studio.train.checkpoints``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from studio.core.files import disk_errors, write_json
+from studio.train.checkpoints import PARTIAL, clear_partial, publish_checkpoint
+from studio.train.images.loop import Learner
+
+WEIGHTS, AVERAGE = "trained.safetensors", "average.safetensors"
+
+
+@dataclass
+class Standing:
+    """Where a training stands besides its weights. worse: held-out losses in a row that were not better than the best."""
+
+    step: int = 0
+    best_loss: float | None = None
+    best_step: int | None = None
+    worse: int = 0
+
+
+def save_checkpoint(folder: Path, learner: Learner, standing: Standing) -> Path:
+    """Write ``checkpoint-<step>`` under ``folder``: trained weights, their average, optimizer and schedule, standing.
+
+    Raises:
+        StudioError: the disk is full or cannot be written; older checkpoints stay.
+    """
+    clear_partial(folder)
+    hidden = folder / PARTIAL / f"checkpoint-{standing.step}"
+    with disk_errors(hidden.name, folder):
+        hidden.mkdir(parents=True)
+        save_file({name: value.contiguous() for name, value in learner.trained.state().items()}, hidden / WEIGHTS)
+        if learner.ema is not None:
+            save_file({name: value.cpu().contiguous() for name, value in learner.ema.values.items()}, hidden / AVERAGE)
+        state = {"optimizer": learner.optimizer.state_dict(), "schedule": learner.schedule.state_dict()}
+        torch.save(state, hidden / "optimizer.pt")
+        write_json(hidden / "standing.json", asdict(standing))
+    return publish_checkpoint(folder, standing.step)
+
+
+def load_checkpoint(checkpoint: Path, learner: Learner) -> Standing:
+    """Put a whole checkpoint of this very run back; the optimizer's file is opened as plain data only."""
+    learner.trained.load(load_file(checkpoint / WEIGHTS))
+    if learner.ema is not None:
+        device = next(iter(learner.trained.parameters.values())).device
+        learner.ema.values = {name: value.to(device) for name, value in load_file(checkpoint / AVERAGE).items()}
+    state = torch.load(checkpoint / "optimizer.pt", map_location="cpu", weights_only=True)
+    learner.optimizer.load_state_dict(state["optimizer"])
+    learner.schedule.load_state_dict(state["schedule"])
+    return Standing(**json.loads((checkpoint / "standing.json").read_text(encoding="utf-8")))
+
+
+def saved_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """The weights that count in a checkpoint: the average where there is one."""
+    average = checkpoint / AVERAGE
+    return load_file(average if average.is_file() else checkpoint / WEIGHTS)

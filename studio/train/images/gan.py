@@ -1,0 +1,49 @@
+"""How a generative adversarial network learns: one network draws, the other tells drawn from real, both in pairs.
+
+Legend: b pictures, s side in pixels, d latent size.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from studio.models.images.label_networks import Discriminator, Generator
+
+
+def discriminator_loss(
+    judge: Discriminator, generator: Generator, real: Tensor, labels: Tensor, noise: Tensor, *, penalty: float
+) -> tuple[Tensor, dict[str, float]]:
+    """The judge is to rate each real picture above the drawn one beside it, and to be flat around both.
+
+    f(D(drawn) - D(real)) with f(t) = log(1 + e^t), plus gamma / 2 times the squared gradients at real (R1) and drawn (R2)
+    pictures, without which the pairing can fail to converge.
+    Source: R3GAN (arXiv 2501.05441), sections 2.1 and 2.2.
+
+    Args:
+        real: [b, 3, s, s] in -1..1.
+        noise: [b, d].
+    """
+    with torch.no_grad():
+        drawn = generator(noise, labels)
+    real, drawn = real.detach().requires_grad_(), drawn.requires_grad_()
+    rated_real, rated_drawn = judge(real, labels), judge(drawn, labels)  # [b] each
+    flat = _squared_gradient(rated_real, real) + _squared_gradient(rated_drawn, drawn)
+    loss = functional.softplus(rated_drawn - rated_real).mean() + penalty / 2 * flat.mean()
+    right = (rated_real > rated_drawn).float().mean()
+    return loss, {"judge": float(loss.detach()), "told_apart": float(right)}
+
+
+def generator_loss(judge: Discriminator, generator: Generator, real: Tensor, labels: Tensor, noise: Tensor) -> Tensor:
+    """The mirror image: each drawn picture is to be rated above the real one beside it."""
+    with torch.no_grad():
+        rated_real = judge(real, labels)
+    rated_drawn = judge(generator(noise, labels), labels)
+    return functional.softplus(rated_real - rated_drawn).mean()
+
+
+def _squared_gradient(rating: Tensor, pictures: Tensor) -> Tensor:
+    """Squared norm of the rating's gradient at each picture, [b]; differentiable."""
+    (gradient,) = torch.autograd.grad(rating.sum(), pictures, create_graph=True)
+    return gradient.square().flatten(1).sum(dim=1)

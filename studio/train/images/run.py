@@ -1,0 +1,196 @@
+"""The training of a diffusion model, from a Run folder that has been opened to one that is finished. Reads top-down."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+from studio.adapters.card import write_model_card
+from studio.adapters.image_lora import save_image_lora
+from studio.core.errors import InterruptedRunError, StudioError, UserError
+from studio.core.files import new_folder
+from studio.core.records import RunRecord
+from studio.core.workspace import read_run
+from studio.models.bases import ResolvedBase
+from studio.models.images.bases import resolve_image_base
+from studio.schema.diffusion import DiffusionAdapter
+from studio.schema.loading import load_yaml
+from studio.train.checkpoints import newest_whole, step_of
+from studio.train.images.checkpoint import Standing, load_checkpoint, saved_weights
+from studio.train.images.curve import plot_image_loss
+from studio.train.images.loop import train_steps
+from studio.train.images.pictures import image_windows
+from studio.train.images.prepare import Prepared, prepare
+from studio.train.images.recorder import SMOOTHED, Recorder
+from studio.train.record import change_record, hashes, now, peak_memory
+from studio.train.recording import MetricsFile, StopOnSignal
+
+Say = Callable[[str], None]
+
+
+def train_image_run(run_folder: Path, *, resume: bool, say: Say) -> RunRecord:
+    """Train what the Run's ``config.yaml`` says, in this process.
+
+    Args:
+        run_folder: made by :func:`studio.train.record.open_run`.
+        resume: go on from the newest whole checkpoint.
+        say: takes remarks for the person.
+    Raises:
+        InterruptedRunError: a signal came; a checkpoint was saved.
+        UserError, StudioError: what is wrong, in one sentence; the record says ``failed``.
+    """
+    try:
+        with StopOnSignal() as stop:
+            _train(run_folder, resume=resume, say=say, stop=stop)
+    except BaseException as error:
+        _close_badly(run_folder, error)
+        raise
+    if stop.stopped:
+        change_record(run_folder, status="interrupted", error=None)
+        raise InterruptedRunError(
+            f"stopped and saved. Go on with: studio train --resume {run_folder.parent.name}/{run_folder.name}"
+        )
+    return read_run(run_folder)
+
+
+def _train(run_folder: Path, *, resume: bool, say: Say, stop: StopOnSignal) -> None:
+    """The story: prepare, take up a checkpoint, train, take the best, write down."""
+    started = time.time()
+    adapter = load_yaml(run_folder / "config.yaml", DiffusionAdapter)
+    record = read_run(run_folder)
+    checkpoint = _resume_point(run_folder, say) if resume else None
+    change_record(run_folder, status="running", error=None, machine={**record.machine, "pid": os.getpid()})
+
+    base = same_base(adapter, record)
+    prepared = prepare(adapter, base, Path(record.dataset["path"]), say=say)
+    standing = load_checkpoint(checkpoint, prepared.learner) if checkpoint else Standing()
+    windows = image_windows(prepared.training.shapes, batch_size=adapter.batch_size, steps=adapter.steps, seed=adapter.seed)
+    recorder = Recorder(
+        run_folder,
+        prepared.family,
+        prepared.learner,
+        adapter,
+        prepared.training,
+        prepared.validation,
+        prepared.prompts,
+        MetricsFile(run_folder / "metrics.jsonl", resumed_at=step_of(checkpoint) if checkpoint else 0),
+        standing,
+        stop,
+    )
+    with recorder, _plain_words(run_folder, standing):
+        train_steps(
+            prepared.family,
+            prepared.learner,
+            prepared.training,
+            windows,
+            adapter,
+            start=standing.step,
+            after=recorder.after,
+        )
+    if not stop.stopped:
+        _finish(run_folder, adapter, prepared, recorder, seconds=time.time() - started)
+
+
+def same_base(adapter: DiffusionAdapter, record: RunRecord) -> ResolvedBase | None:
+    """The base of the preset, refused when its weights are not those that the Run was opened with; None from scratch."""
+    if adapter.method == "scratch":
+        return None
+    if adapter.model is None:
+        raise UserError("which base? Give --model: a run, a folder in diffusers' layout, or a Hub id.")
+    base = resolve_image_base(adapter.model, adapter.revision)
+    if record.base.get("sha256") not in {None, base.sha256}:
+        raise UserError(
+            f"the weights of {base.name} have changed since this run was started (sha256 {base.sha256[:12]}…, then "
+            f"{record.base['sha256'][:12]}…). Bring the old weights back, or start a new run."
+        )
+    return base
+
+
+def _resume_point(run_folder: Path, say: Say) -> Path:
+    """The newest whole checkpoint, each newer broken one told in a line."""
+    checkpoint, skipped = newest_whole(run_folder / "checkpoints")
+    for line in skipped:
+        say(line)
+    if checkpoint is None:
+        raise UserError(f"{run_folder} has no whole checkpoint to resume from. Start it again with: studio train {run_folder}")
+    say(f"resuming from {checkpoint.name}")
+    return checkpoint
+
+
+class _plain_words:  # noqa: N801 - reads as a statement
+    """Turns the ways in which a training ends early into one sentence each."""
+
+    def __init__(self, run_folder: Path, standing: Standing) -> None:
+        self.run_folder, self.standing = run_folder, standing
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        """Raise the sentence in the error's place."""
+        if isinstance(error, torch.OutOfMemoryError):
+            raise StudioError(
+                "the GPU ran out of memory. Set micro_batch_size to half of what it was (the result stays the same), or "
+                "gradient_checkpointing: true; 'studio plan' tells beforehand."
+            ) from error
+        if not isinstance(error, Exception) or ("No space left" not in str(error) and "the disk is full" not in str(error)):
+            return
+        checkpoints = self.run_folder / "checkpoints"
+        whole, _ = newest_whole(checkpoints)
+        stays = f"the last good checkpoint, {whole.name}, stays" if whole else "no checkpoint had been saved yet"
+        raise StudioError(
+            f"the disk is full: what belongs to step {self.standing.step} could not be written to {self.run_folder}; {stays}. "
+            f"Make room, then: studio train --resume {self.run_folder.parent.name}/{self.run_folder.name}"
+        ) from error
+
+
+def _finish(run_folder: Path, adapter: DiffusionAdapter, prepared: Prepared, recorder: Recorder, *, seconds: float) -> None:
+    """Take the weights that count, save them as a plain folder, draw the loss, write the record and the card."""
+    standing, learner = recorder.standing, prepared.learner
+    kept = standing.best_step if adapter.keep == "best" and standing.best_step else standing.step
+    learner.trained.load(saved_weights(run_folder / "checkpoints" / f"checkpoint-{kept}"))
+    target = run_folder / ("adapter" if adapter.method == "lora" else "model")
+    shutil.rmtree(target, ignore_errors=True)  # only a finish that was killed can have left one
+    with new_folder(target) as folder:
+        if adapter.method == "lora":
+            save_image_lora(prepared.carriers, folder)
+            prepared.family.save_extras(folder)
+        else:
+            prepared.family.save(folder)
+    plot_image_loss(run_folder / "metrics.jsonl", run_folder / "loss.png")
+    recent = recorder.losses[-SMOOTHED:]
+    done = len(recorder.losses)
+    result = {
+        "steps": standing.step,
+        "best_step": kept,
+        "first_loss": recorder.losses[0] if done else None,
+        "final_loss": sum(recent) / len(recent) if recent else None,
+        "validation_loss": standing.best_loss,
+        "validation_loss_at_end": recorder.eval_loss,
+        "training_loss_at_end": recorder.train_eval_loss,
+        "pictures": len(prepared.training.captions),
+        "epochs": round(standing.step * adapter.batch_size / len(prepared.training.captions), 2),
+        "pictures_per_second": round(done * adapter.batch_size / max(recorder.seconds, 1e-9), 2),
+        "training_seconds": round(recorder.seconds, 1),
+        "seconds": round(seconds, 1),
+        "peak_memory_bytes": peak_memory(),
+        "trained_parameters": len(learner.trained),
+    }
+    files = hashes(run_folder, target.name, "config.yaml")
+    change_record(run_folder, status="finished", finished=now(), result=result, files=files, error=None)
+    write_model_card(run_folder)
+
+
+def _close_badly(run_folder: Path, error: BaseException) -> None:
+    """Say in the record how it ended; a full disk must not hide the error that is on its way."""
+    status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+    words = str(error) if isinstance(error, StudioError) else "".join(traceback.format_exception_only(error)).strip()
+    with suppress(StudioError, OSError):
+        change_record(run_folder, status=status, error=words)

@@ -1,0 +1,122 @@
+"""SVG from strangers: drawn, and nothing outside the file is read."""
+
+from __future__ import annotations
+
+import gzip
+import http.server
+import io
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from studio.data.images.decode import DecodeOptions, decode
+from studio.data.images.problems import PictureProblem
+from studio.data.images.svg import render_svg
+
+HEAD = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 20 10">'
+BOX = '<rect width="10" height="10" fill="#c00000"/>'
+
+
+@pytest.fixture
+def listener() -> Iterator[tuple[str, list[str]]]:
+    """A server that notes what it is asked for."""
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *arguments: object) -> None:
+            """Quiet."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    server.server_close()
+
+
+def draw(body: str, size: int = 40, style: str | None = None) -> Image.Image:
+    return decode((HEAD + body + "</svg>").encode(), DecodeOptions(svg_size=size, svg_style=style)).picture
+
+
+def test_an_svg_is_drawn_at_its_own_shape_on_the_background() -> None:
+    picture = draw(BOX)
+    assert (picture.size, picture.getpixel((5, 5)), picture.getpixel((30, 5))) == ((40, 20), (192, 0, 0), (255, 255, 255))
+    tall = (HEAD.replace("0 0 20 10", "0 0 10 20") + BOX + "</svg>").encode()
+    assert decode(tall, DecodeOptions(svg_size=40)).picture.size == (20, 40)
+    assert decode(gzip.compress(tall), DecodeOptions(svg_size=40)).picture.size == (20, 40)
+    hidden = draw(f'<g id="color">{BOX}</g>', style="#color { display: none }")
+    assert hidden.getcolors() == [(800, (255, 255, 255))]
+
+
+@pytest.mark.parametrize("attribute", ["href", "xlink:href"])
+@pytest.mark.parametrize("element", ["image", "feImage", "use"])
+def test_nothing_outside_the_file_is_read(attribute: str, element: str, tmp_path: Path, listener: tuple[str, list[str]]) -> None:
+    secret = tmp_path / "secret.png"
+    Image.new("RGB", (10, 10), (0, 200, 0)).save(secret)
+    url, asked = listener
+    # What is forbidden is real: resvg itself reads the file that is named.
+    if element == "image":
+        import resvg_py
+
+        body = HEAD + f'<image {attribute}="{secret}" width="10" height="10"/></svg>'
+        shown = Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=body, width=40))))
+        assert shown.convert("RGB").getpixel((5, 5)) == (0, 200, 0)
+    for target in (str(secret), secret.as_uri(), f"{url}/picture.png", "//host/picture.png", "../secret.png", f"&#x2f;{secret}"):
+        with pytest.raises(PictureProblem, match="refers to something outside itself"):
+            draw(f'<{element} {attribute}="{target}" width="10" height="10"/>')
+    assert asked == []
+
+
+def test_style_sheets_and_entities_reach_nothing_either(listener: tuple[str, list[str]]) -> None:
+    url, asked = listener
+    draw(f'<style>@import url("{url}/a.css"); rect {{ fill: url("{url}/b.svg#c") }}</style>{BOX}')
+    head = f'<?xml version="1.0"?><?xml-stylesheet href="{url}/c.css"?>'
+    assert decode((head + HEAD + BOX + "</svg>").encode(), DecodeOptions()).picture.size == (256, 128)
+    outside = f'<!DOCTYPE svg [<!ENTITY x SYSTEM "{url}/d">]>' + HEAD + "<text>&x;</text></svg>"
+    with pytest.raises(PictureProblem, match="declares entities"):
+        decode(outside.encode(), DecodeOptions())
+    assert asked == []
+
+
+def test_data_inside_the_file_is_drawn() -> None:
+    import base64
+
+    stream = io.BytesIO()
+    Image.new("RGB", (10, 10), (0, 0, 200)).save(stream, "PNG")
+    uri = "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
+    assert draw(f'<image href="{uri}" width="10" height="10"/>').getpixel((5, 5)) == (0, 0, 200)
+    assert draw(f'<defs><g id="a">{BOX}</g></defs><use href="#a"/>').getpixel((5, 5)) == (192, 0, 0)
+
+
+def test_a_few_lines_cannot_ask_for_billions() -> None:
+    body = f'<defs><g id="a0">{BOX}</g>'
+    for level in range(1, 9):
+        body += f'<g id="a{level}">' + f'<use href="#a{level - 1}"/>' * 10 + "</g>"
+    with pytest.raises(PictureProblem, match="asks for too much"):
+        draw(body + '</defs><use href="#a8"/>')
+    with pytest.raises(PictureProblem, match="cannot be drawn"):
+        draw('<g id="a"><use href="#b"/></g><g id="b"><use href="#a"/></g>')  # a circle
+    with pytest.raises(PictureProblem, match="too large"):
+        render_svg(gzip.compress(b" " * (17 * 1024**2)), 32, None)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"<svg", "not valid XML"),
+        (b"<html><svg/></html>", "not an SVG"),
+        (b"\x1f\x8bnonsense", "not valid gzip"),
+        (HEAD.encode() + b"\xff\xfe</svg>", "not UTF-8"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg" width="-1" height="5"/>', "cannot be drawn"),
+    ],
+)
+def test_damaged_svg_is_one_line(data: bytes, reason: str) -> None:
+    with pytest.raises(PictureProblem) as caught:
+        decode(data, DecodeOptions())
+    assert reason in caught.value.reason
