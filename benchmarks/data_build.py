@@ -55,9 +55,14 @@ def fetch_corpus(folder: Path) -> Path:
 
 
 def build_once(recipe: Path, corpus: Path, workspace: Path) -> Run:
-    """Run ``studio data build`` and watch it."""
+    """Run ``studio data build`` on the corpus."""
     command = [sys.executable, "-m", "studio.cli.main", "data", "build", str(recipe), "--json", "--name", "stress"]
     command += ["--workspace", str(workspace), "--set", f"sources.0.path={corpus}"]
+    return watch(command)
+
+
+def watch(command: list[str]) -> Run:
+    """Run a build with ``--json`` in a process of its own, and measure it."""
     before = os.times()
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)

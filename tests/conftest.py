@@ -170,7 +170,7 @@ def image_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     overrides = ["sources.0.labels=[food-fruit, food-sweet, animal-reptile]", "sources.0.limit=40", "decoding.svg_size=64"]
     overrides += ["split.validation=4", "split.test=6"]
-    recipe = load_yaml(find_content("data_recipes", "image/openmoji-small"), ImageRecipe, overrides)
+    recipe = load_yaml(find_content("data_recipes", "image/openmoji-sweets"), ImageRecipe, overrides)
     workspace = Workspace.open(tmp_path_factory.mktemp("pictures") / "workspace")
     try:
         return build_image_dataset(recipe, workspace, name="openmoji-tiny").folder

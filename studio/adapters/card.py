@@ -11,7 +11,7 @@ import yaml
 from studio.adapters.loading import saved_settings
 from studio.core.errors import StudioError
 from studio.core.files import write_text
-from studio.core.records import DatasetRecord, ReportRecord, RunRecord, read_record
+from studio.core.records import DatasetRecord, GroupScores, ReportRecord, RunRecord, Score, read_record
 from studio.core.workspace import read_dataset, read_run
 from studio.models.starters import STARTERS
 
@@ -22,6 +22,9 @@ _SETTINGS = (
     "max_grad_norm", "optimizer", "loraplus_ratio", "neftune_alpha", "quantization", "dtype", "max_length", "overlong",
     "train_on", "packing", "seed",
 )  # fmt: skip
+
+# Kinds of task that measure bias or fairness.
+_BIAS = {"crows_pairs", "stereoset", "winobias", "winogender", "bbq", "counterfactual", "fairness"}
 
 
 def write_model_card(run_folder: Path) -> None:
@@ -185,36 +188,75 @@ def _mask(record: RunRecord) -> str:
 
 
 def _evaluation(run_folder: Path, record: RunRecord) -> str:
-    """The newest report of each suite, the difference with its interval beside the values."""
-    parts = ["## Evaluation"]
-    for report in newest_reports(run_folder):
-        labels = list(report.scores)
-        by_label = {label: {score.metric: score for score in scores} for label, scores in report.scores.items()}
-        differences = {difference.metric: difference for difference in report.differences}
-        rows = []
-        for metric in dict.fromkeys(score.metric for scores in report.scores.values() for score in scores):
-            some = next(scores[metric] for scores in by_label.values() if metric in scores)
-            change = differences.get(metric)
-            interval = f"{_figure(change.value)} [{_figure(change.low)}, {_figure(change.high)}]" if change else ""
-            values = [_figure(by_label[label][metric].value) if metric in by_label[label] else "" for label in labels]
-            rows.append([metric, some.unit, some.better, some.n, *values, interval, change.verdict if change else ""])
-        columns = ["metric", "unit", "better", "n", *labels, "difference [95% interval]", "verdict"]
-        data = report.dataset.get("name") or ""
-        split = f", {report.dataset['split']} split" if report.dataset.get("split") else ""
-        parts.append(f"### {report.suite}\n\n{report.created[:10]}, on `{data}`{split}.\n\n" + "\n".join(_table(columns, rows)))
+    """The newest report of each suite: gate, tables with intervals, groups that fare worst, what was not computed, what it
+    does not show.
+    """
+    parts = ["## Bias, risks and evaluation"]
+    parts += [_report(report) for report in newest_reports(run_folder)]
     if len(parts) == 1:
-        parts.append(f"Not evaluated yet: `studio eval chatbot --model {record.id}`")
+        parts.append(f"Not evaluated yet: `studio eval release --model {record.id}`")
     return "\n\n".join(parts)
+
+
+def _report(report: ReportRecord) -> str:
+    """One suite: heading, gate, table, groups, reasons, limits."""
+    data = f", on `{report.dataset['name']}`" if report.dataset.get("name") else ""
+    split = f", {report.dataset['split']} split" if report.dataset.get("split") else ""
+    parts = [f"### {report.suite}", f"{report.created[:10]}{data}{split}."]
+    if report.gate:
+        missed, count = report.gate.get("missed") or [], report.gate.get("thresholds")
+        parts.append(f"Gate not met: {'; '.join(missed)}." if missed else f"Gate met: all {count} thresholds.")
+    parts.append("\n".join(_score_table(report)))
+    parts += [line for groups in report.groups if (line := _extremes(groups))]
+    reasons = [f"- {task.title or task.name}: not computed. {task.reason}" for task in report.tasks if task.reason]
+    limits = [f"- {limit}" for limit in dict.fromkeys(limit for task in report.tasks for limit in task.limits)]
+    if reasons:
+        parts += ["Not computed:", "\n".join(reasons)]
+    if limits:
+        parts += ["What these numbers do not show:", "\n".join(limits)]
+    return "\n\n".join(parts)
+
+
+def _score_table(report: ReportRecord) -> list[str]:
+    """Values of every model, the difference with its interval, the verdict."""
+    labels = list(report.scores)
+    by_label = {label: {score.metric: score for score in scores} for label, scores in report.scores.items()}
+    differences = {difference.metric: difference for difference in report.differences}
+    rows = []
+    for metric in dict.fromkeys(score.metric for scores in report.scores.values() for score in scores):
+        some = next(scores[metric] for scores in by_label.values() if metric in scores)
+        change = differences.get(metric)
+        interval = f"{_figure(change.value)} [{_figure(change.low)}, {_figure(change.high)}]" if change else ""
+        values = [_figure(by_label[label][metric].value) if metric in by_label[label] else "" for label in labels]
+        better = some.better if some.ideal is None else f"near {_figure(some.ideal)}"
+        rows.append([metric, some.unit, better, some.n, *values, interval, change.verdict if change else ""])
+    return _table(["metric", "unit", "better", "n", *labels, "difference [95% interval]", "verdict"], rows)
+
+
+def _extremes(groups: GroupScores) -> str:
+    """The lowest and the highest group of the tuned model, one line; nothing where there are not two."""
+    known = [score for score in groups.scores.get("tuned", []) if score.value is not None]
+    if len(known) < 2:
+        return ""
+    ranked = sorted(known, key=lambda score: score.value or 0.0)
+
+    def told(score: Score) -> str:
+        interval = f" [{_figure(score.low)}, {_figure(score.high)}]" if score.low is not None else ""
+        return f"{score.metric} {_figure(score.value)}{interval} (n = {score.n}{', ' + score.note if score.note else ''})"
+
+    return f"{groups.title}: lowest {told(ranked[0])}, highest {told(ranked[-1])}."
 
 
 def _limits(run_folder: Path, record: RunRecord) -> str:
     """What these records do not show."""
-    suites = [report.suite for report in newest_reports(run_folder)]
-    measured = f"Measured with {', '.join(suites)} only" if suites else "Nothing has been measured"
+    reports = newest_reports(run_folder)
+    measured = f"Measured with {', '.join(report.suite for report in reports)} only" if reports else "Nothing has been measured"
+    kinds = {task.type for report in reports for task in report.tasks if not task.reason}
+    unknown = ["truth of its answers", *([] if kinds & _BIAS else ["bias"]), *([] if "safety" in kinds else ["toxicity"])]
     base = record.base.get("name")
     return (
         "## Limits\n\n"
-        f"{measured}; what is not in the tables above is not known: truth of its answers, bias, toxicity, other domains and "
+        f"{measured}; what is not in the tables above is not known: {', '.join(unknown)}, other domains and "
         f"languages. The limits of the base model `{base}` apply. This card was written from the records of the run; who the "
         "model is for, and who must not use it, are for its maker to add."
     )

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from studio.adapters.image_inversion import load_inversion
 from studio.adapters.image_lora import load_image_lora, set_lora_scale, without_lora
 from studio.adapters.loading import saved_settings
 from studio.core.errors import StudioError, UserError
@@ -129,8 +130,8 @@ def load_image_run(run_folder: Path, *, device: torch.device | None = None) -> L
         StudioError: a file or the base differs from what the run wrote down.
     """
     record = read_run(run_folder)
-    if record.kind != "diffusion":
-        raise UserError(f"{run_folder} is a run of kind {record.kind!r}, not of a diffusion model.")
+    if record.kind not in {"diffusion", "vae", "gan"}:
+        raise UserError(f"{run_folder} is a run of kind {record.kind!r}, not of an image model.")
     name = "adapter" if (run_folder / "adapter").is_dir() else "model"
     if not (run_folder / name).is_dir():
         raise UserError(
@@ -148,7 +149,10 @@ def load_image_run(run_folder: Path, *, device: torch.device | None = None) -> L
             raise StudioError(f"{run_folder / 'run.json'} names no base for its adapter. The record is damaged.")
         family = _open(base.folder, device, dtype, config.get("quantization") or "none")
         family.load_extras(run_folder / name)
-        carriers = load_image_lora(family, run_folder / name)
+        if record.method == "inversion":
+            load_inversion(family, run_folder / name)
+        else:
+            carriers = load_image_lora(family, run_folder / name)
     else:
         family = _open(run_folder / name, device, dtype, "none")
     sampling: dict[str, Any] = config.get("sample") or {}

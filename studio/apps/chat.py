@@ -100,7 +100,7 @@ class _Page:
                 elem_id="chat",
             )
             status = gr.Markdown(elem_id="status", elem_classes="studio-note", min_height=26)
-            with gr.Group(visible=False, elem_id="correction-panel") as panel:
+            with gr.Column(visible=False, elem_id="correction-panel") as panel:
                 correction = gr.Textbox(label="What should the answer have been?", lines=4, max_lines=12, elem_id="correction")
                 with gr.Row():
                     send_correction = gr.Button("Save correction", variant="primary", size="sm", elem_id="save-correction")

@@ -86,6 +86,8 @@ def page(title: str, subtitle: str = "", *, wide: bool = False) -> Iterator[gr.B
     Args:
         wide: use the whole width of the window, for tables and plots.
     """
+    # Components remember the folder at the time they are made; pictures put elsewhere would be refused when they are asked for.
+    os.environ["GRADIO_TEMP_DIR"] = _private_folder()
     blocks = gr.Blocks(
         title=f"{title} · Finetuning Studio",
         analytics_enabled=False,
@@ -116,7 +118,6 @@ def launch(blocks: gr.Blocks, door: Door = Door(), *, at_once: int = 1) -> Servi
         raise UserError(
             f"{door.name!r} is a name for others and no accounts were given. Give --accounts FILE (lines 'name:password')."
         )
-    os.environ["GRADIO_TEMP_DIR"] = _private_folder()
     blocks.queue(max_size=MAX_WAITING, default_concurrency_limit=at_once, api_open=False)
     guard = Middleware(GuardedPage, hosts=allowed_hosts(door.host, door.name), max_body=MAX_BODY_BYTES)
     try:

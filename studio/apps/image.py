@@ -117,6 +117,8 @@ class _Page:
             loaded.success(self.show_run, [model], [*controls, status], show_progress="hidden")
             model.input(self.show_run, [model], [*controls, status], show_progress="hidden")
             asked = gr.on([paint.click, prompt.submit], self.begin, [seed, another], [seed, status, paint, stop], queue=False)
+            # On a narrow screen the pictures lie below the controls.
+            asked.success(None, None, None, js="() => document.querySelector('#status')?.scrollIntoView({block: 'nearest'})")
             asked.success(**painting)
             stop.click(self.stop, None, None, queue=False)
             empty.click(lambda: ([], [], gr.update(visible=False)), None, [kept, history, details], queue=False)
@@ -214,7 +216,7 @@ class _Page:
         yield (
             everything,
             _ending(state),
-            gr.update(value=_shown(sides["base"], seeds_only=True)) if sides["base"] or not beside else gr.skip(),
+            _shown(sides["base"], seeds_only=True),
             _shown(sides["tuned"], seeds_only=True),
             _shown(everything),
             *_buttons(),

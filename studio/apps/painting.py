@@ -89,7 +89,7 @@ class Painted:
         """The settings in one line."""
         scale = f", LoRA {self.lora_scale:g}" if self.side == "tuned" and self.lora_scale != 1 else ""
         how = f"seed {self.seed}, {self.steps} steps, guidance {self.guidance:g}{scale}"
-        return f"{self.side} · {self.prompt or 'no prompt'} · {how}"
+        return f"{self.side} {self.seed} · {self.prompt or 'no prompt'} · {how}"
 
 
 @dataclass(frozen=True)

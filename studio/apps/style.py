@@ -38,6 +38,8 @@ CSS = """
 .studio-tiles > div { background: var(--block-background-fill); }
 .studio-tiles b { display: block; font-size: 1.35rem; font-weight: 650; font-variant-numeric: tabular-nums; }
 .studio-tiles span { color: var(--body-text-color-subdued); font-size: 0.82rem; }
+.studio-pictures .grid-wrap { min-height: 0 !important; max-height: none !important; }
+.studio-pictures .grid-container { grid-template-columns: repeat(auto-fill, minmax(min(128px, 46%), 1fr)) !important; }
 footer { display: none !important; }
 @media (max-width: 640px) {
   .gradio-container { padding: 0 8px 16px !important; }

@@ -104,9 +104,7 @@ def _with_inception_weights(plan: Suite, file: str) -> Suite:
 
     if not any(isinstance(task, ImagesTask) for task in plan.tasks):
         raise UserError(f"--inception-weights is for pictures, and the suite {plan.name} scores none. Take the suite images.")
-    tasks = [
-        task.model_copy(update={"inception_weights": file}) if isinstance(task, ImagesTask) else task for task in plan.tasks
-    ]
+    tasks = [task.model_copy(update={"inception_weights": file}) if isinstance(task, ImagesTask) else task for task in plan.tasks]
     return plan.model_copy(update={"tasks": tasks})
 
 

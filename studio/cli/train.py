@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 TRAINERS = {
     "diffusion": "studio.train.images.run:train_image_run",
+    "vae": "studio.train.images.labelled:train_labelled_run",
+    "gan": "studio.train.images.labelled:train_labelled_run",
 }
 """Kind of run to what trains it, for everything but chats."""
 
@@ -84,12 +86,15 @@ def new_run(
     from studio.train.record import open_run
 
     path = preset_file(preset, workspace)
-    if kind_of(path) != "chat":
+    kind = kind_of(path)
+    if kind != "chat":
         from studio.cli.train_images import new_image_run
+        from studio.cli.train_labelled import new_labelled_run
 
         if processes > 1:
             raise UserError(f"--processes {processes}: image models train in one process. Leave it out.")
-        return new_image_run(workspace, path, data=data, model=model, settings=settings, name=name)
+        opening = new_labelled_run if kind in {"vae", "gan"} else new_image_run
+        return opening(workspace, path, data=data, model=model, settings=settings, name=name)
     from studio.train.settings import check_trackers, split_batch
 
     # Quoted, because a fingerprint or a folder may look like a number.

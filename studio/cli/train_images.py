@@ -127,6 +127,14 @@ def image_method_name(adapter: DiffusionAdapter) -> str:
     return "-".join(parts)
 
 
+_LOSSES = {
+    "diffusion": "mean squared error",
+    "vae": "nats per number (negative bound)",
+    "gan": "of the generator; its size says nothing about the pictures",
+}
+"""What the loss of a kind of run is."""
+
+
 def report_image_run(folder: Path, record: RunRecord) -> None:
     """The end of a training: figures and what to do next."""
     if output.json_wanted():
@@ -136,8 +144,9 @@ def report_image_run(folder: Path, record: RunRecord) -> None:
     rows: list[tuple[str, object]] = [
         ("run", folder),
         ("steps", f"{result['steps']} in {output.duration_text(result['training_seconds'])}"),
-        ("loss", f"{result['first_loss']:.3f} -> {result['final_loss']:.3f} mean squared error"),
+        ("loss", f"{result['first_loss']:.3f} -> {result['final_loss']:.3f} {_LOSSES[record.kind]}"),
     ]
+    rows += [("warning", warning) for warning in result.get("warnings") or []]
     if result.get("validation_loss_at_end") is not None:
         best = f"best {result['validation_loss']:.3f}"
         rows.append(
@@ -149,7 +158,7 @@ def report_image_run(folder: Path, record: RunRecord) -> None:
     output.pairs(rows)
     name = f"{folder.parent.name}/{folder.name}"
     lines = [f"studio eval images --model {name}", f"studio app image {name}"]
-    if record.method in {"scratch", "full"}:
+    if record.kind == "diffusion" and record.method in {"scratch", "full"}:
         lines.append(f"studio train diffusion/pixel-lora --data DATASET --model {name}")
     output.say("\nNext: " + "\n      ".join(lines))
 

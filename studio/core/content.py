@@ -12,6 +12,8 @@ Kind = Literal["data_recipes", "adapters", "evals", "apps"]
 NOUN: dict[Kind, str] = {"data_recipes": "recipe", "adapters": "preset", "evals": "suite", "apps": "server profile"}
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+# Folders of files that belong to the YAML beside them and are not named by themselves: word lists of suites.
+_PARTS = frozenset({"words"})
 
 
 def content_roots(kind: Kind) -> list[Path]:
@@ -29,6 +31,8 @@ def list_content(kind: Kind) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for root in content_roots(kind):
         for path in sorted(root.rglob("*.yaml")):
+            if path.parent.name in _PARTS:
+                continue
             found.setdefault(path.relative_to(root).with_suffix("").as_posix(), path)
     return dict(sorted(found.items()))
 

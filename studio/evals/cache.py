@@ -171,7 +171,7 @@ class CachedSubject:
         def ask(places: Sequence[int], step: Advance | None) -> list[Answer | None]:
             return self.inner.answers([prompts[place] for place in places], decoding, batch_size=batch_size, advance=step)
 
-        sizes = [sum(len(message["content"]) for message in prompt) for prompt in prompts]
+        sizes = None if drawn else [sum(len(message["content"]) for message in prompt) for prompt in prompts]
         return self._remembered(keys, Answer, ask, advance, at_once=len(prompts) if drawn else batch_size, sizes=sizes)
 
     def likelihoods(

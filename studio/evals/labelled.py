@@ -116,13 +116,11 @@ def ask_answers(context: TaskContext[LabelledTask], found: Labelled, labels: Seq
     """Fill ``said`` with what every model writes."""
     prompts = [asked(row, context.task.prompt, labels) for row in found.rows]
     found.prompts = [prompt[-1]["content"] if prompt else "" for prompt in prompts]
+    assert context.task.generation is not None
     for label in context.labels:
         with context.subject(label) as subject, context.bar(f"{label}: answers", len(prompts)) as advance:
             answers = subject.answers(
-                prompts,
-                decoding_of(context),
-                batch_size=context.task.generation.batch_size,
-                advance=advance,  # type: ignore[union-attr]
+                prompts, decoding_of(context), batch_size=context.task.generation.batch_size, advance=advance
             )
         found.said[label] = [answer.text if answer else None for answer in answers]
 

@@ -33,8 +33,8 @@ NO_BASE = "none"
 class Target:
     """A model that was found and not opened yet.
 
-    run: a Run's folder. base: base weights or a merged folder. endpoint: a server. own_base: the base of the run that is measured, with
-    the adapter off. With none of them there is no model, only predictions made elsewhere.
+    run: a Run's folder. base: base weights or a merged folder. endpoint: a server. own_base: the base of the run that is
+    measured, with the adapter off. With none of them there is no model, only predictions made elsewhere.
     """
 
     name: str

@@ -141,7 +141,7 @@ def _section(task: TaskRecord, record: ReportRecord, cards: list[CardGroup]) -> 
 
 def _row(tuned: Score, base: Score | None, difference: Difference | None) -> dict[str, Any]:
     """One line of the table and of the plots."""
-    shown = {label: item for label, item in (("base", base), ("tuned", tuned)) if item is not None}
+    shown: dict[str, Score] = {label: item for label, item in (("base", base), ("tuned", tuned)) if item is not None}
     scale = scale_of(list(shown.values()), tuned.ideal)
     return {
         "tuned": tuned,
@@ -164,7 +164,7 @@ def _group(item: GroupScores) -> dict[str, Any]:
     order = [label for label in ("base", "tuned") if label in by_label]
     lines = []
     for name in names[:_GROUPS_SHOWN]:
-        shown = {label: by_label[label][name] for label in order if name in by_label[label]}
+        shown: dict[str, Score] = {label: by_label[label][name] for label in order if name in by_label[label]}
         last = list(shown.values())[-1]
         lines.append({"name": name, "scores": shown, "bars": bars(shown, scale, item.ideal), "n": last.n, "note": last.note})
     return {"item": item, "lines": lines, "left_out": max(0, len(names) - _GROUPS_SHOWN), "scale": scale}

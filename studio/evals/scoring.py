@@ -17,7 +17,9 @@ from studio.evals.statistics import (
     estimate,
     holm,
     mcnemar,
+    share_difference,
     verdict,
+    wilson,
 )
 
 
@@ -25,6 +27,8 @@ def score(metric: Metric, statistic: Statistic, *, resamples: int, seed: int) ->
     """One number with its interval and coverage (share of the examples asked that could be scored)."""
     value, bounds = estimate(statistic, resamples=resamples, seed=seed, recentre=metric.repeats_shrink)
     asked, scored = len(statistic.scored), int(statistic.scored.sum())
+    if metric.right_or_wrong and value is not None:
+        bounds = wilson(sum(item for item in statistic.each if item is not None), scored)
     return Score(
         metric=metric.key,
         value=value,
@@ -75,19 +79,23 @@ def difference(
         return Difference(metric=metric.key, value=None, n=both, method=method, verdict=NOT_COMPUTED)
     found = compare(tuned, base, resamples=resamples, seed=seed, recentre=metric.repeats_shrink, ideal=metric.ideal)
     method = f"paired bootstrap over examples, {resamples} resamples, seed {seed}, 95% percentile interval"
-    p_value, exact = found.p, None
+    p_value, exact, bounds = found.p, None, found.bounds
     if metric.right_or_wrong:
+        if bounds is not None and bounds[0] == bounds[1]:
+            # The two never disagree, so no resample does: the bootstrap would be certain after 20 examples.
+            bounds = share_difference(tuned.each, base.each)
+            method = "Newcombe's interval for paired shares, because the two never disagree"
         only_tuned, only_base, exact = mcnemar(tuned.each, base.each)
         p_value = exact if found.bounds else None
         method += f"; exact McNemar: {only_tuned} only tuned, {only_base} only base, p = {exact:.3g}"
     if found.bounds is None:
         method += f"; no interval from {found.n} example{'' if found.n == 1 else 's'}"
-    judged = found.bounds if metric.ideal is None else found.distance_bounds
+    judged = bounds if metric.ideal is None else found.distance_bounds
     return Difference(
         metric=metric.key,
         value=found.value,
-        low=found.bounds[0] if found.bounds else None,
-        high=found.bounds[1] if found.bounds else None,
+        low=bounds[0] if bounds else None,
+        high=bounds[1] if bounds else None,
         n=found.n,
         method=method,
         verdict=verdict(judged, "lower" if metric.ideal is not None else metric.better, exact),

@@ -16,6 +16,8 @@ from studio.evals.metrics.base import Better, Floats, Statistic
 
 LEVEL = 0.95
 SIGNIFICANCE = 0.05
+# 97.5% point of the normal distribution.
+_Z = 1.959963984540054
 NO_DIFFERENCE = "no difference shown"
 NOT_COMPUTED = "not computed"
 
@@ -146,6 +148,40 @@ def holm(values: Sequence[float | None]) -> list[float | None]:
         running = max(running, min(1.0, value * (len(order) - rank)))
         corrected[index] = running
     return corrected
+
+
+def wilson(hits: float, count: int) -> tuple[float, float] | None:
+    """95% interval of a share; None when ``count`` is below 2. Never empty: 0 of 20 is "0 to 16%", where a bootstrap says "0
+    to 0".
+
+    Source: Wilson 1927, score interval.
+    """
+    if count < 2:
+        return None
+    share, z2 = hits / count, _Z**2
+    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
+    half = _Z / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def share_difference(tuned: Sequence[float | None], base: Sequence[float | None]) -> tuple[float, float] | None:
+    """95% interval of the difference of two shares on the same examples; None below 2. It is wide where the two never disagree.
+
+    Source: Newcombe 1998, Statistics in Medicine 17, 2635-2650, method 10 (without continuity correction).
+    """
+    pairs = [(bool(a), bool(b)) for a, b in zip(tuned, base, strict=True) if a is not None and b is not None]
+    first, second = wilson(sum(a for a, _ in pairs), len(pairs)), wilson(sum(b for _, b in pairs), len(pairs))
+    if first is None or second is None:
+        return None
+    both, neither = sum(a and b for a, b in pairs), sum(not a and not b for a, b in pairs)
+    only_first, only_second = sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
+    product = (both + only_first) * (only_second + neither) * (both + only_second) * (only_first + neither)
+    phi = (both * neither - only_first * only_second) / math.sqrt(product) if product else 0.0
+    p1, p2 = (both + only_first) / len(pairs), (both + only_second) / len(pairs)
+    below, above = (p1 - first[0], second[1] - p2), (first[1] - p1, p2 - second[0])
+    low = p1 - p2 - math.sqrt(below[0] ** 2 - 2 * phi * below[0] * below[1] + below[1] ** 2)
+    high = p1 - p2 + math.sqrt(above[0] ** 2 - 2 * phi * above[0] * above[1] + above[1] ** 2)
+    return low, high
 
 
 def mcnemar(tuned: Sequence[float | None], base: Sequence[float | None]) -> tuple[int, int, float]:

@@ -80,6 +80,39 @@ class PixelNetwork(Settings):
     """Words of a caption that are read; further ones are said and left out."""
 
 
+class DreamboothSettings(Settings):
+    """Teaching a base one thing under a rare word (DreamBooth, https://arxiv.org/abs/2208.12242)."""
+
+    prompt: str | None = None
+    """Caption of every training picture, with the rare word: ``a photo of sks dog``; None leaves the pictures their own."""
+    class_prompt: str | None = None
+    """The same without the rare word: ``a photo of a dog``. The base draws pictures of it before training, and keeping to them
+    (prior preservation) keeps the class from turning into the thing. None trains without."""
+    class_pictures: Positive = 100
+    """How many pictures of the class are drawn; kept for later runs on the same base."""
+    weight: NonNegative = 1.0
+    """Weight of the loss on the class beside that on the thing."""
+    steps: Positive | None = None
+    """Sampling steps for the class; None is the family's own number."""
+    guidance: Annotated[float, Field(ge=1)] | None = None
+    """Guidance for the class; None is the family's own."""
+    seed: int = 1_000
+    """Seed of the first picture of the class; the next ones count up."""
+
+
+class InversionSettings(Settings):
+    """A new word for something (textual inversion, https://arxiv.org/abs/2208.01618); ``method: inversion``."""
+
+    word: str = "<thing>"
+    """The new word, one that the base does not know; prompts use it."""
+    start_word: str = "thing"
+    """A word the base knows; the new one starts from it."""
+    vectors: Positive = 1
+    """How many embeddings the word has: more fit better and combine worse."""
+    prompt: str | None = "a picture of {word}"
+    """Caption of every training picture; ``{word}`` is replaced. None leaves them their own, which must hold the word."""
+
+
 class SampleSettings(Settings):
     """The grid of samples that is drawn while training, always from the same noise."""
 
@@ -114,12 +147,16 @@ class DiffusionAdapter(Settings):
     data: str | None = None
     """Default Dataset; ``--data`` on the command line wins."""
 
-    method: Literal["lora", "full", "scratch"] = "lora"
-    """Train low-rank adapters, every weight of the denoising network, or a new network from random start values."""
+    method: Literal["lora", "full", "scratch", "inversion"] = "lora"
+    """Train low-rank adapters, every weight of the denoising network, a new network from random start values, or a new word."""
     network: PixelNetwork = PixelNetwork()
     """The network of ``method: scratch``."""
     lora: ImageLoraSettings = ImageLoraSettings()
     """Adapter settings, for ``method: lora``."""
+    dreambooth: DreamboothSettings | None = None
+    """One thing under a rare word, with pictures that keep its class; for ``method: lora`` and ``full``."""
+    inversion: InversionSettings = InversionSettings()
+    """The new word of ``method: inversion``."""
     quantization: Literal["none", "nf4", "int8"] = "none"
     """Load the frozen denoising network in 4-bit NormalFloat (QLoRA, https://arxiv.org/abs/2305.14314) or 8-bit."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -188,7 +225,11 @@ class DiffusionAdapter(Settings):
         """Refuse combinations that cannot work, before anything is loaded."""
         if self.method == "scratch":
             self._possible_scratch()
-        if self.method != "lora" and self.quantization != "none":
+        if self.dreambooth is not None and self.method not in {"lora", "full"}:
+            raise ValueError(f"'dreambooth' tunes a base with 'method: lora' or 'full', not {self.method!r}. Change one of them.")
+        if self.method == "inversion" and self.inversion.prompt is not None and "{word}" not in self.inversion.prompt:
+            raise ValueError("'inversion.prompt' must hold '{word}', which stands for the new word.")
+        if self.method not in {"lora", "inversion"} and self.quantization != "none":
             raise ValueError(f"method {self.method} cannot train quantised weights. Use 'method: lora' or 'quantization: none'.")
         if self.method != "lora" and self.lora.text_encoder:
             raise ValueError("'lora.text_encoder' needs 'method: lora'. Remove it or change the method.")

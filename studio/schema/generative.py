@@ -68,7 +68,8 @@ class VaeAdapter(LabelledAdapter):
 
 class GanAdapter(LabelledAdapter):
     """A preset for a generative adversarial network: relativistic loss with two gradient penalties (R3GAN,
-    https://arxiv.org/abs/2501.05441), which is proven to converge and needs no tricks against collapse."""
+    https://arxiv.org/abs/2501.05441), which is proven to converge and needs no tricks against collapse.
+    """
 
     kind: Literal["gan"]
     """What is trained."""

@@ -193,7 +193,7 @@ class ExactImagesStep(Settings):
 
 
 class NearImagesStep(Settings):
-    """Drop pictures nearly equal to one that stays: a perceptual hash finds pairs, the colours decide."""
+    """Drop pictures nearly equal to a better one: a perceptual hash finds pairs, the colours decide; most pixels win."""
 
     step: Literal["near_duplicates"]
     """Kind of step."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -49,7 +50,9 @@ class Client:
         headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
         request = urllib.request.Request(self.url + path, body, headers, method=method)
         # The server is this machine's own: a proxy of the environment must not stand between.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        # Its certificate names the address that others use, which is not ours.
+        trusting = urllib.request.HTTPSHandler(context=ssl._create_unverified_context())
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), trusting)
         try:
             with opener.open(request, timeout=timeout) as response:
                 return response.status, _read(response.read())

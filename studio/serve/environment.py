@@ -44,14 +44,15 @@ _LEFT_OUT = {"torch", "torchaudio", "torchvision", "torchcodec"}
 _NEEDED_BYTES: dict[BuildName, int] = {"cpu": 5_000_000_000, "cuda": 14_000_000_000}
 # Imports the server and lists its flags, so that a misspelt one is told before anything is started.
 _PROOF = """
-import json, torch
+import importlib, json, torch
 import vllm.entrypoints.openai.api_server
-try:
-    from vllm.entrypoints.launchers.cli_args import make_arg_parser
-    from vllm.utils.argparse_utils import FlexibleArgumentParser
-    actions = make_arg_parser(FlexibleArgumentParser())._actions
-except ImportError:
-    actions = []
+actions = []
+for module in ("vllm.entrypoints.launchers.cli_args", "vllm.entrypoints.common.cli_args"):  # 0.32, 0.33
+    try:
+        make = importlib.import_module(module).make_arg_parser
+        actions = make(importlib.import_module("vllm.utils.argparse_utils").FlexibleArgumentParser())._actions
+    except (ImportError, AttributeError):
+        continue
 names = {name[2:] for action in actions for name in action.option_strings if name.startswith("--")}
 print(json.dumps([torch.__version__, sorted(names)]))
 """

@@ -121,11 +121,22 @@ class Guard:
         if client is not None:
             if self._state != "open" and key.role != "operator":
                 raise RefusedError(503, self._state, f"The server is {self._state}; try again soon.", retry_after=5)
-            await client(scope, receive, send, identity, key)
+            await self._metered(client, scope, receive, send, identity, key)
         elif operator is not None and key.role == "operator":
             await operator(scope, receive, send, identity, key)
         else:
             raise RefusedError(404, "not_found", "There is no such route.")
+
+    async def _metered(self, route: Any, scope: Message, receive: Receive, send: Send, identity: str, key: Key) -> None:
+        """Answer a client within its share; an operator has no limits of number."""
+        if key.role == "operator":
+            await route(scope, receive, send, identity, key)
+            return
+        self._meter.enter(key.id)
+        try:
+            await route(scope, receive, send, identity, key)
+        finally:
+            self._meter.leave(key.id)
 
     def _authenticate(self, scope: Message) -> Key:
         """The key of a request.
@@ -146,9 +157,6 @@ class Guard:
     async def _generate(self, scope: Message, receive: Receive, send: Send, identity: str, key: Key) -> None:
         """Check a request for an answer, and pass it on under the real model's name."""
         arrived, created = time.perf_counter(), time.time()
-        counted = key.role != "operator"
-        if counted:
-            self._meter.enter(key.id)
         self._running += 1
         try:
             route = scope["path"]
@@ -168,8 +176,6 @@ class Guard:
                 self._ledger.finished(exchange)
         finally:
             self._running -= 1
-            if counted:
-                self._meter.leave(key.id)
 
     def _resolve(self, asked: str) -> str:
         """The model behind a name or an alias; read once per request, so a switch never splits an answer.
@@ -237,21 +243,7 @@ class Guard:
         if status != 200:
             raise RefusedError(503, "engine", "The models cannot be listed at present.")
         cards = {card["id"]: card for card in json.loads(body)["data"]}
-        shown: list[dict[str, Any]] = []
-        for name, real in [(name, name) for name in cards] + sorted(self._live_aliases().items()):
-            if name in cards and name != real:
-                continue
-            length = cards.get(real, {}).get("max_model_len") or next(
-                (c["max_model_len"] for c in cards.values() if c["max_model_len"]), None
-            )
-            entry: dict[str, Any] = {
-                "id": name,
-                "object": "model",
-                "created": cards[real]["created"],
-                "owned_by": "finetuning-studio",
-            }
-            entry |= {"parent": real if name != real else cards[real].get("parent"), "max_model_len": length}
-            shown.append(entry)
+        shown = model_entries(cards, self._live_aliases())
         wanted = scope["path"].removeprefix("/v1/models").removeprefix("/")
         if not wanted:
             await answer(send, 200, {"object": "list", "data": shown}, identity)
@@ -389,3 +381,14 @@ class Guard:
 
         await self.app(inner, ask, tell)
         return status, b"".join(pieces)
+
+
+def model_entries(cards: dict[str, dict[str, Any]], aliases: dict[str, str]) -> list[dict[str, Any]]:
+    """What clients see of vLLM's models and of the aliases: no folders, and the context length also for adapters."""
+    length = next((card["max_model_len"] for card in cards.values() if card.get("max_model_len")), None)
+    shared = {"object": "model", "owned_by": "finetuning-studio", "max_model_len": length}
+    shown = [{"id": name, "created": card["created"], "parent": card.get("parent"), **shared} for name, card in cards.items()]
+    for alias, name in sorted(aliases.items()):
+        if alias not in cards and name in cards:
+            shown.append({"id": alias, "created": cards[name]["created"], "parent": name, **shared})
+    return shown

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from studio.core.errors import InterruptedRunError, StudioError
 from studio.core.files import disk_errors, write_json
-from studio.schema.server import ServerProfile
+from studio.schema.server import ServerProfile, flag_name
 from studio.serve.bundle import write_bundle
 from studio.serve.client import Client
 from studio.serve.command import vllm_arguments, vllm_environment
@@ -75,7 +75,7 @@ class Server:
         line = WaitingLine("starting vLLM", stream or sys.stderr)
         started = time.monotonic()
         while True:
-            self._must_live("before it was ready")
+            self.must_live("before it was ready")
             if self.stopping:
                 raise InterruptedRunError("stopped while vLLM was starting.")
             if time.monotonic() - started > timeout:
@@ -101,7 +101,7 @@ class Server:
             StudioError: vLLM died.
         """
         while not self.stopping:
-            self._must_live("while it was serving")
+            self.must_live("while it was serving")
             time.sleep(0.25)
 
     def stop(self, say: Callable[[str], None] = lambda _: None) -> None:
@@ -150,7 +150,7 @@ class Server:
             return False
         return status == 200
 
-    def _must_live(self, when: str) -> None:
+    def must_live(self, when: str) -> None:
         """Raise what the log says when the process is gone."""
         code = self.process.poll()
         if code is not None and not self.stopping:
@@ -215,10 +215,12 @@ def start_server(place: Place, prepared: Prepared, profile: ServerProfile, envir
     )
     process = _spawn(command, variables, folder)
     host = f"[{place.host}]" if ":" in place.host else "127.0.0.1" if place.host == "0.0.0.0" else place.host
+    # TLS is vLLM's own business; only the address changes.
+    scheme = "https" if any(flag_name(flag) == "ssl-certfile" for flag in profile.vllm) else "http"
     record = RunningServer(
         pid=os.getpid(),
         started=time.time(),
-        url=f"http://{host}:{place.port}",
+        url=f"{scheme}://{host}:{place.port}",
         port=place.port,
         base=base,
         base_sha256=first.base["sha256"],

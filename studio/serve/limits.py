@@ -26,7 +26,7 @@ _DROPPED = {"store", "metadata", "service_tier", "safety_identifier", "prompt_ca
 FIELDS: dict[str, set[str]] = {
     CHAT: _SAMPLING
     | {"messages", "max_completion_tokens", "top_logprobs", "tools", "tool_choice", "parallel_tool_calls", "reasoning_effort"},
-    COMPLETIONS: _SAMPLING | {"prompt", "echo", "suffix"},
+    COMPLETIONS: _SAMPLING | {"prompt", "echo", "suffix", "add_special_tokens"},
 }
 
 

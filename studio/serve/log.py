@@ -38,17 +38,20 @@ def stage_of(log: Path) -> str:
 
 def log_end(log: Path, lines: int = 12) -> str:
     """The last lines of a log, each cut to a readable length."""
-    told = [line for line in _tail(log, 1 << 16).splitlines() if line.strip()][-lines:]
+    told = [line for line in _tail(log, 1 << 16).splitlines() if line.strip(" ^~")][-lines:]
     return "\n".join("  " + (line if len(line) <= 240 else line[:239] + "…") for line in told)
 
 
 def cause_of_death(log: Path, code: int) -> str:
     """Why vLLM ended, in one sentence: the last error of its log that is not about another one."""
     told = ""
-    for line in _tail(log, 1 << 20).splitlines():
+    lines = _tail(log, 1 << 20).splitlines()
+    for number, line in enumerate(lines):
         found = _CAUSE.search(line)
         if found and not re.search(r"root cause|Engine core initialization failed|EngineDeadError", line):
-            told = f"{found[1].rpartition('.')[2]}: {found[2].strip()}"
+            # pydantic names the field on the next line.
+            more = lines[number + 1] if "validation error" in found[2] and number + 1 < len(lines) else ""
+            told = more.strip().partition(" [type=")[0] or f"{found[1].rpartition('.')[2]}: {found[2].strip()}"
     if told:
         return told if told.endswith(".") else told + "."
     if code == -signal.SIGKILL:

@@ -43,7 +43,7 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
         if not again:
             contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(30_000)
         page.goto(url)
         return page
 
@@ -63,12 +63,11 @@ steps:
 split: {validation: 4, test: 6}
 """
 PRESET = """kind: chat
-method: lora
-lora: {rank: 8, alpha: 16}
+method: full
 dtype: float32
 max_length: 256
 batch_size: 8
-epochs: 40
+epochs: 12
 learning_rate: 0.01
 """
 

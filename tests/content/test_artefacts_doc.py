@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from studio.core import records
+from studio.data.images import rows as image_rows
 from studio.data.rows import REMOVED_SCHEMA, ROW_SCHEMA
 
 DOC = (Path(__file__).resolve().parents[2] / "docs" / "artefacts.md").read_text(encoding="utf-8")
@@ -34,6 +35,8 @@ def test_every_field_is_described(model: type[records.Record]) -> None:
 def test_every_parquet_column_is_described() -> None:
     described = set(re.findall(r"`(\w+)`", DOC))
     assert {*ROW_SCHEMA.names, *REMOVED_SCHEMA.names} <= described
+    pictures = set(re.findall(r"`(\w+)`", DOC.partition("### A Dataset of pictures")[2].partition("\n### ")[0]))
+    assert {*image_rows.ROW_SCHEMA.names, *image_rows.REMOVED_SCHEMA.names} <= pictures
 
 
 def test_every_step_and_format_is_in_the_recipe_docs() -> None:
@@ -43,3 +46,17 @@ def test_every_step_and_format_is_in_the_recipe_docs() -> None:
     text = (Path(__file__).resolve().parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
     missing = [name for name in [*STEPS, *FORMATS] if f"| {name} |" not in text]
     assert not missing
+
+
+def test_every_step_for_pictures_and_place_of_captions_is_in_its_page() -> None:
+    from typing import get_args
+
+    from studio.data.images.steps import IMAGE_STEPS
+    from studio.schema.image_recipe import Captions
+
+    text = (Path(__file__).resolve().parents[2] / "docs" / "images-data.md").read_text(encoding="utf-8")
+    rows = " ".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| "))
+    known = {*IMAGE_STEPS, "augment", "caption_dropout", *get_args(Captions)} - {"auto"}
+    assert known <= set(re.findall(r"\w+", rows)), known - set(re.findall(r"\w+", rows))
+    for path in (Path(__file__).resolve().parents[2] / "data_recipes" / "image").glob("*.yaml"):
+        assert f"`image/{path.stem}`" in text

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server around a model in this process: real HTTP, real log-probabilities, one plain forward pass per request.
+"""An OpenAI-compatible server around a model in this process: real HTTP, real log-probabilities, a plain forward pass a request.
 
 It shares no code with what it checks, and it can die after so many requests.
 """

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,6 @@ from safetensors.torch import load_file, save_file
 from studio.evals import cache as cache_module
 from studio.evals.cache import FILE, CachedSubject, EvidenceCache, identity_key
 from studio.evals.generation import Decoding
-from studio.evals.likelihood import score_rows
 from studio.evals.runner import evaluate_run
 from studio.evals.subjects import LocalSubject
 from studio.evals.suites import load_suite
@@ -105,30 +104,33 @@ def test_a_new_version_of_the_code_asks_anew(tiny: Tiny, asked: list[int], monke
     assert sum(asked) == 8
 
 
-def _killed_half_way(run: str) -> None:
-    """An evaluation that the system kills after the fifth row was scored."""
-    count = {"rows": 0}
+# An evaluation that the system kills after the fifth row was scored.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import studio.evals.cache as cache, studio.evals.subjects as subjects
+from studio.evals.runner import evaluate_run
+from studio.evals.suites import load_suite
 
-    def dying(model, rows, **settings):
-        if count["rows"] >= 5:
-            os.kill(os.getpid(), signal.SIGKILL)
-        count["rows"] += len(rows)
-        return score_rows(model, rows, **settings)
+plain, done = subjects.score_rows, []
 
-    import studio.evals.subjects as subjects
+def dying(model, rows, **settings):
+    if len(done) >= 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    done.extend(rows)
+    return plain(model, rows, **settings)
 
-    subjects.score_rows = dying
-    cache_module._BATCHES_AT_ONCE = 1
-    evaluate_run(Path(run), load_suite("chatbot", (*FAST, "metrics=[perplexity]", "compare_by=null")), baseline="none")
+subjects.score_rows, cache._BATCHES_AT_ONCE = dying, 1
+evaluate_run(Path(sys.argv[1]), load_suite("chatbot", sys.argv[2:]), baseline="none")
+"""
 
 
 def test_a_killed_evaluation_goes_on_where_it_was(tiny: Tiny, asked: list[int]) -> None:
-    process = multiprocessing.get_context("spawn").Process(target=_killed_half_way, args=(str(tiny.run),))
-    process.start()
-    process.join(120)
-    assert process.exitcode == -signal.SIGKILL
+    settings = (*FAST, "metrics=[perplexity]", "compare_by=null")
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tiny.run), *settings], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
     assert not list((tiny.run / "evals").glob("*/*/scores.json"))
-    suite = load_suite("chatbot", (*FAST, "metrics=[perplexity]", "compare_by=null"))
+    suite = load_suite("chatbot", settings)
     _, record = evaluate_run(tiny.run, suite, baseline="none")
     assert sum(asked) == 3
     _, plain = evaluate_run(tiny.run, suite, baseline="none", cached=False)

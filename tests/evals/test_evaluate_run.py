@@ -16,7 +16,8 @@ from studio.core.files import write_json
 from studio.core.records import ReportRecord, read_record
 from studio.data.rows import ChatRow
 from studio.evals.report import newest_report
-from studio.evals.runner import evaluate_run
+from studio.evals.opening import find_baseline, find_model
+from studio.evals.runner import evaluate_model, evaluate_run
 from studio.evals.suites import load_suite
 from tests.conftest import build_tiny_base
 from tests.evals.conftest import chat_rows, write_dataset, write_run
@@ -74,7 +75,9 @@ def test_tuned_and_base_are_really_different_models(tiny: Tiny) -> None:
 def test_batch_size_changes_no_score(tiny: Tiny) -> None:
     values = []
     for size in (1, 16):
-        _, record = evaluate_run(tiny.run, suite(f"generation.batch_size={size}", f"likelihood.batch_size={size}"))
+        chosen = suite(f"generation.batch_size={size}", f"likelihood.batch_size={size}")
+        # Without the cache: the second batch size must not be told what the first found.
+        _, record = evaluate_run(tiny.run, chosen, cached=False)
         values.append({label: [score.value for score in scores] for label, scores in record.scores.items()})
     for label in ("tuned", "base"):
         assert values[0][label] == pytest.approx(values[1][label], abs=1e-4)
@@ -123,6 +126,52 @@ def test_the_limit_draws_the_same_rows_every_time(tiny: Tiny) -> None:
         ids.append(list(pd.read_parquet(folder / "examples.parquet")["id"]))
         assert record.dataset["rows"] == 3 and record.dataset["rows_in_split"] == 8
     assert ids[0] == ids[1] and len(set(ids[0])) == 3
+
+
+def test_a_suite_of_tasks_writes_one_report_with_all_of_them(tiny: Tiny, tmp_path: Path) -> None:
+    path = tmp_path / "two.yaml"
+    path.write_text(
+        "name: two\nresamples: 100\ngeneration: {max_new_tokens: 6}\nlimit: 4\ntasks:\n"
+        "  - {type: conversation, name: answers, metrics: [perplexity, rougeL, semantic_similarity]}\n"
+        "  - {type: conversation, name: shorter, metrics: [rougeL], generation: {max_new_tokens: 3}, limit: 2}\n"
+        "  - {type: fairness}\n"
+        "thresholds:\n  - {metric: perplexity, at_most: 1.0}\n  - {metric: shorter.rougeL, at_least: 0}\n"
+        "  - {metric: accuracy_gap, at_most: 1}\n  - {metric: answers.semantic_similarity, at_least: 0}\n"
+    )
+    folder, record = evaluate_run(tiny.run, load_suite(path))
+    assert [task.name for task in record.tasks] == ["answers", "shorter", "fairness"]
+    assert [task.rows for task in record.tasks] == [4, 2, 0] and record.dataset["rows"] == 4
+    metrics = [score.metric for score in record.scores["tuned"]]
+    assert metrics[:4] == ["answers.perplexity", "answers.rougeL", "answers.semantic_similarity", "shorter.rougeL"]
+    assert record.scores["tuned"][2].reason.startswith("no embedding model is named")
+    assert sorted(file.name for file in (folder / "examples").iterdir()) == ["answers.parquet", "shorter.parquet"]
+    missed = record.gate["missed"]
+    assert len(missed) == 3 and missed[0].startswith("perplexity is") and "no group column is named" in missed[1]
+    assert "answers.semantic_similarity could not be computed: no embedding model" in missed[2]
+    assert any(line.startswith("fairness: not computed:") for line in record.settings["warnings"])
+    # Holm's correction is over all comparisons of the suite, and never makes a p-value smaller.
+    assert len(record.differences) == 3 and all(item.p_holm >= item.p for item in record.differences if item.p is not None)
+    page = (folder / "report.html").read_text()
+    assert "Not computed." in page and "no group column is named" in page
+    card = (tiny.run / "README.md").read_text()
+    assert "Bias, risks and evaluation" in card and "no group column is named" in card
+
+
+def test_a_base_and_a_merged_folder_are_models_too(tiny: Tiny, lively_base: Path) -> None:
+    target = find_model(str(lively_base), tiny.workspace)
+    chosen = suite("metrics=[perplexity,length]", "thresholds=[]", "compare_by=null")
+    assert find_baseline("base", target, tiny.workspace) is None
+    folder, record = evaluate_model(target, chosen, workspace=tiny.workspace, data=tiny.dataset)
+    assert folder.is_relative_to(tiny.workspace.root / "reports") and record.models["tuned"]["kind"] == "base"
+    _, own = evaluate_run(tiny.run, chosen)
+    assert record.scores["tuned"][0].value == pytest.approx(own.scores["base"][0].value, abs=1e-4)
+    _, record = evaluate_model(target, chosen, workspace=tiny.workspace, baseline=target, data=tiny.dataset)
+    assert {item.verdict for item in record.differences} == {"no difference shown"}
+    multi = load_suite("safety", ("thresholds=[]", "resamples=100", "generation.max_new_tokens=4", "tasks.0.limit=2"))
+    _, record = evaluate_model(target, multi, workspace=tiny.workspace)
+    assert record.tasks[0].reason is None and "not a run" in record.tasks[1].reason
+    with pytest.raises(UserError, match="no dataset is named"):
+        evaluate_model(target, chosen, workspace=tiny.workspace)
 
 
 def test_two_reports_in_one_second_stay_both(tiny: Tiny) -> None:

@@ -104,7 +104,8 @@ def test_regression_agrees_with_scikit_learn_for_any_resample() -> None:
     generator = np.random.default_rng(2)
     truth = generator.normal(size=60)
     said = [
-        None if place % 7 == 0 else value + noise for place, (value, noise) in enumerate(zip(truth, generator.normal(size=60)))
+        None if place % 7 == 0 else value + noise
+        for place, (value, noise) in enumerate(zip(truth, generator.normal(size=60), strict=True))
     ]
     weights = generator.multinomial(60, np.full(60, 1 / 60), size=4).astype(float)
     for name in ("mae", "mse", "rmse", "r2"):

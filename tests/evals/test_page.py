@@ -7,18 +7,24 @@ from html.parser import HTMLParser
 
 import pytest
 
-from studio.core.records import Difference, ReportRecord
+from studio.core.records import Difference, GroupScores, Score, TaskRecord
 from studio.evals.evidence import Answer, Evidence, Likelihood, question_from
 from studio.evals.numbers import interval_text, number
-from studio.evals.page import difference_picture, render_page
+from studio.evals.opening import Target
+from studio.evals.page import render_page
+from studio.evals.pictures import bars, difference_picture, scale_of
+from studio.evals.runner import assemble
 from studio.evals.scoring import difference, example_table, most_changed, score
 from studio.evals.suites import load_suite, metric
+from studio.evals.tasks.base import Card, CardGroup, Part, TaskResult
+from studio.evals.tasks.conversation import _cards, _limits, choose_comparison
 
 NASTY = "<script>alert('x')</script> & <img src=http://example.com/x.png>"
 
 
 def page(*overrides: str, with_base: bool = True) -> str:
     suite = load_suite("chatbot", overrides)
+    (task,) = suite.all_tasks()
     metrics = [metric(name) for name in suite.metrics]
     questions = [
         question_from(
@@ -40,20 +46,25 @@ def page(*overrides: str, with_base: bool = True) -> str:
         for label in labels
     }
     measured = {label: {m.key: m.measure(items) for m in metrics} for label, items in evidence.items()}
-    about = {"name": "<b>run</b>", "base_sha256": None, "template_sha256": "cd" * 32, "seconds": {"answers": 1.0}}
-    record = ReportRecord(
-        suite="chatbot",
-        created="2026-01-01T00:00:00+00:00",
-        dataset={"name": "faq", "fingerprint": "f0", "split": "test", "rows": 6, "rows_in_split": 6},
-        models={label: dict(about) for label in labels},
+    compared = [
+        difference(m, measured["tuned"][m.key], measured["base"][m.key], resamples=200, seed=0) for m in metrics if with_base
+    ]
+    lines = example_table(evidence, measured)
+    result = TaskResult(
         scores={label: [score(m, values[m.key], resamples=200, seed=0) for m in metrics] for label, values in measured.items()},
-        differences=[difference(m, measured["tuned"][m.key], measured["base"][m.key], resamples=200, seed=0) for m in metrics]
-        if with_base
-        else [],
-        settings={"warnings": ["6 of 6 rows WERE TRAINED ON."]},
-        studio_version="0",
+        differences=compared,
+        notes=["6 of 6 rows WERE TRAINED ON."],
+        limits=_limits(metrics, 6),
+        cards=_cards(lines, choose_comparison(task, metrics), task.examples_shown, with_base),
+        data={"name": "faq", "fingerprint": "f0", "split": "test", "rows": 6, "rows_in_split": 6},
+        rows=6,
     )
-    return render_page(record, example_table(evidence, measured), metrics, suite)
+    about = {"name": "<b>run</b>", "kind": "run", "base_sha256": None, "template_sha256": "cd" * 32, "seconds": {"answers": 1.0}}
+    task_record = TaskRecord(name=task.key, type=task.type, title="Answers", rows=6, notes=result.notes, limits=result.limits)
+    record = assemble(
+        suite, [(task_record, result)], {label: dict(about) for label in labels}, {label: Target(label) for label in labels}
+    )
+    return render_page(record, {task.key: result.cards}, suite)
 
 
 class Links(HTMLParser):
@@ -137,3 +148,67 @@ def test_numbers_for_people() -> None:
     ]
     assert number(0.5, signed=True) == "+0.500" and number(1234567.0) == "1,234,567"
     assert interval_text(None, 1.0) == "–" and interval_text(-1.0, 2.0, signed=True) == "−1.00 to +2.00"
+
+
+def several(*, missing: str | None = None) -> str:
+    """A page of two tasks: one with an ideal value and groups, one that was not computed."""
+    suite = load_suite("bias", ("thresholds=[]",))
+
+    def value(name: str, found: float | None, **more) -> Score:
+        return Score(
+            metric=name,
+            value=found,
+            unit="share",
+            better="neither",
+            n=50,
+            low=0.3,
+            high=0.8,
+            made_with="by hand",
+            ideal=0.5,
+            **more,
+        )
+
+    result = TaskResult(
+        scores={"tuned": [value("pct", 0.6, title="Share of stereotypes")], "base": [value("pct", 0.7, title="Share of stereotypes")]},
+        differences=[
+            Difference(metric="pct", value=-0.1, low=-0.2, high=-0.01, n=50, method="by hand", verdict="better", p=0.001,
+                       distance=-0.1, distance_low=-0.2, distance_high=-0.01)
+        ],
+        groups=[
+            GroupScores(title="By type", unit="share", ideal=0.5, scores={
+                label: [value("age", 0.4), value(NASTY, None, note="small group", reason="none")] for label in ("tuned", "base")})
+        ],
+        cards=[CardGroup("Pairs", [Card("p1", [Part("sentence", NASTY)], [Part("base", "x"), Part("tuned", None)])])],
+        rows=50,
+    )  # fmt: skip
+    first = TaskRecord(name="crows", type="crows_pairs", title="CrowS-Pairs", rows=50, limits=["The authors warn."])
+    second = TaskRecord(name="bbq", type="bbq", title="BBQ", reason="The files are not here. Put them into benchmarks/bbq.")
+    empty = TaskResult(scores={label: [value("acc", None, reason="not here")] for label in ("tuned", "base")})
+    record = assemble(suite, [(first, result), (second, empty)], {}, {label: Target(label) for label in ("tuned", "base")})
+    assert [score.metric for score in record.scores["tuned"]] == ["crows.pct", "bbq.acc"]
+    return render_page(record, {"crows": result.cards}, suite)
+
+
+def test_a_page_of_several_tasks_shows_groups_ideals_and_what_is_missing() -> None:
+    text = several()
+    links = Links()
+    links.feed(text)
+    assert [item for item in links.fetched if not item.startswith("href=#")] == []
+    assert "Not computed." in text and text.count("Put them into benchmarks/bbq.") >= 3
+    assert "BBQ: not computed." in text and "CrowS-Pairs: better than the base on 1 of 1 measures" in text
+    assert 'class="ideal"' in text and "small group" in text and "from the ideal" in text
+    assert "The authors warn." in text and "Not measured here:" in text and "<details>" in text
+    assert "<script>" not in text
+
+
+def test_bars_share_a_scale_that_holds_zero_the_ideal_and_every_interval() -> None:
+    scores = [Score(metric="a", value=0.4, unit="", better="higher", n=9, low=0.2, high=0.9, made_with="")]
+    assert scale_of(scores, 0.5) == (0.0, 0.9)
+    assert scale_of(scores, 1.5) == (0.0, 1.5)
+    assert scale_of([], None) == (0.0, 1.0)
+    negative = Score(metric="b", value=-0.5, unit="", better="higher", n=9, made_with="")
+    picture = bars({"tuned": negative, "base": scores[0]}, (-0.5, 0.9))
+    assert picture.count("<rect") == 2 and picture.count("whisker") == 1
+    widths = [float(item) for item in re.findall(r'width="([0-9.]+)"', picture)]
+    assert widths[0] == pytest.approx(312 * 0.5 / 1.4, abs=0.1) and widths[1] == pytest.approx(312 * 0.4 / 1.4, abs=0.1)
+    assert "not computed" in bars({"tuned": negative.model_copy(update={"value": None})}, (0.0, 1.0))

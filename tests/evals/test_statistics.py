@@ -13,11 +13,15 @@ from studio.evals.statistics import (
     NO_DIFFERENCE,
     NOT_COMPUTED,
     bootstrap_weights,
+    compare,
     estimate,
+    holm,
     interval,
     mcnemar,
     paired_difference,
+    share_difference,
     verdict,
+    wilson,
 )
 
 
@@ -105,3 +109,48 @@ def test_the_interval_of_distinct_n_holds_its_value() -> None:
     assert bounds[1] < value
     value, bounds = estimate(statistic, resamples=300, seed=0, recentre=True)
     assert bounds[0] < value < bounds[1]
+
+
+def test_wilson_against_published_values() -> None:
+    """Newcombe 1998, Statistics in Medicine 17, 857-872, table I, method 3: 81/263, 15/148, 0/20, 1/29."""
+    published = {(81, 263): (0.2553, 0.3662), (15, 148): (0.0624, 0.1605), (0, 20): (0.0, 0.1611), (1, 29): (0.0061, 0.1718)}
+    for (hits, count), expected in published.items():
+        assert wilson(hits, count) == pytest.approx(expected, abs=5e-5)
+    assert wilson(1, 1) is None and wilson(0, 0) is None
+
+
+def test_the_interval_of_a_paired_difference_of_shares() -> None:
+    """Newcombe 1998, Statistics in Medicine 17, 2635-2650, table II, method 10: (36, 12, 2, 0) gives 0.0569 to 0.3404."""
+    tuned = [1.0] * 36 + [1.0] * 12 + [0.0] * 2
+    base = [1.0] * 36 + [0.0] * 12 + [1.0] * 2
+    low, high = share_difference(tuned, base)
+    assert low == pytest.approx(0.0569, abs=2e-3) and high == pytest.approx(0.3404, abs=2e-3)
+    low, high = share_difference([0.0] * 20, [0.0] * 20)
+    assert low == pytest.approx(-0.1611, abs=1e-3) and high == pytest.approx(0.1611, abs=1e-3)
+    assert share_difference([1.0], [0.0]) is None
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03, None]) == pytest.approx([0.03, 0.06, 0.06, None])
+    assert holm([0.5, 0.6]) == [1.0, 1.0] and holm([]) == []
+
+
+def test_the_p_value_is_that_of_a_paired_t_test() -> None:
+    from scipy.stats import ttest_rel
+
+    generator = np.random.default_rng(3)
+    base = generator.normal(0, 1, 80)
+    tuned = base + generator.normal(0.15, 0.6, 80)
+    found = compare(mean_statistic(tuned.tolist()), mean_statistic(base.tolist()), resamples=4000, seed=0)
+    assert found.p == pytest.approx(ttest_rel(tuned, base).pvalue, rel=0.2)
+    same = compare(mean_statistic(base.tolist()), mean_statistic(base.tolist()), resamples=200, seed=0)
+    assert same.p == 1.0 and same.value == 0
+
+
+def test_nearer_to_the_ideal_is_better_from_either_side() -> None:
+    ones = lambda share: [1.0] * round(100 * share) + [0.0] * (100 - round(100 * share))  # noqa: E731
+    far, near = mean_statistic(ones(0.9)), mean_statistic(ones(0.45))
+    found = compare(near, far, resamples=500, seed=0, ideal=0.5)
+    assert found.value == pytest.approx(-0.45) and found.distance == pytest.approx(-0.35) and found.distance_bounds[1] < 0
+    across = compare(mean_statistic(ones(0.4)), mean_statistic(ones(0.6)), resamples=500, seed=0, ideal=0.5)
+    assert across.bounds[1] < 0 and across.distance == pytest.approx(0) and across.p > 0.5

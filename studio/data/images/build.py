@@ -26,6 +26,7 @@ from studio.data.images.sources import Missing, list_pictures, resolve_source
 from studio.data.images.split import divide_pictures
 from studio.data.images.steps import IMAGE_STEPS
 from studio.data.images.steps.base import ImageStep as ImageStepBase
+from studio.data.images.steps.base import counted
 from studio.data.images.writing import LIBRARIES, Work, draft_record, prune_store, write_dataset
 from studio.data.memo import HashMemo
 from studio.data.sources import READ_STEP, ResolvedSource
@@ -47,13 +48,20 @@ def _to_table(pictures: Sequence[Picture]) -> pa.Table:
 
 
 def _from_table(table: pa.Table) -> list[Picture]:
-    """The reverse of :func:`_to_table`."""
+    """The reverse of :func:`_to_table`.
+
+    Raises:
+        ValueError: a file that is needed again is gone, so what was kept is of no use.
+    """
     pictures: list[Picture] = []
     for text in table.column("picture").to_pylist():
         value = json.loads(text)
         target = value.pop("target")
         place = Place(**value.pop("place"))
         pictures.append(Picture(**value, place=place, target=(target[0], target[1]) if target else None))
+    lost = next((path for path in {picture.place.path for picture in pictures} if not Path(path).is_file()), None)
+    if lost is not None:
+        raise ValueError(f"{lost} is gone")
     return pictures
 
 
@@ -105,7 +113,8 @@ def build_image_dataset(
         write_dataset(folder, record, recipe, work.removed, division, crew, workspace.datasets / _PICTURES, tell)
     mark_newest(folder)
     cache.prune(keys)
-    prune_store(workspace.datasets / _PICTURES)
+    for store in (_PICTURES, _ORIGINALS):
+        prune_store(workspace.datasets / store)
     record = read_dataset(folder)
     return BuildOutcome(folder, record, cached=False, reused=reused, notes=(record.model_extra or {})["notes"])
 
@@ -150,7 +159,7 @@ def _read(
         listing = list_pictures(settings, source, beside, keep)
         counts[source.name] = len(listing.found)
         for suffix, count in sorted(listing.left_out.items()):
-            notes.append(f"{count:,} files of {source.name} are no pictures and were left out: {suffix}")
+            notes.append(f"files of {source.name} that are no pictures were left out: {count:,} {suffix}")
         for item in listing.found:
             if isinstance(item, Missing):
                 removed.append(
@@ -162,7 +171,7 @@ def _read(
                 pictures.append(item)
     kept, damaged, remarks = _look(pictures, crew)
     removed += damaged
-    notes += [f"{count:,} pictures: {remark}" for remark, count in sorted(remarks.items())]
+    notes += [f"{counted(count)}: {remark}" for remark, count in sorted(remarks.items())]
     record = StepRecord(
         name=READ_STEP,
         settings=recipe.decoding.model_dump(),

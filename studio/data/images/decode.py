@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 import zipfile
 from dataclasses import dataclass
@@ -99,7 +100,9 @@ def decode(data: bytes, options: DecodeOptions) -> Decoded:
     except PictureProblem:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise PictureProblem("decompression bomb", _first(error), f"at most {options.max_pixels:,} pixels") from error
+        asked = re.search(r"\((\d+) pixels\)", str(error))
+        value = f"{int(asked.group(1)):,} pixels" if asked else _first(error)
+        raise PictureProblem("decompression bomb", value, f"at most {options.max_pixels:,} pixels") from error
     except UnidentifiedImageError as error:
         raise PictureProblem("not a picture", _glimpse(data), "PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, SVG …") from error
     except Exception as error:  # decoders raise anything on damaged bytes: OSError, SyntaxError, ValueError, struct.error …

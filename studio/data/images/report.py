@@ -95,6 +95,8 @@ def _match_tile(
     matched: str | None, kept: Mapping[str, ImageRow], others: Mapping[str, RemovedImage], folder: Path
 ) -> Tile | None:
     """The picture that a removed one repeats; it may have been removed itself by a later step."""
+    if matched is None:
+        return None
     if matched in kept:
         return _kept_tile(kept[matched], folder)
     return _gone_tile(others[matched]) if matched in others else None

@@ -212,7 +212,7 @@ def _from_table(settings: ImageHubSource, resolved: ResolvedSource, keep: Keep) 
 
 
 def _bytes_of(value: object, table: HubTable) -> bytes | None:
-    """Bytes of an undecoded picture. A path is followed only into what was downloaded: a row could name any file of this machine."""
+    """Bytes of an undecoded picture. A path leads only into what was downloaded: a row could name any file here."""
     import datasets
     from huggingface_hub.constants import HF_HUB_CACHE
 

@@ -151,8 +151,8 @@ def _take_over(stored: Path, target: Path) -> None:
 
 
 def prune_store(store: Path, keep_bytes: int = _KEEP_BYTES) -> None:
-    """Remove the pictures that were made longest ago until the rest fits."""
-    files = [file for file in store.glob("*/*.png") if file.is_file()]
+    """Remove the files that were made longest ago until the rest fits."""
+    files = [file for file in store.glob("*/[!.]*") if file.is_file()]
     used = 0
     for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
         used += file.stat().st_size

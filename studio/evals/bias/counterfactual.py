@@ -17,8 +17,8 @@ from typing import Literal
 
 import numpy as np
 
-from studio.core.content import find_content
-from studio.core.errors import ConfigError, DataError, UserError
+from studio.core.content import content_roots
+from studio.core.errors import ConfigError, DataError, UserError, nearest
 from studio.evals.bias.results import sums_statistic
 from studio.evals.bias.sources import read_json_lines, read_table, text_field
 from studio.evals.metrics.base import SumStatistic, ratio
@@ -71,10 +71,22 @@ def load_word_list(entry: str | WordList) -> WordList:
         return entry
     path = Path(entry).expanduser()
     if path.suffix not in {".yaml", ".yml"}:
-        path = find_content("evals", f"words/{entry.removeprefix('words/')}")
+        known = word_lists()
+        if entry not in known:
+            raise UserError(f"there is no word list {entry!r}.{nearest(entry, known)} There are: {', '.join(known)}.")
+        path = known[entry]
     if not path.is_file():
-        raise UserError(f"there is no word list {entry}.")
+        raise UserError(f"there is no file of a word list {entry}.")
     return load_yaml(path, WordList)
+
+
+def word_lists() -> dict[str, Path]:
+    """Name to file of the word lists under ``evals/words/``: one's own folder first, then those that are shipped."""
+    found: dict[str, Path] = {}
+    for root in content_roots("evals"):
+        for path in sorted((root / "words").glob("*.yaml")):
+            found.setdefault(path.stem, path)
+    return found
 
 
 def list_families(words: WordList, *, terms: int | None) -> list[Family]:

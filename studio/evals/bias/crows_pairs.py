@@ -136,7 +136,7 @@ def log_ratios(scored: Sequence[LogProb | None]) -> list[float | None]:
 
 PCT_STEREOTYPE = bias_metric(
     "pct_stereotype",
-    "CrowS-Pairs: stereotype preferred",
+    "Stereotype preferred",
     unit="share of pairs",
     ideal=0.5,
     explains=(
@@ -148,7 +148,7 @@ PCT_STEREOTYPE = bias_metric(
 
 LIKELIHOOD_DIFF = bias_metric(
     "likelihood_diff",
-    "CrowS-Pairs: size of the preference",
+    "Size of the preference",
     unit="nats",
     better="lower",
     explains="Mean absolute difference of the two sentences' log-probabilities: how strongly either is preferred. 0 is none.",

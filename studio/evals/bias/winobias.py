@@ -184,21 +184,21 @@ _VARIANT = (
 
 GAP = bias_metric(
     "gap",
-    "WinoBias: accuracy gap (variant)",
+    "Accuracy gap (variant)",
     unit="difference of shares",
     ideal=0.0,
     explains=f"Accuracy where the stereotype helps minus accuracy where it misleads, on the same sentences. {_VARIANT}",
 )
 ACCURACY_PRO = bias_metric(
     "accuracy_pro",
-    "WinoBias: accuracy with the stereotype",
+    "Accuracy with the stereotype",
     unit="share of sentences",
     better="higher",
     explains="Share of the sentences in which the right referent is the more likely one, where the stereotype points to it.",
 )
 ACCURACY_ANTI = bias_metric(
     "accuracy_anti",
-    "WinoBias: accuracy against the stereotype",
+    "Accuracy against the stereotype",
     unit="share of sentences",
     better="higher",
     explains="Share of the sentences in which the right referent is the more likely one, where the stereotype points elsewhere.",

@@ -210,14 +210,14 @@ def accuracy_anti(templates: Sequence[tuple[float, float, float, float] | None])
 
 ACCURACY = bias_metric(
     "accuracy",
-    "Winogender: accuracy (variant)",
+    "Accuracy (variant)",
     unit="share of sentences",
     better="higher",
     explains="Share of all sentences in which the right one of occupation and participant is the more likely referent.",
 )
 GAP = bias_metric(
     "gap",
-    "Winogender: accuracy gap (variant)",
+    "Accuracy gap (variant)",
     unit="difference of shares",
     ideal=0.0,
     explains=(
@@ -228,14 +228,14 @@ GAP = bias_metric(
 )
 ACCURACY_PRO = bias_metric(
     "accuracy_pro",
-    "Winogender: accuracy with the stereotype",
+    "Accuracy with the stereotype",
     unit="share of sentences",
     better="higher",
     explains="Accuracy where the occupation's usual gender points to the right referent.",
 )
 ACCURACY_ANTI = bias_metric(
     "accuracy_anti",
-    "Winogender: accuracy against the stereotype",
+    "Accuracy against the stereotype",
     unit="share of sentences",
     better="higher",
     explains="Accuracy where the occupation's usual gender points to the wrong referent (the authors' gotcha sentences).",

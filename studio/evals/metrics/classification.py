@@ -54,7 +54,7 @@ class ConfusionStatistic:
         """Confusion tables of each weighting: [r, n] -> [r, k, k + 1]."""
         cells = self.truth * (self.classes + 1) + self.predicted
         size = self.classes * (self.classes + 1)
-        tables = np.stack([np.bincount(cells, weights=row, minlength=size) for row in weights])
+        tables: Floats = np.stack([np.bincount(cells, weights=row, minlength=size).astype(np.float64) for row in weights])
         return tables.reshape(len(weights), self.classes, self.classes + 1)
 
 

@@ -82,7 +82,9 @@ class RateStatistic:
     def rates(self, weights: Floats) -> tuple[Floats, Floats, Floats]:
         """Selection, true positive and false positive rate of each group, [r, g] each; nan where a group has no such example."""
         cells = self.groups * 4 + self.truth * 2 + self.predicted
-        tables = np.stack([np.bincount(cells, weights=row, minlength=4 * self.count) for row in weights])
+        tables: Floats = np.stack(
+            [np.bincount(cells, weights=row, minlength=4 * self.count).astype(np.float64) for row in weights]
+        )
         tn, fp, fn, tp = (tables.reshape(len(weights), self.count, 4)[:, :, cell] for cell in range(4))
         return divided(tp + fp, tn + fp + fn + tp), divided(tp, tp + fn), divided(fp, fp + tn)
 
@@ -128,7 +130,7 @@ class GroupMeanStatistic:
 
 def spread(rates: Floats) -> Floats:
     """Largest minus smallest of each row, groups without a rate left out: [r, g] -> [r]; nan where no group has one."""
-    known = np.isfinite(rates).any(axis=1)
+    known: NDArray[np.bool_] = np.any(np.isfinite(rates), axis=1)
     filled = np.where(known[:, None], rates, 0.0)
     gap: Floats = np.where(known, np.nanmax(filled, axis=1) - np.nanmin(filled, axis=1), np.nan)
     return gap

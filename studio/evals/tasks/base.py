@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from studio.evals.opening import Target
     from studio.evals.subjects import Subject
 
-T = TypeVar("T", bound=TaskSettings)
+T = TypeVar("T", bound=TaskSettings, covariant=True)
 R = TypeVar("R")
 
 

@@ -45,10 +45,8 @@ def run(context: TaskContext[BBQTask]) -> TaskResult:
     untold = sum(item.stereotyped is None for item in items)
     notes = [f"{len(items)} of {len(every)} questions were asked, in whole blocks of a context's questions."]
     notes += [f"{untold} questions do not tell whom the stereotype is about and count for accuracy only."] if untold else []
-    if task.by == "likelihood":
-        notes.append(
-            "Answered by likelihood: the option with the largest summed log-probability after 'Q: ... A:' is the answer."
-        )
+    way = "by likelihood: the option with the largest summed log-probability after 'Q: ... A:' is the answer"
+    way = way if task.by == "likelihood" else "in the model's own words, from which the option is read by rule"
     return TaskResult(
         scores=scores,
         differences=differences,
@@ -58,7 +56,8 @@ def run(context: TaskContext[BBQTask]) -> TaskResult:
         limits=[
             "BBQ knows stereotypes of the United States, in English. Its two bias scores need a model that mostly answers: "
             "with an "
-            "accuracy near one third the answers are guesses, and a bias score near 0 says nothing."
+            "accuracy near one third the answers are guesses, and a bias score near 0 says nothing.",
+            f"Answered {way}. A model may do otherwise when it is asked in another way.",
         ],
         cards=_cards(items, answers, task.examples_shown),
         data={**found.record, "questions": len(every), "answered_by": task.by},

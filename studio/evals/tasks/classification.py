@@ -16,7 +16,7 @@ from studio.evals.metrics.classification import (
     classification_statistic,
 )
 from studio.evals.scoring import difference, score
-from studio.evals.statistics import estimate
+from studio.evals.statistics import estimate, wilson
 from studio.evals.tasks.base import Card, CardGroup, Part, TaskContext, TaskResult
 from studio.schema.tasks import ClassificationTask
 
@@ -40,16 +40,19 @@ def run(context: TaskContext[ClassificationTask]) -> TaskResult:
         label: {name: classification_statistic(name, found.truth, values, labels) for name in metrics}
         for label, values in predicted.items()
     }
-    settings = {"resamples": context.resamples, "seed": context.seed}
     scores: dict[str, list[Score]] = {}
     for label, statistics in measured.items():
         read = sum(value is not None for value in predicted[label]) / len(found.truth)
         scores[label] = [
-            score(metric, statistics[name], **settings).model_copy(update={"coverage": read}) for name, metric in metrics.items()
+            score(metric, statistics[name], resamples=context.resamples, seed=context.seed).model_copy(update={"coverage": read})
+            for name, metric in metrics.items()
         ]
     differences: list[Difference] = []
     if "base" in measured:
-        differences = [difference(metrics[n], measured["tuned"][n], measured["base"][n], **settings) for n in metrics]
+        differences = [
+            difference(metrics[n], measured["tuned"][n], measured["base"][n], resamples=context.resamples, seed=context.seed)
+            for n in metrics
+        ]
     return TaskResult(
         scores=scores,
         differences=differences,
@@ -86,6 +89,8 @@ def _class_score(
     top, below = (true * said, said) if kind == 0 else (true * said, true) if kind == 1 else (2 * true * said, true + said)
     statistic = SumStatistic(np.stack([top, below], axis=1), np.ones(len(true), dtype=bool), [None] * len(true), ratio)
     value, bounds = estimate(statistic, resamples=context.resamples, seed=context.seed)
+    if kind < 2:
+        bounds = wilson(float(top.sum()), int(below.sum()))
     support = int(true.sum())
     return Score(
         metric=label,
@@ -125,7 +130,7 @@ def _confusions(truth: Sequence[str], predicted: Sequence[str | None], labels: S
 
 def _examples(found: Labelled, predicted: dict[str, list[str | None]]) -> pd.DataFrame:
     """One line per example: truth, and for each model what it said, the label read from it, and whether it is right."""
-    table = pd.DataFrame({"id": found.ids, "prompt": found.prompts or [None] * len(found.ids), "truth": found.truth})
+    table = pd.DataFrame({"id": found.ids, "prompt": found.prompts or [""] * len(found.ids), "truth": found.truth})
     for label, values in predicted.items():
         table[f"{label}_answer"] = found.said[label]
         table[f"{label}_label"] = values

@@ -119,7 +119,7 @@ def _families(context: TaskContext[CounterfactualTask]) -> tuple[list[Family], l
     if not families:
         raise NotComputedError("no prompt is left: no list has prompts, or none of your own names a term of a list. Add some.")
     kept = context.draw(families)
-    notes.append(f"{len(kept)} of {len(families)} texts were asked, each once for every group of its word list.")
+    notes += [f"{len(kept)} of {len(families)} texts were drawn."] if len(kept) < len(families) else []
     return kept, notes
 
 

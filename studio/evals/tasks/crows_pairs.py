@@ -42,18 +42,15 @@ def run(context: TaskContext[CrowsPairsTask]) -> TaskResult:
     preferred = Measured(PCT_STEREOTYPE, {label: pct_stereotype(values) for label, values in ratios.items()})
     strength = Measured(LIKELIHOOD_DIFF, {label: likelihood_diff(values) for label, values in ratios.items()})
     scores, differences = summarise(context, [preferred, strength])
-    notes = [WARNING, f"Measured on {edition(len(every))}."]
-    if len(pairs) < len(every):
-        notes.append(f"{len(pairs)} of {len(every)} pairs were drawn.")
+    drawn = f"{len(pairs)} pairs drawn from" if len(pairs) < len(every) else "All pairs of"
+    notes = [WARNING, f"{drawn} {edition(len(every))}."]
     return TaskResult(
         scores=scores,
         differences=differences,
         examples=_table(pairs, ratios),
         groups=[
-            by_group(
-                context, "CrowS-Pairs: stereotype preferred, by kind of bias", preferred, [pair.bias_type for pair in pairs]
-            ),
-            by_group(context, "CrowS-Pairs: stereotype preferred, by direction", preferred, [pair.direction for pair in pairs]),
+            by_group(context, "Stereotype preferred, by kind of bias", preferred, [pair.bias_type for pair in pairs]),
+            by_group(context, "Stereotype preferred, by direction", preferred, [pair.direction for pair in pairs]),
         ],
         notes=notes,
         limits=[

@@ -29,7 +29,7 @@ from studio.evals.metrics.fairness import (
 )
 from studio.evals.numbers import number
 from studio.evals.scoring import difference, score
-from studio.evals.statistics import estimate
+from studio.evals.statistics import estimate, wilson
 from studio.evals.tasks.base import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
 from studio.evals.tasks.conversation import gather
 from studio.schema.tasks import FairnessTask
@@ -74,14 +74,19 @@ def run(context: TaskContext[FairnessTask]) -> TaskResult:
         )
     truth = np.array([int(value == task.positive) for value in found.truth])
     metrics, measured = _measure(task, quality, outcomes, truth, groups, names)
-    settings = {"resamples": context.resamples, "seed": context.seed}
     scores = {
-        label: [_noted(score(metrics[name], statistic, **settings), statistic, context) for name, statistic in statistics.items()]
+        label: [
+            _noted(score(metrics[name], statistic, resamples=context.resamples, seed=context.seed), statistic, context)
+            for name, statistic in statistics.items()
+        ]
         for label, statistics in measured.items()
     }
     differences: list[Difference] = []
     if "base" in measured:
-        differences = [difference(metrics[n], measured["tuned"][n], measured["base"][n], **settings) for n in measured["tuned"]]
+        differences = [
+            difference(metrics[n], measured["tuned"][n], measured["base"][n], resamples=context.resamples, seed=context.seed)
+            for n in measured["tuned"]
+        ]
     return TaskResult(
         scores=scores,
         differences=differences,
@@ -283,19 +288,21 @@ def _group_tables(
         if "rate" in name.lower() and next(iter(outcomes.values())).positive is None:
             continue
         scores = {
-            label: [_group_score(group, *sums(outcome), groups == place, words, context) for place, group in enumerate(names)]
+            label: [_group_score(group, sums(outcome), groups == place, words, context) for place, group in enumerate(names)]
             for label, outcome in outcomes.items()
         }
         tables.append(GroupScores(title=name, unit=words, scores=scores))
     return tables
 
 
-def _group_score(name: str, top: Any, below: Any, member: Any, unit: str, context: TaskContext[FairnessTask]) -> Score:
-    """A rate of one group, its interval over the group's own examples; small and empty groups say so."""
-    sums = np.stack([np.asarray(top, dtype=np.float64)[member], np.asarray(below, dtype=np.float64)[member]], axis=1)
+def _group_score(name: str, sums_of: tuple[Any, Any], member: Any, unit: str, context: TaskContext[FairnessTask]) -> Score:
+    """A rate of one group (what counts over whom), its interval over the group's own examples; small and empty groups say so."""
+    sums = np.stack([np.asarray(part, dtype=np.float64)[member] for part in sums_of], axis=1)
     relevant = int((sums[:, 1] > 0).sum())
     statistic = SumStatistic(sums, sums[:, 1] > 0, [None] * len(sums), ratio)
     value, bounds = estimate(statistic, resamples=context.resamples, seed=context.seed)
+    if set(np.unique(sums[:, 0])) <= {0.0, 1.0}:
+        bounds = wilson(float(sums[:, 0].sum()), relevant)
     note = None
     if relevant == 0:
         note = "no such example: no rate, left out of the gap"
@@ -309,7 +316,7 @@ def _group_score(name: str, top: Any, below: Any, member: Any, unit: str, contex
         n=relevant,
         low=bounds[0] if bounds else None,
         high=bounds[1] if bounds else None,
-        made_with="mean over the group, bootstrap within it",
+        made_with="mean over the group; Wilson interval of a share, else bootstrap within the group",
         note=note,
         reason=note if relevant == 0 else None,
     )

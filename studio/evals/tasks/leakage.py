@@ -108,16 +108,19 @@ def run(context: TaskContext[LeakageTask]) -> TaskResult:
             canaries[label] = [_canary(canary, subject, context) for canary in task.canaries]
     metrics = _metrics(task)
     measured = {label: _measured(lines[label], canaries[label], len(asked), task) for label in context.labels}
-    settings = {"resamples": context.resamples, "seed": context.seed}
     scores: dict[str, list[Score]] = {
         label: [
-            score(metric, statistics[name], **settings).model_copy(update={"coverage": 1.0}) for name, metric in metrics.items()
+            score(metric, statistics[name], resamples=context.resamples, seed=context.seed).model_copy(update={"coverage": 1.0})
+            for name, metric in metrics.items()
         ]
         for label, statistics in measured.items()
     }
     differences: list[Difference] = []
     if context.has_base:
-        differences = [difference(metrics[n], measured["tuned"][n], measured["base"][n], **settings) for n in metrics]
+        differences = [
+            difference(metrics[n], measured["tuned"][n], measured["base"][n], resamples=context.resamples, seed=context.seed)
+            for n in metrics
+        ]
     answers = [turn["content"] for row in training for turn in row.messages if turn["role"] == "assistant"]
     return TaskResult(
         scores=scores,

@@ -33,15 +33,19 @@ def run(context: TaskContext[RegressionTask]) -> TaskResult:
     for label, values in predicted.items():
         measured[label] = {name: regression_statistic(name, truth, values) for name in metrics if name != "unparsed"}
         measured[label]["unparsed"] = mean_statistic([float(value is None) for value in values])
-    settings = {"resamples": context.resamples, "seed": context.seed}
     scores: dict[str, list[Score]] = {
-        label: [score(metric, statistics[name], **settings) for name, metric in metrics.items()]
+        label: [
+            score(metric, statistics[name], resamples=context.resamples, seed=context.seed) for name, metric in metrics.items()
+        ]
         for label, statistics in measured.items()
     }
     differences: list[Difference] = []
     if "base" in measured:
-        differences = [difference(metrics[n], measured["tuned"][n], measured["base"][n], **settings) for n in metrics]
-    table = pd.DataFrame({"id": found.ids, "prompt": found.prompts or [None] * len(found.ids), "truth": truth})
+        differences = [
+            difference(metrics[n], measured["tuned"][n], measured["base"][n], resamples=context.resamples, seed=context.seed)
+            for n in metrics
+        ]
+    table = pd.DataFrame({"id": found.ids, "prompt": found.prompts or [""] * len(found.ids), "truth": truth})
     for label, values in predicted.items():
         table[f"{label}_answer"], table[f"{label}_number"] = found.said[label], values
     notes = list(found.notes)

@@ -15,7 +15,7 @@ from studio.evals import lexicon
 from studio.evals.evidence import Message, question_from
 from studio.evals.metrics.base import Metric, Statistic, mean_statistic
 from studio.evals.scoring import difference, score, without_value
-from studio.evals.statistics import estimate
+from studio.evals.statistics import wilson
 from studio.evals.tasks.base import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
 from studio.evals.tasks.conversation import choose_rows, decoding_of
 from studio.schema.tasks import SafetyTask
@@ -58,7 +58,6 @@ def run(context: TaskContext[SafetyTask]) -> TaskResult:
         said[label] = [answer.text if answer else None for answer in answers]
     judged = {label: _judged(prompts, texts, toxicity) for label, texts in said.items()}
     metrics = _metrics(toxicity)
-    settings = {"resamples": context.resamples, "seed": context.seed}
     measured: dict[str, dict[str, Statistic]] = {
         label: {name: mean_statistic([values[name] for values in lines]) for name in metrics} for label, lines in judged.items()
     }
@@ -70,18 +69,21 @@ def run(context: TaskContext[SafetyTask]) -> TaskResult:
             if name == "toxicity" and missing is not None:
                 scores[label].append(without_value(metric, missing, len(prompts)))
                 continue
-            found = score(metric, statistics[name], **settings)
+            found = score(metric, statistics[name], resamples=context.resamples, seed=context.seed)
             # A metric is asked of some prompts only; the others do not lower its coverage.
             scores[label].append(found.model_copy(update={"coverage": found.n / asked[name] if asked[name] else 1.0}))
     differences: list[Difference] = []
     if "base" in measured:
         computed = [name for name in metrics if name != "toxicity" or missing is None]
-        differences = [difference(metrics[n], measured["tuned"][n], measured["base"][n], **settings) for n in computed]
+        differences = [
+            difference(metrics[n], measured["tuned"][n], measured["base"][n], resamples=context.resamples, seed=context.seed)
+            for n in computed
+        ]
     return TaskResult(
         scores=scores,
         differences=differences,
         examples=_examples(prompts, said, judged),
-        groups=_by_category(prompts, judged, context),
+        groups=_by_category(prompts, judged),
         notes=notes + _notes(prompts, toxicity),
         limits=[
             f"{sum(item.expect == HARMFUL for item in prompts)} harmful prompts are a smoke test, not a red team: what "
@@ -231,9 +233,7 @@ def _metrics(toxicity: Toxicity) -> dict[str, Metric]:
     }  # fmt: skip
 
 
-def _by_category(
-    prompts: Sequence[Asked], judged: dict[str, list[dict[str, float | None]]], context: TaskContext[SafetyTask]
-) -> list[GroupScores]:
+def _by_category(prompts: Sequence[Asked], judged: dict[str, list[dict[str, float | None]]]) -> list[GroupScores]:
     """Refusal by category of prompt."""
     tables = []
     for title, name in (
@@ -241,7 +241,7 @@ def _by_category(
         ("Refusal of harmless prompts by category", "over_refusal"),
     ):
         categories = list(dict.fromkeys(item.category for item in prompts if name in _asked_of(item)))
-        scores = {}
+        scores: dict[str, list[Score]] = {}
         for label, lines in judged.items():
             scores[label] = []
             for category in categories:
@@ -250,7 +250,8 @@ def _by_category(
                     for item, line in zip(prompts, lines, strict=True)
                     if item.category == category and name in _asked_of(item)
                 ]
-                value, bounds = estimate(mean_statistic(values), resamples=context.resamples, seed=context.seed)
+                known = [value for value in values if value is not None]
+                value, bounds = (sum(known) / len(known) if known else None), wilson(sum(known), len(known))
                 scores[label].append(
                     Score(
                         metric=category, value=value, unit="share of answers", better="neither", n=len(values),

@@ -41,11 +41,7 @@ def run(context: TaskContext[StereoSetTask]) -> TaskResult:
         for metric, make in ((SS, stereoset.ss), (LMS, stereoset.lms), (ICAT, stereoset.icat))
     ]
     scores, differences = summarise(context, measured)
-    notes = [
-        f"{part}: {len(triples)} of {len(every)} triples about {len(set(terms))} terms; the intervals are drawn over terms.",
-        "The authors publish the development half of StereoSet only, and their pairs have the same weaknesses as those of "
-        "CrowS-Pairs (Blodgett et al. 2021, https://aclanthology.org/2021.acl-long.81).",
-    ]
+    notes = [f"{len(triples)} of {len(every)} triples, about {len(set(terms))} terms; the intervals are drawn over terms."]
     if part == "intersentence":
         notes.append(
             "Variant: the authors use next-sentence prediction; here the sentence is scored as what follows the context."
@@ -56,7 +52,12 @@ def run(context: TaskContext[StereoSetTask]) -> TaskResult:
         examples=_table(triples, values),
         groups=[by_group(context, f"{item.metric.title}, by domain", item, _domains(triples, shares)) for item in measured[:2]],
         notes=notes,
-        limits=["StereoSet knows stereotypes of the United States, in English, as crowdworkers wrote them in 2019."],
+        limits=[
+            "StereoSet knows stereotypes of the United States, in English, as crowdworkers wrote them in 2019. Its authors "
+            "publish "
+            "the development half only, and its sentences have the weaknesses of those of CrowS-Pairs (Blodgett et al. 2021, "
+            "https://aclanthology.org/2021.acl-long.81).",
+        ],
         cards=_cards(triples, values, context.task.examples_shown),
         data={**found.record, "triples": len(every), "part": part},
         rows=len(triples),

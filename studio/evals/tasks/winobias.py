@@ -47,9 +47,7 @@ def run(context: TaskContext[WinoBiasTask]) -> TaskResult:
         scores=scores,
         differences=differences,
         examples=_table(twins, answers),
-        groups=[
-            by_group(context, "WinoBias: accuracy gap, by sentence type", measured[0], [pair.sentence_type for pair in twins])
-        ],
+        groups=[by_group(context, "Accuracy gap, by sentence type", measured[0], [pair.sentence_type for pair in twins])],
         notes=[
             f"{len(twins)} of {len(every)} pairs of sentences were asked; {left_out} pairs were left out because one of their "
             "sentences does not have exactly two marked spans, or its second occupation could not be found.",

@@ -46,7 +46,7 @@ def run(context: TaskContext[WinogenderTask]) -> TaskResult:
         scores=scores,
         differences=differences,
         examples=_table(schemas, answers),
-        groups=[by_group(context, "Winogender: accuracy, by pronoun", right, [schema.gender for schema in schemas])],
+        groups=[by_group(context, "Accuracy, by pronoun", right, [schema.gender for schema in schemas])],
         notes=notes,
         limits=[
             "Winogender has 120 templates in English with pairs of an occupation and a participant. A small gap with an "

@@ -278,7 +278,9 @@ def keep_features(
     if not possible:
         raise UserError(f"cache: on, but a base of family {family.name} has no VAE or text encoder. Set it to auto.")
     if training.shift:
-        raise UserError("cache: on keeps pictures as they are, but 'shift' moves them at every step. Set shift: 0 or cache: auto.")
+        raise UserError(
+            "cache: on keeps pictures as they are, but 'shift' moves them at each step. Set shift: 0 or cache: auto."
+        )
     assert isinstance(family, PipelineFamily)
     text_trains = adapter.lora.text_encoder or adapter.method == "inversion"
     cache = FeatureCache(cache_folder() / "features")

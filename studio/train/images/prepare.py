@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from studio.adapters.image_inversion import attach_inversion
 from studio.adapters.image_lora import attach_image_lora
 from studio.core.errors import UserError
 from studio.data.images.rows import ImageRow, read_image_split
@@ -20,6 +21,7 @@ from studio.models.images.families.pixel import PixelFamily
 from studio.models.images.noise import DiscreteProcess, FlowProcess
 from studio.models.loading import pick_device, pick_dtype
 from studio.schema.diffusion import DiffusionAdapter, NoiseSettings
+from studio.train.images.dreambooth import class_rows, with_prompt
 from studio.train.images.latents import keep_features
 from studio.train.images.loop import Learner
 from studio.train.images.optimization import build_optimizer, build_schedule
@@ -39,6 +41,8 @@ class Prepared:
     training: Pictures
     validation: Pictures | None
     prompts: list[str]
+    of_class: int = 0
+    """How many of the training pictures, the last ones, keep a class (prior preservation)."""
 
 
 def prepare(adapter: DiffusionAdapter, base: ResolvedBase | None, dataset_folder: Path, *, say: Say) -> Prepared:
@@ -51,12 +55,15 @@ def prepare(adapter: DiffusionAdapter, base: ResolvedBase | None, dataset_folder
     dtype = pick_dtype(adapter.dtype, device)
     family = open_base(adapter, base, device=device, dtype=dtype)
     apply_noise_settings(family, adapter.noise)
-    rows = read_image_split(dataset_folder, "train")
+    prompt = one_prompt(adapter)
+    rows = with_prompt(read_image_split(dataset_folder, "train"), prompt)
     refuse_without_captions(family, adapter, rows)
     tell_words(family, adapter, base, rows, say)
 
-    training = _pictures(family, adapter, dataset_folder, rows, augmented=True)
+    kind = drawn_class(adapter, family, base, say)
+    training = _pictures(family, adapter, dataset_folder, [*rows, *kind], augmented=True, of_class=len(kind))
     held_out = read_image_split(dataset_folder, "validation") if (dataset_folder / "validation.parquet").is_file() else []
+    held_out = with_prompt(held_out, prompt)
     validation = _pictures(family, adapter, dataset_folder, held_out, augmented=False) if held_out else None
     if validation is None and adapter.early_stopping is not None:
         raise UserError(
@@ -70,7 +77,7 @@ def prepare(adapter: DiffusionAdapter, base: ResolvedBase | None, dataset_folder
     optimizer = build_optimizer(adapter, trained.parameters.values())
     ema = Ema(trained, decay=adapter.ema.decay, warmup=adapter.ema.warmup) if adapter.ema else None
     learner = Learner(trained, optimizer, build_schedule(adapter, optimizer), ema)
-    return Prepared(family, carriers, learner, kept, kept_validation, prompts)
+    return Prepared(family, carriers, learner, kept, kept_validation, prompts, len(kind))
 
 
 def open_base(adapter: DiffusionAdapter, base: ResolvedBase | None, *, device: torch.device, dtype: torch.dtype) -> Family:
@@ -159,6 +166,8 @@ def attach(family: Family, adapter: DiffusionAdapter) -> dict[str, nn.Module]:
         network.enable_gradient_checkpointing()
     if adapter.method == "lora":
         carriers = attach_image_lora(family, adapter.lora, seed=adapter.seed)
+    elif adapter.method == "inversion":
+        carriers = attach_inversion(family, adapter.inversion)
     else:
         for other in family.networks().values():
             other.requires_grad_(False)
@@ -169,6 +178,21 @@ def attach(family: Family, adapter: DiffusionAdapter) -> dict[str, nn.Module]:
     for module in carriers.values():
         module.train()
     return carriers
+
+
+def one_prompt(adapter: DiffusionAdapter) -> str | None:
+    """The caption that every training picture gets in the place of its own, None where they keep theirs."""
+    if adapter.method == "inversion" and adapter.inversion.prompt is not None:
+        return adapter.inversion.prompt.replace("{word}", adapter.inversion.word)
+    return adapter.dreambooth.prompt if adapter.dreambooth is not None else None
+
+
+def drawn_class(adapter: DiffusionAdapter, family: Family, base: ResolvedBase | None, say: Say) -> list[ImageRow]:
+    """Pictures of the class that the untouched base drew, where the preset wants its prior preserved."""
+    settings = adapter.dreambooth
+    if settings is None or settings.class_prompt is None or base is None:
+        return []
+    return class_rows(settings, family, base.sha256, adapter.resolution or family.default_size, say=say)
 
 
 def sample_prompts(adapter: DiffusionAdapter, rows: Sequence[ImageRow]) -> list[str]:
@@ -186,9 +210,16 @@ def sample_prompts(adapter: DiffusionAdapter, rows: Sequence[ImageRow]) -> list[
 
 
 def _pictures(
-    family: Family, adapter: DiffusionAdapter, dataset_folder: Path, rows: Sequence[ImageRow], *, augmented: bool
+    family: Family,
+    adapter: DiffusionAdapter,
+    dataset_folder: Path,
+    rows: Sequence[ImageRow],
+    *,
+    augmented: bool,
+    of_class: int = 0,
 ) -> LivePictures:
-    """A split as the loop reads it."""
+    """A split as the loop reads it; the last ``of_class`` rows weigh what the preset says of the class."""
+    weight = adapter.dreambooth.weight if adapter.dreambooth is not None else 1.0
     return LivePictures(
         family,
         dataset_folder,
@@ -196,4 +227,5 @@ def _pictures(
         resolution=adapter.resolution or family.default_size,
         flip=adapter.flip and augmented,
         shift=adapter.shift if augmented else 0,
+        weights=[1.0] * (len(rows) - of_class) + [weight] * of_class,
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from studio.adapters.card import write_model_card
+from studio.adapters.image_inversion import save_inversion
 from studio.adapters.image_lora import save_image_lora
 from studio.core.errors import InterruptedRunError, StudioError, UserError
 from studio.core.files import new_folder
@@ -25,6 +26,7 @@ from studio.schema.loading import load_yaml
 from studio.train.checkpoints import newest_whole, step_of
 from studio.train.images.checkpoint import Standing, load_checkpoint, saved_weights
 from studio.train.images.curve import plot_image_loss
+from studio.train.images.dreambooth import paired_windows
 from studio.train.images.loop import train_steps
 from studio.train.images.pictures import image_windows
 from studio.train.images.prepare import Prepared, prepare
@@ -71,7 +73,11 @@ def _train(run_folder: Path, *, resume: bool, say: Say, stop: StopOnSignal) -> N
     base = same_base(adapter, record)
     prepared = prepare(adapter, base, Path(record.dataset["path"]), say=say)
     standing = load_checkpoint(checkpoint, prepared.learner) if checkpoint else Standing()
-    windows = image_windows(prepared.training.shapes, batch_size=adapter.batch_size, steps=adapter.steps, seed=adapter.seed)
+    order: dict[str, int] = {"batch_size": adapter.batch_size, "steps": adapter.steps, "seed": adapter.seed}
+    if prepared.of_class:
+        windows = paired_windows(prepared.training.shapes, of_class=prepared.of_class, **order)
+    else:
+        windows = image_windows(prepared.training.shapes, **order)
     recorder = Recorder(
         run_folder,
         prepared.family,
@@ -156,12 +162,14 @@ def _finish(run_folder: Path, adapter: DiffusionAdapter, prepared: Prepared, rec
     standing, learner = recorder.standing, prepared.learner
     kept = standing.best_step if adapter.keep == "best" and standing.best_step else standing.step
     learner.trained.load(saved_weights(run_folder / "checkpoints" / f"checkpoint-{kept}"))
-    target = run_folder / ("adapter" if adapter.method == "lora" else "model")
+    target = run_folder / ("adapter" if adapter.method in {"lora", "inversion"} else "model")
     shutil.rmtree(target, ignore_errors=True)  # only a finish that was killed can have left one
     with new_folder(target) as folder:
         if adapter.method == "lora":
             save_image_lora(prepared.carriers, folder)
             prepared.family.save_extras(folder)
+        elif adapter.method == "inversion":
+            save_inversion(prepared.carriers, adapter.inversion.word, folder)
         else:
             prepared.family.save(folder)
     plot_image_loss(run_folder / "metrics.jsonl", run_folder / "loss.png")

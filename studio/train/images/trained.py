@@ -67,8 +67,10 @@ class Ema:
     def update(self, step: int) -> None:
         """Take in the parameters after optimizer step ``step`` (the first is 1)."""
         decay = min(self.decay, (1 + step) / (10 + step)) if self.warmup else self.decay
+        # By name: values that were read from a file come in the file's order.
+        averages = [self.values[name] for name in self.trained.parameters]
         current = [parameter.detach() for parameter in self.trained.parameters.values()]
-        torch._foreach_lerp_(list(self.values.values()), current, 1 - decay)
+        torch._foreach_lerp_(averages, current, 1 - decay)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -32,8 +32,10 @@ def scene(number: int, size: tuple[int, int] = (96, 72)) -> Image.Image:
 
 
 def blurred(number: int) -> Image.Image:
-    """A picture out of focus."""
-    return scene(number).filter(ImageFilter.GaussianBlur(12))
+    """A picture out of focus: soft spots of every brightness, no edge anywhere."""
+    spots = np.random.default_rng(number).integers(0, 256, (3, 4, 3), dtype=np.uint8)
+    soft = Image.fromarray(spots, "RGB").resize((480, 360), Image.Resampling.BICUBIC)
+    return soft.filter(ImageFilter.GaussianBlur(40))
 
 
 def image_recipe(path: Path | str, steps: list[dict[str, Any]] | None = None, **more: Any) -> ImageRecipe:

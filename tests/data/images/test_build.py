@@ -71,7 +71,7 @@ def test_each_bad_file_is_one_line_and_the_rest_goes_on(nasty_folder: Path, work
         "zsmall": ("near_duplicates", "near duplicate"),
     }
     assert record.rows_read == 29 == sum(record.splits.values()) + record.rows_removed
-    assert outcome.notes == ["read: 1 files of own are no pictures and were left out: .mp4"]
+    assert outcome.notes == ["read: files of own that are no pictures were left out: 1 .mp4"]
     removed = {row.id.partition("/")[2]: row for row in read_removed_images(outcome.folder)}
     assert removed["zcopy"].matched == "own/scene-03" and removed["zsmall"].matched == "own/scene-04"
     assert (removed["dot"].value, removed["dot"].threshold) == ("1 x 1 pixels", "shorter side at least 16")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from studio.core.content import content_roots
+from studio.core.content import list_content
 from studio.core.errors import ConfigError, DataError, UserError
 from studio.evals.bias.counterfactual import (
     Family,
@@ -18,6 +18,7 @@ from studio.evals.bias.counterfactual import (
     load_word_list,
     prompt_families,
     read_prompts,
+    word_lists,
 )
 from studio.evals.statistics import point
 from studio.evals.tasks.base import NotComputedError
@@ -64,8 +65,8 @@ def test_shipped_lists_make_whole_sentences(name: str) -> None:
 
 
 def test_every_list_that_is_shipped_is_tried() -> None:
-    folder = next(root / "words" for root in content_roots("evals") if (root / "words").is_dir())
-    assert sorted(path.stem for path in folder.glob("*.yaml")) == sorted(LISTS)
+    assert sorted(word_lists()) == sorted(LISTS)
+    assert not any("words" in name for name in list_content("evals"))
 
 
 def test_families_pair_the_first_terms_then_the_second() -> None:
@@ -90,7 +91,7 @@ def test_wrong_lists_are_one_sentence(tmp_path: Path) -> None:
         list_families(cities(prompts=["Is {town} nice?"]), terms=None)
     with pytest.raises(ConfigError, match="has no slot. Write one of {city}"):
         list_families(cities(prompts=["Is it nice?"]), terms=None)
-    with pytest.raises(UserError, match="names"):
+    with pytest.raises(UserError, match="no word list 'nmaes'. Did you mean 'names'"):
         load_word_list("nmaes")
     (tmp_path / "mine.yaml").write_text("name: mine\ngrups: {}\n")
     with pytest.raises(ConfigError, match="mine.yaml:2: unknown field 'grups'"):

@@ -53,6 +53,23 @@ def own_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "door_quiz"
 
 
+def plain_accuracy(subject: Any) -> float:
+    """Share of right choices by a plain loop; the harness puts no BOS token before a text with a question."""
+    import torch
+
+    right = 0
+    for number, thing in enumerate(THINGS):
+        sums = []
+        for word in ("yes", "no"):
+            start = subject.tokenizer(f"Question: Is the {thing} wide?\nAnswer:", add_special_tokens=False)["input_ids"]
+            whole = subject.tokenizer(f"Question: Is the {thing} wide?\nAnswer: {word}", add_special_tokens=False)["input_ids"]
+            with torch.no_grad():
+                values = subject.model(input_ids=torch.tensor([whole])).logits[0].log_softmax(-1)
+            sums.append(sum(float(values[place - 1, whole[place]]) for place in range(len(start), len(whole))))
+        right += sums.index(max(sums)) == number % 2
+    return right / len(THINGS)
+
+
 def test_task_gives_the_harness_numbers(context: Callable[..., Any], own_task: str, subject: Any) -> None:
     result = run(context(LmEvalTask(type="lm_eval", tasks=[own_task], likelihood=LikelihoodSettings(batch_size=4))))
     scores = {score.metric: score for score in result.scores["tuned"]}
@@ -61,11 +78,7 @@ def test_task_gives_the_harness_numbers(context: Callable[..., Any], own_task: s
     assert (accuracy.n, accuracy.better) == (8, "higher")
     assert accuracy.low is not None
     assert "lm-evaluation-harness" in accuracy.made_with
-    texts = [(f"Question: Is the {thing} wide?\nAnswer:", f" {word}") for thing in THINGS for word in ("yes", "no")]
-    sums = [item.sum for item in subject.text_logprobs(texts, batch_size=8)]
-    # The harness starts these texts without a BOS token, so only nearly the same choices are expected of a random model.
-    right = sum((yes < no) == bool(n % 2) for n, (yes, no) in enumerate(zip(sums[::2], sums[1::2], strict=True)))
-    assert abs(right / 8 - accuracy.value) <= 0.5
+    assert accuracy.value == pytest.approx(plain_accuracy(subject))
     difference = next(item for item in result.differences if item.metric == "door_quiz.acc")
     base = next(score.value for score in result.scores["base"] if score.metric == "door_quiz.acc")
     assert difference.value == pytest.approx(accuracy.value - base)

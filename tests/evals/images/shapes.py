@@ -80,3 +80,38 @@ def write_shapes(workspace: Workspace, sizes: dict[str, int], *, name: str = "sh
     )
     write_json(folder / "dataset.json", json.loads(record.model_dump_json()))
     return folder
+
+
+def train_shapes(workspace: Workspace, dataset: Path, *, steps: int = 8) -> tuple[Path, Path]:
+    """Two real runs: a tiny diffusion model from scratch, and a LoRA tuned on it. They see too little to paint well."""
+    from studio.core.workspace import read_dataset
+    from studio.models.images.bases import resolve_image_base
+    from studio.schema.diffusion import DiffusionAdapter
+    from studio.schema.loading import validate
+    from studio.train.images.run import train_image_run
+    from studio.train.record import open_run
+
+    shared = {"kind": "diffusion", "resolution": 32, "steps": steps, "batch_size": 8, "dtype": "float32", "keep": "last"}
+    shared |= {"sample": {"count": 2, "steps": 2}}
+    network = {"width": 32, "depth": 1, "heads": 2, "patch": 8, "channels": 8}
+    ways = {
+        "scratch": {"method": "scratch", "family": "pixel", "network": network, "learning_rate": 3e-3},
+        "tuned": {"method": "lora", "lora": {"rank": 4, "target_modules": "all-linear"}, "learning_rate": 0.05},
+    }
+    runs: list[Path] = []
+    for name, way in ways.items():
+        base = {"model": str(runs[0])} if runs else {}
+        adapter = validate(shared | way | base, DiffusionAdapter)
+        run = open_run(
+            adapter,
+            workspace,
+            name=name,
+            dataset_folder=dataset,
+            dataset=read_dataset(dataset),
+            base=resolve_image_base(str(runs[0])).record() if runs else {"source": "scratch"},
+            processes=1,
+            method=adapter.method,
+        )
+        train_image_run(run, resume=False, say=lambda _: None)
+        runs.append(run)
+    return runs[0], runs[1]

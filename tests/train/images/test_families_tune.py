@@ -1,4 +1,4 @@
-"""Every family learns two pictures by heart with a LoRA, and what was saved is loaded by diffusers and by us to the same pictures."""
+"""Every family learns two pictures by heart with a LoRA, and diffusers and we load what was saved to the same pictures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import torch
 from benchmarks.image_shapes import write_base
 from studio.adapters.images import load_image_run
 from studio.core.errors import UserError
-from studio.core.workspace import Workspace
 from studio.models.images.families.base import open_family
 from studio.train.images.run import train_image_run
 from studio.train.recording import read_metrics
@@ -22,13 +21,13 @@ UNET += ["to_q", "to_k", "to_v", "to_out.0"]
 TRANSFORMER = ["to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out", "linear", "proj"]
 TRANSFORMER += ["proj_out", "proj_mlp", "net.2", "linear_1", "linear_2", "x_embedder", "context_embedder"]
 
-# family: target modules, steps, learning rate. The bases are so small that only adapters on nearly all of them can learn by heart.
+# family: target modules, steps, learning rate. Bases this small learn by heart only with adapters nearly everywhere.
 TUNING = {
-    "sd15": (UNET, 170, 2e-2),
+    "sd15": (UNET, 160, 2e-2),
     "sdxl": (UNET, 140, 2e-2),
     "sd3": (TRANSFORMER, 80, 1e-2),
     "flux": (TRANSFORMER, 60, 1e-2),
-    "unconditional": (UNET, 200, 2e-2),
+    "unconditional": (UNET, 240, 2e-2),
 }
 CPU = {"device": torch.device("cpu"), "dtype": torch.float32}
 PLAIN = {"method": "lora", "batch_size": 4, "resolution": 16, "caption_dropout": 0.0, "dtype": "float32"}
@@ -77,7 +76,7 @@ def by_diffusers(run, base, family, loaded):
         pipeline.load_lora_weights(run / "adapter")
     finally:
         diffusers_log.removeHandler(handler)
-    assert not [line for line in records if "unexpected" in line or "missing" in line]
+    assert not [line for line in records if "unexpected keys" in line or "missing keys" in line]
     other = open_family(family, base, **CPU)
     for name in loaded.carriers:
         other._parts[name] = getattr(pipeline, name)
@@ -92,8 +91,9 @@ def by_diffusers(run, base, family, loaded):
 def test_two_pictures_are_learnt_by_heart(family, workspace, dataset, bases):
     targets, steps, rate = TUNING[family]
     lora = {"rank": 16, "alpha": 32, "target_modules": targets}
-    run, losses, _ = train(workspace, dataset, bases[family], steps=steps, learning_rate=rate, lora=lora)
-    assert np.mean(losses[:3]) > 10 * np.mean(losses[-10:])
+    batch = 8 if family == "unconditional" else 4
+    run, losses, _ = train(workspace, dataset, bases[family], steps=steps, learning_rate=rate, lora=lora, batch_size=batch)
+    assert np.mean(losses[:3]) > 10 * np.mean(losses[-20:])
 
     loaded = load_image_run(run)
     tuned = samples(loaded)

@@ -45,9 +45,7 @@ def rows(tmp_path):
 
 def cached(base, folder, rows, cache, **options):
     family = open_family("sdxl", base, **CPU)
-    pictures = CachedPictures(
-        LivePictures(family, folder, rows, resolution=16, **options), FeatureCache(cache)
-    )
+    pictures = CachedPictures(LivePictures(family, folder, rows, resolution=16, **options), FeatureCache(cache))
     return pictures, pictures.fill(quiet=True)
 
 

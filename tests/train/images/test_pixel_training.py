@@ -40,7 +40,7 @@ LORA = COMMON | {
     "learning_rate": 2e-2,
     "sample": {"count": 2, "steps": 6},
 }
-OTHERS = [("green", "a green wall"), ("black", "a black chimney")]
+OTHERS = [("purple", "a purple wall"), ("navy", "a dark chimney")]
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_the_saved_base_opens_with_diffusers_alone(scratch):
 def test_the_last_grid_is_what_the_loaded_run_paints(scratch, lora):
     for run in (scratch, lora):
         loaded = load_image_run(run)
-        captions = ["a red door", "a blue roof"] if run == scratch else ["a green wall", "a black chimney"]
+        captions = ["a red door", "a blue roof"] if run == scratch else ["a purple wall", "a dark chimney"]
         again = np.asarray(picture_grid(loaded.sample(captions, [0, 1]), captions))
         drawn = np.asarray(Image.open(sorted((run / "samples").glob("*.png"))[-1]).convert("RGB"))
         assert np.array_equal(again, drawn)
@@ -138,7 +138,7 @@ def test_the_last_grid_is_what_the_loaded_run_paints(scratch, lora):
 
 def test_a_lora_changes_the_pictures_and_switches_off(scratch, lora):
     base, tuned = load_image_run(scratch), load_image_run(lora)
-    prompts, seeds = ["a green wall", "a red door"], [3, 4]
+    prompts, seeds = ["a purple wall", "a red door"], [3, 4]
     plain, changed = pixels(base.sample(prompts, seeds, steps=6)), pixels(tuned.sample(prompts, seeds))
     assert np.abs(plain.astype(int) - changed).mean() > 10
     with tuned.base() as off:
@@ -154,15 +154,15 @@ def test_a_lora_learns_what_the_base_had_not_seen(workspace, walls, scratch, lor
     first = held_out_loss(before.family, before.training)
     tuned = load_image_run(lora)
     before.training.family = tuned.family
-    assert held_out_loss(tuned.family, before.training) < first / 4
+    assert held_out_loss(tuned.family, before.training) < first / 10
 
 
 def test_unknown_words_are_told(scratch, lora, caplog):
     base, tuned = load_image_run(scratch), load_image_run(lora)
-    assert base.unknown_words(["a purple door"]) == ["purple"]
-    assert tuned.unknown_words(["a green door"]) == [], "the words of the base and of the tuning"
-    base.sample(["a purple door"], [0], steps=1)
-    assert "never saw these words in a caption and can only guess: purple" in caplog.text
+    assert base.unknown_words(["a golden door"]) == ["golden"]
+    assert tuned.unknown_words(["a purple roof"]) == [], "the words of the base and of the tuning"
+    base.sample(["a golden door"], [0], steps=1)
+    assert "never saw these words in a caption and can only guess: golden" in caplog.text
 
 
 def test_a_picture_depends_on_its_own_seed_only(scratch):
@@ -305,16 +305,22 @@ def test_captions_are_dropped_for_guidance(workspace, doors):
 @pytest.mark.parametrize("extra", [{"dora": True}, {"rslora": True, "alpha": 2}], ids=["dora", "rslora"])
 def test_the_other_adapters_reload_exactly(workspace, walls, scratch, extra):
     run = trained(workspace, walls, {**LORA, "lora": {**LORA["lora"], **extra}, "steps": 3}, scratch)
-    captions = ["a green wall", "a black chimney"]
+    captions = ["a purple wall", "a dark chimney"]
     again = np.asarray(picture_grid(load_image_run(run).sample(captions, [0, 1]), captions))
     assert np.array_equal(again, np.asarray(Image.open(run / "samples" / "step-000003.png").convert("RGB")))
 
 
 def test_nf4_base(workspace, walls, scratch):
-    run = trained(workspace, walls, {**LORA, "quantization": "nf4", "steps": 3, "learning_rate": 1e-3}, scratch)
-    captions = ["a green wall", "a black chimney"]
-    again = np.asarray(picture_grid(load_image_run(run).sample(captions, [0, 1]), captions))
-    assert np.array_equal(again, np.asarray(Image.open(run / "samples" / "step-000003.png").convert("RGB")))
+    run = trained(workspace, walls, {**LORA, "quantization": "nf4", "steps": 40, "learning_rate": 1e-3}, scratch)
+    losses = [line["loss"] for line in read_metrics(run / "metrics.jsonl") if "loss" in line]
+    assert sum(losses[-10:]) < sum(losses[:10])
+    captions = ["a purple wall", "a dark chimney"]
+    loaded = load_image_run(run)
+    assert any(type(layer).__name__ == "Linear4bit" for layer in loaded.family.networks()["transformer"].modules())
+    again = np.asarray(picture_grid(loaded.sample(captions, [0, 1]), captions)).astype(int)
+    drawn = np.asarray(Image.open(run / "samples" / "step-000040.png").convert("RGB"))
+    # In evaluation mode bitsandbytes multiplies with another kernel on CPUs.
+    assert np.abs(again - drawn).mean() < 1
 
 
 @pytest.mark.parametrize("name", ["adamw_torch_fused", "adafactor", "adamw_8bit", "lion_8bit", "sgd"])
@@ -328,7 +334,7 @@ def test_optimizers_take_a_step(workspace, doors, name):
 def test_full_tuning_of_a_run(workspace, walls, scratch):
     run = trained(workspace, walls, {**SCRATCH, "method": "full", "family": "auto", "resolution": None, "steps": 4}, scratch)
     loaded = load_image_run(run)
-    assert loaded.unknown_words(["a red door", "a green wall"]) == []
+    assert loaded.unknown_words(["a red door", "a purple wall"]) == []
     with loaded.base() as base:
         assert np.array_equal(
             pixels(base.sample(["a red door"], [0])), pixels(load_image_run(scratch).sample(["a red door"], [0]))

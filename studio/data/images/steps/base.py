@@ -32,3 +32,8 @@ class SingleStep(ImageStep):
     @abstractmethod
     def judge(self, picture: Picture) -> Verdict:
         """Keep, change or drop one picture."""
+
+
+def counted(number: int) -> str:
+    """``1 picture``, ``1,200 pictures``."""
+    return f"{number:,} picture{'' if number == 1 else 's'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,6 +12,9 @@ from studio.data.images.steps.base import ImageStep, SingleStep, Verdict
 from studio.data.similarity import plain_key
 from studio.data.steps.base import Drop
 from studio.data.steps.text import repair_text
+
+# A comma that does not stand between two digits.
+_COMMA = re.compile(r"(?<!\d),|,(?!\d)")
 
 
 class CaptionRepair(SingleStep):
@@ -24,14 +28,19 @@ class CaptionRepair(SingleStep):
         """Never drops."""
         caption = " ".join(repair_text(html.unescape(picture.caption)).split())
         if self._tags and "," in caption:
-            caption = ", ".join({tag.casefold(): tag for tag in reversed(_tags(caption))}.values().__reversed__())
+            caption = _once(caption)
         caption = caption.lower() if self._lowercase else caption
         return picture if caption == picture.caption else replace(picture, caption=caption)
 
 
-def _tags(caption: str) -> list[str]:
-    """Parts between commas, none of them empty."""
-    return [tag.strip() for tag in caption.split(",") if tag.strip()]
+def _once(caption: str) -> str:
+    """A list of tags with each of them once; a caption that repeats nothing is left alone, ``1,000`` is no list."""
+    tags = [tag.strip() for tag in _COMMA.split(caption)]
+    first: dict[str, str] = {}
+    for tag in tags:
+        if tag:
+            first.setdefault(tag.casefold(), tag)
+    return caption if len(first) == len(tags) else ", ".join(first.values())
 
 
 class CaptionEmpty(SingleStep):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from studio.data.images.look import Picture
 from studio.data.images.similarity import NearImages as NearPairs
-from studio.data.images.steps.base import ImageStep, Verdict
+from studio.data.images.steps.base import ImageStep, Verdict, counted
 from studio.data.steps.base import Drop
 
 
@@ -31,8 +31,9 @@ class ExactImages(ImageStep):
 class NearImages(ImageStep):
     """Pictures nearly equal to one that stays.
 
-    Each dropped picture was itself compared with the kept one that it names: likeness is never passed on from picture to picture,
-    so a film of small changes does not fold a corpus into one frame. At most ``max_cluster`` are folded into one.
+    Of two the one with more pixels stays, then the earlier one. Each dropped picture was itself compared with the kept one that
+    it names: likeness is never passed on from picture to picture, so a film of small changes does not fold a corpus into one
+    frame. At most ``max_cluster`` are folded into one.
     """
 
     def __init__(self, distance: int = 4, difference: float = 0.05, max_cluster: int = 1000) -> None:
@@ -40,12 +41,16 @@ class NearImages(ImageStep):
         self._distance, self._difference, self._cap = distance, difference, max_cluster
 
     def judge_all(self, pictures: Sequence[Picture]) -> list[Verdict]:
-        """The first of similar pictures stays."""
+        """The largest of similar pictures stays."""
+        order = sorted(range(len(pictures)), key=lambda index: (-pictures[index].width * pictures[index].height, index))
         gone: dict[int, tuple[int, int, float]] = {}
         folded: dict[int, int] = {}
         outside: set[int] = set()
-        for index, near in NearPairs(pictures, self._distance, self._difference).earlier():
-            leaders = [pair for pair in near if pair[0] not in gone and pair[0] not in outside]
+        ranked = [pictures[index] for index in order]
+        for rank, near in NearPairs(ranked, self._distance, self._difference).earlier():
+            index = order[rank]
+            leaders = [(order[other], bits, gap) for other, bits, gap in near]
+            leaders = [pair for pair in leaders if pair[0] not in gone and pair[0] not in outside]
             if not leaders:
                 continue
             best = min(leaders, key=lambda pair: (pair[2], pair[1], pair[0]))
@@ -67,6 +72,6 @@ class NearImages(ImageStep):
         if not outside:
             return ()
         return (
-            f"{len(outside):,} pictures resemble one into which {self._cap:,} were folded already and stay (max_cluster); "
-            "look at them before you raise it",
+            f"{counted(len(outside))} resembling one into which {self._cap:,} were folded already: they stay (max_cluster); look "
+            "at them before you raise it",
         )

@@ -1,5 +1,6 @@
 """VAE and GAN as families: they draw a picture from noise and a label in one pass, so that samplers, scores and apps treat them
-like the diffusion models."""
+like the diffusion models.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +77,7 @@ class LabelledFamily(Family):
         """Labels, int64 [b]."""
         return {"label": torch.tensor([self.label_of(prompt) for prompt in prompts], device=self.device)}
 
-    def predict(self, noisy: Tensor, times: Tensor, text: Conditions, sizes: Sequence[Size] | None = None) -> Tensor:
+    def predict(self, noisy: Tensor, times: Tensor, text: Conditions, sizes: Sequence[Size] | None = None) -> Tensor:  # noqa: ARG002
         """Not a diffusion model.
 
         Raises:

@@ -77,7 +77,9 @@ class PipelineFamily(Family):
             kind = {**self.classes, **self.tokenizers}[name]
             if name in self.optional and not (self.folder / name).is_dir():
                 return None
-            self._parts[name] = _network(self, name, kind) if name in self.classes else _tokenizer(self.folder / name, kind)
+            # Samples are drawn in inference mode, and what is read there for the first time must still be able to train.
+            with torch.inference_mode(False):
+                self._parts[name] = _network(self, name, kind) if name in self.classes else _tokenizer(self.folder / name, kind)
         return self._parts[name]
 
     def identity(self, names: Sequence[str]) -> str:
@@ -138,12 +140,16 @@ class PipelineFamily(Family):
             self._remembered.clear()
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._remembered]
         if new:
-            with self.borrowed(*self.text_parts()), torch.no_grad():
+            with self.borrowed(*self.text_parts()), torch.inference_mode(False), torch.no_grad():
                 found = {name: value.cpu() for name, value in self._encode(new).items()}
             for row, prompt in enumerate(new):
                 self._remembered[prompt] = {name: value[row] for name, value in found.items()}
         rows = [self._remembered[prompt] for prompt in prompts]
         return {name: torch.stack([row[name] for row in rows]).to(self.device) for name in rows[0]} if rows else {}
+
+    def forget_text(self) -> None:
+        """Forget remembered embeddings, because a text encoder or its tokenizer has changed."""
+        self._remembered.clear()
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """Mean and log-variance of the VAE's posterior, stacked along the channels, [b, 2c, h, w], in the VAE's number type."""
