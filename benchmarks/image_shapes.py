@@ -1,4 +1,4 @@
-"""Image pipelines built from their configs with random weights: tiny ones for tests and CPUs, real shapes for GPUs.
+"""Tiny image pipelines built from their configs with random weights, for tests and CPUs; real shapes are in ``gpu_images.py``.
 
 Nothing is fetched: networks come from configs, tokenizers are made here. A folder that ``write_base`` makes is what diffusers'
 ``from_pretrained`` and the studio take as a base.

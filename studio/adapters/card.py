@@ -8,6 +8,15 @@ from typing import Any
 
 import yaml
 
+from studio.adapters.image_card import (
+    LOSSES,
+    SETTINGS,
+    attribution_of,
+    image_front_matter,
+    image_limits,
+    image_summary,
+    image_usage,
+)
 from studio.adapters.loading import saved_settings
 from studio.core.errors import StudioError
 from studio.core.files import write_text
@@ -36,6 +45,10 @@ def write_model_card(run_folder: Path) -> None:
     record = read_run(run_folder)
     settings = saved_settings(run_folder)
     dataset = _dataset(record)
+    if record.kind != "chat":
+        parts = _image_parts(run_folder, record, settings, dataset)
+        write_text(run_folder / "README.md", "\n\n".join(part for part in parts if part) + "\n")
+        return
     parts = [
         _front_matter(record, dataset),
         f"# {record.name}\n\n{_summary(record, settings)}",
@@ -47,6 +60,21 @@ def write_model_card(run_folder: Path) -> None:
         _limits(run_folder, record),
     ]
     write_text(run_folder / "README.md", "\n\n".join(part for part in parts if part) + "\n")
+
+
+def _image_parts(run_folder: Path, record: RunRecord, settings: dict[str, Any], dataset: DatasetRecord | None) -> list[str]:
+    """The sections of an image model's card."""
+    suites = [report.suite for report in newest_reports(run_folder)]
+    measured = f"Measured with {', '.join(suites)} only" if suites else "Nothing has been measured"
+    return [
+        image_front_matter(record, dataset),
+        f"# {record.name}\n\n{image_summary(record)}",
+        image_usage(record, settings),
+        "\n\n".join(part for part in (_data(record, dataset), attribution_of(dataset)) if part),
+        _training(record, settings),
+        _evaluation(run_folder, record),
+        image_limits(record, measured),
+    ]
 
 
 def newest_reports(run_folder: Path) -> list[ReportRecord]:
@@ -156,14 +184,18 @@ def _data(record: RunRecord, dataset: DatasetRecord | None) -> str:
 
 def _training(record: RunRecord, settings: dict[str, Any]) -> str:
     """Settings, figures, versions and machine."""
-    lora = settings.get("lora") if record.method != "full" else None
-    given = [[name, settings[name]] for name in _SETTINGS if settings.get(name) not in (None, [], "")]
+    lora = settings.get("lora") if record.method not in {"full", "scratch"} else None
+    wanted = _SETTINGS if record.kind == "chat" else SETTINGS
+    given = [[name, settings[name]] for name in wanted if settings.get(name) not in (None, [], "")]
     if isinstance(lora, dict):
         given += [[f"lora.{name}", value] for name, value in lora.items() if value not in (None, [], "")]
     base = record.base
     revision = f", revision `{base['revision']}`" if base.get("revision") else ""
-    lines = ["## Training", "", f"Base weights: sha256 `{base.get('sha256')}`{revision}."]
-    lines += [f"Chat template: `{record.template.get('name')}`, sha256 `{record.template.get('sha256')}`."]
+    lines = ["## Training"]
+    if base.get("sha256"):
+        lines += ["", f"Base weights: sha256 `{base['sha256']}`{revision}."]
+    if record.template:
+        lines += [f"Chat template: `{record.template.get('name')}`, sha256 `{record.template.get('sha256')}`."]
     if given:
         lines += ["", *_table(["setting", "value"], given)]
     figures = [
@@ -172,7 +204,12 @@ def _training(record: RunRecord, settings: dict[str, Any]) -> str:
         if _is_plain(value) and name != "first_step_at"
     ]
     if figures:
-        lines += ["", "Losses are nats per trained token.", "", *_table(["result", "value"], figures)]
+        lines += [
+            "",
+            "Losses are nats per trained token." if record.kind == "chat" else LOSSES,
+            "",
+            *_table(["result", "value"], figures),
+        ]
     facts = record.machine | ({"cores": f"{record.machine['cores']} cores"} if record.machine.get("cores") else {})
     machine = ", ".join(str(facts[key]) for key in ("gpu", "device", "cores", "system") if facts.get(key))
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())

@@ -97,13 +97,13 @@ def load_inversion(family: Family, folder: Path) -> str:
     try:
         with safe_open(str(path), framework="pt") as stream:
             tensors = {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118 (no mapping)
-            word = (stream.metadata() or {}).get("word")
+            word = str((stream.metadata() or {}).get("word", ""))
     except (OSError, SafetensorError) as error:
         raise StudioError(f"{path} cannot be read ({error}). Train it again.") from error
     names = {_CLIP[name]: name for name in family.text_networks if name in _CLIP}
     if word in tensors and len(tensors) == 1:
         names = {word: "text_encoder"}
-    if word is None or set(names) != set(tensors) or not isinstance(family, PipelineFamily):
+    if not word or set(names) != set(tensors) or not isinstance(family, PipelineFamily):
         raise UserError(f"{path} holds {', '.join(sorted(tensors))}, which does not fit a base of family {family.name}.")
     for key, name in names.items():
         encoder = family.part(name)

@@ -144,14 +144,17 @@ class _Page:
                 "show_progress": "minimal",
                 "show_progress_on": status,
             }
-            blocks.load(self.open, [talk, model], [talk, chat, status, send, stop, panel, model, system], queue=False)
+            # In two steps: a server that is slow to say which models it has must not hold back the talk.
+            blocks.load(self.restore, [talk], [*view, system], queue=False)
+            blocks.load(self.list_models, [model], [model, status], queue=False)
             asked = gr.on([question.submit, send.click], self.ask, [question, talk, system], [question, *view], queue=False)
             asked.success(**writing)
             retried = gr.on([again.click, chat.retry], self.retry, [talk], view, queue=False)
             retried.success(**{**writing, "fn": self.answer_anew})
             stop.click(self.stop, None, None, queue=False)
-            fresh.click(self.start_anew, [talk], view, queue=False)
-            chat.like(self.like, [talk], [talk, chat, status, panel, correction, corrected], queue=False)
+            gr.on([fresh.click, chat.clear], self.start_anew, [talk], view, queue=False)
+            judged = [talk, chat, status, panel, correction, corrected]
+            chat.like(self.like, [talk], judged, queue=False, scroll_to_output=True)
             send_correction.click(self.correct, [talk, correction, corrected], [talk, status, panel], queue=False)
             dismiss.click(lambda: gr.update(visible=False), None, panel, queue=False)
             system.blur(lambda talk, text: {**_whole(talk), "system": text}, [talk, system], talk, queue=False)
@@ -160,16 +163,21 @@ class _Page:
 
     # -- the page ------------------------------------------------------------------------------------------------
 
-    def open(self, talk: Any, chosen: str | None) -> tuple[Update, ...]:
-        """A person comes or comes back: show the talk their browser kept, and which models there are."""
-        talk = _whole(talk)
-        note = "The last question has no answer yet: try again." if _unanswered(talk) else ""
+    def restore(self, talk: Any) -> tuple[Update, ...]:
+        """A person comes or comes back: show the talk their browser kept."""
+        kept, note = _whole(talk), gr.skip()
+        if _unanswered(kept):
+            note = "The last question has no answer yet: try again."
+        # The talk is written only where there was none: a first question may already be on its way.
+        return (kept if kept is not talk else gr.skip(), *self._view(kept, note)[1:], kept["system"])
+
+    def list_models(self, chosen: str | None) -> tuple[Update, Update]:
+        """Which models there are, or why none can be had."""
         try:
             names = self._shelf.choices()
         except StudioError as error:
-            names, note = [], _alert(str(error))
-        value = chosen if chosen in names else (names[0] if names else None)
-        return (*self._view(talk, note), gr.update(choices=names, value=value), talk["system"])
+            return gr.update(choices=[], value=None), _alert(str(error))
+        return gr.update(choices=names, value=chosen if chosen in names else names[0]), gr.skip()
 
     def start_anew(self, talk: Any, request: gr.Request) -> tuple[Update, ...]:
         """Empty the talk."""
@@ -204,7 +212,7 @@ class _Page:
         """A person closed the page: nobody reads the answer any more."""
         self.stop(request)
 
-    def _view(self, talk: Talk, note: str, *, writing: bool = False) -> tuple[Update, ...]:
+    def _view(self, talk: Talk, note: Update, *, writing: bool = False) -> tuple[Update, ...]:
         """Talk, chat window, note, Send, Stop and the correction's panel as they are outside of an answer."""
         window = gr.update(value=shown(talk), feedback_value=thumbs(talk))
         return (talk, window, note, gr.update(visible=not writing), gr.update(visible=writing), gr.update(visible=False))

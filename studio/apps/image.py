@@ -57,7 +57,8 @@ class _Page:
             chosen = gr.State(None)
             with gr.Row():
                 with gr.Column(scale=2, min_width=300):
-                    model = gr.Dropdown([], label="Run", interactive=True, elem_id="model")
+                    names = self._studio.choices()
+                    model = gr.Dropdown(names, value=names[0], label="Run", interactive=True, elem_id="model")
                     prompt = gr.Textbox(
                         label="Prompt",
                         placeholder="What should be seen?",

@@ -50,6 +50,8 @@ def plan(
     from studio.train.plan import plan as make_plan
 
     workspace = output.open_workspace()
+    if _planned_as_images(adapter, data, model, settings or [], memory=memory, probe=probe, other=bool(sweep or device)):
+        return
     preset = preset_of(adapter, data, model, settings or [])
     kind = _device(device)
     limit = parse_size(memory) if memory is not None else memory_of(kind)
@@ -71,6 +73,34 @@ def plan(
         if probed is not None:
             _show_probe(planned, probed)
     check_fits(planned)
+
+
+def _planned_as_images(
+    name: str, data: str | None, model: str | None, settings: list[str], *, memory: str | None, probe: bool, other: bool
+) -> bool:
+    """Plan a preset of an image model; False for one of a chat model.
+
+    Raises:
+        UserError: options or a kind that cannot be planned.
+    """
+    from studio.cli.plan_images import plan_image_training
+    from studio.cli.train import preset_file
+    from studio.core.errors import UserError
+    from studio.schema.presets import kind_of
+
+    path = preset_file(name, output.open_workspace())
+    kind = kind_of(path)
+    if kind == "chat":
+        return False
+    if kind != "diffusion":
+        raise UserError(
+            f"{name} is of kind {kind}, whose small networks need no plan. Train it: studio train {name} --data DATASET"
+        )
+    if other:
+        raise UserError("--sweep and --device are for chat models: an image training is planned for this machine's device.")
+    limit = parse_size(memory) if memory is not None else None
+    plan_image_training(path, data=data, model=model, settings=settings, memory=limit, probe=probe)
+    return True
 
 
 def parse_size(text: str) -> int:

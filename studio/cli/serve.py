@@ -81,6 +81,7 @@ def _serve(
     from studio.serve.command import check_flags
     from studio.serve.keys import list_keys
     from studio.serve.launch import Place, start_server
+    from studio.serve.naming import name_runs, with_aliased
     from studio.serve.reference import prepare
     from studio.serve.state import StatePaths, free_port, is_loopback
 
@@ -96,7 +97,7 @@ def _serve(
                 f"{profile.host} can be reached by others, and there is no key yet. Make one: studio serve keys add NAME"
             )
     feedback = _feedback_file(workspace, profile)
-    named = _with_aliased(named, workspace, paths, merged=merged)
+    named = with_aliased(named, workspace, paths, merged=merged, warn=output.warn)
     place = Place(paths, profile.host, free_port(profile.host, profile.port), feedback)
     prepared = prepare(
         named,
@@ -109,7 +110,7 @@ def _serve(
     )
     for note in [note for servable in prepared.served for note in servable.notes]:
         output.note(f"note: {note}")
-    server = start_server(place, prepared, profile, environment, getpass.getuser())
+    server = start_server(place, prepared, profile, environment, _session_user())
     server.catch_signals()
     try:
         server.wait_ready(profile.start_timeout)
@@ -127,64 +128,17 @@ def _serve(
     output.note("stopped")
 
 
-def name_runs(workspace: Workspace, runs: list[str]) -> list[tuple[str, Path]]:
-    """Run folders with the names they are served under: the run's own, with its id where two would be alike, or NAME=RUN.
-
-    Raises:
-        UserError: no such run, a name that cannot be used, or one given twice.
-    """
+def _session_user() -> str:
+    """Whose the session's key is: this account, where it has a name that a key may have."""
     from studio.core.errors import UserError
-    from studio.core.workspace import read_run
-    from studio.serve.aliases import check_name
+    from studio.serve.keys import make_key
 
-    found: list[tuple[str, Path]] = []
-    for text in runs:
-        name, equals, reference = text.partition("=")
-        folder = workspace.find_run(reference if equals else text)
-        record = read_run(folder)
-        taken = {known for known, _ in found}
-        own = record.name if record.name not in taken else f"{record.name}-{record.id}"
-        chosen = name if equals else own
-        check_name(chosen, "the name of a model; give one with NAME=RUN. A name")
-        if chosen in taken or folder in [other for _, other in found]:
-            raise UserError(f"{text!r} is given twice. Name each run once, under a name of its own.")
-        found.append((chosen, folder))
-    return found
-
-
-def _with_aliased(
-    named: list[tuple[str, Path]], workspace: Workspace, paths: StatePaths, *, merged: bool
-) -> list[tuple[str, Path]]:
-    """The runs, and those that aliases stand for, so that a restart keeps what was promoted.
-
-    Raises:
-        UserError: a run would be served under an alias's name.
-    """
-    from studio.core.errors import StudioError, UserError
-    from studio.core.workspace import read_run
-    from studio.serve.aliases import list_aliases
-
-    aliases = list_aliases(paths.aliases)
-    first = read_run(named[0][1])
-    for alias, now in aliases.items():
-        if alias in {name for name, _ in named}:
-            raise UserError(
-                f"{alias!r} is an alias (of {now['model']}), so no run can be served under it. Give another: NAME=RUN"
-            )
-        if now["model"] in {name for name, _ in named}:
-            continue
-        try:
-            folder = workspace.find_run(now["run"])
-            other = read_run(folder)
-        except StudioError:
-            output.warn(f"{alias} stands for {now['run']}, which is gone: {alias} is not served.")
-            continue
-        fits = first.method != "full" and other.method != "full" and not merged
-        if not fits or other.base.get("sha256") != first.base.get("sha256") or folder in [known for _, known in named]:
-            output.warn(f"{alias} stands for {now['model']} ({now['run']}), which is not served here: {alias} answers 404.")
-            continue
-        named = [*named, (now["model"], folder)]
-    return named
+    try:
+        user = getpass.getuser()
+        make_key(user)
+    except (UserError, OSError, KeyError):
+        return "session"
+    return user
 
 
 def _feedback_file(workspace: Workspace, profile: ServerProfile) -> Path:
@@ -335,6 +289,7 @@ def promote(
 ) -> None:
     """Let an alias stand for a run from the next request on; a running server loads it first, and proves it."""
     from studio.serve.aliases import check_name, promote
+    from studio.serve.naming import name_runs
     from studio.serve.state import StatePaths, choose_server
 
     check_name(alias, "an alias")

@@ -41,6 +41,8 @@ _TIMEOUT = httpx.Timeout(300.0, connect=10.0)
 _AT_ONCE = 16
 # A busy or restarting server gets these pauses, in seconds, before it counts as gone.
 _PAUSES = (0.5, 2.0)
+# How often a request waits for a server that limits requests per minute.
+_WAITS = 30
 
 
 class EndpointError(StudioError):
@@ -265,8 +267,8 @@ def _request(client: httpx.Client, method: str, url: str, body: dict[str, Any] |
     Raises:
         EndpointError: no answer, or one that is no use.
     """
-    problem = ""
-    for pause in (*_PAUSES, None):
+    problem, pauses, waits = "", list(_PAUSES), 0
+    while True:
         try:
             reply = client.request(method, url, json=body)
         except httpx.HTTPError as error:
@@ -275,17 +277,35 @@ def _request(client: httpx.Client, method: str, url: str, body: dict[str, Any] |
             if reply.status_code < 400:
                 return _json(reply, url)
             problem = f"answers {reply.status_code} ({_message(reply)})"
-            if reply.status_code in {400, 413, 422} and _is_about_length(problem):
-                raise _TooLongError
-            if reply.status_code in {401, 403}:
-                raise UserError(f"the endpoint {url} {problem}. Put its key into the environment variable {KEY_VARIABLE}.")
-            if reply.status_code < 500 and reply.status_code != 429:
-                raise EndpointError(f"the endpoint {url} {problem}.")
-        if pause is not None:
-            time.sleep(pause)
+            _refuse(reply, url, problem)
+            if reply.status_code == 429 and waits < _WAITS:
+                waits += 1
+                time.sleep(_wanted_wait(reply))
+                continue
+        if not pauses:
+            break
+        time.sleep(pauses.pop(0))
     raise EndpointError(
         f"the endpoint {url} {problem}. What it answered so far is kept: bring it back and run the same command again to go on."
     )
+
+
+def _refuse(reply: httpx.Response, url: str, problem: str) -> None:
+    """Raise for what no retry helps: a prompt that is too long, a missing key, a request the server does not understand."""
+    if reply.status_code in {400, 413, 422} and _is_about_length(problem):
+        raise _TooLongError
+    if reply.status_code in {401, 403}:
+        raise UserError(f"the endpoint {url} {problem}. Put its key into the environment variable {KEY_VARIABLE}.")
+    if reply.status_code < 500 and reply.status_code not in {408, 429}:
+        raise EndpointError(f"the endpoint {url} {problem}.")
+
+
+def _wanted_wait(reply: httpx.Response) -> float:
+    """Seconds that a server with a limit asks to wait, at most a minute."""
+    try:
+        return min(60.0, max(0.1, float(reply.headers.get("retry-after", "5"))))
+    except ValueError:
+        return 5.0
 
 
 def _json(reply: httpx.Response, url: str) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def _judge(record: ReportRecord, threshold: Threshold) -> str | None:
 def _against_base(record: ReportRecord, threshold: Threshold, tuned: Score | None) -> str | None:
     """The paired comparison, by its own 95% interval: correcting for many comparisons would make a gate easier to pass."""
     name = threshold.metric
-    found = next((item for item in record.differences if _is(item, name)), None)
+    found = next((item for item in record.differences if means(item, name)), None)
     if found is None:
         reason = _because(tuned) if tuned is not None and tuned.value is None else ""
         return f"{name} could not be compared with a base ({reason.removeprefix(': ') or 'no base was measured'})"
@@ -105,10 +105,10 @@ def _loss(found: Difference, tuned: Score | None) -> tuple[float, float, float] 
 
 def _score(record: ReportRecord, label: str, name: str) -> Score | None:
     """The score a threshold names."""
-    return next((item for item in record.scores.get(label, []) if _is(item, name)), None)
+    return next((item for item in record.scores.get(label, []) if means(item, name)), None)
 
 
-def _is(item: Score | Difference, name: str) -> bool:
+def means(item: Score | Difference, name: str) -> bool:
     """True for ``task.metric``, and for the bare metric, which the schema has found to be unique."""
     return item.metric == name or (item.task is not None and item.metric == f"{item.task}.{name}")
 

@@ -15,6 +15,14 @@ def number(value: float | None, *, signed: bool = False) -> str:
     return text.replace("-", "−")
 
 
+def figure(value: float | None, unit: str, *, signed: bool = False) -> str:
+    """A value in its unit: shares as percent, a difference of shares in percentage points, everything else as :func:`number`."""
+    if value is None or not unit.startswith("share"):
+        return number(value, signed=signed)
+    text = f"{100 * value:{'+' if signed else ''}.1f}".replace("-", "−")
+    return f"{text} pp" if signed else f"{text}%"
+
+
 def interval_text(low: float | None, high: float | None, *, signed: bool = False) -> str:
     """``1.2 to 3.4``, or a dash where there is no interval."""
     if low is None or high is None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from studio.adapters.loading import ADAPTER_WEIGHTS, LoadedRun, load_run, saved_settings
 from studio.core.errors import UserError
 from studio.core.files import sha256_file
@@ -223,7 +225,10 @@ def _open_base(base: ResolvedBase, label: str, tuned: LocalSubject | None) -> Lo
         same = tuned is not None and tokenizer.get_vocab() == tuned.tokenizer.get_vocab()
         template = tuned.template if tuned is not None and same else ChatTemplate("plain", PLAIN)
     device = pick_device()
-    model = load_causal_lm(base, dtype=pick_dtype("auto", device), device=device)
+    # Beside another model in its number type, so that a difference of rounding is not taken for one of the weights.
+    dtype = getattr(tuned.model, "dtype", None) if tuned is not None else None
+    known = dtype if dtype in {torch.float32, torch.bfloat16, torch.float16} else pick_dtype("auto", device)
+    model = load_causal_lm(base, dtype=known, device=device)
     about = {
         "kind": "base",
         "name": base.name,

@@ -10,8 +10,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 
 from studio.core.records import Difference, GroupScores, ReportRecord, Score, TaskRecord
-from studio.evals.gate import missed_thresholds
-from studio.evals.numbers import number
+from studio.evals.gate import means, missed_thresholds
+from studio.evals.numbers import figure, number
 from studio.evals.pictures import bars, difference_picture, scale_of
 from studio.evals.statistics import NO_DIFFERENCE, NOT_COMPUTED
 from studio.evals.tasks.base import CardGroup, Panel
@@ -50,6 +50,7 @@ def render_page(
         ],
         single=suite.short,
         summary=summary_sentences(record),
+        glance=glance(record),
         has_base="base" in record.scores,
         base_name=record.models.get("base", {}).get("name"),
         run_name=record.models["tuned"].get("name"),
@@ -76,6 +77,27 @@ def summary_sentences(record: ReportRecord) -> list[str]:
         else:
             sentences.append(f"{start}the model alone, on {task.rows} rows; nothing to compare it with was measured.")
     return [sentence[:1].upper() + sentence[1:] for sentence in sentences]
+
+
+def glance(record: ReportRecord) -> list[dict[str, Any]]:
+    """One line per task: how many measures are better, worse, not shown to differ, not computed; thresholds that failed on it."""
+    named = [sentence.partition(" ")[0] for sentence in record.gate.get("missed", [])]
+    missed = [next((item.task for item in record.scores["tuned"] if means(item, name)), None) for name in named]
+    lines = []
+    for task in record.tasks:
+        found = [item.verdict for item in record.differences if item.task == task.name]
+        empty = sum(item.value is None for item in record.scores["tuned"] if item.task == task.name)
+        lines.append(
+            {
+                "task": task,
+                "better": found.count("better"),
+                "worse": found.count("worse"),
+                "even": len(found) - found.count("better") - found.count("worse") - found.count(NOT_COMPUTED),
+                "missing": empty,
+                "missed": missed.count(task.name),
+            }
+        )
+    return lines
 
 
 def limits(record: ReportRecord) -> list[str]:
@@ -118,7 +140,7 @@ def _verdicts(start: str, found: Sequence[Difference], titles: Mapping[str, str]
 def _first_values(record: ReportRecord, task: TaskRecord) -> str:
     """The values of a task that compares nothing."""
     scores = [item for item in record.scores.get("tuned", []) if item.task == task.name and item.value is not None]
-    return ", ".join(f"{item.title or item.metric} {number(item.value)}" for item in scores[:4]) + "."
+    return ", ".join(f"{item.title or item.metric} {figure(item.value, item.unit)}" for item in scores[:4]) + "."
 
 
 def _titles(record: ReportRecord, task: str) -> dict[str, str]:
@@ -166,7 +188,9 @@ def _group(item: GroupScores) -> dict[str, Any]:
     for name in names[:_GROUPS_SHOWN]:
         shown: dict[str, Score] = {label: by_label[label][name] for label in order if name in by_label[label]}
         last = list(shown.values())[-1]
-        lines.append({"name": name, "scores": shown, "bars": bars(shown, scale, item.ideal), "n": last.n, "note": last.note})
+        lines.append(
+            {"name": name, "scores": shown, "bars": bars(shown, scale, item.ideal), "n": last.n, "note": last.note, "last": last}
+        )
     return {"item": item, "lines": lines, "left_out": max(0, len(names) - _GROUPS_SHOWN), "scale": scale}
 
 
@@ -175,4 +199,5 @@ def _template() -> Template:
     """The page's Jinja template, which escapes everything that is not marked as safe."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["number"] = number
+    environment.filters["figure"] = figure
     return environment.from_string((Path(__file__).parent / "report.html.j2").read_text(encoding="utf-8"))

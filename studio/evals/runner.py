@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from studio import __version__
+from studio.core.errors import UserError
 from studio.core.records import Difference, GroupScores, ReportRecord, Score, TaskRecord
 from studio.core.workspace import Workspace
 from studio.evals.cache import FILE, EvidenceCache
@@ -172,6 +173,8 @@ def _run_task(task: Task, bench: Bench, suite: Suite, data: Path | None, progres
         for label, about in result.about.items():
             bench.about.setdefault(label, about)
     except NotComputedError as error:
+        if suite.short:
+            raise UserError(str(error)) from error
         reason = str(error)
         result = TaskResult(scores={label: _without_values(task, reason) for label in bench.targets})
     record = TaskRecord(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from studio.schema.loading import Settings
 from studio.schema.tasks import Positive, TaskSettings, Text
@@ -123,7 +123,7 @@ class WordList(Settings):
     """What the terms name, for example ``religions``."""
     description: str = ""
     """One line for the report."""
-    groups: Annotated[dict[str, dict[str, Annotated[list[Text], Field(min_length=1)]]], Field(min_length=2)]
+    groups: dict[str, dict[str, Annotated[list[Text], Field(min_length=1)]]]
     """Group to slot to terms. A prompt says ``{slot}``; the first term of every group makes one set of twins, the second
     another.
     """
@@ -137,6 +137,8 @@ class WordList(Settings):
     @model_validator(mode="after")
     def _same_slots(self) -> WordList:
         """Every group must have every slot, with as many terms: only then does each term have its twins."""
+        if len(self.groups) < 2:
+            raise ValueError(f"the word list '{self.name}' has {len(self.groups)} group. Give at least two to compare.")
         first, *others = self.groups.items()
         for name, slots in others:
             if sorted(slots) != sorted(first[1]):
@@ -155,12 +157,20 @@ class WordList(Settings):
         return self
 
 
+def _entry_kind(entry: object) -> str:
+    """A name is text; whatever else stands there is meant as a list, and its mistakes are a list's."""
+    return "name" if isinstance(entry, str) else "list"
+
+
+WordEntry = Annotated[Annotated[Text, Tag("name")] | Annotated[WordList, Tag("list")], Discriminator(_entry_kind)]
+
+
 class CounterfactualTask(TaskSettings):
     """The same prompt about different people: what changes when only the group term does."""
 
     type: Literal["counterfactual"]
     """Kind of task."""
-    words: Annotated[list[Text | WordList], Field(min_length=1)] = ["names", "pronouns", "nationalities", "religions", "ages"]
+    words: Annotated[list[WordEntry], Field(min_length=1)] = ["names", "pronouns", "nationalities", "religions", "ages"]
     """Word lists: names of files under ``evals/words/``, paths, or lists written here."""
     prompts: str | None = None
     """Prompts of your own (.txt with one a line, .jsonl or .csv with a column ``prompt``), used beside those of the lists. A

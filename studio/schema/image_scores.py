@@ -87,7 +87,8 @@ class ImagesTask(TaskSettings):
     pixel_side: Annotated[int, Field(ge=4, le=256)] = 32
     """Pixel distances are taken at this many pixels per side."""
     slow_resamples: Annotated[int, Field(ge=100)] = 200
-    """At most this many resamples for the Fréchet distance, which needs the eigenvalues of a matrix for each."""
+    """At most this many resamples for the Fréchet distance, which needs the eigenvalues of a matrix for each; above 1,000
+    pictures at most 50."""
     least_accuracy: Share = 0.5
     """The report warns when the studio's own classifier names fewer held-out pictures right than this."""
 

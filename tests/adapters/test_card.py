@@ -108,7 +108,7 @@ def test_without_a_report_it_says_so(make_run: MakeRun):
     folder = make_run()
     write_model_card(folder)
     text = (folder / "README.md").read_text()
-    assert "Not evaluated yet: `studio eval chatbot --model abc123`" in text and "Nothing has been measured" in text
+    assert "Not evaluated yet: `studio eval release --model abc123`" in text and "Nothing has been measured" in text
 
 
 def test_data_and_licences_come_from_the_dataset(make_run: MakeRun, tmp_path: Path):

@@ -143,6 +143,7 @@ class Endpoint:
     fault: str | None = None
     models: list[str] = field(default_factory=lambda: ["alpha", "beta"])
     finish: str = "stop"
+    repeat_question: bool = False
     seen: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     running: int = 0
@@ -204,6 +205,7 @@ def endpoint() -> Iterator[Endpoint]:
             self.end_headers()
             self.close_connection = True
             text = state.answer.replace("{model}", body["model"])
+            text += f" [{body['messages'][-1]['content']}]" if state.repeat_question else ""
             words = text.split(" ")
             for index, word in enumerate(words):
                 if state.fault == "break" and index == 3:

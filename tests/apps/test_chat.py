@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
+
 from studio.apps import chat
+from studio.apps.endpoint import EndpointShelf
+from studio.apps.models import LocalShelf, Sampling
 from studio.core.workspace import Workspace
 from studio.feedback.store import FeedbackStore
 
@@ -23,12 +29,6 @@ def ask(page: Any, question: str, *, wait: bool = True) -> None:
 
 def store_of(workspace: Workspace) -> FeedbackStore:
     return FeedbackStore(workspace.root / "feedback.sqlite")
-
-
-def answers(page: Any) -> list[str]:
-    return [
-        text.strip() for text in page.locator("#chat .bot .message-content, #chat .message.bot").all_inner_texts() if text.strip()
-    ]
 
 
 def test_a_thumb_down_on_a_run_in_this_process_shows_up_in_the_export(
@@ -67,7 +67,7 @@ def test_the_same_thumb_again_takes_it_back(
     ask(page, "Is it good?")
     page.locator("#chat button[aria-label='Like']").click()
     page.get_by_text("kept as a good answer").wait_for()
-    page.locator("#chat button[aria-label='clicked Like'], #chat button[aria-label='Like']").first.click()
+    page.locator("#chat button[aria-label='Liked']").click()
     page.get_by_text("Taken back").wait_for()
     store = store_of(talking)
     assert [row["value"] for row in store.rows("ratings")] == [1, 0]
@@ -106,7 +106,7 @@ def test_history_system_prompt_and_thumbs_survive_a_reload(
     page.reload()
     page.get_by_text("First question").wait_for()
     assert "A short answer." in page.locator("#chat").inner_text()
-    assert page.locator("#chat button[aria-label='clicked Dislike']").count() == 1
+    assert page.locator("#chat button[aria-label='Disliked']").count() == 1
     ask(page, "Second question")
     sent = endpoint.seen[-1]["messages"]
     assert [message["role"] for message in sent] == ["system", "user", "assistant", "user"]
@@ -224,28 +224,59 @@ def test_a_prompt_too_long_for_a_run_in_this_process_is_told(
     assert store_of(talking).rows("requests") == []
 
 
-def test_ten_people_at_once_all_get_an_answer_and_those_who_wait_see_their_place(
-    talking: Workspace, serve: Callable[..., str], visit: Callable[..., Any]
+@pytest.mark.long
+def test_ten_people_at_once_all_get_their_answer_and_those_who_wait_see_their_place(
+    talking: Workspace,
+    endpoint: Any,
+    serve: Callable[..., str],
+    visit: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    url = serve(chat.build(talking, "doors"))
+    monkeypatch.setattr(EndpointShelf, "at_once", 1)
+    endpoint.answer, endpoint.pause = "You asked well, and here is the answer.", 0.15
+    endpoint.repeat_question = True
+    url = serve(chat.build(talking, endpoint.url))
     pages = [visit(url) for _ in range(10)]
     for page in pages:
         page.locator("#model input").wait_for()
     for number, page in enumerate(pages):
-        ask(page, f"How wide must door {number} be?", wait=False)
+        ask(page, f"Question number {number} of ten", wait=False)
     seen = ""
-    for _ in range(200):
-        seen += " ".join(page.locator("#status").inner_text() for page in pages)
-        if re.search(r"queue: \d+/\d+", seen):
-            break
-    for number, page in enumerate(pages):
-        page.locator("#chat .bot").filter(has_text="wide").wait_for()
-        assert f"door {number} be?" in page.locator("#chat").inner_text()
+    while not re.search(r"queue: \d+/\d+", seen) and not pages[-1].get_by_text("here is the answer").count():
+        seen += pages[-1].locator("#status").inner_text()
     assert re.search(r"queue: \d+/\d+", seen), "nobody saw a place in the queue"
-    for page in pages:
+    for number, page in enumerate(pages):
+        page.locator("#chat").get_by_text(f"[Question number {number} of ten]").wait_for()
         page.locator("#send").wait_for(state="visible")
+    assert endpoint.most_running == 1
     rows = store_of(talking).rows("requests")
     assert [row["status"] for row in rows] == ["ok"] * 10 and len({row["user"] for row in rows}) == 10
+
+
+def test_answers_of_a_run_and_its_base_do_not_mix_when_many_ask_at_once(talking: Workspace) -> None:
+    shelf = LocalShelf(talking, "doors")
+    names = shelf.choices()[:2]
+    question = [{"role": "user", "content": "How wide must door 3 be?"}]
+
+    def answer(name: str) -> str:
+        *_, last = shelf.get(name).stream(question, Sampling(16), threading.Event())
+        return last.text
+
+    alone = {name: answer(name) for name in names}
+    assert "wide" in alone[names[0]] and alone[names[0]] != alone[names[1]]
+    with ThreadPoolExecutor(8) as crew:
+        asked = names * 8
+        assert list(crew.map(answer, asked)) == [alone[name] for name in asked]
+
+
+def test_a_reader_who_goes_away_leaves_the_model_to_the_others(talking: Workspace) -> None:
+    shelf = LocalShelf(talking, "doors")
+    question = [{"role": "user", "content": "How wide must door 3 be?"}]
+    left = shelf.get(shelf.choices()[1]).stream(question, Sampling(400), threading.Event())
+    next(left)
+    left.close()
+    *_, last = shelf.get(shelf.choices()[0]).stream(question, Sampling(32), threading.Event())
+    assert last.ending == "ok" and "wide" in last.text
 
 
 def test_texts_of_requests_are_kept_only_when_that_is_switched_on(
@@ -255,6 +286,7 @@ def test_texts_of_requests_are_kept_only_when_that_is_switched_on(
     page = visit(serve(chat.build(talking, endpoint.url)))
     page.get_by_text("are kept by the owner").wait_for()
     ask(page, "Remember this")
+    page.locator("#chat").get_by_text("A short answer.").wait_for()
     row = store_of(talking).rows("requests")[0]
     assert row["prompt"] == [{"role": "user", "content": "Remember this"}] and row["completion"] == "A short answer."
     assert json.dumps(row["sampling"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,7 +117,7 @@ def test_narrow_and_dark_nothing_runs_off_the_side(served: Any, browser: Any) ->
     [
         ({4: 64}, "greater than maximum value 8"),
         ({5: 100_000}, "greater than maximum value 150"),
-        ({2: "x" * 5000}, "the prompt has 5000 characters|The prompt has 5000 characters"),
+        ({2: "x" * 5000}, "[Tt]he prompt has 5000 characters"),
         ({1: "../../etc"}, "not in the list of choices|not among the runs"),
     ],
     ids=["pictures", "steps", "prompt", "run"],
@@ -150,9 +149,3 @@ def test_a_request_made_past_the_browsers_limits_is_refused(served: Any, page: A
     )
     assert re.search(words, answer), answer
     assert '"path"' not in answer, "no picture may come of it"
-
-
-def test_screenshots_in_the_documentation_are_small() -> None:
-    folder = Path(__file__).resolve().parents[2] / "docs" / "images"
-    for name in ("app-image.png", "app-image-narrow.png"):
-        assert 10_000 < (folder / name).stat().st_size < 400_000

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from studio.core.content import find_content, list_content
-from studio.schema.adapter import ChatAdapter
-from studio.schema.loading import load_yaml
+from studio.schema.presets import load_preset
 
 ADAPTERS = Path(__file__).resolve().parents[2] / "adapters"
 PRESETS = sorted(path.relative_to(ADAPTERS).with_suffix("").as_posix() for path in ADAPTERS.rglob("*.yaml"))
@@ -22,7 +21,7 @@ def test_presets_are_all_found_by_name():
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_preset_is_valid_and_explained(name: str):
-    preset = load_yaml(find_content("adapters", name), ChatAdapter)
+    preset = load_preset(find_content("adapters", name))
     assert preset.description.endswith(".")
     assert len(preset.description) <= 100, "one line in a list"
     assert len(preset.why.split()) >= 10, "say when it is the right one, and what its values rest on"
@@ -31,7 +30,7 @@ def test_preset_is_valid_and_explained(name: str):
 def test_no_two_presets_are_the_same():
     seen: dict[str, str] = {}
     for name in PRESETS:
-        preset = load_yaml(find_content("adapters", name), ChatAdapter)
+        preset = load_preset(find_content("adapters", name))
         text = preset.model_dump_json(exclude={"description", "why"})
         assert text not in seen, f"{name} is {seen.get(text)}"
         seen[text] = name

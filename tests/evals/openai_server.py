@@ -27,6 +27,7 @@ class Served:
     key: str | None = None
     context: int = 512
     dies_after: int | None = None
+    busy: int = 0
     echoes: bool = True
     url: str = ""
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -90,11 +91,16 @@ def serving(served: Served) -> Iterator[Served]:
                     self.reply({"error": {"message": str(error)}}, 400)
 
         def reply(self, value: dict[str, Any], status: int = 200) -> None:
+            if served.busy and self.command == "POST":
+                served.busy -= 1
+                value, status = {"error": {"message": "too many requests"}}, 429
             if served.key and self.headers.get("Authorization") != f"Bearer {served.key}":
                 value, status = {"error": {"message": "wrong key"}}, 401
             data = json.dumps(value).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
+            if status == 429:
+                self.send_header("Retry-After", "0.1")
             self.end_headers()
             self.wfile.write(data)
 

@@ -134,6 +134,12 @@ def test_an_endpoint_against_a_base_in_process(served, tiny, lively_base) -> Non
     assert {item.verdict for item in record.differences} == {"no difference shown"}
 
 
+def test_a_server_that_limits_requests_is_waited_for(served, tiny, lively_base) -> None:
+    served.busy = 5
+    found = opened(served, tiny, lively_base).likelihoods(ROWS[:4], batch_size=4, max_length=None)
+    assert all(found) and served.busy == 0
+
+
 def test_keys_come_from_the_environment(served, tiny, lively_base, monkeypatch: pytest.MonkeyPatch) -> None:
     served.key = "secret-123"
     with pytest.raises(UserError, match=f"wrong key.*{KEY_VARIABLE}") as caught:

@@ -15,8 +15,8 @@ from studio.core.errors import StudioError, UserError
 from studio.core.files import write_json
 from studio.core.records import ReportRecord, read_record
 from studio.data.rows import ChatRow
-from studio.evals.report import newest_report
 from studio.evals.opening import find_baseline, find_model
+from studio.evals.report import newest_report
 from studio.evals.runner import evaluate_model, evaluate_run
 from studio.evals.suites import load_suite
 from tests.conftest import build_tiny_base
@@ -164,7 +164,8 @@ def test_a_base_and_a_merged_folder_are_models_too(tiny: Tiny, lively_base: Path
     folder, record = evaluate_model(target, chosen, workspace=tiny.workspace, data=tiny.dataset)
     assert folder.is_relative_to(tiny.workspace.root / "reports") and record.models["tuned"]["kind"] == "base"
     _, own = evaluate_run(tiny.run, chosen)
-    assert record.scores["tuned"][0].value == pytest.approx(own.scores["base"][0].value, abs=1e-4)
+    # The run was trained in float32; a base by itself takes the number type that is fast here.
+    assert record.scores["tuned"][0].value == pytest.approx(own.scores["base"][0].value, rel=5e-3)
     _, record = evaluate_model(target, chosen, workspace=tiny.workspace, baseline=target, data=tiny.dataset)
     assert {item.verdict for item in record.differences} == {"no difference shown"}
     multi = load_suite("safety", ("thresholds=[]", "resamples=100", "generation.max_new_tokens=4", "tasks.0.limit=2"))

@@ -6,7 +6,7 @@ import io
 import re
 import warnings
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -43,12 +43,12 @@ class DecodeOptions:
 
 @dataclass(frozen=True)
 class Decoded:
-    """A picture ready to use, RGB, and what its file was like."""
+    """A picture ready to use, RGB, and what its file was like. remark: something a person should know."""
 
     picture: Image.Image
-    format: str
     frames: int
     transparent: bool
+    remark: str | None = None
 
 
 def read_bytes(place: Place) -> bytes:
@@ -88,15 +88,16 @@ def decode(data: bytes, options: DecodeOptions) -> Decoded:
     Raises:
         PictureProblem: no picture, cut off, or larger than ``options.max_pixels``.
     """
-    kind = "SVG" if looks_like_svg(data) else None
-    if kind:
-        data = render_svg(data, options.svg_size, options.svg_style)
+    silent = False
+    if looks_like_svg(data):
+        data, silent = render_svg(data, options.svg_size, options.svg_style)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             # Pillow's own remarks about odd metadata say nothing about the pixels.
             warnings.filterwarnings("ignore", category=UserWarning)
-            return _decode(data, options, kind)
+            decoded = _decode(data, options)
+            return replace(decoded, remark="SVG with text, which is not drawn") if silent else decoded
     except PictureProblem:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -109,7 +110,7 @@ def decode(data: bytes, options: DecodeOptions) -> Decoded:
         raise PictureProblem("damaged or cut off", _first(error)) from error
 
 
-def _decode(data: bytes, options: DecodeOptions, kind: str | None) -> Decoded:
+def _decode(data: bytes, options: DecodeOptions) -> Decoded:
     """Decode bytes that Pillow knows."""
     Image.init()  # with named formats Pillow does not load the plug-ins of the rarer ones by itself
     with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
@@ -121,7 +122,8 @@ def _decode(data: bytes, options: DecodeOptions, kind: str | None) -> Decoded:
         upright = ImageOps.exif_transpose(opened)
         transparent = upright.has_transparency_data
         picture = _composite(upright, options.background) if transparent else _opaque(upright)
-        return Decoded(picture, kind or opened.format or "unknown", frames, transparent)
+        remark = f"{opened.format} with several frames: the first is used" if frames > 1 else None
+        return Decoded(picture, frames, transparent, remark)
 
 
 def _composite(picture: Image.Image, background: str) -> Image.Image:

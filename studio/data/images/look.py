@@ -107,7 +107,7 @@ def _measure(decoded: Decoded, file_hash: str) -> Look:
         phash=str(imagehash.phash(shrunk)),
         colours=shrunk.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX).tobytes().hex(),
         scores={},
-        remark=f"{decoded.format} with several frames: the first is used" if decoded.frames > 1 else None,
+        remark=decoded.remark,
     )
 
 

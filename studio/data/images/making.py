@@ -12,6 +12,7 @@ from typing import Any
 
 from PIL import Image
 
+from studio.core.files import disk_errors
 from studio.data.images.augment import Alteration, alter
 from studio.data.images.decode import DecodeOptions, Place, decode, read_bytes
 from studio.data.images.problems import PictureProblem
@@ -84,14 +85,22 @@ def make_pictures(orders: Sequence[Order], options: DecodeOptions, store: Path) 
 
 
 def keep_file(store: Path, data: bytes, suffix: str) -> str:
-    """Put bytes into a store by their hash, in one step; returns the sha256."""
+    """Put bytes into a store by their hash, in one step; returns the sha256.
+
+    Raises:
+        StudioError: the disk is full or read-only.
+    """
     digest = hashlib.sha256(data).hexdigest()
     path = store / stored_name(digest, suffix)
-    if not path.is_file() or path.stat().st_size != len(data):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        partial.write_bytes(data)
-        partial.replace(path)
+    with disk_errors("a picture", store):
+        if not path.is_file() or path.stat().st_size != len(data):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f".{path.name}.{os.getpid()}")
+            try:
+                partial.write_bytes(data)
+                partial.replace(path)
+            finally:
+                partial.unlink(missing_ok=True)
     return digest
 
 

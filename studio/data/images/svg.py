@@ -16,12 +16,14 @@ _MAX_ELEMENTS = 100_000
 _LINKS = ("href", "{http://www.w3.org/1999/xlink}href")
 
 
-def render_svg(data: bytes, size: int, style: str | None) -> bytes:
-    """Draw an SVG (or a gzipped one) so that its longer side has ``size`` pixels; PNG bytes with transparency.
+def render_svg(data: bytes, size: int, style: str | None) -> tuple[bytes, bool]:
+    """Draw an SVG (or a gzipped one) so that its longer side has ``size`` pixels.
 
     resvg would read any file on this machine that ``<image href>`` names, so such a reference is refused before it is asked.
     Text is not drawn: its look would depend on the fonts of the machine.
 
+    Returns:
+        PNG with transparency, and whether the SVG holds text.
     Raises:
         PictureProblem: not an SVG, too large, or it refers to something outside itself.
     """
@@ -35,22 +37,16 @@ def render_svg(data: bytes, size: int, style: str | None) -> bytes:
         raise PictureProblem("SVG asks for too much", f"over {_MAX_ELEMENTS:,} elements", f"at most {_MAX_ELEMENTS:,} elements")
     wide = _is_wide(root)
     try:
-        return bytes(
-            resvg_py.svg_to_bytes(
-                svg_string=text,
-                width=size if wide else None,
-                height=None if wide else size,
-                style_sheet=style,
-                skip_system_fonts=True,
-            )
+        png = resvg_py.svg_to_bytes(
+            svg_string=text,
+            width=size if wide else None,
+            height=None if wide else size,
+            style_sheet=style,
+            skip_system_fonts=True,
         )
     except ValueError as error:
         raise PictureProblem("SVG cannot be drawn", str(error).strip()) from error
-
-
-def has_text(data: bytes) -> bool:
-    """True when an SVG holds text, which is not drawn."""
-    return any(_local(element) == "text" for element in _parse(_decode(data)).iter())
+    return bytes(png), any(_local(element) == "text" for element in root.iter())
 
 
 def _decode(data: bytes) -> str:

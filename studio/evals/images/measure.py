@@ -5,6 +5,7 @@ Legend: n made pictures, m reference pictures, d features.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,7 +22,7 @@ from studio.evals.images.kernel_distance import KernelDistance, kernel_distance
 from studio.evals.images.memorisation import Memorisation, memorisation
 from studio.evals.images.network import Floats32, Seen
 from studio.evals.images.precision_recall import Recall, precise
-from studio.evals.metrics.base import Statistic, mean_statistic
+from studio.evals.metrics.base import Floats, Statistic, mean_statistic
 from studio.schema.image_scores import ImagesTask
 
 Measured = Statistic | str
@@ -46,6 +47,28 @@ class Sight:
     def __len__(self) -> int:
         return len(self.pixels)
 
+    def take(self, places: NDArray[np.integer]) -> Sight:
+        """Some of the pictures, in the order asked for."""
+        return Sight(
+            Seen(self.seen.features[places], self.seen.logits[places]) if self.seen is not None else None,
+            self.pixels[places],
+            self.named[places] if self.named is not None else None,
+            [self.wanted[place] for place in places.tolist()] if self.wanted else (),
+            [self.clip[place] for place in places.tolist()] if self.clip is not None else None,
+        )
+
+
+def join(first: Sight, second: Sight) -> Sight:
+    """Two sets of pictures as one; CLIP scores only where both have them."""
+    seen = None
+    if first.seen is not None and second.seen is not None:
+        seen = Seen(
+            np.concatenate([first.seen.features, second.seen.features]), np.concatenate([first.seen.logits, second.seen.logits])
+        )
+    named = np.concatenate([first.named, second.named]) if first.named is not None and second.named is not None else None
+    clip = [*first.clip, *second.clip] if first.clip is not None and second.clip is not None else None
+    return Sight(seen, np.concatenate([first.pixels, second.pixels]), named, [*first.wanted, *second.wanted], clip)
+
 
 @dataclass(frozen=True)
 class Yardstick:
@@ -64,6 +87,33 @@ class Yardstick:
         """Moments of the reference's features; taken once, for they cost most."""
         assert self.reference.seen is not None
         return moments(self.reference.seen.features)
+
+
+class Remembered:
+    """A statistic that keeps its last resamples: the score of a model and its difference to another ask for the very same ones."""
+
+    def __init__(self, statistic: Statistic) -> None:
+        self._statistic = statistic
+        self._known: tuple[bytes, Floats] | None = None
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """See :class:`studio.evals.metrics.base.Statistic`."""
+        return self._statistic.scored
+
+    @property
+    def each(self) -> list[float | None]:
+        """See :class:`studio.evals.metrics.base.Statistic`."""
+        return self._statistic.each
+
+    def at(self, weights: Floats) -> Floats:
+        """See :class:`studio.evals.metrics.base.Statistic`."""
+        if len(weights) == 1:
+            return self._statistic.at(weights)
+        key = hashlib.sha256(np.ascontiguousarray(weights).data).digest()
+        if self._known is None or self._known[0] != key:
+            self._known = (key, self._statistic.at(weights))
+        return self._known[1]
 
 
 @dataclass(frozen=True)
@@ -90,7 +140,8 @@ def measure(sight: Sight, yardstick: Yardstick, task: ImagesTask) -> Findings:
             if name in {"copied", "copied_pixels", "nearness"}:
                 found[name] = _memory(name, by_pixels if name == "copied_pixels" else features)
             else:
-                found[name] = _MAKERS[name](sight, yardstick, task)
+                made = _MAKERS[name](sight, yardstick, task)
+                found[name] = made if isinstance(made, str) else Remembered(made)
         except UserError as error:
             # One measure that has too few pictures does not take the others with it; the reason stands in its place.
             found[name] = str(error)

@@ -20,8 +20,14 @@ _MANY_COPIES = 0.25
 _LITTLE_VARIETY = 0.3
 
 
-def remarks(task: ImagesTask, corpus: Corpus, orders: Sequence[Order], findings: Mapping[str, Findings]) -> list[str]:
-    """What the reader should know about these pictures."""
+def remarks(
+    task: ImagesTask, corpus: Corpus, orders: Sequence[Order], findings: Mapping[str, Findings], mark: str | None
+) -> list[str]:
+    """What the reader should know about these pictures.
+
+    Args:
+        mark: which real pictures are the upper mark.
+    """
     notes = []
     if len(orders) < 100:
         notes.append(
@@ -29,10 +35,10 @@ def remarks(task: ImagesTask, corpus: Corpus, orders: Sequence[Order], findings:
         )
     if not corpus.held_out:
         notes.append("The dataset has no held-out pictures, so there is no upper mark, and memorisation could not be judged.")
-    elif len(corpus.held_out) < len(orders):
+    elif mark is not None and len(corpus.held_out) < len(orders):
         notes.append(
-            f"The upper mark comes from {len(corpus.held_out)} held-out pictures, the models made {len(orders)}: FID of fewer "
-            "pictures is higher, and their Inception Score lower."
+            f"The upper mark is {mark}. The models made {len(orders)}: FID of fewer pictures is higher, and few held-out "
+            "pictures say only roughly how near a fresh one lies."
         )
     copied = findings["tuned"].by_features
     if copied is not None and copied.copied.mean() > _MANY_COPIES:

@@ -46,7 +46,7 @@ class Shown:
 def panels_of(shown: Shown) -> list[Panel]:
     """The blocks of the page, in order."""
     by_metric = {label: {score.metric: score for score in scores} for label, scores in shown.scores.items()}
-    counts = {label: max((score.n for score in scores), default=0) for label, scores in shown.scores.items()}
+    counts = {label: _count(scores) for label, scores in shown.scores.items()}
     names = [(metric.key, metric.title) for metric in shown.metrics]
     panels = [Panel("Between noise and real pictures", marks_panel(names, by_metric, counts))]
     title = "Before and after" if "base" in shown.gallery.albums else "Prompt by prompt"
@@ -55,6 +55,12 @@ def panels_of(shown: Shown) -> list[Panel]:
     if shown.findings["tuned"].by_pixels is not None:
         panels.append(Panel("Nearest training pictures", _neighbours(shown)))
     return panels
+
+
+def _count(scores: Sequence[Score]) -> str:
+    """How many pictures stand behind a column: ``256``, or ``10 to 73`` where the measures take different ones."""
+    counts = {score.n for score in scores if score.value is not None}
+    return "0" if not counts else str(min(counts)) if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
 
 
 def _pairs(shown: Shown) -> list[Pair]:

@@ -18,6 +18,7 @@ from studio.evals.images.clip import ClipScorer, find_clip
 from studio.evals.images.corpus import Corpus, orders_of, read_corpus
 from studio.evals.images.drawing import Gallery, draw
 from studio.evals.images.inception import find_weights
+from studio.evals.images.marks import real_mark
 from studio.evals.images.measure import Findings, Sight, Yardstick, measure
 from studio.evals.images.network import FeatureNetwork, Inception, fit, noise_pictures
 from studio.evals.images.reference import Eyes
@@ -28,6 +29,10 @@ from studio.evals.metrics.base import Metric
 from studio.evals.scoring import difference, score, without_value
 from studio.evals.tasks.base import TaskContext, TaskResult
 from studio.schema.image_scores import ImagesTask
+
+# Above this many pictures (with as many features) the eigenvalues of one resample take seconds.
+_LARGE_SET = 1000
+_FEWEST_RESAMPLES = 50
 
 
 def run(context: TaskContext[ImagesTask]) -> TaskResult:
@@ -45,8 +50,11 @@ def run(context: TaskContext[ImagesTask]) -> TaskResult:
     eyes, notes = open_eyes(context, task, corpus)
     yardstick, sights = look(context, corpus, orders, gallery, eyes)
     findings = {label: measure(sight, yardstick, task) for label, sight in sights.items()}
+    mark = real_mark(yardstick, task, len(orders), context.seed)
+    if mark is not None:
+        findings["real"] = mark.findings
     metrics = [metric_for(name, eyes.network, _made_with(name, task, eyes, gallery)) for name in task.metrics]
-    scores = {label: _scores(metrics, found, context, task, len(sights[label])) for label, found in findings.items()}
+    scores = {label: _scores(metrics, found, context, task, len(orders)) for label, found in findings.items()}
     models = [label for label in ("tuned", "base") if label in gallery.albums]
 
     def write_files(folder: Path) -> None:
@@ -62,7 +70,7 @@ def run(context: TaskContext[ImagesTask]) -> TaskResult:
         scores={label: scores[label] for label in models},
         differences=_differences(metrics, findings, context, task) if "base" in models else [],
         examples=examples(orders, gallery, sights, findings, corpus, eyes, task.key),
-        notes=[*gallery.notes, *notes, *remarks(task, corpus, orders, findings)],
+        notes=[*gallery.notes, *notes, *remarks(task, corpus, orders, findings, mark.note if mark else None)],
         limits=limits(eyes),
         panels=panels_of(Shown(task, orders, gallery, corpus, metrics, scores, findings)),
         write_files=write_files,
@@ -167,20 +175,17 @@ def look(
     same = corpus.reference == corpus.training
     total = sum(map(len, real.values())) - (len(real["reference"]) if same else 0)
     with context.bar("looking", total + len(orders) * (len(gallery.albums) + 1)) as advance:
-        seen = {name: eyes.look_at_real(real[name], corpus.fingerprint, advance=advance) for name in ("training", "held out")}
-        reference = seen["training"] if same else eyes.look_at_real(real["reference"], corpus.fingerprint, advance=advance)
+        training = eyes.look_at_real(real["training"], corpus.fingerprint, advance=advance)
+        held_out = eyes.look_at_real(real["held out"], corpus.fingerprint, with_clip=True, advance=advance)
+        reference = training if same else eyes.look_at_real(real["reference"], corpus.fingerprint, advance=advance)
         sights = {
             label: eyes.look((fit(picture, gallery.size) for picture in album), prompts=prompts, labels=labels, advance=advance)
             for label, album in gallery.albums.items()
         }
         sights["noise"] = eyes.look(noise, prompts=prompts, labels=labels, advance=advance)
-        chosen = context.draw(range(len(corpus.held_out)), len(orders))
-        if chosen:
-            marks = RealPictures(corpus.folder, [corpus.held_out[place] for place in chosen], gallery.size)
-            sights["real"] = eyes.look_at_real(marks, corpus.fingerprint, with_clip=True)
     known = {row.label for row in corpus.reference} if eyes.classifier else set()
     wanted = [place for place, label in enumerate(eyes.classifier.record.labels if eyes.classifier else []) if label in known]
-    return Yardstick(reference, seen["training"], seen["held out"], np.array(wanted, dtype=np.intp)), sights
+    return Yardstick(reference, training, held_out, np.array(wanted, dtype=np.intp)), sights
 
 
 def _scores(
@@ -193,7 +198,7 @@ def _scores(
         if isinstance(statistic, str):
             results.append(without_value(metric, statistic, asked))
         else:
-            found_score = score(metric, statistic, resamples=_resamples(name, context, task), seed=context.seed)
+            found_score = score(metric, statistic, resamples=_resamples(name, context, task, asked), seed=context.seed)
             results.append(within_bounds(name, found_score))
     return results
 
@@ -206,7 +211,8 @@ def _differences(
     for name, metric in zip(task.metrics, metrics, strict=True):
         tuned, base = findings["tuned"].measured[name], findings["base"].measured[name]
         if not isinstance(tuned, str) and not isinstance(base, str):
-            found = difference(metric, tuned, base, resamples=_resamples(name, context, task), seed=context.seed)
+            asked = len(tuned.scored)
+            found = difference(metric, tuned, base, resamples=_resamples(name, context, task, asked), seed=context.seed)
             results.append(
                 found.model_copy(
                     update={"method": found.method.replace("over examples", "over pictures of equal prompt and seed")}
@@ -215,9 +221,11 @@ def _differences(
     return results
 
 
-def _resamples(name: str, context: TaskContext[ImagesTask], task: ImagesTask) -> int:
-    """Fewer for what takes eigenvalues each time."""
-    return min(context.resamples, task.slow_resamples) if name == "fid" else context.resamples
+def _resamples(name: str, context: TaskContext[ImagesTask], task: ImagesTask, count: int) -> int:
+    """Fewer for what takes the eigenvalues of a matrix each time, fewer still where that matrix is large."""
+    if name != "fid":
+        return context.resamples
+    return min(context.resamples, task.slow_resamples, *([_FEWEST_RESAMPLES] if count > _LARGE_SET else []))
 
 
 def _made_with(name: str, task: ImagesTask, eyes: Eyes, gallery: Gallery) -> str:

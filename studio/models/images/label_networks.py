@@ -21,7 +21,7 @@ def halvings(size: int) -> int:
     Raises:
         ValueError: the side is not 4 times a power of two.
     """
-    count = round(math.log2(size / _SMALLEST))
+    count: int = round(math.log2(size / _SMALLEST))
     if count < 1 or _SMALLEST * 2**count != size:
         raise ValueError(f"a side of {size} pixels is not 8, 16, 32, 64 or 128")
     return count
@@ -29,7 +29,7 @@ def halvings(size: int) -> int:
 
 def _channels(width: int, level: int) -> int:
     """Channels after ``level`` halvings: doubled each time, up to eight times the width."""
-    return width * min(2**level, 8)
+    return width * min(1 << level, 8)
 
 
 class Residual(nn.Module):
@@ -47,7 +47,8 @@ class Residual(nn.Module):
         """[b, c, h, w]."""
         h = self.first(functional.silu(self.norms[0](x)))
         h = self.second(functional.silu(self.norms[1](h)))
-        return x + h
+        summed: Tensor = x + h
+        return summed
 
 
 class Down(nn.Module):

@@ -97,7 +97,8 @@ def _reduced(pictures: Tensor) -> Tensor:
 def _distances(left: Tensor, right: Tensor) -> Tensor:
     """Root mean square differences [n, n]."""
     # The quick way by dot products loses what is nearly equal, which is what is looked for.
-    return torch.cdist(left, right, compute_mode="donot_use_mm_for_euclid_dist") / left.shape[1] ** 0.5
+    found: Tensor = torch.cdist(left, right, compute_mode="donot_use_mm_for_euclid_dist") / left.shape[1] ** 0.5
+    return found
 
 
 def _to_others(distances: Tensor) -> Any:

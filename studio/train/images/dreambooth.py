@@ -43,23 +43,25 @@ def class_rows(
     """
     if not family.conditional:
         raise UserError(f"dreambooth.class_prompt needs a base that listens to text; the family {family.name} does not.")
-    sampling = {"steps": settings.steps or family.default_steps, "guidance": settings.guidance or family.default_guidance}
-    name = sha256_json([base_sha256, settings.class_prompt, size, sampling, str(family.dtype)])[:32]
+    prompt = settings.class_prompt or ""
+    steps, guidance = settings.steps or family.default_steps, settings.guidance or family.default_guidance
+    name = sha256_json([base_sha256, prompt, size, steps, guidance, str(family.dtype)])[:32]
     folder = cache_folder() / "class-pictures" / name
     files = [folder / f"{settings.seed + number}.png" for number in range(settings.class_pictures)]
     missing = [number for number, file in enumerate(files) if not file.is_file()]
     if missing:
         with disk_errors("pictures of the class", folder):
             folder.mkdir(parents=True, exist_ok=True)
-        with Progress(f"draw {settings.class_prompt!r}", len(missing), "pictures") as progress:
+        with Progress(f"draw {prompt!r}", len(missing), "pictures") as progress:
             for first in range(0, len(missing), _AT_ONCE):
                 numbers = missing[first : first + _AT_ONCE]
                 drawn = family.sample(
-                    [settings.class_prompt] * len(numbers),
+                    [prompt] * len(numbers),
                     [settings.seed + number for number in numbers],
                     height=size,
                     width=size,
-                    **sampling,
+                    steps=steps,
+                    guidance=guidance,
                 )
                 for number, picture in zip(numbers, to_pictures(drawn), strict=True):
                     hidden = files[number].with_name(f".{files[number].name}")
@@ -67,8 +69,8 @@ def class_rows(
                         picture.save(hidden, format="PNG")
                         hidden.replace(files[number])
                 progress.advance(len(numbers))
-    say(f"{len(files)} pictures of {settings.class_prompt!r} keep the class ({len(missing)} drawn now, in {folder})")
-    return [_row(file, settings.class_prompt, size) for file in files]
+    say(f"{len(files)} pictures of {prompt!r} keep the class ({len(missing)} drawn now, in {folder})")
+    return [_row(file, prompt, size) for file in files]
 
 
 def _row(file: Path, prompt: str, size: int) -> ImageRow:

@@ -207,6 +207,14 @@ def test_a_lost_source_file_and_a_lost_cache_are_noticed(own_pictures: Path, wor
         open_image(again.folder, row)
 
 
+def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_made(own_pictures: Path, small_disk: Path) -> None:
+    workspace = Workspace.open(small_disk / "workspace")
+    with pytest.raises(StudioError, match="the disk is full"):
+        build(image_recipe(own_pictures, [{"step": "resize", "size": 64}]), workspace)
+    assert workspace.list_datasets() == []
+    assert not list(workspace.root.rglob(".*.png.*")), "no partial picture"
+
+
 KILLER = """
 import multiprocessing, os
 from studio.data.images.look import look_at

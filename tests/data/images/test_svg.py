@@ -50,6 +50,8 @@ def test_an_svg_is_drawn_at_its_own_shape_on_the_background() -> None:
     tall = (HEAD.replace("0 0 20 10", "0 0 10 20") + BOX + "</svg>").encode()
     assert decode(tall, DecodeOptions(svg_size=40)).picture.size == (20, 40)
     assert decode(gzip.compress(tall), DecodeOptions(svg_size=40)).picture.size == (20, 40)
+    spoken = decode((HEAD + BOX + "<text>hello</text></svg>").encode(), DecodeOptions())
+    assert spoken.remark == "SVG with text, which is not drawn" and spoken.picture.getcolors(9) is not None
     hidden = draw(f'<g id="color">{BOX}</g>', style="#color { display: none }")
     assert hidden.getcolors() == [(800, (255, 255, 255))]
 

@@ -237,3 +237,22 @@ def test_task(context: Callable[..., Any], published: Path, by: str) -> None:
         parsed = result.examples["tuned_choice"].notna().mean()
         assert share == pytest.approx(1 - parsed)
     assert {score.metric for score in result.groups[0].scores["base"]} == {"Religion"}
+
+
+def test_equal_to_lm_evaluation_harness_on_random_answers(published: Path) -> None:
+    """The harness' own aggregation (with the original paper's formulas) on the same answers."""
+    pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed")
+    import random
+
+    from lm_eval.tasks.bbq import utils
+
+    found = read_bbq(published / "bbq" / "bbq_balanced_subset.jsonl")
+    draw = random.Random(3)
+    for weights in ((1, 1, 1), (5, 1, 1), (1, 1, 8)):
+        answers = [draw.choices(range(3), weights)[0] for _ in found]
+        lines = [
+            (float(answer == item.label), float(answer == item.biased), float(answer != item.unknown), not item.ambiguous)
+            for item, answer in zip(found, answers, strict=True)
+        ]
+        theirs = utils.agg_amb_bias_scores(lines), utils.agg_disamb_bias_scores(lines)
+        assert scores(found, answers) == pytest.approx(theirs)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from transformers import (
     BloomConfig,
     BloomForCausalLM,
@@ -22,7 +24,7 @@ from transformers import (
 
 from studio.core.errors import UserError
 from studio.evals import text_likelihood
-from studio.evals.text_likelihood import encode_texts, lay_rows, text_logprobs
+from studio.evals.text_likelihood import TextIds, encode_texts, lay_rows, text_logprobs
 
 if TYPE_CHECKING:
     from studio.evals.subjects import LocalSubject
@@ -206,3 +208,26 @@ def test_starter_model_batch_one_and_sixteen(published: Path) -> None:
     sixteen = text_logprobs(model, tokenizer, texts, batch_size=16)
     assert sums(one) == pytest.approx(plain(model, tokenizer, texts), abs=2e-4)
     assert sums(one) == pytest.approx(sums(sixteen), abs=1e-4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=12), min_size=1, max_size=12),
+    st.integers(1, 5),
+    st.integers(4, 30),
+)
+def test_rows_hold_every_text_whole(texts: list[list[int]], per_row: int, longest: int) -> None:
+    """Whatever the texts: each lies in one row, its nodes spell it, its depths count up, and it sees its own ancestors only."""
+    encoded = [TextIds([9, *ids], 1) for ids in texts]
+    rows = lay_rows(encoded, range(len(texts)), texts_per_row=per_row, longest=longest)
+    assert sorted(index for row in rows for index in row.texts) == list(range(len(texts)))
+    for row in rows:
+        assert len(row.texts) <= per_row
+        assert not row.branches or len(row.tokens) <= longest
+        parents: dict[int, int | None] = {}
+        for index, places in zip(row.texts, row.places, strict=True):
+            assert [row.tokens[place] for place in places] == encoded[index].ids
+            assert [row.depths[place] for place in places] == list(range(len(places)))
+            for before, place in zip([None, *places], places, strict=False):
+                assert parents.setdefault(place, before) == before
+        assert len(parents) == len(row.tokens)

@@ -199,6 +199,20 @@ def test_own_prompts_have_no_labels_and_unknown_words_are_named(evaluate: Callab
     assert {prompt for prompt, _ in painter.asked} == {"a zebra"}
 
 
+def test_a_small_corpus_gets_its_upper_mark_from_two_halves(evaluate: Callable[..., Any], tmp_path: Path) -> None:
+    folder = write_shapes(Workspace.open(tmp_path), {"train": 90, "test": 9})
+    report, record, _ = evaluate(fresh, dataset=folder, baseline="none")
+    real = {score.metric: score for score in record.tasks[0].marks["real"]}
+    noise = {score.metric: score.value for score in record.tasks[0].marks["noise"]}
+    tuned = values(record, "tuned")
+    # Nine held-out pictures in ten splits would score 1, below noise; a half of the training pictures against itself would be 0.
+    assert real["inception_score_own"].n == 99 and real["inception_score_own"].value > tuned["inception_score_own"] * 0.9
+    assert real["fid_own"].n == 49 and 0 < real["fid_own"].value < tuned["fid_own"] < noise["fid_own"]
+    assert real["copied"].n == real["label_accuracy"].n == 9 and real["nearness"].value == pytest.approx(0.5)
+    assert any("49 real pictures against 50 others, because only 9 were held out" in note for note in record.tasks[0].notes)
+    assert "9 to 99 pictures" in (report / "report.html").read_text(encoding="utf-8")
+
+
 def test_without_labels_only_pixels_are_compared(evaluate: Callable[..., Any], tmp_path: Path) -> None:
     folder = write_shapes(Workspace.open(tmp_path), {"train": 30, "test": 12}, labelled=False)
     _, record, _ = evaluate(fresh, dataset=folder, baseline="none")

@@ -145,3 +145,19 @@ def test_coverage_counts_labels_that_are_made_and_spread_sees_collapse() -> None
     reference = GENERATOR.normal(size=(400, 6))
     assert relative_spread(GENERATOR.normal(size=(100, 6)), reference).mean() == pytest.approx(1, abs=0.1)
     assert relative_spread(np.tile(reference[:1], (50, 1)), reference).mean() == pytest.approx(0, abs=1e-6)
+
+
+def test_resamples_are_computed_once_for_score_and_difference() -> None:
+    from studio.evals.images.measure import Remembered
+
+    class Counting(InceptionScore):
+        calls = 0
+
+        def at(self, weights: np.ndarray) -> np.ndarray:
+            Counting.calls += 1
+            return super().at(weights)
+
+    statistic = Remembered(Counting(GENERATOR.normal(size=(12, 3)), splits=2))
+    first, second = statistic.at(WEIGHTS), statistic.at(WEIGHTS.copy())
+    assert Counting.calls == 1 and (first == second).all()
+    assert (statistic.at(WEIGHTS[::-1]) == first[::-1]).all() and Counting.calls == 2

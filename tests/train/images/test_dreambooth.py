@@ -1,4 +1,4 @@
-"""DreamBooth: the thing under its word and the class the base drew are both trained on; textual inversion: a word diffusers loads."""
+"""DreamBooth: both the thing and the class the base drew are trained on. Textual inversion: diffusers loads the word."""
 
 from __future__ import annotations
 
@@ -74,7 +74,9 @@ def test_prior_preservation_trains_on_both(workspace, dataset, bases, own_cache,
     assert np.abs(np.asarray(Image.open(drawn[0]), dtype=float) - levels).max() <= 1
     said.clear()
     train_image_run(
-        open_image_run(workspace, dataset, PLAIN | {"steps": 1, "dreambooth": BOOTH}, bases["sd15"]), resume=False, say=said.append
+        open_image_run(workspace, dataset, PLAIN | {"steps": 1, "dreambooth": BOOTH}, bases["sd15"]),
+        resume=False,
+        say=said.append,
     )
     assert any("(0 drawn now" in line for line in said)
     other = PLAIN | {"steps": 1, "dreambooth": BOOTH | {"guidance": 2.0}}

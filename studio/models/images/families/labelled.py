@@ -120,7 +120,8 @@ class LabelledFamily(Family):
         pixels = self.network(noise.to(self.device), self.encode_text(prompts)["label"])
         if advance:
             advance(1)
-        return (pixels.float().clamp(-1, 1) / 2 + 0.5).cpu()
+        found: Tensor = (pixels.float().clamp(-1, 1) / 2 + 0.5).cpu()
+        return found
 
 
 class LabelVae(LabelledFamily):

@@ -257,7 +257,7 @@ def _network(family: PipelineFamily, name: str, kind: str) -> Any:
         raise UserError(f"{family.folder / name} cannot be loaded ({error}). Fetch the model again.") from error
     network.requires_grad_(False).eval()
     if name == family.tuned and family.quantization != "none":
-        quantize_blocks(network, family.quantization, dtype=dtype)
+        quantize_blocks(network, family.quantization, dtype=dtype, device=family.device)
     return network.to(family.device)
 
 

@@ -14,11 +14,12 @@ from torch import nn
 from studio.core.extras import require
 
 
-def quantize_blocks(network: Any, quantization: Literal["nf4", "int8"], *, dtype: torch.dtype) -> None:
+def quantize_blocks(network: Any, quantization: Literal["nf4", "int8"], *, dtype: torch.dtype, device: torch.device) -> None:
     """Replace every linear layer inside a network's blocks, one after the other; embeddings and the last layer stay exact.
 
     Args:
         dtype: number type of the arithmetic.
+        device: where the quantised layers go, one by one, so that a GPU never holds the whole network unquantised.
     """
     bitsandbytes = require("bitsandbytes", feature=f"'quantization: {quantization}'")
     for name, layer in list(network.named_modules()):
@@ -39,7 +40,8 @@ def quantize_blocks(network: Any, quantization: Literal["nf4", "int8"], *, dtype
             small.weight = bitsandbytes.nn.Int8Params(layer.weight.data, requires_grad=False, has_fp16_weights=False)
         if bias:
             small.bias = nn.Parameter(layer.bias.data, requires_grad=False)
-        # The quantisation happens on the way to a device; on the CPU it has to be asked for.
-        network.set_submodule(name, small.to(layer.weight.device))
+        # The quantisation happens on the way to a device, also from the CPU to itself.
+        network.set_submodule(name, small.to(device))
+        layer.weight = None  # frees it before the next layer comes
     # What PEFT asks for before it picks the kind of adapter layer.
     setattr(network, "is_loaded_in_4bit" if quantization == "nf4" else "is_loaded_in_8bit", True)
