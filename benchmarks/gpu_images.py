@@ -42,22 +42,9 @@ VAE: dict[str, Any] = {
 }  # fmt: skip
 SDXL_VAE = VAE | {"latent_channels": 4, "scaling_factor": 0.13025, "force_upcast": True}
 FLUX_VAE = VAE | {
-    "latent_channels": 16, "scaling_factor": 0.3611, "shift_factor": 0.1159, "use_quant_conv": False, "use_post_quant_conv": False,
+    "latent_channels": 16, "scaling_factor": 0.3611, "shift_factor": 0.1159,
+    "use_quant_conv": False, "use_post_quant_conv": False,
 }  # fmt: skip
-CLIP_L = {
-    "hidden_size": 768,
-    "intermediate_size": 3072,
-    "num_attention_heads": 12,
-    "num_hidden_layers": 12,
-    "projection_dim": 768,
-}
-CLIP_G = {
-    "hidden_size": 1280,
-    "intermediate_size": 5120,
-    "num_attention_heads": 20,
-    "num_hidden_layers": 32,
-    "projection_dim": 1280,
-}
 
 
 @dataclass(frozen=True)
@@ -248,8 +235,8 @@ def table(results: Sequence[Measured], card: str) -> str:
             f"{1 / result.step:.2f} | {case.batch / result.step:.2f} | {result.memory / 1e9:.1f} GB |"
         )
     lines.append(
-        f"\n{card}. LoRA r16 on the attention layers, gradient checkpointing, latents and embeddings cached (no VAE or text encoder "
-        "in memory), random weights."
+        f"\n{card}. LoRA r16 on the attention layers, gradient checkpointing, latents and embeddings cached (no VAE and no text "
+        "encoder in memory), random weights."
     )
     return "\n".join(lines)
 

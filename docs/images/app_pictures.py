@@ -70,7 +70,7 @@ def show_annotate(page: Page) -> None:
 def show_monitor(page: Page) -> None:
     """Figures, plots and drift."""
     page.locator("#drift").get_by_text("seconds to the last token").first.wait_for()
-    page.locator("#thumbs canvas").first.wait_for()
+    page.locator("#thumbs svg.marks").first.wait_for()
     page.wait_for_timeout(1200)
 
 

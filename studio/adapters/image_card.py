@@ -47,11 +47,14 @@ def image_summary(record: RunRecord) -> str:
 def image_usage(record: RunRecord, settings: dict[str, Any]) -> str:
     """Code that works as pasted in the run's folder: diffusers alone where it knows the family, else the studio."""
     adapter = record.method not in {"full", "scratch"}
-    prompts = (settings.get("sample") or {}).get("prompts") or ["a picture"]
+    word = (settings.get("inversion") or {}).get("word") if record.method == "inversion" else None
+    prompts = (settings.get("sample") or {}).get("prompts") or [f"a picture of {word}" if word else "a picture"]
     family = settings.get("family")
+    load = f'load_textual_inversion("adapter", token="{word}")' if word else 'load_lora_weights("adapter")'
     if (
         record.kind == "diffusion"
         and adapter
+        and (word is None or family == "sd15")  # with two text encoders a word is loaded onto each by hand
         and family not in {"pixel", "unconditional"}
         and record.base.get("source") != "scratch"
     ):
@@ -60,7 +63,7 @@ def image_usage(record: RunRecord, settings: dict[str, Any]) -> str:
             "from diffusers import DiffusionPipeline",
             "",
             f'pipe = DiffusionPipeline.from_pretrained("{place}")',
-            'pipe.load_lora_weights("adapter")',
+            f"pipe.{load}",
             f'pipe("{prompts[0]}").images[0].save("picture.png")',
         ]
         note = (
@@ -101,6 +104,7 @@ def image_limits(record: RunRecord, measured: str) -> str:
             f"It knows its {result.get('pictures', 0):,} training pictures by heart: at the same noise its loss on them is "
             f"{known:.3g}, on pictures it was not shown {unseen:.3g}. What it paints is a training picture or close to one. "
         )
+    heart += " ".join(f"Warning: {warning}" for warning in result.get("warnings") or []) + " " * bool(result.get("warnings"))
     base = record.base.get("name")
     of_base = "" if record.base.get("source") in {"scratch", None} else f" The limits of the base model `{base}` apply."
     return (

@@ -126,17 +126,22 @@ class _Page:
         chosen = [model] if model in names else names
         requests = [row for row in all_requests if row["model"] in chosen and row["created"] >= now - length]
         ratings = [row for row in all_ratings if row["model"] in chosen and row["created"] >= now - length]
+        answered = [row for row in requests if row["status"] in {"ok", "cut"}]
+        thumbs = [{**row, "thumb": "up" if row["value"] > 0 else "down"} for row in ratings]
         summaries = [item for item in summarize(self._store, since=now - length) if item.model in chosen]
         bins = _Bins(now, length, width)
+        clock = "%H:%M" if length <= _DAY else "%d %b"
+
+        def plot(frame: pd.DataFrame) -> Update:
+            return gr.update(value=frame, x_axis_format=clock)
+
         return (
             gr.update(choices=[_ALL, *names], value=model if model in names else _ALL),
             tiles_html(summaries),
-            bins.count(requests, "model", "requests", chosen),
-            bins.quantile([row for row in requests if row["status"] in {"ok", "cut"}], "seconds", 0.95),
-            bins.count(
-                [{**row, "thumb": "up" if row["value"] > 0 else "down"} for row in ratings], "thumb", "thumbs", ["up", "down"]
-            ),
-            bins.quantile([row for row in requests if row["status"] in {"ok", "cut"}], "characters", 0.5),
+            plot(bins.count(requests, "model", "requests", chosen)),
+            plot(bins.quantile(answered, "seconds", 0.95)),
+            plot(bins.count(thumbs, "thumb", "thumbs", ["up", "down"])),
+            plot(bins.quantile(answered, "characters", 0.5)),
             _model_table(summaries),
             _drift_table(all_requests, all_ratings, chosen, length, now),
             f"Drift compares the {period} with the {_REFERENCE} periods before it. It raises an alarm only for a difference that "

@@ -40,6 +40,7 @@ CSS = """
 .studio-tiles span { color: var(--body-text-color-subdued); font-size: 0.82rem; }
 .studio-pictures .grid-wrap { min-height: 0 !important; max-height: none !important; }
 .studio-pictures .grid-container { grid-template-columns: repeat(auto-fill, minmax(min(128px, 46%), 1fr)) !important; }
+.gradio-container table, .gradio-container .table-wrap { font-family: var(--font); font-size: 0.92rem; }
 footer { display: none !important; }
 @media (max-width: 640px) {
   .gradio-container { padding: 0 8px 16px !important; }

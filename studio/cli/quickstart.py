@@ -27,8 +27,14 @@ SHORT_EVALUATION = ("limit=8", "generation.max_new_tokens=32")
 
 def quickstart(
     short: Annotated[bool, typer.Option("--short", help="Few steps: shows that it works, not what it can.")] = False,
+    images: Annotated[bool, typer.Option("--images", help="Pictures: a small model from scratch, then tuned.")] = False,
 ) -> None:
     """The whole loop on the starter model and corpus: fetch, build, plan, tune, evaluate, compare."""
+    if images:
+        from studio.cli.quickstart_images import quickstart_images
+
+        quickstart_images(short=short)
+        return
     started = time.monotonic()
     workspace = output.open_workspace()
     workspace.check_writable()

@@ -115,7 +115,6 @@ def _serve(
     try:
         server.wait_ready(profile.start_timeout)
         proofs = _prove(server, prepared) if check else []
-        server.must_live("during the check")
         if only_check:
             if output.json_wanted():
                 output.emit_json({"parity": proofs})
@@ -165,7 +164,7 @@ def _feedback_file(workspace: Workspace, profile: ServerProfile) -> Path:
 
 def _prove(server: Server, prepared: Prepared) -> list[Parity]:
     """The parity check of every run that is served."""
-    from studio.core.errors import InterruptedRunError
+    from studio.core.errors import GateNotMetError, InterruptedRunError, StudioError
     from studio.core.progress import Progress
     from studio.serve.parity import check_parity
 
@@ -178,9 +177,15 @@ def _prove(server: Server, prepared: Prepared) -> list[Parity]:
         progress.advance(done)
 
     total = sum(len(reference["rows"]) for reference in prepared.references.values())
-    with Progress("parity", total, "conversations") as progress:
-        for name, reference in prepared.references.items():
-            proofs.append(check_parity(server.client, name, reference, advance=counted))
+    try:
+        with Progress("parity", total, "conversations") as progress:
+            for name, reference in prepared.references.items():
+                proofs.append(check_parity(server.client, name, reference, advance=counted))
+    except (GateNotMetError, InterruptedRunError):
+        raise
+    except StudioError:
+        server.blame("during the check")
+        raise
     for proof in proofs:
         output.note(proof.sentence())
     return proofs

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -22,20 +22,26 @@ _WORTH_CHARACTERS = 8_000_000
 _CHUNK_CHARACTERS = 1_000_000
 
 
+def leave_interrupts() -> None:
+    """Ctrl-C reaches all processes of a terminal; the first one deals with it and stops the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 class Workers:
     """Processes that judge rows; none is started before the first step that is worth it."""
 
-    def __init__(self, count: int | None = None) -> None:
-        """``count``: None means one per processor this process may use, at most 8."""
+    def __init__(self, count: int | None = None, prepare: Callable[[], None] = leave_interrupts) -> None:
+        """``count``: None means one per processor this process may use, at most 8; ``prepare`` is called in each process."""
         available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.count = count or min(available, 8)
+        self._prepare = prepare
         self._pool: Executor | None = None
 
     def pool(self) -> Executor:
         """The pool, started when first asked for. Fresh interpreters: threads of Rust libraries do not survive a fork."""
         if self._pool is None:
             context = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
-            self._pool = ProcessPoolExecutor(self.count, mp_context=context, initializer=_leave_interrupts)
+            self._pool = ProcessPoolExecutor(self.count, mp_context=context, initializer=self._prepare)
         return self._pool
 
     def close(self) -> None:
@@ -43,11 +49,6 @@ class Workers:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
-
-
-def _leave_interrupts() -> None:
-    """Ctrl-C reaches all processes of a terminal; the first one deals with it and stops the others."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from studio.core.errors import nearest
 from studio.schema.loading import Settings
@@ -13,6 +13,14 @@ Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Text = Annotated[str, Field(min_length=1)]
+
+
+def _number_as_text(value: object) -> object:
+    """A label 1 as the text ``1``: tables hold labels as text."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Label = Annotated[Text, BeforeValidator(_number_as_text)]
 
 
 class SuiteData(Settings):
@@ -140,7 +148,7 @@ class ClassificationTask(LabelledTask):
 
     type: Literal["classification"]
     """Kind of task."""
-    labels: list[Text] | None = None
+    labels: list[Label] | None = None
     """The labels there are; None takes those that occur as truth."""
     by: Literal["answer", "likelihood"] = "answer"
     """``answer`` reads the label off what the model writes; ``likelihood`` takes the label it finds most likely."""
@@ -173,9 +181,9 @@ class FairnessTask(LabelledTask):
     group: Text | None = None
     """Column that names the group: of the predictions, or of the rows' ``meta``. None means that none was named, and the
     task is not computed."""
-    positive: str | None = None
+    positive: Label | None = None
     """The label that counts as the good outcome (selection rate, equalised odds); None measures quality per group only."""
-    labels: list[Text] | None = None
+    labels: list[Label] | None = None
     """The labels there are; None takes those that occur as truth."""
     quality: str = "accuracy"
     """What is compared between groups beside the rates: ``accuracy``, or a text metric such as ``rougeL`` on free answers."""
@@ -190,7 +198,7 @@ class FairnessTask(LabelledTask):
             "demographic_parity_difference", "demographic_parity_ratio", "equalized_odds_difference",
             "equal_opportunity_difference",
         ]  # fmt: skip
-        return [*(rates if self.positive is not None else []), f"{self.quality}_gap", f"{self.quality}_worst_group"]
+        return [*(rates if self.positive is not None else []), "quality_gap", "quality_worst_group"]
 
 
 class SafetyPrompt(Settings):

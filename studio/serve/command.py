@@ -115,6 +115,8 @@ def vllm_environment(
     }
     if environment.build == "cpu":
         # Whole GiB is what vLLM reads.
+        # vLLM gives a step 5 minutes, which is a GPU's measure; on a busy machine a long prompt would end the engine.
+        variables.setdefault("VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS", "1800")
         variables["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, round(kv_cache_gib)))
         if threads is not None:
             variables |= {"OMP_NUM_THREADS": str(threads), "VLLM_CPU_OMP_THREADS_BIND": "nobind"}

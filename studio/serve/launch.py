@@ -142,6 +142,13 @@ class Server:
         while self.process.poll() is None and time.monotonic() < end and not self._hard:
             time.sleep(0.1)
 
+    def blame(self, when: str) -> None:
+        """After an error of the client: raise the engine's own reason if it is dying, and not the echo that reached us."""
+        end = time.monotonic() + 5
+        while self.process.poll() is None and time.monotonic() < end:
+            time.sleep(0.1)
+        self.must_live(when)
+
     def _answers(self) -> bool:
         """True when the guard and the engine behind it are up."""
         try:

@@ -115,6 +115,13 @@ def talking(talking_made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
+def house(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """An empty workspace that commands use, for apps that talk to an address."""
+    monkeypatch.setenv("STUDIO_WORKSPACE", str(workspace.root))
+    return workspace
+
+
+@pytest.fixture
 def serve() -> Iterator[Callable[..., str]]:
     """Serve an app with its defaults; gives the address."""
     from studio.apps.frame import Door, launch

@@ -61,24 +61,24 @@ def test_a_thumb_down_on_a_run_in_this_process_shows_up_in_the_export(
 
 
 def test_the_same_thumb_again_takes_it_back(
-    talking: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
+    house: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
 ) -> None:
-    page = visit(serve(chat.build(talking, endpoint.url)))
+    page = visit(serve(chat.build(house, endpoint.url)))
     ask(page, "Is it good?")
     page.locator("#chat button[aria-label='Like']").click()
     page.get_by_text("kept as a good answer").wait_for()
     page.locator("#chat button[aria-label='Liked']").click()
     page.get_by_text("Taken back").wait_for()
-    store = store_of(talking)
+    store = store_of(house)
     assert [row["value"] for row in store.rows("ratings")] == [1, 0]
     assert store.current_ratings() == []
 
 
 def test_words_appear_while_the_answer_is_written_and_stop_keeps_them(
-    talking: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
+    house: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
 ) -> None:
     endpoint.answer, endpoint.pause = " ".join(f"word{n}" for n in range(200)), 0.1
-    page = visit(serve(chat.build(talking, endpoint.url)))
+    page = visit(serve(chat.build(house, endpoint.url)))
     ask(page, "Tell me everything.", wait=False)
     page.get_by_text("word3").wait_for()
     assert "word150" not in page.locator("#chat").inner_text()
@@ -87,7 +87,7 @@ def test_words_appear_while_the_answer_is_written_and_stop_keeps_them(
     page.locator("#send").wait_for(state="visible")
     kept = page.locator("#chat").inner_text()
     assert "word3" in kept and "word150" not in kept
-    assert store_of(talking).rows("requests")[0]["status"] == "stopped"
+    assert store_of(house).rows("requests")[0]["status"] == "stopped"
     endpoint.answer, endpoint.pause = "Another answer.", 0.0
     page.locator("#again").click()
     page.get_by_text("Another answer.").wait_for()
@@ -95,9 +95,9 @@ def test_words_appear_while_the_answer_is_written_and_stop_keeps_them(
 
 
 def test_history_system_prompt_and_thumbs_survive_a_reload(
-    talking: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
+    house: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
 ) -> None:
-    page = visit(serve(chat.build(talking, endpoint.url)))
+    page = visit(serve(chat.build(house, endpoint.url)))
     page.get_by_text("Settings").click()
     page.locator("#system textarea").fill("Answer like a pirate.")
     ask(page, "First question")
@@ -118,10 +118,10 @@ def test_history_system_prompt_and_thumbs_survive_a_reload(
 
 
 def test_another_model_is_picked_and_remembered_with_its_answers(
-    talking: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
+    house: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
 ) -> None:
     endpoint.answer = "I am {model}."
-    page = visit(serve(chat.build(talking, endpoint.url)))
+    page = visit(serve(chat.build(house, endpoint.url)))
     ask(page, "Who are you?")
     page.locator("#model input").click()
     page.get_by_role("option", name="beta").click()
@@ -130,11 +130,11 @@ def test_another_model_is_picked_and_remembered_with_its_answers(
     assert "I am alpha." in text and "I am beta." in text
     page.locator("#chat button[aria-label='Like']").last.click()
     page.get_by_text("kept as a good answer").wait_for()
-    assert store_of(talking).rows("ratings")[0]["model"] == "beta"
+    assert store_of(house).rows("ratings")[0]["model"] == "beta"
 
 
 def test_markdown_and_code_are_shown_and_nothing_a_model_writes_runs_or_calls_home(
-    talking: Workspace, endpoint: Any, canary: Any, serve: Callable[..., str], visit: Callable[..., Any]
+    house: Workspace, endpoint: Any, canary: Any, serve: Callable[..., str], visit: Callable[..., Any]
 ) -> None:
     home = canary.url
     endpoint.answer = (
@@ -148,7 +148,7 @@ def test_markdown_and_code_are_shown_and_nothing_a_model_writes_runs_or_calls_ho
         f"<link rel=stylesheet href='{home}/link'> <meta http-equiv=refresh content='0;url={home}/meta'>\n\n"
         f"[a link]({home}/plain-link)\n\nThe end."
     )
-    page = visit(serve(chat.build(talking, endpoint.url)))
+    page = visit(serve(chat.build(house, endpoint.url)))
     ask(page, "Attack me <script>fetch('" + home + "/question')</script> ![q](" + home + "/question.png)")
     page.get_by_text("The end.").wait_for()
     chat_window = page.locator("#chat")
@@ -171,9 +171,9 @@ def test_markdown_and_code_are_shown_and_nothing_a_model_writes_runs_or_calls_ho
 
 
 def test_a_model_that_is_down_breaks_off_or_is_busy_is_told_in_a_sentence(
-    talking: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
+    house: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
 ) -> None:
-    page = visit(serve(chat.build(talking, endpoint.url)))
+    page = visit(serve(chat.build(house, endpoint.url)))
     page.locator("#model input").wait_for()
     endpoint.fault, endpoint.answer = "break", "one two three four five six"
     ask(page, "Break off please")
@@ -185,13 +185,13 @@ def test_a_model_that_is_down_breaks_off_or_is_busy_is_told_in_a_sentence(
     endpoint.fault = None
     page.locator("#again").click()
     page.get_by_text("one two three four five six").wait_for()
-    assert [row["status"] for row in store_of(talking).rows("requests")] == ["error", "error", "ok"]
+    assert [row["status"] for row in store_of(house).rows("requests")] == ["error", "error", "ok"]
 
 
 def test_an_address_where_nobody_listens_is_told_and_the_page_stays_usable(
-    talking: Workspace, serve: Callable[..., str], visit: Callable[..., Any]
+    house: Workspace, serve: Callable[..., str], visit: Callable[..., Any]
 ) -> None:
-    page = visit(serve(chat.build(talking, "http://127.0.0.1:9")))
+    page = visit(serve(chat.build(house, "http://127.0.0.1:9")))
     page.get_by_text("cannot be reached").wait_for()
     ask(page, "Anyone there?")
     page.get_by_text("cannot be reached").wait_for()
@@ -200,10 +200,10 @@ def test_an_address_where_nobody_listens_is_told_and_the_page_stays_usable(
 
 
 def test_a_cut_answer_and_a_talk_that_is_too_long_are_told(
-    talking: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
+    house: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
 ) -> None:
     endpoint.finish = "length"
-    page = visit(serve(chat.build(talking, endpoint.url)))
+    page = visit(serve(chat.build(house, endpoint.url)))
     ask(page, "Go on for ever")
     page.get_by_text("was cut at").wait_for()
     endpoint.finish, endpoint.fault = "stop", "too long"
@@ -226,7 +226,7 @@ def test_a_prompt_too_long_for_a_run_in_this_process_is_told(
 
 @pytest.mark.long
 def test_ten_people_at_once_all_get_their_answer_and_those_who_wait_see_their_place(
-    talking: Workspace,
+    house: Workspace,
     endpoint: Any,
     serve: Callable[..., str],
     visit: Callable[..., Any],
@@ -235,7 +235,7 @@ def test_ten_people_at_once_all_get_their_answer_and_those_who_wait_see_their_pl
     monkeypatch.setattr(EndpointShelf, "at_once", 1)
     endpoint.answer, endpoint.pause = "You asked well, and here is the answer.", 0.15
     endpoint.repeat_question = True
-    url = serve(chat.build(talking, endpoint.url))
+    url = serve(chat.build(house, endpoint.url))
     pages = [visit(url) for _ in range(10)]
     for page in pages:
         page.locator("#model input").wait_for()
@@ -249,7 +249,7 @@ def test_ten_people_at_once_all_get_their_answer_and_those_who_wait_see_their_pl
         page.locator("#chat").get_by_text(f"[Question number {number} of ten]").wait_for()
         page.locator("#send").wait_for(state="visible")
     assert endpoint.most_running == 1
-    rows = store_of(talking).rows("requests")
+    rows = store_of(house).rows("requests")
     assert [row["status"] for row in rows] == ["ok"] * 10 and len({row["user"] for row in rows}) == 10
 
 
@@ -280,13 +280,13 @@ def test_a_reader_who_goes_away_leaves_the_model_to_the_others(talking: Workspac
 
 
 def test_texts_of_requests_are_kept_only_when_that_is_switched_on(
-    talking: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any], studio: Callable[..., Any]
+    house: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any], studio: Callable[..., Any]
 ) -> None:
     assert studio("feedback", "settings", "--texts").code == 0
-    page = visit(serve(chat.build(talking, endpoint.url)))
+    page = visit(serve(chat.build(house, endpoint.url)))
     page.get_by_text("are kept by the owner").wait_for()
     ask(page, "Remember this")
     page.locator("#chat").get_by_text("A short answer.").wait_for()
-    row = store_of(talking).rows("requests")[0]
+    row = store_of(house).rows("requests")[0]
     assert row["prompt"] == [{"role": "user", "content": "Remember this"}] and row["completion"] == "A short answer."
     assert json.dumps(row["sampling"])

@@ -20,10 +20,10 @@ def ask_both(page: Any, question: str) -> None:
 
 
 def test_sides_are_blind_until_the_vote_and_drawn_by_chance(
-    talking: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
+    house: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
 ) -> None:
     endpoint.models, endpoint.answer = ["first", "second"], "The answer of {model}."
-    page = visit(serve(compare.build(talking, endpoint.url)))
+    page = visit(serve(compare.build(house, endpoint.url)))
     page.locator("#one input").wait_for()
     lefts = []
     for number in range(8):
@@ -42,7 +42,7 @@ def test_sides_are_blind_until_the_vote_and_drawn_by_chance(
     assert set(lefts) == {"first", "second"}
     outcome = page.locator("#outcome").inner_text()
     assert "first 8 : 0 second" in outcome and "100% are for first" in outcome and "first is preferred" in outcome
-    rows = FeedbackStore(talking.root / "feedback.sqlite").rows("votes")
+    rows = FeedbackStore(house.root / "feedback.sqlite").rows("votes")
     assert [row["winner"] for row in rows] == ["a"] * 8
     assert {row["left_side"] for row in rows} == {"a", "b"}
     assert all(row["completion"].startswith("The answer of first") for row in rows)
@@ -66,24 +66,24 @@ def test_a_run_against_its_base_in_this_process(
 
 
 def test_a_vote_counts_once_and_a_reload_brings_no_second_one(
-    talking: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
+    house: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
 ) -> None:
-    page = visit(serve(compare.build(talking, endpoint.url)))
+    page = visit(serve(compare.build(house, endpoint.url)))
     page.locator("#one input").wait_for()
     ask_both(page, "Which?")
     page.locator("#vote-tie").dblclick()
     page.locator("#outcome").wait_for(state="visible")
     assert page.locator("#vote-tie").is_hidden()
-    assert len(FeedbackStore(talking.root / "feedback.sqlite").rows("votes")) == 1
+    assert len(FeedbackStore(house.root / "feedback.sqlite").rows("votes")) == 1
     page.reload()
     page.locator("#one input").wait_for()
     assert page.locator("#vote-tie").is_hidden()
 
 
 def test_one_model_that_is_down_stops_the_comparison_with_a_sentence(
-    talking: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
+    house: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
 ) -> None:
-    page = visit(serve(compare.build(talking, endpoint.url)))
+    page = visit(serve(compare.build(house, endpoint.url)))
     page.locator("#one input").wait_for()
     endpoint.fault = "busy"
     page.locator("#question textarea").fill("Hello?")

@@ -11,6 +11,7 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.conftest import Result
+    from tests.evals.conftest import Tiny
 
 FAST = ["--set", "generation.max_new_tokens=8", "--set", "resamples=100"]
 
@@ -55,3 +56,42 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(studio: Callable[..., Result]
     done = studio("eval", *arguments)
     assert done.code == 2 and done.out == ""
     assert words in done.err and "Traceback" not in done.err
+
+
+def test_several_models_in_one_go_stand_side_by_side(studio: Callable[..., Result], tiny: Tiny, lively_base: Path) -> None:
+    from tests.evals.conftest import write_run
+
+    write_run(tiny.workspace, lively_base, tiny.dataset, name="second", seed=2)
+    options = ["--limit", "3", "--set", "metrics=[perplexity,rougeL]", *FAST]
+    done = studio("eval", "chatbot", "--model", "tiny", "--model", "second", *options)
+    assert done.code == 0, done.err
+    side = done.out.partition("side by side")[2].strip().splitlines()
+    assert side[0].split() == ["metric", "tiny/20260101-000000-tiny0", "second/20260101-000000-second0"]
+    assert [line.split()[0] for line in side[2:]] == ["perplexity", "rougeL"]
+    assert len(list(tiny.workspace.runs.glob("*/*/evals/chatbot/*/report.html"))) == 2
+    document = json.loads(studio("eval", "chatbot", "--model", "tiny", "--model", "second", "--json", *options).out)
+    assert [len(report["scores"]["tuned"]) for report in document["reports"]] == [2, 2]
+    strict = studio(
+        "eval", "chatbot", "--model", "tiny", "--model", "second", "--gate", *options, "--set",
+        "thresholds=[{metric: perplexity, at_most: 1}]",
+    )  # fmt: skip
+    assert strict.code == 3 and "tiny/" in strict.err and "second/" in strict.err
+
+
+def test_predictions_from_a_file_need_no_model(studio: Callable[..., Result], tmp_path: Path) -> None:
+    path = tmp_path / "loans.csv"
+    path.write_text("label,prediction,sex\n" + "yes,yes,f\nno,no,f\nyes,no,m\nno,no,m\n" * 10)
+    settings = ["--set", f"tasks.0.predictions.file={path}", "--set", "tasks.0.group=sex", "--set", "tasks.0.positive='yes'"]
+    done = studio("eval", "fairness", *settings, "--set", "resamples=100", "--gate")
+    assert done.code == 3 and "quality_gap is 0.5, required at most 0.1" in done.err
+    assert "fairness.demographic_parity_difference" in done.out
+    done = studio("eval", "chatbot")
+    assert done.code == 2 and "no model is named" in done.err
+    done = studio("eval", "fairness", *settings, "--set", "tasks.0.group=gender")
+    assert done.code == 2 and "has no column 'gender'" in done.err and "Traceback" not in done.err
+
+
+def test_a_task_that_cannot_be_computed_is_told_and_fails_the_gate_that_names_it(studio: Callable[..., Result]) -> None:
+    done = studio("eval", "fairness", "--model", "tiny", "--gate")
+    assert done.code == 3 and "quality_gap could not be computed: no group column is named" in done.err
+    assert "not computed: fairness: no group column is named" in done.out

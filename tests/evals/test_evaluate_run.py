@@ -136,7 +136,7 @@ def test_a_suite_of_tasks_writes_one_report_with_all_of_them(tiny: Tiny, tmp_pat
         "  - {type: conversation, name: shorter, metrics: [rougeL], generation: {max_new_tokens: 3}, limit: 2}\n"
         "  - {type: fairness}\n"
         "thresholds:\n  - {metric: perplexity, at_most: 1.0}\n  - {metric: shorter.rougeL, at_least: 0}\n"
-        "  - {metric: accuracy_gap, at_most: 1}\n  - {metric: answers.semantic_similarity, at_least: 0}\n"
+        "  - {metric: quality_gap, at_most: 1}\n  - {metric: answers.semantic_similarity, at_least: 0}\n"
     )
     folder, record = evaluate_run(tiny.run, load_suite(path))
     assert [task.name for task in record.tasks] == ["answers", "shorter", "fairness"]

@@ -82,7 +82,11 @@ def against(tuned: float | None, base: float | None, *, better: str = "higher", 
         ({"not_worse_than_base": True}, against(1.0, 1.0, low=-0.05, high=-0.01, p=0.03), "t.m is worse than the base by -0.01"),
         ({"not_worse_than_base": True}, against(1.0, 1.0, low=-0.05, high=-0.01, p=0.2), None),
         # Bias: nearer to the ideal is better, whichever side it is on.
-        ({"not_worse_than_base": True}, against(0.4, 0.7, better="neither", distance=-0.1, distance_low=-0.2, distance_high=0.0), None),
+        (
+            {"not_worse_than_base": True},
+            against(0.4, 0.7, better="neither", distance=-0.1, distance_low=-0.2, distance_high=0.0),
+            None,
+        ),
         (
             {"not_worse_than_base": True},
             against(0.8, 0.6, better="neither", distance=0.2, distance_low=0.1, distance_high=0.3, verdict="worse"),

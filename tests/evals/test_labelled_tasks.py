@@ -46,11 +46,11 @@ def scores(record: Any, label: str = "tuned") -> dict[str, Any]:
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_fairness_gives_what_fairlearns_documentation_says(tiny: Tiny, tmp_path: Path, ending: str) -> None:
     path = table(tmp_path / f"p.{ending}", label=TRUE, prediction=SAID, sex=SEX)
-    _, record = measured(tiny, "fairness", f"tasks.0.predictions={{file: {path}}}", "tasks.0.group=sex", "tasks.0.positive='1'")
+    _, record = measured(tiny, "fairness", f"tasks.0.predictions={{file: {path}}}", "tasks.0.group=sex", "tasks.0.positive=1")
     found = scores(record)
     assert found["demographic_parity_difference"].value == pytest.approx(0.4)
     assert found["demographic_parity_ratio"].value == pytest.approx(0.5)
-    assert found["accuracy_gap"].value == pytest.approx(0.2) and found["accuracy_worst_group"].value == pytest.approx(0.6)
+    assert found["quality_gap"].value == pytest.approx(0.2) and found["quality_worst_group"].value == pytest.approx(0.6)
     # fairlearn: TPR 0.8 and 0.5; Female has no negative example, for which fairlearn takes a false positive rate of 0.
     assert found["equal_opportunity_difference"].value == pytest.approx(0.3)
     assert found["equalized_odds_difference"].value == pytest.approx(0.3)
@@ -182,19 +182,20 @@ def test_the_model_labels_rows_of_a_dataset(tiny: Tiny) -> None:
     _, record = evaluate_run(
         tiny.run, load_suite("fairness", ("tasks.0.group=kind", "tasks.0.label_column=size", "thresholds=[]")), data=data
     )
-    assert record.tasks[0].reason is None and scores(record)["accuracy_gap"].n == 8
+    assert record.tasks[0].reason is None and scores(record)["quality_gap"].n == 8
 
 
 def test_quality_of_free_answers_between_groups(tiny: Tiny) -> None:
     rows = [
-        ChatRow(f"r{place}", [{"role": "user", "content": f"How wide is {place}?"}, {"role": "assistant", "content": "It is wide."}],
+        ChatRow(f"r{place}",
+                [{"role": "user", "content": f"How wide is {place}?"}, {"role": "assistant", "content": "It is wide."}],
                 "x", None, {"dialect": "north" if place % 3 else "south"})
         for place in range(9)
     ]  # fmt: skip
     data = write_dataset(tiny.workspace, "dialects", {"test": rows})
     suite = load_suite("fairness", ("tasks.0.group=dialect", "tasks.0.quality=rougeL", "resamples=100", "thresholds=[]"))
     _, record = evaluate_run(tiny.run, suite, data=data)
-    assert {score.metric for score in record.scores["tuned"]} == {"fairness.rougeL_gap", "fairness.rougeL_worst_group"}
+    assert {score.metric for score in record.scores["tuned"]} == {"fairness.quality_gap", "fairness.quality_worst_group"}
     assert [score.metric for score in record.groups[0].scores["base"]] == ["north", "south"]
 
 
@@ -206,7 +207,7 @@ def test_quality_of_free_answers_between_groups(tiny: Tiny) -> None:
         ("fairness", ("tasks.0.group=void",), "no example has a value in the group column 'void'"),
         ("fairness", ("tasks.0.group=sex", "tasks.0.quality=rougel"), "Did you mean 'rougeL'?"),
         ("fairness", ("tasks.0.group=sex", "tasks.0.quality=rougeL"), "the predictions come from a file"),
-        ("classification", ("tasks.0.labels=['0']",), "the true label '1' is not in 'labels'"),
+        ("classification", ("tasks.0.labels=[0]",), "the true label '1' is not in 'labels'"),
         ("classification", ("tasks.0.predictions.prediction=predicton",), "Did you mean 'prediction'?"),
     ],
 )
@@ -233,7 +234,7 @@ def test_files_that_cannot_be_used(tiny: Tiny, tmp_path: Path) -> None:
 
 def test_one_example_has_no_interval_and_one_group_says_so(tiny: Tiny, tmp_path: Path) -> None:
     path = table(tmp_path / "p.csv", label=["1"], prediction=["1"], sex=["x"])
-    _, record = measured(tiny, "fairness", f"tasks.0.predictions={{file: {path}}}", "tasks.0.group=sex", "tasks.0.positive='1'")
+    _, record = measured(tiny, "fairness", f"tasks.0.predictions={{file: {path}}}", "tasks.0.group=sex", "tasks.0.positive=1")
     assert all(score.low is None and score.high is None for score in record.scores["tuned"])
     assert any("one group only" in note for note in record.tasks[0].notes)
     _, record = measured(tiny, "regression", f"tasks.0.predictions={{file: {path}}}")

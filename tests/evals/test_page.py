@@ -106,6 +106,8 @@ def test_the_summary_counts_verdicts_and_the_warning_is_seen() -> None:
 
 def test_examples_are_the_most_changed_and_an_empty_answer_is_shown_as_one() -> None:
     text = page("examples_shown=2")
+    text, _, worst = text.partition("Worst answers, by ROUGE-L")
+    assert re.findall(r'<div class="soft">(q\d)</div>', worst) == ["q2", "q3"]
     improved, worsened = text.index("Most improved, by ROUGE-L"), text.index("Most worsened, by ROUGE-L")
     ids = re.findall(r'<div class="soft">(q\d)</div>', text)
     assert ids == ["q0", "q1", "q2", "q5"] and improved < worsened
@@ -123,7 +125,7 @@ def test_lower_is_better_turns_the_ranking_round() -> None:
 
 def test_without_a_base_there_is_no_comparison() -> None:
     text = page(with_base=False)
-    assert "Differences" not in text and "The first rows" in text and "nothing to compare it with" in text
+    assert "Differences" not in text and "Worst answers, by ROUGE-L" in text and "nothing to compare it with" in text
     # A threshold that needs the base is not met by its absence.
     assert "Gate not met: 2 of 2 thresholds." in text
 
@@ -169,7 +171,9 @@ def several(*, missing: str | None = None) -> str:
         )
 
     result = TaskResult(
-        scores={"tuned": [value("pct", 0.6, title="Share of stereotypes")], "base": [value("pct", 0.7, title="Share of stereotypes")]},
+        scores={
+            label: [value("pct", found, title="Share of stereotypes")] for label, found in (("tuned", 0.6), ("base", 0.7))
+        },
         differences=[
             Difference(metric="pct", value=-0.1, low=-0.2, high=-0.01, n=50, method="by hand", verdict="better", p=0.001,
                        distance=-0.1, distance_low=-0.2, distance_high=-0.01)

@@ -109,9 +109,11 @@ def test_tasks_take_from_the_suite_what_they_do_not_say(tmp_path: Path) -> None:
         (TASKS + "  - {type: conversation, name: b, metrics: [rougeL]}\nthresholds:\n  - {metric: rougeL, at_least: 1}\n",
          "'rougeL' could mean a.rougeL or b.rougeL. Write the task before it."),
         (TASKS + "thresholds:\n  - {metric: rougeL, at_least: 1, at_least_of_base: 1}\n", "at_least and at_least_of_base"),
-        (TASKS + "thresholds:\n  - {metric: rougeL, not_worse_than_base_by: -1}\n", "'thresholds.0.not_worse_than_base_by' is -1"),
+        (TASKS + "thresholds:\n  - {metric: rougeL, not_worse_than_base_by: -1}\n",
+         "'thresholds.0.not_worse_than_base_by' is -1"),
         (TASKS.replace("rougeL]", "length]\n    compare_by: length"), "neither more nor less of it is better"),
-        (TASKS.replace("rougeL]", "length]") + "thresholds:\n  - {metric: a.length, not_worse_than_base_by: 1}\n", "neither more nor less"),
+        (TASKS.replace("rougeL]", "length]") + "thresholds:\n  - {metric: a.length, not_worse_than_base_by: 1}\n",
+         "neither more nor less"),
     ],
 )  # fmt: skip
 def test_mistakes_in_tasks_are_one_sentence_with_a_place(tmp_path: Path, text: str, words: str) -> None:

@@ -1,4 +1,4 @@
-"""The GPU benchmark of image models on tiny shapes, so that it cannot rot where there is no GPU; its figures mean nothing here."""
+"""The GPU benchmark of image models on tiny shapes, so that it cannot rot without a GPU; its figures mean nothing here."""
 
 from __future__ import annotations
 

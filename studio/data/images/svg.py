@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
@@ -13,6 +14,13 @@ from studio.data.images.problems import PictureProblem
 _MAX_BYTES = 16 * 1024**2
 # Elements after <use> has been followed; a few lines of nested <use> can ask for billions.
 _MAX_ELEMENTS = 100_000
+# Numbers of a million and more; one coordinate of 4.7E54 makes resvg ask for more memory than there is.
+_HUGE = re.compile(r"(?<![.\d])[1-9]\d{6,}|\d[eE]\+?0*(?:[6-9]|\d{2,})")
+_GEOMETRY = frozenset(
+    ["d", "points", "transform", "x", "y", "x1", "x2", "y1", "y2", "dx", "dy", "cx", "cy", "r", "rx", "ry", "fx", "fy"]
+    + ["width", "height", "viewBox", "stroke-width", "stroke-dasharray", "stroke-dashoffset", "stdDeviation", "scale", "radius"]
+    + ["gradientTransform", "patternTransform", "markerWidth", "markerHeight", "baseFrequency", "numOctaves", "order"]
+)
 _LINKS = ("href", "{http://www.w3.org/1999/xlink}href")
 
 
@@ -33,6 +41,7 @@ def render_svg(data: bytes, size: int, style: str | None) -> tuple[bytes, bool]:
     root = _parse(text)
     for element in root.iter():
         _check_links(element)
+        _check_numbers(element)
     if _expanded(root) > _MAX_ELEMENTS:
         raise PictureProblem("SVG asks for too much", f"over {_MAX_ELEMENTS:,} elements", f"at most {_MAX_ELEMENTS:,} elements")
     wide = _is_wide(root)
@@ -92,6 +101,15 @@ def _check_links(element: ET.Element) -> None:
         link = value.strip()
         if (key in _LINKS or key.rpartition("}")[2] == "href") and link and not link.startswith(("#", "data:")):
             raise PictureProblem("SVG refers to something outside itself", f"<{_local(element)}> {link[:120]}", "#id or data:")
+
+
+def _check_numbers(element: ET.Element) -> None:
+    """Refuse a drawing of the size of a galaxy."""
+    for key, value in element.attrib.items():
+        found = _HUGE.search(value) if key in _GEOMETRY else None
+        if found:
+            near = value[max(0, found.start() - 20) : found.end() + 10]
+            raise PictureProblem("SVG with an absurd number", f"<{_local(element)} {key}> … {near}", "below 1,000,000")
 
 
 def _expanded(root: ET.Element) -> int:

@@ -38,6 +38,8 @@ def draw(context: TaskContext[ImagesTask], task: ImagesTask, orders: Sequence[Or
     opened = open_samplers(context, notes)
     try:
         for label, loaded, described in opened:
+            if label == "tuned" or described["kind"] == "run":
+                notes += [f"{label}, while it was trained: {warning}" for warning in loaded.record.result.get("warnings") or []]
             unknown = loaded.unknown_words([order.prompt for order in orders])
             if unknown:
                 notes.append(

@@ -29,8 +29,8 @@ def real_mark(yardstick: Yardstick, task: ImagesTask, made: int, seed: int) -> R
     """Measure real pictures as a model's pictures are measured; None without held-out pictures.
 
     Where there are enough of them, held-out pictures stand against the reference, as many as the models made. A small corpus has
-    too few: there one half of all its real pictures stands against the other half, the Inception Score takes all of them, and what
-    asks whether a picture was seen in training is left to the held-out ones.
+    too few: there one half of all its real pictures stands against the other half, the Inception Score takes all of them, and
+    what asks whether a picture was seen in training is left to the held-out ones.
 
     Args:
         made: n, pictures that each model made.

@@ -90,7 +90,7 @@ class Yardstick:
 
 
 class Remembered:
-    """A statistic that keeps its last resamples: the score of a model and its difference to another ask for the very same ones."""
+    """A statistic that keeps its last resamples: the score of a model and its difference to another ask for the same ones."""
 
     def __init__(self, statistic: Statistic) -> None:
         self._statistic = statistic

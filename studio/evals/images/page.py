@@ -59,7 +59,7 @@ class Grid:
     pictures: Sequence[Image.Image]
 
 
-def marks_panel(names: Sequence[tuple[str, str]], scores: Mapping[str, Mapping[str, Score]], counts: Mapping[str, int]) -> Markup:
+def marks_panel(names: Sequence[tuple[str, str]], scores: Mapping[str, Mapping[str, Score]], counts: Mapping[str, str]) -> Markup:
     """Every measure between its lower mark (noise) and its upper mark (held-out real pictures).
 
     Args:

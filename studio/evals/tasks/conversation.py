@@ -224,16 +224,30 @@ def _limits(metrics: Sequence[Metric], count: int) -> list[str]:
 
 
 def _cards(lines: Sequence[dict[str, Any]], compared: Metric | None, count: int, has_base: bool) -> list[CardGroup]:
-    """The most changed examples; without a baseline the first ones."""
+    """The most changed examples and the worst; the first ones where nothing ranks them."""
     improved, worsened = most_changed(lines, compared, count) if compared and has_base else ([], [])
     groups = []
     if compared:
         for title, places in (("Most improved", improved), ("Most worsened", worsened)):
             if places:
                 groups.append(CardGroup(f"{title}, by {compared.title}", [_card(lines[place], compared) for place in places]))
+        worst = _worst(lines, compared, count)
+        if worst:
+            groups.append(CardGroup(f"Worst answers, by {compared.title}", [_card(lines[place], compared) for place in worst]))
     if not groups:
         groups.append(CardGroup("The first rows", [_card(line, compared) for line in lines[:count]]))
     return groups
+
+
+def _worst(lines: Sequence[dict[str, Any]], compared: Metric, count: int) -> list[int]:
+    """Places of the tuned model's lowest values (highest, where lower is better)."""
+    sign = 1.0 if compared.better == "higher" else -1.0
+    values = [
+        (sign * line[f"tuned_{compared.key}"], place)
+        for place, line in enumerate(lines)
+        if line[f"tuned_{compared.key}"] is not None
+    ]
+    return [place for _, place in sorted(values)[:count]]
 
 
 def _card(line: dict[str, Any], compared: Metric | None) -> Card:

@@ -219,8 +219,8 @@ def _measure(
     title, unit, better = ("Accuracy", "share", "higher") if quality is None else (quality.title, quality.unit, quality.better)
     metrics = {name: fairness_metric(name) for name in task.metric_names() if name in fairness_rate_names()}
     for name, words, direction in (
-        (f"{task.quality}_gap", f"{title} gap", "lower"),
-        (f"{task.quality}_worst_group", f"{title} of the worst group", better),
+        ("quality_gap", f"{title} gap", "lower"),
+        ("quality_worst_group", f"{title} of the worst group", better),
     ):
         metrics[name] = Metric(
             key=name,

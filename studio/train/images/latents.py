@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from studio.core.errors import StudioError, UserError
-from studio.core.files import disk_errors, sha256_json
+from studio.core.files import disk_errors, sha256_file, sha256_json
 from studio.core.progress import Progress
 from studio.core.workspace import cache_folder
 from studio.data.images.rows import open_image
@@ -214,8 +214,10 @@ class CachedPictures:
         """Rows (and whether mirrored) without an entry; equal pictures are asked for once."""
         asked: set[str] = set()
         for row, keys in enumerate(self._picture_keys):
-            # The picture file is read and compared with the Dataset even where its latents are known.
-            open_image(self.live.folder, self.live.rows[row])
+            # The picture file is compared with the Dataset even where its latents are known.
+            file = self.live.folder / self.live.rows[row].image
+            if not file.is_file() or sha256_file(file) != self.live.rows[row].sha256:
+                open_image(self.live.folder, self.live.rows[row])  # says what is wrong
             for mirrored, key in enumerate(keys):
                 if key not in asked and not self._has(key, report):
                     yield row, bool(mirrored)
@@ -278,9 +280,7 @@ def keep_features(
     if not possible:
         raise UserError(f"cache: on, but a base of family {family.name} has no VAE or text encoder. Set it to auto.")
     if training.shift:
-        raise UserError(
-            "cache: on keeps pictures as they are, but 'shift' moves them at each step. Set shift: 0 or cache: auto."
-        )
+        raise UserError("cache: on keeps pictures as they are, but 'shift' moves them at each step. Set shift: 0 or cache: auto.")
     assert isinstance(family, PipelineFamily)
     text_trains = adapter.lora.text_encoder or adapter.method == "inversion"
     cache = FeatureCache(cache_folder() / "features")

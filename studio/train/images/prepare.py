@@ -145,7 +145,7 @@ def tell_words(family: Family, adapter: DiffusionAdapter, base: ResolvedBase | N
     new = family.learn_words(captions)
     if new and base is not None:
         more = f" and {len(new) - 12} more" if len(new) > 12 else ""
-        say(f"{len(new)} words of the captions are new to {base.name}: {', '.join(new[:12])}{more}")
+        say(f"{len(new)} words of the captions are new to the base: {', '.join(new[:12])}{more}")
     elif new:
         say(f"{len(rows)} pictures, {len(set(captions))} captions of {len(new)} different words")
     if isinstance(family, PixelFamily):

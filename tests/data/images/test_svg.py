@@ -122,3 +122,29 @@ def test_damaged_svg_is_one_line(data: bytes, reason: str) -> None:
     with pytest.raises(PictureProblem) as caught:
         decode(data, DecodeOptions())
     assert reason in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    "body",
+    ['<path d="M1 1 l4.7E54 3"/>', '<rect width="12345678" height="1"/>', '<g transform="scale(1e7)"/>', '<circle r="3e006"/>'],
+)
+def test_absurd_numbers_are_refused_before_they_cost_memory(body: str) -> None:
+    with pytest.raises(PictureProblem, match="absurd number"):
+        draw(body)
+    draw('<path fill="#1e9999" d="M1.00000001 2.5e-9 L999999 1e5"/>')
+
+
+@pytest.mark.parametrize("name", ["bomb.svg", "bomb.png"])
+def test_an_svg_that_eats_all_memory_costs_only_itself(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from studio.data.images.crew import crew_of
+    from studio.data.images.decode import Place
+    from studio.data.images.look import Look, Unusable
+
+    # Each number is harmless; together they enlarge a dash pattern by 10^40.
+    scales = '<g transform="scale(99999)">' * 8
+    line = '<path d="M0 0 L9e5 9e5 C1 2 3 9e5 9e5 4" stroke="red" stroke-width="9e5" stroke-dasharray="0.0001 0.0001"/>'
+    (tmp_path / name).write_text(HEAD + scales + line + "</g>" * 8 + "</svg>")
+    (tmp_path / "good.svg").write_text(HEAD + BOX + "</svg>")
+    with crew_of(DecodeOptions(svg_size=64), 2) as crew:
+        bad, good = crew.look([Place(str(tmp_path / name)), Place(str(tmp_path / "good.svg"))])
+    assert isinstance(good, Look) and isinstance(bad, Look | Unusable), "the build goes on whatever resvg makes of it"

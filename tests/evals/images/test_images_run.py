@@ -54,6 +54,29 @@ def test_several_runs_stand_side_by_side_and_scratch_has_no_base(
     assert any("trained from scratch" in warning for warning in alone.json["settings"]["warnings"])
 
 
+def test_the_three_generative_families_stand_in_one_table(
+    shape_runs: tuple[Path, Path], shapes_workspace: Workspace, studio: Callable[..., Any]
+) -> None:
+    runs = {"diffusion": shape_runs[0]}
+    for kind in ("vae", "gan"):
+        small = [part for item in ("steps=6", "batch_size=8", "width=8", "sample.count=2") for part in ("--set", item)]
+        trained = studio("train", f"image/{kind}", "--data", "shapes", "--name", kind, *small)
+        assert trained.code == 0, trained.err
+        runs[kind] = shapes_workspace.find_run(kind)
+    models = [part for run in runs.values() for part in ("--model", run)]
+    result = studio("eval", "images", *models, "--json", *SETTINGS)
+    assert result.code == 0, result.err
+    reports = result.json["reports"]
+    fids = [
+        next(score["value"] for score in report["scores"]["tuned"] if score["metric"] == "images.fid_own") for report in reports
+    ]
+    assert len(set(fids)) == 3 and [report["models"]["tuned"]["family"] for report in reports] == list(runs)
+    # All three were measured by the same network on the same prompts.
+    assert len({score["made_with"] for report in reports for score in report["scores"]["tuned"] if "fid" in score["metric"]}) == 1
+    compared = studio("runs", "compare", *runs.values())
+    assert compared.code == 0 and "images images.fid_own" in compared.out
+
+
 def test_another_run_as_baseline(shape_runs: tuple[Path, Path], studio: Callable[..., Any]) -> None:
     scratch, tuned = shape_runs
     result = studio("eval", "images", "--model", tuned, "--baseline", scratch, "--json", *SETTINGS)

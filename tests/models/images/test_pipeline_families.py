@@ -115,6 +115,27 @@ def test_what_was_released_is_out_of_memory_and_comes_back_for_samples(bases):
     assert set(family._parts) & {"vae", "text_encoder", "text_encoder_2"} == set()
 
 
+@pytest.mark.parametrize("family", ["sdxl", "flux"])
+def test_large_pictures_are_drawn_a_few_at_a_time(bases, family, monkeypatch):
+    from studio.models.images.families import pipeline
+
+    ours = open_family(family, bases[family], **CPU)
+    options = {"height": 16, "width": 16, "steps": 2, "guidance": 2.0}
+    together = ours.sample([*PROMPTS, "a wall"], [5, 6, 7], **options)
+    monkeypatch.setattr(pipeline, "_PIXELS_AT_ONCE", 2 * 16 * 16)
+    sizes = []
+    predict = type(ours).predict
+
+    def watched(self, noisy, *arguments):
+        sizes.append(len(noisy))
+        return predict(self, noisy, *arguments)
+
+    monkeypatch.setattr(type(ours), "predict", watched)
+    few = ours.sample([*PROMPTS, "a wall"], [5, 6, 7], **options)
+    torch.testing.assert_close(few, together, atol=1e-5, rtol=0)
+    assert max(sizes) == (2 if family == "flux" else 4) and min(sizes) == (1 if family == "flux" else 2)
+
+
 def test_sd3_without_its_t5(bases, tmp_path):
     import json
 

@@ -111,6 +111,8 @@ def test_a_new_word_is_learnt_and_diffusers_loads_it(family, vectors, workspace,
     import diffusers
     from safetensors.torch import load_file
 
+    card = (run / "README.md").read_text()
+    assert "a picture of <my-door>" in card and "load_lora_weights" not in card
     pipeline = diffusers.DiffusionPipeline.from_pretrained(bases[family], local_files_only=True)
     file = run / "adapter" / WEIGHTS
     if family == "sd15":

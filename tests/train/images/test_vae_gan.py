@@ -169,6 +169,7 @@ def test_a_collapsed_generator_raises_a_warning_in_the_run(workspace, dataset, m
     assert any(line.startswith("warning: the generator repeats itself: 100% of 6 samples") for line in said)
     saved = json.loads((run / "run.json").read_text())["result"]["warnings"]
     assert saved and saved[0].startswith("the generator repeats itself")
+    assert "Warning: the generator repeats itself" in (run / "README.md").read_text()
 
 
 def test_collapse_is_told_from_variety():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -20,6 +20,9 @@ from studio.core.files import sha256_json
 from studio.models.images.families.base import Conditions, Family, Quantization
 from studio.models.images.families.quantize import quantize_blocks
 from studio.models.weights import PICKLES, cached_sha256, check_safetensors, weight_files
+
+# Pictures are drawn and decoded together up to this many pixels; a grid of sixteen at 1,024 px would fill any card.
+_PIXELS_AT_ONCE = 2 * 1024 * 1024
 
 # Prompts whose embeddings are kept on the CPU, so that sample grids need no text encoder once it is released.
 _REMEMBERED = 512
@@ -120,6 +123,7 @@ class PipelineFamily(Family):
     def borrowed(self, *names: str) -> Iterator[None]:
         """Have components in memory for a while; what was released before is released again afterwards."""
         before = {name for name in names if name in self._released}
+        self._released -= before  # so that a block inside this one does not release them early
         try:
             yield
         finally:
@@ -173,8 +177,33 @@ class PipelineFamily(Family):
         scale, shift = self._latent_scale()
         with self.borrowed("vae"):
             vae = self.part("vae")
-            pixels: Tensor = vae.decode((latents / scale + shift).to(vae.dtype), return_dict=False)[0]
-        return pixels
+            rows = (latents / scale + shift).to(vae.dtype).split(self._at_once(*latents.shape[2:], factor=self.vae_factor))
+            return torch.cat([vae.decode(some, return_dict=False)[0] for some in rows])
+
+    def sample(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        *,
+        height: int,
+        width: int,
+        steps: int,
+        guidance: float,
+        advance: Callable[[int], None] | None = None,
+    ) -> Tensor:
+        """See :meth:`Family.sample`. Large pictures are drawn a few at a time; ``advance`` counts the steps of each few."""
+        few = self._at_once(height, width)
+        options: dict[str, Any] = {"height": height, "width": width, "steps": steps, "guidance": guidance, "advance": advance}
+        with self.borrowed("vae"):
+            drawn = [
+                super(PipelineFamily, self).sample(prompts[first : first + few], seeds[first : first + few], **options)
+                for first in range(0, len(prompts), few)
+            ]
+        return torch.cat(drawn)
+
+    def _at_once(self, height: int, width: int, *, factor: int = 1) -> int:
+        """Pictures of this size (in units of ``factor`` pixels) that go through the networks together."""
+        return max(1, _PIXELS_AT_ONCE // (height * width * factor * factor))
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """c, h and w of the VAE's latents."""

@@ -83,7 +83,7 @@ class PixelFamily(Family):
             line = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(f"{folder} cannot be opened as a pixel model: {line}. Take the whole folder of the model.") from error
         if quantization != "none":
-            quantize_blocks(network, quantization, dtype=dtype)
+            quantize_blocks(network, quantization, dtype=dtype, device=device)
         process = FlowProcess(shift=float(scheduler.get("shift", 1.0)))
         return cls(network.eval(), words, process, device=device, dtype=dtype)
 

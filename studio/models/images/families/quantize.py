@@ -42,6 +42,6 @@ def quantize_blocks(network: Any, quantization: Literal["nf4", "int8"], *, dtype
             small.bias = nn.Parameter(layer.bias.data, requires_grad=False)
         # The quantisation happens on the way to a device, also from the CPU to itself.
         network.set_submodule(name, small.to(device))
-        layer.weight = None  # frees it before the next layer comes
+        del layer.weight  # frees it before the next layer comes
     # What PEFT asks for before it picks the kind of adapter layer.
     setattr(network, "is_loaded_in_4bit" if quantization == "nf4" else "is_loaded_in_8bit", True)
