@@ -1,11 +1,13 @@
 """Take the pictures of the apps in docs/: ``python docs/images/app_pictures.py WORKSPACE [NAME...]``.
 
-The workspace holds a run (``studio quickstart``) and is written to: questions are asked, thumbs and votes given. The monitor is
-shown on made-up traffic in a workspace of its own, because a fresh one has next to none.
+The workspace holds runs (``studio quickstart``, ``studio quickstart --images``) and is written to: questions are asked, thumbs
+and votes given. The monitor is shown on made-up traffic in a workspace of its own, because a fresh one has next to none. What
+the image app paints can be chosen with STUDIO_PICTURE_PROMPT.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import sys
@@ -16,13 +18,14 @@ from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
-from studio.apps import annotate, chat, compare, data, monitor
+from studio.apps import annotate, chat, compare, data, image, monitor
 from studio.apps.frame import Serving, launch
 from studio.core.workspace import Workspace
 from studio.feedback.store import FeedbackStore, Origin, RequestRow
 
 FOLDER = Path(__file__).parent
 WIDE, NARROW = {"width": 1180, "height": 860}, {"width": 400, "height": 800}
+PROMPT = os.environ.get("STUDIO_PICTURE_PROMPT", "red apple")
 QUESTIONS = ("Do I need a building permit for a friggebod?", "What is a control plan?")
 
 
@@ -74,6 +77,16 @@ def show_monitor(page: Page) -> None:
     page.wait_for_timeout(1200)
 
 
+def show_image(page: Page) -> None:
+    """Four pictures of the base beside four of the tuned model."""
+    page.locator("#status").get_by_text("Ready").wait_for(timeout=240_000)
+    page.locator("#prompt textarea").fill(PROMPT)
+    page.locator("#paint").click()
+    page.locator("#status").get_by_text("pictures in").wait_for(timeout=240_000)
+    page.locator("#history img").nth(7).wait_for()
+    page.wait_for_timeout(1200)
+
+
 def make_up_traffic(folder: Path) -> Workspace:
     """Five weeks of requests and thumbs of two models; the newest week is slower."""
     workspace, draw, now = Workspace.open(folder), random.Random(0), time.time()
@@ -120,6 +133,7 @@ def main(workspace: Workspace, names: list[str]) -> None:
         "compare": (lambda: compare.build(workspace), show_compare),
         "data": (lambda: data.build(workspace, "chatterbot"), show_data),
         "annotate": (lambda: annotate.build(workspace, "construction-faq-en"), show_annotate),
+        "image": (lambda: image.build(workspace), show_image),
         "monitor": (lambda: monitor.build(make_up_traffic(made_up)), show_monitor),
     }
     with sync_playwright() as engine:

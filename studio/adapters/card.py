@@ -69,7 +69,7 @@ def _image_parts(run_folder: Path, record: RunRecord, settings: dict[str, Any], 
     return [
         image_front_matter(record, dataset),
         f"# {record.name}\n\n{image_summary(record)}",
-        image_usage(record, settings),
+        image_usage(record, settings, dataset),
         "\n\n".join(part for part in (_data(record, dataset), attribution_of(dataset)) if part),
         _training(record, settings),
         _evaluation(run_folder, record),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from studio.core.errors import StudioError
 from studio.core.records import DatasetRecord, RunRecord
+from studio.data.images.rows import read_image_split
 
 SETTINGS = (
     "family", "resolution", "steps", "batch_size", "micro_batch_size", "learning_rate", "schedule", "warmup", "weight_decay",
@@ -44,11 +47,13 @@ def image_summary(record: RunRecord) -> str:
     return f"`{record.base.get('name')}`, {made} on the dataset `{data}`{when}. Run `{record.id}`, {record.status}."
 
 
-def image_usage(record: RunRecord, settings: dict[str, Any]) -> str:
+def image_usage(record: RunRecord, settings: dict[str, Any], dataset: DatasetRecord | None) -> str:
     """Code that works as pasted in the run's folder: diffusers alone where it knows the family, else the studio."""
     adapter = record.method not in {"full", "scratch"}
     word = (settings.get("inversion") or {}).get("word") if record.method == "inversion" else None
-    prompts = (settings.get("sample") or {}).get("prompts") or [f"a picture of {word}" if word else "a picture"]
+    prompts = (settings.get("sample") or {}).get("prompts") or [
+        f"a picture of {word}" if word else _some_caption(record, dataset)
+    ]
     family = settings.get("family")
     load = f'load_textual_inversion("adapter", token="{word}")' if word else 'load_lora_weights("adapter")'
     if (
@@ -78,7 +83,18 @@ def image_usage(record: RunRecord, settings: dict[str, Any]) -> str:
             + note
             + _with_the_studio(prompts)
         )
-    return "## Use\n" + _with_the_studio(prompts)
+    return "## Use" + _with_the_studio(prompts)
+
+
+def _some_caption(record: RunRecord, dataset: DatasetRecord | None) -> str:
+    """The first caption it was trained on, while the Dataset is where the run found it."""
+    if dataset is None:
+        return "a picture"
+    try:
+        rows = read_image_split(Path(str(record.dataset["path"])), "train")
+    except StudioError:
+        return "a picture"
+    return next((row.caption.replace('"', "'") for row in rows if row.caption), "a picture")
 
 
 def _with_the_studio(prompts: list[str]) -> str:
@@ -109,8 +125,8 @@ def image_limits(record: RunRecord, measured: str) -> str:
     of_base = "" if record.base.get("source") in {"scratch", None} else f" The limits of the base model `{base}` apply."
     return (
         f"## Limits\n\n{heart}{measured}; what is not in the tables above is not known: how it does on other captions, whose "
-        f"likeness or work its pictures show.{of_base} This card was written from the records of the run; who the model is for, and "
-        "who must not use it, are for its maker to add."
+        f"likeness or work its pictures show.{of_base} This card was written from the records of the run; who the model is for, "
+        "and who must not use it, are for its maker to add."
     )
 
 

@@ -179,11 +179,12 @@ class _Page:
         """Keep a judgement and go on."""
         who, entry = self._who(name, request), self._entry(part, current)
         if not who:
-            raise gr.Error("Write your name first, so that your labels can be told from the others'.", print_exception=False)
+            return self._remark("Write your name first, so that your labels can be told from the others'.")
         if entry is None:
-            raise gr.Error("There is no row to judge here.", print_exception=False)
-        if label not in read_labels(labels):
-            raise gr.Error("Choose a label first.", duration=4, print_exception=False)
+            return self._remark("There is no row to judge here.")
+        if label not in (labels or "") or not label:
+            return self._remark("Choose a label first.")
+        correction = correction or ""
         prompt, answer = _asked(entry)
         changed = correction.strip() if correction.strip() and correction.strip() != answer.strip() else None
         self._store.annotate(
@@ -203,7 +204,7 @@ class _Page:
         mine = [row for row in self._store.current_annotations(_reference(self._folder)) if row["user"] == who]
         mine = [row for row in mine if self._entry(part, row["row"]) is not None]
         if not mine:
-            raise gr.Error("You have not labelled a row here yet.", duration=4, print_exception=False)
+            return self._remark("You have not labelled a row here yet.")
         last = mine[-1]
         self._store.annotate(
             Origin(last["model"], who, APP),
@@ -237,6 +238,11 @@ class _Page:
         source = f"sources:\n  - {{type: local, path: {path}, licence: own data}}"
         return f"{rows} rows written{gone}. In a recipe:\n\n```yaml\n{source}\n```"
 
+    @staticmethod
+    def _remark(note: str) -> tuple[Update, ...]:
+        """A word to the person; the row stays as it is."""
+        return (gr.skip(), f"**{note}**", gr.skip(), gr.skip(), gr.skip())
+
     # -- rows ----------------------------------------------------------------------------------------------------
 
     def _show(self, entry: Entry | None, name: str, part: str, labels: str, request: gr.Request) -> tuple[Update, ...]:
@@ -244,7 +250,7 @@ class _Page:
         try:
             choices = read_labels(labels)
         except UserError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            return self._remark(f"{str(error)[:1].upper()}{str(error)[1:]}")
         done, total = len(self._mine(self._who(name, request)) & self._ids(part)), len(self._ids(part))
         note = f"{done} of {total} rows labelled by you"
         if entry is None:

@@ -157,7 +157,7 @@ class _Page:
             chat.like(self.like, [talk], judged, queue=False, scroll_to_output=True)
             send_correction.click(self.correct, [talk, correction, corrected], [talk, status, panel], queue=False)
             dismiss.click(lambda: gr.update(visible=False), None, panel, queue=False)
-            system.blur(lambda talk, text: {**_whole(talk), "system": text}, [talk, system], talk, queue=False)
+            system.blur(lambda talk, text: {**_whole(talk), "system": text or ""}, [talk, system], talk, queue=False)
             blocks.unload(self.leave)
         return blocks
 
@@ -187,19 +187,19 @@ class _Page:
     def ask(self, question: str, talk: Any, system: str) -> tuple[Update, ...]:
         """Take a question into the talk; the answer follows in a step of its own."""
         talk = _whole(talk)
-        if not question.strip():
-            raise gr.Error("Write a question first.", duration=3, print_exception=False)
+        if not (question or "").strip():
+            return (gr.skip(), *self._view(talk, "Write a question first."))
         turns = [*talk["turns"], {"role": "user", "content": question.strip()}]
         if _unanswered(talk):
             # Two questions in a row would break the alternation that chat templates insist on.
             turns = [*talk["turns"][:-1], {"role": "user", "content": f"{talk['turns'][-1]['content']}\n\n{question.strip()}"}]
-        return ("", *self._view({**talk, "turns": turns, "system": system}, "", writing=True))
+        return ("", *self._view({**talk, "turns": turns, "system": system or ""}, "", writing=True))
 
     def retry(self, talk: Any) -> tuple[Update, ...]:
         """Take the last answer away, so that it is written again."""
         talk = _whole(talk)
         if not talk["turns"]:
-            raise gr.Error("There is nothing to try again yet.", duration=3, print_exception=False)
+            return self._view(talk, "There is nothing to try again yet.")
         turns = talk["turns"][:-1] if talk["turns"][-1]["role"] == "assistant" else talk["turns"]
         return self._view({**talk, "turns": turns}, "", writing=True)
 
@@ -234,7 +234,11 @@ class _Page:
     def _answer(
         self, talk: Any, name: str | None, system: str, sampling: Sampling, request: gr.Request
     ) -> Iterator[tuple[Update, ...]]:
-        talk = {**_whole(talk), "system": system}
+        talk = {**_whole(talk), "system": system or ""}
+        if not _unanswered(talk):
+            # The step before had nothing to ask and has said so.
+            yield tuple(gr.skip() for _ in range(6))
+            return
         user = viewer(request, talk.get("browser"))
         messages = with_system(talk["turns"], system)
         stop = self._stops[str(request.session_hash)] = threading.Event()

@@ -196,10 +196,15 @@ class _Page:
         self, question: str, one: str | None, two: str | None, system: str, longest: float, temperature: float
     ) -> tuple[Update, ...]:
         """Take a question and draw the sides."""
-        if not question.strip():
-            raise gr.Error("Write a question first.", duration=3, print_exception=False)
+        if not (question or "").strip():
+            return self._nothing("Write a question first.")
         if not one or not two:
-            raise gr.Error("There is no model to ask. Reload the page once it is running.", duration=6, print_exception=False)
+            # The list of models may still be on its way, or the server was down when the page came.
+            try:
+                names = self._shelf.choices()
+            except StudioError as error:
+                return self._nothing(f"**{_sentence(error)}**")
+            one, two = one or names[0], two or names[min(1, len(names) - 1)]
         messages = with_system([{"role": "user", "content": question.strip()}], system)
         sampling = Sampling(int(longest), float(temperature))
         current = Round((one, two), messages, sampling, secrets.choice(["a", "b"]), {"a": "", "b": ""})
@@ -208,6 +213,7 @@ class _Page:
     def answer(self, current: Round | None, browser: str | None, request: gr.Request) -> Iterator[tuple[Update, ...]]:
         """Write the left answer, then the right one; the order says nothing about which model it is."""
         if current is None:
+            yield tuple(gr.skip() for _ in range(8))
             return
         user = viewer(request, browser)
         stop = self._stops[str(request.session_hash)] = threading.Event()
@@ -264,7 +270,7 @@ class _Page:
     def vote(self, current: Round | None, browser: str | None, side: str, request: gr.Request) -> tuple[Update, ...]:
         """Keep a vote, then say which model stood where."""
         if current is None or not current.whole:
-            raise gr.Error("Ask something first.", duration=3, print_exception=False)
+            return self._nothing("Ask something first.")
         if not current.voted:
             other = "b" if current.left == "a" else "a"
             winner: Winner = {"left": current.left, "right": other}.get(side, side)  # type: ignore[assignment]
@@ -280,6 +286,11 @@ class _Page:
             )
             current.voted = True
         return self._view(current, "Thanks. Ask the next question, or change the models.")
+
+    @staticmethod
+    def _nothing(note: str) -> tuple[Update, ...]:
+        """No round, and a word about why; the page stays as it is."""
+        return (None, gr.skip(), gr.skip(), note, *(gr.skip() for _ in range(4)))
 
     def _view(self, current: Round, note: Update, *, writing: bool = False) -> tuple[Update, ...]:
         """Round, both sides, note, voting buttons, outcome, Ask and Stop."""

@@ -283,9 +283,9 @@ def _speaking_runs(workspace: Workspace) -> list[Path]:
     return [folder for folder in workspace.list_runs() if _can_speak(folder)]
 
 
-def with_system(messages: Sequence[Message], system: str) -> list[Message]:
+def with_system(messages: Sequence[Message], system: str | None) -> list[Message]:
     """A talk with a system turn before it, at every turn anew; an empty one adds none."""
-    first = [{"role": "system", "content": system.strip()}] if system.strip() else []
+    first = [{"role": "system", "content": system.strip()}] if system and system.strip() else []
     return [*first, *({"role": turn["role"], "content": turn["content"]} for turn in messages if turn["role"] != "system")]
 
 

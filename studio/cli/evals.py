@@ -122,7 +122,8 @@ def _print_report(report: Path, record: ReportRecord) -> None:
     for task in record.tasks:
         if task.reason:
             say(f"not computed: {task.name}: {task.reason}")
-    say(f"\n{record.dataset['rows']} rows in {record.seconds:.0f} s. Report: {report / 'report.html'}")
+    asked = sum(task.rows for task in record.tasks) or record.dataset["rows"]
+    say(f"\n{asked} rows in {record.seconds:.0f} s. Report: {report / 'report.html'}")
 
 
 def _print_json(reports: list[tuple[str, Path, ReportRecord]], gate: bool) -> None:

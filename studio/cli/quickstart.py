@@ -154,7 +154,8 @@ def _show(run: Path, report: Path, record: ReportRecord, seconds: float, short: 
     studio = "studio" if shutil.which("studio") else os.path.relpath(Path(sys.executable).parent / "studio")
     commands = {
         f"{studio} chat {name}": "talk to it; /base asks the base the same",
-        f"{studio} export {name} --to merged": "plain weights for any server",
+        f"{studio} app chat {name}": "the same in the browser, with thumbs and corrections",
+        f"{studio} serve {name}": "an OpenAI-compatible endpoint on vLLM",
         f"{studio} init my-bot": "the same with your own data",
     }
     width = max(len(command) for command in commands)

@@ -34,6 +34,7 @@ def new_image_run(
     Raises:
         UserError: preset, Dataset, base or setting is wrong.
     """
+    from studio.models.images.families.base import family_of
     from studio.models.loading import pick_device, pick_dtype
     from studio.train.record import open_run
 
@@ -45,6 +46,8 @@ def new_image_run(
     resolved: dict[str, Any] = {"data": f"{dataset.name}/{dataset.fingerprint}", "dtype": dtype}
     if base is not None and base.source == "local":  # found again from any folder
         resolved["model"] = str(base.folder)
+    if base is not None and adapter.family == "auto":
+        resolved["family"] = family_of(base.folder)
     adapter = adapter.model_copy(update=resolved)
     stem = path.parent.parent.name if path.name == "config.yaml" else path.stem
     folder = open_run(
@@ -53,12 +56,19 @@ def new_image_run(
         name=name or (stem if path.name == "config.yaml" else f"{dataset.name}-{stem}"),
         dataset_folder=dataset_folder,
         dataset=dataset,
-        base=base.record() if base is not None else SCRATCH,
+        base=_base_record(base) if base is not None else SCRATCH,
         processes=1,
         method=image_method_name(adapter),
     )
     output.note(f"run {folder.parent.name}/{folder.name}")
     return folder
+
+
+def _base_record(base: ResolvedBase) -> dict[str, Any]:
+    """As ``ResolvedBase.record``; a base that is a run of the studio's goes by the run's name."""
+    run = base.folder.parent
+    name = f"{run.parent.name}/{run.name}" if base.source == "local" and (run / "run.json").is_file() else base.name
+    return {**base.record(), "name": name}
 
 
 def read_image_preset(

@@ -12,6 +12,8 @@ def number(value: float | None, *, signed: bool = False) -> str:
     size = abs(value)
     digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3
     text = f"{value:{'+' if signed else ''},.{digits}f}"
+    if not text.strip("+-0.,"):
+        return "0"
     return text.replace("-", "−")
 
 
@@ -19,7 +21,7 @@ def figure(value: float | None, unit: str, *, signed: bool = False) -> str:
     """A value in its unit: shares as percent, a difference of shares in percentage points, everything else as :func:`number`."""
     if value is None or not unit.startswith("share"):
         return number(value, signed=signed)
-    text = f"{100 * value:{'+' if signed else ''}.1f}".replace("-", "−")
+    text = f"{100 * value:{'+' if signed and value else ''}.1f}".replace("-0.0", "0.0").replace("-", "−")
     return f"{text} pp" if signed else f"{text}%"
 
 

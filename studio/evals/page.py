@@ -52,9 +52,9 @@ def render_page(
         summary=summary_sentences(record),
         glance=glance(record),
         has_base="base" in record.scores,
-        base_name=record.models.get("base", {}).get("name"),
-        run_name=record.models["tuned"].get("name"),
-        warnings=record.settings.get("warnings", []),
+        base_name=_short(record.models.get("base", {}).get("name")),
+        run_name=_short(record.models["tuned"].get("name")),
+        warnings=_warnings(record, suite),
         missed=missed_thresholds(record, suite.thresholds),
         limits=limits(record),
     )
@@ -62,21 +62,44 @@ def render_page(
 
 def summary_sentences(record: ReportRecord) -> list[str]:
     """What a person in a hurry reads: which measures moved, and which way; what was not computed."""
-    sentences = []
-    several = len(record.tasks) > 1
-    for task in record.tasks:
-        start = f"{task.title}: " if several else ""
-        if task.reason:
-            sentences.append(f"{start}not computed. {task.reason}")
-            continue
-        found = [item for item in record.differences if item.task == task.name]
-        if found:
-            sentences += _verdicts(start, found, _titles(record, task.name))
-        elif "base" in record.scores:
-            sentences.append(f"{start}{_first_values(record, task)}")
-        else:
-            sentences.append(f"{start}the model alone, on {task.rows} rows; nothing to compare it with was measured.")
+    if len(record.tasks) > 1:
+        return _summary_of_many(record)
+    (task,) = record.tasks
+    found = [item for item in record.differences if item.task == task.name]
+    if task.reason:
+        sentences = [f"not computed. {task.reason}"]
+    elif found:
+        sentences = _verdicts(found, _titles(record, task.name))
+    elif "base" in record.scores:
+        sentences = [_first_values(record, task)]
+    else:
+        sentences = [f"the model alone, on {task.rows} rows; nothing to compare it with was measured."]
     return [sentence[:1].upper() + sentence[1:] for sentence in sentences]
+
+
+def _summary_of_many(record: ReportRecord) -> list[str]:
+    """The measures that moved, task by task; the others in one sentence; the tasks that were not computed."""
+    sentences = []
+    for verdict, words in (("worse", "Worse than the base"), ("better", "Better than the base")):
+        parts = []
+        for task in record.tasks:
+            titles = _titles(record, task.name)
+            moved = [
+                titles.get(item.metric, item.metric)
+                for item in record.differences
+                if (item.task, item.verdict) == (task.name, verdict)
+            ]
+            parts += [f"{task.title} ({', '.join(moved)})"] if moved else []
+        if parts:
+            sentences.append(f"{words}: {'; '.join(parts)}.")
+    if record.differences:
+        judged = [item for item in record.differences if item.verdict != NOT_COMPUTED]
+        even = sum(item.verdict not in {"better", "worse"} for item in judged)
+        sentences.append(f"No difference for better or worse shown on {even} of {len(judged)} measures.")
+    elif "base" not in record.scores:
+        sentences.append("The model alone; nothing to compare it with was measured.")
+    missing = [f"{task.title}: not computed. {task.reason}" for task in record.tasks if task.reason]
+    return sentences + missing
 
 
 def glance(record: ReportRecord) -> list[dict[str, Any]]:
@@ -125,13 +148,26 @@ def limits(record: ReportRecord) -> list[str]:
     return found
 
 
-def _verdicts(start: str, found: Sequence[Difference], titles: Mapping[str, str]) -> list[str]:
+def _warnings(record: ReportRecord, suite: Suite) -> list[str]:
+    """What stands at the top: all notes of a single task; of several only what makes the scores worthless, the rest is with
+    its task.
+    """
+    warnings = [str(line) for line in record.settings.get("warnings", [])]
+    return warnings if suite.short else [line for line in warnings if "TRAINED ON" in line]
+
+
+def _short(name: object) -> str:
+    """A model's name without the folders before it."""
+    return Path(str(name)).name if str(name).startswith(("/", ".")) else str(name)
+
+
+def _verdicts(found: Sequence[Difference], titles: Mapping[str, str]) -> list[str]:
     """One sentence per verdict of a task; measures without a direction come last."""
     by_verdict: dict[str, list[str]] = {}
     for item in found:
         by_verdict.setdefault(item.verdict, []).append(titles.get(item.metric, item.metric))
     return [
-        f"{start}{words} {len(by_verdict[key])} of {len(found)} measures: {', '.join(by_verdict[key])}."
+        f"{words} {len(by_verdict[key])} of {len(found)} measures: {', '.join(by_verdict[key])}."
         for key, words in _WORDS.items()
         if key in by_verdict
     ]

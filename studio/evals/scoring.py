@@ -27,8 +27,13 @@ def score(metric: Metric, statistic: Statistic, *, resamples: int, seed: int) ->
     """One number with its interval and coverage (share of the examples asked that could be scored)."""
     value, bounds = estimate(statistic, resamples=resamples, seed=seed, recentre=metric.repeats_shrink)
     asked, scored = len(statistic.scored), int(statistic.scored.sum())
-    if metric.right_or_wrong and value is not None:
-        bounds = wilson(sum(item for item in statistic.each if item is not None), scored)
+    hits = [item for item in statistic.each if item is not None]
+    # Resamples of outcomes that are all alike are all alike: a bootstrap would be certain after three examples.
+    alike = bounds is not None and bounds[0] == bounds[1] and len(hits) == scored and set(hits) in ({0.0}, {1.0})
+    if value is not None and (metric.right_or_wrong or (alike and value in {0.0, 1.0})):
+        bounds = wilson(sum(hits), scored)
+    if bounds and metric.unit.startswith("share"):
+        bounds = max(0.0, bounds[0]), min(1.0, bounds[1])
     return Score(
         metric=metric.key,
         value=value,

@@ -207,7 +207,7 @@ def read_answer(route: str, request: dict[str, Any], body: bytes) -> dict[str, A
     if texts:
         found["text"] = "".join(texts)
     if request.get("stream") and "completion_tokens" not in found and len(documents) > 2:
-        # Without a usage line, each event but the opening and the closing one carries one token.
+        # Without a usage line: each event with text carries at least one token, so this is the least it can have been.
         found["completion_tokens"] = sum(1 for text in texts if text)
     return found
 

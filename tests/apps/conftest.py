@@ -72,17 +72,23 @@ learning_rate: 0.01
 """
 
 
-@pytest.fixture(scope="session")
-def talking_made(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory, call: Callable[..., int]) -> Path:
-    """A workspace with a run that has learnt to answer in whole sentences."""
-    folder = tmp_path_factory.mktemp("talking")
+def write_recipe(folder: Path) -> None:
+    """Forty questions with answers, one of them twice and one without a question, and a recipe that reads them."""
     rows = [
         {"question": f"How wide must {THINGS[n % 10]} {n} be?", "answer": f"It must be at least {n} centimetres wide."}
         for n in range(40)
     ]
     rows += [rows[0], {"question": "", "answer": "nothing asked"}]
+    folder.mkdir(exist_ok=True)
     (folder / "doors.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
     (folder / "doors.yaml").write_text(RECIPE, encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def talking_made(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory, call: Callable[..., int]) -> Path:
+    """A workspace with a run that has learnt to answer in whole sentences."""
+    folder = tmp_path_factory.mktemp("talking")
+    write_recipe(folder)
     (folder / "small.yaml").write_text(PRESET, encoding="utf-8")
     space = ["--workspace", folder / "workspace"]
     assert call("data", "build", folder / "doors.yaml", *space) == 0
@@ -119,6 +125,15 @@ def house(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """An empty workspace that commands use, for apps that talk to an address."""
     monkeypatch.setenv("STUDIO_WORKSPACE", str(workspace.root))
     return workspace
+
+
+@pytest.fixture
+def stocked(house: Workspace, tmp_path: Path, call: Callable[..., int]) -> Workspace:
+    """A workspace with a Dataset and no run."""
+    folder = tmp_path / "recipes"
+    write_recipe(folder)
+    assert call("data", "build", folder / "doors.yaml") == 0
+    return house
 
 
 @pytest.fixture

@@ -19,16 +19,16 @@ from studio.feedback.store import FeedbackStore, Origin, RequestRow
 
 
 def test_a_dataset_is_browsed_searched_and_its_removed_rows_are_shown_with_their_reason(
-    talking: Workspace, serve: Callable[..., str], visit: Callable[..., Any]
+    stocked: Workspace, serve: Callable[..., str], visit: Callable[..., Any]
 ) -> None:
-    page = visit(serve(data.build(talking, "doors")))
+    page = visit(serve(data.build(stocked, "doors")))
     page.get_by_text("42 rows read, 2 removed").wait_for()
     page.get_by_text("1 to 15 of 30 rows").wait_for()
     page.locator("#next").click()
     page.get_by_text("16 to 30 of 30 rows").wait_for()
     page.locator("#next").click()
     page.get_by_text("16 to 30 of 30 rows").wait_for()
-    row = read_split(talking.find_dataset("doors"), "train")[20]
+    row = read_split(stocked.find_dataset("doors"), "train")[20]
     page.locator("#search textarea, #search input").first.fill(row.messages[1]["content"])
     page.locator("#search textarea, #search input").first.press("Enter")
     page.get_by_text("1 to 1 of 1 rows").wait_for()
@@ -44,7 +44,7 @@ def test_a_dataset_is_browsed_searched_and_its_removed_rows_are_shown_with_their
 
 
 def test_rows_with_markup_are_shown_as_the_characters_they_are(
-    talking: Workspace,
+    stocked: Workspace,
     canary: Any,
     tmp_path: Path,
     serve: Callable[..., str],
@@ -58,10 +58,10 @@ def test_rows_with_markup_are_shown_as_the_characters_they_are(
         "kind: chat\nsources: [{type: local, path: bad.jsonl, licence: own}]\nsplit: {validation: 0, test: 0}\n"
     )
     assert studio("data", "build", tmp_path / "bad.yaml").code == 0
-    page = visit(serve(data.build(talking, "bad")))
+    page = visit(serve(data.build(stocked, "bad")))
     page.get_by_text("1 to 4 of 4 rows").wait_for()
     assert "<script>" in page.locator("#detail").inner_text()
-    page = visit(serve(annotate.build(talking, "bad")))
+    page = visit(serve(annotate.build(stocked, "bad")))
     page.locator("#row").get_by_text("<script>").wait_for()
     page.wait_for_timeout(500)
     assert canary.calls == []
@@ -99,9 +99,9 @@ def label_rows(page: Any, name: str, labels: list[str], corrections: dict[int, s
 
 
 def test_two_annotators_label_the_same_rows_see_their_kappa_and_export_what_they_agree_on(
-    talking: Workspace, serve: Callable[..., str], visit: Callable[..., Any], tmp_path: Path, studio: Callable[..., Any]
+    stocked: Workspace, serve: Callable[..., str], visit: Callable[..., Any], tmp_path: Path, studio: Callable[..., Any]
 ) -> None:
-    url = serve(annotate.build(talking, "doors"))
+    url = serve(annotate.build(stocked, "doors"))
     anna, ben = visit(url), visit(url)
     first = label_rows(anna, "anna", ["good", "good", "bad", "bad"], {2: "At least 90 centimetres."})
     second = label_rows(ben, "ben", ["good", "bad", "bad", "bad"], {})
@@ -122,20 +122,20 @@ def test_two_annotators_label_the_same_rows_see_their_kappa_and_export_what_they
     anna.get_by_text("2 rows written").wait_for()
     said = anna.locator("#exported").inner_text()
     assert "1 left out (annotators disagree)" in said and "1 left out (bad and not corrected)" in said
-    (file,) = (talking.root / "annotations").glob("*.jsonl")
+    (file,) = (stocked.root / "annotations").glob("*.jsonl")
     assert f"path: {file}" in said
     (tmp_path / "again.yaml").write_text(
         f"kind: chat\nsources:\n  - {{type: local, path: {file}, licence: own data}}\nsplit: {{validation: 0, test: 0}}\n"
     )
     assert studio("data", "build", tmp_path / "again.yaml").code == 0
-    rows = {row.messages[0]["content"]: row.messages[1]["content"] for row in read_split(talking.find_dataset("again"), "train")}
+    rows = {row.messages[0]["content"]: row.messages[1]["content"] for row in read_split(stocked.find_dataset("again"), "train")}
     assert rows[first[2]] == "At least 90 centimetres." and set(rows) == {first[0], first[2]}
     thumbs = studio("feedback", "export", "--json").json
     assert [row["label"] for row in thumbs["rows"]].count(False) == 2 and thumbs["left_out"]["people disagree"] == 2
 
 
-def test_a_label_and_a_name_are_asked_for(talking: Workspace, serve: Callable[..., str], visit: Callable[..., Any]) -> None:
-    page = visit(serve(annotate.build(talking, "doors")))
+def test_a_label_and_a_name_are_asked_for(stocked: Workspace, serve: Callable[..., str], visit: Callable[..., Any]) -> None:
+    page = visit(serve(annotate.build(stocked, "doors")))
     page.locator("#row article").wait_for()
     page.locator("#save").click()
     page.get_by_text("Write your name first").wait_for()

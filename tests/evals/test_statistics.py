@@ -130,6 +130,17 @@ def test_the_interval_of_a_paired_difference_of_shares() -> None:
     assert share_difference([1.0], [0.0]) is None
 
 
+def test_outcomes_that_are_all_alike_are_not_certain() -> None:
+    from dataclasses import replace
+
+    from studio.evals.scoring import score
+
+    share = replace(METRICS.get("exact_match"), right_or_wrong=False)
+    found = score(share, mean_statistic([0.0] * 3), resamples=100, seed=0)
+    assert found.value == 0 and found.low == 0 and found.high == pytest.approx(0.5615, abs=1e-3)
+    assert score(share, mean_statistic([1.0] * 3), resamples=100, seed=0).low == pytest.approx(0.4385, abs=1e-3)
+
+
 def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03, None]) == pytest.approx([0.03, 0.06, 0.06, None])
     assert holm([0.5, 0.6]) == [1.0, 1.0] and holm([]) == []

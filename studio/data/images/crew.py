@@ -17,7 +17,7 @@ from studio.core.errors import StudioError
 from studio.data.images import decode as decoding
 from studio.data.images.decode import DecodeOptions, Place, looks_like_svg, read_bytes
 from studio.data.images.look import Look, Unusable, look_at
-from studio.data.images.making import Made, Order, make_pictures, make_thumbnails
+from studio.data.images.making import Made, Order, made_before, make_pictures, make_thumbnails
 from studio.data.images.problems import PictureProblem
 from studio.data.runner import Workers, leave_interrupts
 
@@ -47,9 +47,13 @@ class Crew:
         crashed = Unusable("crashed the decoder", "the process ended", "a picture")
         return self._map(partial(look_at, options=self._options), places, crashed)
 
-    def make(self, orders: Sequence[Order], store: Path) -> list[Made | str]:
+    def make(self, orders: Sequence[Order], store: Path, version: str) -> list[Made | str]:
         """See :func:`studio.data.images.making.make_pictures`."""
-        return self._map(partial(make_pictures, options=self._options, store=store), orders, "a picture crashed the decoder")
+        known = [made_before(order, self._options, store, version) for order in orders]
+        work = partial(make_pictures, options=self._options, store=store, version=version)
+        missing = [order for order, found in zip(orders, known, strict=True) if found is None]
+        made = iter(self._map(work, missing, "a picture crashed the decoder"))
+        return [next(made) if found is None else found for found in known]
 
     def thumbnails(self, places: Sequence[Place]) -> list[bytes | None]:
         """See :func:`studio.data.images.making.make_thumbnails`."""
@@ -57,6 +61,8 @@ class Crew:
 
     def _map(self, work: Callable[[Sequence[Item]], list[Answer]], items: Sequence[Item], crashed: Answer) -> list[Answer]:
         """Answers in order; ``crashed`` for an item whose process ended."""
+        if not items:
+            return []
         few = self._workers.count < 2 or len(items) < _WORTH_PICTURES
         if few and not any(_is_drawn(item) for item in items):
             return work(items)

@@ -6,13 +6,12 @@ import hashlib
 import io
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
-from studio.core.files import disk_errors
+from studio.core.files import disk_errors, sha256_json
 from studio.data.images.augment import Alteration, alter
 from studio.data.images.decode import DecodeOptions, Place, decode, read_bytes
 from studio.data.images.problems import PictureProblem
@@ -23,13 +22,16 @@ THUMBNAIL = 96
 
 @dataclass(frozen=True)
 class Order:
-    """One picture to make: from where, at which size (None: as it is), how it gets there, what is altered."""
+    """One picture to make: from where, at which size (None: as it is), how it gets there, what is altered.
+
+    file_hash: sha256 of the file when it was looked at, by which a picture that was made before is found again.
+    """
 
     place: Place
+    file_hash: str
     target: tuple[int, int] | None
     fit: str
     alteration: Alteration | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,23 +67,51 @@ def fit_to(picture: Image.Image, target: tuple[int, int] | None, fit: str, backg
     return picture.resize(target, Image.Resampling.LANCZOS, box=box)
 
 
-def make_pictures(orders: Sequence[Order], options: DecodeOptions, store: Path) -> list[Made | str]:
-    """Make pictures and put each into ``store`` by its hash; a sentence where a file was lost since it was looked at."""
+def make_pictures(orders: Sequence[Order], options: DecodeOptions, store: Path, version: str) -> list[Made | str]:
+    """Make pictures and put each into ``store`` by its hash; a sentence where a file was lost since it was looked at.
+
+    ``version``: of the code and libraries that draw. What was made before from the same bytes in the same way is taken as it is.
+    """
     done: list[Made | str] = []
     for order in orders:
-        try:
-            picture = decode(read_bytes(order.place), options).picture
-        except PictureProblem as problem:
-            done.append(f"{order.place.path}: {problem.reason} ({problem.value})")
-            continue
-        picture = fit_to(picture, order.target, order.fit, options.background)
-        if order.alteration is not None:
-            picture = alter(picture, order.alteration, options.background)
-        stream = io.BytesIO()
-        picture.save(stream, "PNG", compress_level=6)
-        digest = keep_file(store, stream.getvalue(), ".png")
-        done.append(Made(digest, picture.width, picture.height))
+        found = made_before(order, options, store, version)
+        if found is None:
+            try:
+                found = _make(order, options, store)
+            except PictureProblem as problem:
+                done.append(f"{order.place.path}: {problem.reason} ({problem.value})")
+                continue
+            _put(_known(order, options, store, version), f"{found.sha256} {found.width} {found.height}\n".encode())
+        done.append(found)
     return done
+
+
+def _known(order: Order, options: DecodeOptions, store: Path, version: str) -> Path:
+    """File that says what an order gave when it was made before."""
+    settings = asdict(order)
+    settings.pop("place")
+    digest = sha256_json([settings, asdict(options), version])
+    return store / "known" / digest[:2] / digest[:32]
+
+
+def made_before(order: Order, options: DecodeOptions, store: Path, version: str) -> Made | None:
+    """A picture out of the store, if it is there and whole."""
+    try:
+        digest, width, height = _known(order, options, store, version).read_text(encoding="utf-8").split()
+        whole = hashlib.sha256((store / stored_name(digest)).read_bytes()).hexdigest() == digest
+        return Made(digest, int(width), int(height)) if whole else None
+    except (OSError, ValueError):
+        return None
+
+
+def _make(order: Order, options: DecodeOptions, store: Path) -> Made:
+    """Make one picture."""
+    picture = fit_to(decode(read_bytes(order.place), options).picture, order.target, order.fit, options.background)
+    if order.alteration is not None:
+        picture = alter(picture, order.alteration, options.background)
+    stream = io.BytesIO()
+    picture.save(stream, "PNG", compress_level=6)
+    return Made(keep_file(store, stream.getvalue(), ".png"), picture.width, picture.height)
 
 
 def keep_file(store: Path, data: bytes, suffix: str) -> str:
@@ -92,16 +122,21 @@ def keep_file(store: Path, data: bytes, suffix: str) -> str:
     """
     digest = hashlib.sha256(data).hexdigest()
     path = store / stored_name(digest, suffix)
-    with disk_errors("a picture", store):
-        if not path.is_file() or path.stat().st_size != len(data):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}.{os.getpid()}")
-            try:
-                partial.write_bytes(data)
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
+    if not path.is_file() or path.read_bytes() != data:
+        _put(path, data)
     return digest
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Write a file in one step, without waiting for the disk: what is lost in a power cut is made again."""
+    with disk_errors("a picture", path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            partial.write_bytes(data)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def stored_name(digest: str, suffix: str = ".png") -> str:

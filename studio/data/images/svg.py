@@ -16,11 +16,12 @@ _MAX_BYTES = 16 * 1024**2
 _MAX_ELEMENTS = 100_000
 # Numbers of a million and more; one coordinate of 4.7E54 makes resvg ask for more memory than there is.
 _HUGE = re.compile(r"(?<![.\d])[1-9]\d{6,}|\d[eE]\+?0*(?:[6-9]|\d{2,})")
-_GEOMETRY = frozenset(
-    ["d", "points", "transform", "x", "y", "x1", "x2", "y1", "y2", "dx", "dy", "cx", "cy", "r", "rx", "ry", "fx", "fy"]
-    + ["width", "height", "viewBox", "stroke-width", "stroke-dasharray", "stroke-dashoffset", "stdDeviation", "scale", "radius"]
-    + ["gradientTransform", "patternTransform", "markerWidth", "markerHeight", "baseFrequency", "numOctaves", "order"]
+_GEOMETRY_NAMES = (
+    "d points transform x y x1 x2 y1 y2 dx dy cx cy r rx ry fx fy width height viewBox stroke-width stroke-dasharray "
+    "stroke-dashoffset stdDeviation scale radius gradientTransform patternTransform markerWidth markerHeight baseFrequency "
+    "numOctaves order"
 )
+_GEOMETRY = frozenset(_GEOMETRY_NAMES.split())
 _LINKS = ("href", "{http://www.w3.org/1999/xlink}href")
 
 

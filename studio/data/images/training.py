@@ -37,7 +37,7 @@ class Copy:
 
     def order(self) -> Order:
         """What has to be made."""
-        return Order(self.picture.place, self.picture.target, self.picture.fit, self.alteration)
+        return Order(self.picture.place, self.picture.file_hash, self.picture.target, self.picture.fit, self.alteration)
 
 
 def training_rows(rows: Sequence[Copy], steps: Sequence[TrainStep]) -> tuple[list[Copy], list[StepRecord]]:

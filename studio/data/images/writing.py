@@ -15,7 +15,7 @@ from studio.core.errors import DataError
 from studio.core.files import folder_size, new_folder, sha256_file, write_json, write_text
 from studio.core.records import DatasetRecord
 from studio.data.build import REPORT_FILE, peak_bytes, source_record
-from studio.data.cache import library_versions
+from studio.data.cache import code_version, library_versions
 from studio.data.images.crew import Crew
 from studio.data.images.look import Picture
 from studio.data.images.making import Made, stored_name
@@ -29,6 +29,7 @@ from studio.data.stages import Stages, Tell
 from studio.schema.image_recipe import ImageRecipe
 
 LIBRARIES = ("pillow", "imagehash", "cleanvision", "resvg-py", "emoji", "ftfy", "numpy", "pyarrow")
+_DRAWING_CODE = tuple(f"images/{name}.py" for name in ("decode", "svg", "making", "augment"))
 # Pictures made by earlier builds are kept up to this size in one workspace, so that another split need not draw them anew.
 _KEEP_BYTES = 4 * 1024**3
 
@@ -119,7 +120,8 @@ def write_dataset(
 def _make(copies: Sequence[Copy], crew: Crew, store: Path) -> list[Made]:
     """Make the picture of every row."""
     made: list[Made] = []
-    for one in crew.make([copy.order() for copy in copies], store):
+    version = code_version(*_DRAWING_CODE) + str(library_versions(LIBRARIES))
+    for one in crew.make([copy.order() for copy in copies], store, version):
         if isinstance(one, str):
             raise DataError(f"{one}: the file was changed or removed while the dataset was built. Build it again.")
         made.append(one)
@@ -152,7 +154,7 @@ def _take_over(stored: Path, target: Path) -> None:
 
 def prune_store(store: Path, keep_bytes: int = _KEEP_BYTES) -> None:
     """Remove the files that were made longest ago until the rest fits."""
-    files = [file for file in store.glob("*/[!.]*") if file.is_file()]
+    files = [file for file in store.rglob("[!.]*") if file.is_file()]
     used = 0
     for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
         used += file.stat().st_size

@@ -63,13 +63,7 @@ def read_corpus(context: TaskContext[ImagesTask], task: ImagesTask) -> Corpus:
 
 
 def orders_of(task: ImagesTask, corpus: Corpus, seed: int) -> list[Order]:
-    """What is to be drawn; refuses a KID that the reference is too small for."""
-    if "kid" in task.metrics and task.kid_subset_size > len(corpus.reference):
-        raise UserError(
-            f"KID subsets of {task.kid_subset_size} cannot be drawn from the {len(corpus.reference)} reference pictures of "
-            f"the split '{task.reference}'. Set kid_subset_size to at most {len(corpus.reference)} (another size is another "
-            "score), or leave kid out."
-        )
+    """What is to be drawn."""
     if task.prompts.texts:
         return orders_from_texts(task.prompts.texts, task.samples, seed)
     return orders_from_rows(corpus.splits[task.prompts.split], task.samples, seed)

@@ -35,13 +35,15 @@ def draw(context: TaskContext[ImagesTask], task: ImagesTask, orders: Sequence[Or
     albums: dict[str, Album] = {}
     about: dict[str, dict[str, Any]] = {}
     notes: list[str] = []
+    told: list[str] = []
     opened = open_samplers(context, notes)
     try:
         for label, loaded, described in opened:
             if label == "tuned" or described["kind"] == "run":
                 notes += [f"{label}, while it was trained: {warning}" for warning in loaded.record.result.get("warnings") or []]
             unknown = loaded.unknown_words([order.prompt for order in orders])
-            if unknown:
+            if unknown and unknown != told:
+                told = unknown
                 notes.append(
                     f"{label}: {len(unknown)} words of the prompts stood in no caption it was trained on, so it can only guess: "
                     f"{', '.join(unknown[:12])}{' …' if len(unknown) > 12 else ''}."

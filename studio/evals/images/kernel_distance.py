@@ -40,7 +40,7 @@ def kernel_distance(
     if subset_size > min(count, others):
         raise UserError(
             f"KID subsets of {subset_size} pictures cannot be drawn from {count} made and {others} reference pictures. "
-            f"Make more pictures, or set kid_subset_size to at most {min(count, others)} (another size is another score)."
+            f"Take more pictures, or set kid_subset_size to at most {min(count, others)} (another size is another score)."
         )
     generator = np.random.RandomState(seed)
     values = np.empty(subsets)

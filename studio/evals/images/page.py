@@ -16,7 +16,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from studio.core.records import Score
-from studio.evals.numbers import number
+from studio.evals.numbers import figure, number
 
 # On the page a picture is a thumbnail; the made ones lie beside it in full.
 THUMBNAIL = 192
@@ -132,6 +132,6 @@ def inline(picture: Image.Image, label: str, side: int | None = THUMBNAIL) -> Ma
 def _macros() -> Any:
     """The macros of ``panels.html.j2``; what models and data wrote is escaped."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["number"] = number
+    environment.filters |= {"number": number, "figure": figure}
     environment.filters["inline"] = inline
     return environment.from_string((Path(__file__).parent / "panels.html.j2").read_text(encoding="utf-8")).module

@@ -20,7 +20,7 @@ _TITLES = {
     "rmse": ("Root mean squared error", "units of the target", "lower", "As the mean error, but large errors weigh more."),
     "mse": ("Mean squared error", "squared units of the target", "lower", "Mean of the squared errors."),
     "r2": (
-        "R²", "share of variance, at most 1", "higher",
+        "R²", "explained variance, at most 1", "higher",
         "Share of the variance of the true numbers that is explained; 0 is as good as always saying their mean, below 0 is "
         "worse.",
     ),

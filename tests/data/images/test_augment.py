@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from studio.data.images import making
 from studio.data.images.augment import Alteration, Augmenting, alter
 from studio.data.images.decode import DecodeOptions, Place
 from studio.data.images.making import Made, Order, fit_to, make_pictures, stored_name
@@ -88,18 +89,29 @@ def test_fitting() -> None:
         assert fit_to(circle, target, "crop", "white").size == target
 
 
-def test_pictures_are_kept_by_content_and_made_the_same_again(tmp_path: Path) -> None:
+def test_pictures_are_kept_by_content_and_made_the_same_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scene(1).save(tmp_path / "a.png")
-    place = Place(str(tmp_path / "a.png"))
-    orders = [
-        Order(place, (32, 32), "crop"),
-        Order(place, (32, 32), "crop"),
-        Order(Place(str(tmp_path / "gone.png")), None, "crop"),
-    ]
-    first, second, lost = make_pictures(orders, DecodeOptions(), tmp_path / "store")
-    assert isinstance(first, Made) and first == second and (first.width, first.height) == (32, 32)
+    place, store = Place(str(tmp_path / "a.png")), tmp_path / "store"
+    orders = [Order(place, "a", (32, 32), "crop"), Order(Place(str(tmp_path / "gone.png")), "b", None, "crop")]
+    first, lost = make_pictures(orders, DecodeOptions(), store, "1")
+    assert isinstance(first, Made) and (first.width, first.height) == (32, 32)
     assert isinstance(lost, str) and "cannot be read" in lost
-    path = tmp_path / "store" / stored_name(first.sha256)
-    path.write_bytes(b"damaged")
-    make_pictures(orders[:1], DecodeOptions(), tmp_path / "store")
+    drawn: list[Order] = []
+    make = making._make
+    monkeypatch.setattr(making, "_make", lambda order, *rest: drawn.append(order) or make(order, *rest))
+    assert make_pictures(orders[:1], DecodeOptions(), store, "1") == [first] and drawn == []
+    path = store / stored_name(first.sha256)
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    assert make_pictures(orders[:1], DecodeOptions(), store, "1") == [first] and len(drawn) == 1
     assert Image.open(path).size == (32, 32), "a damaged one is made again"
+    others = [
+        (orders[0], DecodeOptions(background="red"), "1"),
+        (orders[0], DecodeOptions(), "2"),
+        (Order(place, "a", (16, 16), "crop"), DecodeOptions(), "1"),
+        (Order(place, "changed", (32, 32), "crop"), DecodeOptions(), "1"),
+        (Order(place, "a", (32, 32), "crop", Alteration(flip=True)), DecodeOptions(), "1"),
+    ]
+    for order, options, version in others:
+        drawn.clear()
+        make_pictures([order], options, store, version)
+        assert len(drawn) == 1

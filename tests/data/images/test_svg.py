@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import http.server
+import importlib
 import io
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,17 +136,30 @@ def test_absurd_numbers_are_refused_before_they_cost_memory(body: str) -> None:
     draw('<path fill="#1e9999" d="M1.00000001 2.5e-9 L999999 1e5"/>')
 
 
-@pytest.mark.parametrize("name", ["bomb.svg", "bomb.png"])
-def test_an_svg_that_eats_all_memory_costs_only_itself(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from studio.data.images.crew import crew_of
-    from studio.data.images.decode import Place
-    from studio.data.images.look import Look, Unusable
+WITNESS = """
+import os, resource
+from studio.data.images import decode
+from studio.data.images.look import Unusable
 
-    # Each number is harmless; together they enlarge a dash pattern by 10^40.
-    scales = '<g transform="scale(99999)">' * 8
-    line = '<path d="M0 0 L9e5 9e5 C1 2 3 9e5 9e5 4" stroke="red" stroke-width="9e5" stroke-dasharray="0.0001 0.0001"/>'
-    (tmp_path / name).write_text(HEAD + scales + line + "</g>" * 8 + "</svg>")
-    (tmp_path / "good.svg").write_text(HEAD + BOX + "</svg>")
-    with crew_of(DecodeOptions(svg_size=64), 2) as crew:
-        bad, good = crew.look([Place(str(tmp_path / name)), Place(str(tmp_path / "good.svg"))])
-    assert isinstance(good, Look) and isinstance(bad, Look | Unusable), "the build goes on whatever resvg makes of it"
+def look(places, options):
+    limit = resource.getrlimit(resource.RLIMIT_DATA)[0]
+    return [Unusable(str(os.getpid()), str(limit), str(decode.seconds_per_picture)) for _ in places]
+"""
+
+
+def test_svg_is_drawn_only_where_memory_and_time_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from studio.data.images import crew as crew_module
+    from studio.data.images.decode import Place
+    from studio.data.images.look import Unusable
+
+    (tmp_path / "witness_of_limits.py").write_text(WITNESS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(crew_module, "look_at", importlib.import_module("witness_of_limits").look)
+    (tmp_path / "drawn.png").write_text(HEAD + BOX + "</svg>")  # its name lies
+    Image.new("RGB", (9, 9)).save(tmp_path / "photo.png")
+    with crew_module.crew_of(DecodeOptions(), 1) as crew:
+        (photo,) = crew.look([Place(str(tmp_path / "photo.png"))])
+        (drawn,) = crew.look([Place(str(tmp_path / "drawn.png"))])
+    assert isinstance(photo, Unusable) and isinstance(drawn, Unusable)
+    assert photo.reason == str(os.getpid()) != drawn.reason
+    assert (drawn.value, drawn.threshold) == (str(4 * 1024**3), "60.0") and photo.threshold == "None"

@@ -238,9 +238,14 @@ def test_settings_that_cannot_be_are_refused_before_anything_is_made(
         evaluate(fresh, *overrides)
 
 
-def test_too_small_a_reference_or_limit_is_refused_before_anything_is_made(evaluate: Callable[..., Any]) -> None:
-    with pytest.raises(UserError, match="cannot be drawn from the 18 reference pictures of the split 'validation'"):
-        evaluate(fresh, "reference=validation")
+def test_a_reference_too_small_for_kid_leaves_that_score_out_and_says_why(evaluate: Callable[..., Any]) -> None:
+    _, record, _ = evaluate(fresh, "reference=validation", baseline="none")
+    scores = {score.metric.removeprefix("images."): score for score in record.scores["tuned"]}
+    assert scores["kid_own"].value is None and scores["fid_own"].value is not None
+    assert "KID subsets of 20 pictures cannot be drawn from 60 made and 18 reference pictures" in scores["kid_own"].reason
+
+
+def test_too_small_a_limit_is_refused_before_anything_is_made(evaluate: Callable[..., Any]) -> None:
     with pytest.raises(UserError, match="--limit 12 makes 12 pictures, and KID subsets of 20 cannot be drawn from 12 samples"):
         evaluate(fresh, limit=12)
     with pytest.raises(UserError, match=r"--inception-weights names gone\.pth, which is no file"):
