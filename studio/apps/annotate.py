@@ -146,11 +146,13 @@ class _Page:
 
             view = [current, progress, row, label, correction]
             place = [name, part, labels]
-            blocks.load(self.open, remembered, name, queue=False).then(self.go_on, place, view, queue=False)
+            blocks.load(self.open, remembered, name, queue=False).then(self.go_on, [current, *place], view, queue=False)
             blocks.load(self.agreement, None, agreement, queue=False)
             timer.tick(self.agreement, None, agreement, queue=False, show_progress="hidden")
             name.blur(lambda text: text, name, remembered, queue=False)
-            gr.on([name.submit, name.blur, part.input, labels.submit, labels.blur], self.go_on, place, view, queue=False)
+            gr.on(
+                [name.submit, name.blur, part.input, labels.submit, labels.blur], self.go_on, [current, *place], view, queue=False
+            )
             saved = save.click(self.save, [current, *place, label, correction], view, queue=False)
             saved.then(self.agreement, None, agreement, queue=False)
             skip.click(self.skip, [current, *place], view, queue=False)
@@ -165,9 +167,13 @@ class _Page:
             return gr.update(value=str(account), interactive=False)
         return remembered if isinstance(remembered, str) else ""
 
-    def go_on(self, name: str, part: str, labels: str, request: gr.Request) -> tuple[Update, ...]:
-        """The first row this person has not judged."""
-        return self._show(self._next(self._who(name, request), part, after=None), name, part, labels, request)
+    def go_on(self, current: str, name: str, part: str, labels: str, request: gr.Request) -> tuple[Update, ...]:
+        """The first row this person has not judged; where it is on the page already, what was begun there stays."""
+        entry = self._next(self._who(name, request), part, after=None)
+        view = self._show(entry, name, part, labels, request)
+        if entry is None or entry.id != current or view[0] != current:
+            return view
+        return (gr.skip(), view[1], gr.skip(), gr.update(choices=read_labels(labels)), gr.skip())
 
     def skip(self, current: str, name: str, part: str, labels: str, request: gr.Request) -> tuple[Update, ...]:
         """The next row, without a word about this one."""
@@ -182,7 +188,11 @@ class _Page:
             return self._remark("Write your name first, so that your labels can be told from the others'.")
         if entry is None:
             return self._remark("There is no row to judge here.")
-        if label not in (labels or "") or not label:
+        try:
+            allowed = read_labels(labels or "")
+        except UserError as error:
+            return self._remark(f"{str(error)[:1].upper()}{str(error)[1:]}")
+        if label is None or label not in allowed:
             return self._remark("Choose a label first.")
         correction = correction or ""
         prompt, answer = _asked(entry)

@@ -23,13 +23,13 @@ CSS = """
 .studio-centre { text-align: center; align-self: center; }
 .studio-entry { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 14px 16px; }
 .studio-entry { background: var(--block-background-fill); }
-.studio-turn { display: grid; grid-template-columns: 92px 1fr; gap: 12px; padding: 7px 0; }
+.studio-turn { display: grid; grid-template-columns: 120px 1fr; gap: 12px; padding: 7px 0; }
 .studio-turn > span { color: var(--body-text-color-subdued); font-size: 0.85rem; text-align: right; padding-top: 2px; }
 .studio-turn > div { white-space: pre-wrap; overflow-wrap: anywhere; }
 .studio-assistant > span, .studio-chosen > span { color: var(--primary-600); }
 .studio-rejected > span, .studio-reason { color: #dc2626; }
 .studio-reason { margin: 0 0 6px; font-weight: 600; }
-.studio-entry dl { display: grid; grid-template-columns: 92px 1fr; gap: 2px 12px; margin: 10px 0 0; font-size: 0.85rem; }
+.studio-entry dl { display: grid; grid-template-columns: 120px 1fr; gap: 2px 12px; margin: 10px 0 0; font-size: 0.85rem; }
 .studio-entry dl { border-top: 1px solid var(--border-color-primary); padding-top: 10px; color: var(--body-text-color-subdued); }
 .studio-entry dt { text-align: right; }
 .studio-entry dd { margin: 0; overflow-wrap: anywhere; }
@@ -43,7 +43,12 @@ CSS = """
 .gradio-container table, .gradio-container .table-wrap { font-family: var(--font); font-size: 0.92rem; }
 footer { display: none !important; }
 @media (max-width: 640px) {
-  .gradio-container { padding: 0 8px 16px !important; }
+  .gradio-container { padding: 0 !important; }
+  .gradio-container .app { padding: 8px !important; max-width: 100vw !important; min-width: 0 !important; }
+  .gradio-container .column, .gradio-container .block { min-width: 0 !important; max-width: 100% !important; }
+  .gradio-container .row { flex-wrap: wrap !important; }
+  .gradio-container .row > * { flex: 1 1 100% !important; min-width: 0 !important; }
+  .gradio-container .row > button { flex: 1 1 30% !important; }
   .studio-head { padding: 12px 4px 2px; }
   .studio-head h1 { font-size: 1.2rem; }
   .studio-turn, .studio-entry dl { grid-template-columns: 1fr; gap: 2px; }

@@ -37,7 +37,7 @@ def fetch_snapshot(
     """
     from huggingface_hub import snapshot_download
 
-    patterns = {"allow_patterns": ALLOW, "ignore_patterns": IGNORE_IN_IMAGE_MODELS if image_model else IGNORE}
+    patterns: dict[str, Any] = {"allow_patterns": ALLOW, "ignore_patterns": IGNORE_IN_IMAGE_MODELS if image_model else IGNORE}
     arguments: dict[str, Any] = {**patterns, "local_dir": target}
     if offline():
         return _from_cache(
@@ -109,7 +109,7 @@ def _commit_of(hub_id: str, revision: str | None) -> str:
             return str(info.sha)
 
 
-def _from_cache(hub_id: str, revision: str | None, patterns: dict[str, list[str]], why: str) -> tuple[Path, str]:
+def _from_cache(hub_id: str, revision: str | None, patterns: dict[str, Any], why: str) -> tuple[Path, str]:
     """Find a whole snapshot in the Hub's cache.
 
     Raises:

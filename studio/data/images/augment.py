@@ -47,7 +47,7 @@ class Alteration:
 
 @dataclass(frozen=True)
 class Augmenting:
-    """What may be altered; fields as in :class:`studio.schema.image_recipe.AugmentStep`."""
+    """What may be altered; fields as in :class:`studio.schema.image_steps.AugmentStep`."""
 
     copies: int = 1
     flip: bool = False

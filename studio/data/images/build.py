@@ -33,7 +33,8 @@ from studio.data.sources import READ_STEP, ResolvedSource
 from studio.data.split import Division
 from studio.data.stages import Stages, StepResult, Tell
 from studio.data.steps.base import Drop
-from studio.schema.image_recipe import ImageRecipe, ImageStep
+from studio.schema.image_recipe import ImageRecipe
+from studio.schema.image_steps import ImageStep
 
 # Code and libraries that decide what is read and measured; a change of them makes everything after new.
 _READ_CODE = tuple(f"images/{name}.py" for name in ("sources", "captions", "emoji_names", "decode", "svg", "look"))

@@ -52,7 +52,8 @@ class Crew:
         known = [made_before(order, self._options, store, version) for order in orders]
         work = partial(make_pictures, options=self._options, store=store, version=version)
         missing = [order for order, found in zip(orders, known, strict=True) if found is None]
-        made = iter(self._map(work, missing, "a picture crashed the decoder"))
+        crashed: Made | str = "a picture crashed the decoder"
+        made = iter(self._map(work, missing, crashed))
         return [next(made) if found is None else found for found in known]
 
     def thumbnails(self, places: Sequence[Place]) -> list[bytes | None]:

@@ -12,7 +12,7 @@ from studio.core.records import StepRecord
 from studio.data.images.augment import Alteration, Augmenting, seed_of
 from studio.data.images.look import Picture
 from studio.data.images.making import Order
-from studio.schema.image_recipe import AugmentStep, TrainStep
+from studio.schema.image_steps import AugmentStep, TrainStep
 
 
 @dataclass(frozen=True)

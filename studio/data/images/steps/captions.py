@@ -21,7 +21,7 @@ class CaptionRepair(SingleStep):
     """Mojibake repaired with ftfy, entities decoded, blanks squeezed to one line, repeated tags once."""
 
     def __init__(self, lowercase: bool = False, repeated_tags: bool = True) -> None:
-        """See :class:`studio.schema.image_recipe.CaptionRepairStep`."""
+        """See :class:`studio.schema.image_steps.CaptionRepairStep`."""
         self._lowercase, self._tags = lowercase, repeated_tags
 
     def judge(self, picture: Picture) -> Verdict:
@@ -106,7 +106,7 @@ class TriggerWord(SingleStep):
     """A word put into every caption that lacks it."""
 
     def __init__(self, word: str, position: str = "start", separator: str = ", ") -> None:
-        """See :class:`studio.schema.image_recipe.TriggerWordStep`."""
+        """See :class:`studio.schema.image_steps.TriggerWordStep`."""
         self._word, self._start, self._separator = word, position == "start", separator
 
     def judge(self, picture: Picture) -> Verdict:

@@ -37,7 +37,7 @@ class NearImages(ImageStep):
     """
 
     def __init__(self, distance: int = 4, difference: float = 0.05, max_cluster: int = 1000) -> None:
-        """See :class:`studio.schema.image_recipe.NearImagesStep`."""
+        """See :class:`studio.schema.image_steps.NearImagesStep`."""
         self._distance, self._difference, self._cap = distance, difference, max_cluster
 
     def judge_all(self, pictures: Sequence[Picture]) -> list[Verdict]:

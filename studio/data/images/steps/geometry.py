@@ -52,7 +52,7 @@ class Resize(ImageStep):
     """One size for all pictures."""
 
     def __init__(self, size: int, fit: str = "crop") -> None:
-        """``fit``: ``crop``, ``pad`` or ``inside``; see :class:`studio.schema.image_recipe.ResizeStep`."""
+        """``fit``: ``crop``, ``pad`` or ``inside``; see :class:`studio.schema.image_steps.ResizeStep`."""
         self._size, self._fit = size, fit
 
     def judge_all(self, pictures: Sequence[Picture]) -> list[Verdict]:
@@ -73,7 +73,7 @@ class Buckets(ImageStep):
     """Shapes of about equal area; every picture gets the one that is nearest to its own. None is dropped."""
 
     def __init__(self, size: int = 512, multiple: int = 64, max_ratio: float = 2.0, min_rows: int = 1) -> None:
-        """See :class:`studio.schema.image_recipe.BucketsStep`."""
+        """See :class:`studio.schema.image_steps.BucketsStep`."""
         self._shapes = bucket_shapes(size, multiple, max_ratio)
         self._min_rows = min_rows
 

@@ -23,7 +23,7 @@ class Brightness(SingleStep):
     """Pictures that are nearly black or nearly white."""
 
     def __init__(self, min_dark_score: float = 0.32, min_light_score: float = 0.05) -> None:
-        """Lowest scores that stay; see :class:`studio.schema.image_recipe.BrightnessStep`."""
+        """Lowest scores that stay; see :class:`studio.schema.image_steps.BrightnessStep`."""
         self._dark, self._light = min_dark_score, min_light_score
 
     def judge(self, picture: Picture) -> Verdict:
