@@ -11,7 +11,8 @@ _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "DejaVu Sans Mon
 HEAD = '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">'
 
 CSS = """
-.gradio-container { max-width: 1080px !important; margin: 0 auto !important; padding: 0 16px 24px !important; }
+.gradio-container { width: 100% !important; max-width: 1080px !important; margin: 0 auto !important; }
+.gradio-container { padding: 0 16px 24px !important; }
 .gradio-container.fillable.app.fill_width { max-width: 1480px !important; }
 .studio-head { padding: 20px 2px 4px; }
 .studio-head h1 { font-size: 1.45rem; font-weight: 650; letter-spacing: -0.01em; margin: 0; }

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-KINDS = ("data_recipes", "adapters", "evals")
+KINDS = ("data_recipes", "adapters", "evals", "apps")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_help_and_content_work_outside_a_checkout(unpacked: Path, tmp_path: Path
     code = (
         "import studio, sys; from studio.core.content import find_content, list_content;"
         "print(studio.__file__); print(find_content('adapters', 'chat/lora'));"
-        "print(sum(len(list_content(kind)) for kind in ('data_recipes', 'adapters', 'evals')));"
+        "print(sum(len(list_content(kind)) for kind in ('data_recipes', 'adapters', 'evals', 'apps')));"
         "from studio.cli.main import run; sys.exit(run(['--help']) or run(['init', 'mine']))"
     )
     done = run_outside(unpacked, tmp_path, code)
@@ -68,7 +68,8 @@ def test_help_and_content_work_outside_a_checkout(unpacked: Path, tmp_path: Path
     module, preset, count, *rest = done.stdout.splitlines()
     assert module.startswith(str(unpacked))
     assert preset == str(unpacked / "studio" / "_content" / "adapters" / "chat" / "lora.yaml")
-    assert int(count) == sum(len(list((ROOT / kind).rglob("*.yaml"))) for kind in KINDS)
+    shipped = [path for kind in KINDS for path in (ROOT / kind).rglob("*.yaml") if path.parent.name != "words"]
+    assert int(count) == len(shipped)
     assert rest[0].startswith("Usage: studio")
     assert (tmp_path / "mine" / "project.yaml").is_file()
 
