@@ -11,7 +11,18 @@ import gradio as gr
 
 from studio.apps.frame import page, viewer
 from studio.apps.inert import inert
-from studio.apps.models import ChatModel, Message, Piece, Sampling, Shelf, drawn_anew, open_shelf, origin_of, with_system
+from studio.apps.models import (
+    LOADING_NOTE,
+    ChatModel,
+    Message,
+    Piece,
+    Sampling,
+    Shelf,
+    drawn_anew,
+    open_shelf,
+    origin_of,
+    with_system,
+)
 from studio.apps.recording import keep_request, open_store, privacy_note
 from studio.core.errors import StudioError, UserError
 from studio.core.workspace import Workspace
@@ -246,9 +257,11 @@ class _Page:
         piece: Piece | None = None
         try:
             model = self._shelf.get(name or self._shelf.choices()[0])
+            if not model.ready:
+                yield (gr.skip(), gr.skip(), LOADING_NOTE, gr.skip(), gr.skip(), gr.skip())
             for piece in model.stream(messages, sampling, stop):
                 growing = [*shown(talk), {"role": "assistant", "content": inert(piece.text)}]
-                yield (gr.skip(), growing, gr.skip(), gr.skip(), gr.skip(), gr.skip())
+                yield (gr.skip(), growing, "", gr.skip(), gr.skip(), gr.skip())
         except StudioError as error:
             if model is not None and not isinstance(error, UserError):
                 keep_request(self._store, APP, user, model, sampling, messages, piece, "error")

@@ -13,7 +13,7 @@ import gradio as gr
 
 from studio.apps.frame import page, viewer
 from studio.apps.inert import inert
-from studio.apps.models import ChatModel, Message, Piece, Sampling, Shelf, open_shelf, origin_of, with_system
+from studio.apps.models import LOADING_NOTE, ChatModel, Message, Piece, Sampling, Shelf, open_shelf, origin_of, with_system
 from studio.apps.recording import keep_request, open_store, privacy_note
 from studio.core.errors import StudioError
 from studio.core.workspace import Workspace
@@ -241,9 +241,11 @@ class _Page:
         # A stop of its own: a model in this process sets it when its answer is done.
         own = threading.Event()
         try:
+            if not model.ready:
+                yield self._view(current, LOADING_NOTE, writing=True)
             for piece in model.stream(current.messages, current.sampling, own):
                 current.answers[key] = piece.text
-                yield self._view(current, gr.skip(), writing=True)
+                yield self._view(current, "", writing=True)
                 if stop.is_set():
                     own.set()
         except StudioError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -122,7 +123,10 @@ class _Page:
 
     def choose(self, name: str) -> tuple[Update, Update]:
         """Open a Dataset."""
-        record = read_dataset(self._folder(name))
+        try:
+            record = read_dataset(self._folder(name))
+        except StudioError as error:
+            return gr.update(choices=[], value=None), _alert(error)
         parts = [*(split for split, rows in record.splits.items() if rows), REMOVED]
         return gr.update(choices=parts, value=parts[0]), summary(record)
 
@@ -130,7 +134,11 @@ class _Page:
         """Why rows were removed, to choose from."""
         if part != REMOVED:
             return gr.update(visible=False, value=_ANY)
-        counts = Counter(entry.reason for entry in self._entries(name, part))
+        try:
+            counts = Counter(entry.reason for entry in read_entries(self._folder(name), part))
+        except StudioError:
+            # The listing that follows says what is wrong.
+            return gr.update(visible=False, value=_ANY)
         choices = [(f"{_ANY} ({sum(counts.values()):,})", _ANY), *((f"{why} ({n:,})", why) for why, n in counts.most_common())]
         return gr.update(visible=True, choices=choices, value=_ANY)
 
@@ -149,14 +157,21 @@ class _Page:
     def look(self, at: int, name: str, part: str, search: str, reason: str, chosen: gr.SelectData) -> tuple[Update, Update]:
         """One row in full."""
         index = chosen.index if isinstance(chosen.index, int) else chosen.index[0]
-        shown = self._page(at, self._found(name, part, search, reason))[0]
+        try:
+            shown = self._page(at, self._found(name, part, search, reason))[0]
+        except StudioError as error:
+            return html.escape(str(error)), gr.update(visible=False)
         if not 0 <= index < len(shown):
             return gr.skip(), gr.skip()
         return self._shown(shown[index])
 
     def _list(self, at: int, name: str, part: str, search: str, reason: str) -> tuple[Update, ...]:
         """Page number, table, gallery, place, and the first row in full."""
-        found = self._found(name, part, search, reason)
+        try:
+            found = self._found(name, part, search, reason)
+        except StudioError as error:
+            nothing = gr.update(visible=True, value=[]), gr.update(visible=False, value=[])
+            return 0, *nothing, _alert(error), "", gr.update(visible=False)
         shown, at, start = self._page(at, found)
         pictures = bool(found) and found[0].picture is not None
         what = "rows" if not pictures else "pictures"
@@ -189,30 +204,32 @@ class _Page:
         return found[at * size : (at + 1) * size], at, at * size
 
     def _found(self, name: str, part: str, search: str, reason: str) -> list[Entry]:
-        """Rows that the filters let through."""
-        words = search.casefold().split()
-        found = [entry for entry in self._entries(name, part) if all(word in entry.text for word in words)]
+        """Rows that the filters let through.
+
+        Raises:
+            StudioError: the Dataset is damaged or was removed meanwhile.
+        """
+        words = (search or "").casefold().split()
+        found = [entry for entry in read_entries(self._folder(name), part) if all(word in entry.text for word in words)]
         if part == REMOVED and reason not in {None, _ANY}:
             found = [entry for entry in found if entry.reason == reason]
         return found
 
-    def _entries(self, name: str, part: str) -> tuple[Entry, ...]:
-        """All rows of a part.
+    def _folder(self, name: str) -> Path:
+        """Folder of a Dataset of the workspace; a path from outside is not followed.
 
         Raises:
-            gr.Error: the Dataset is damaged or was removed meanwhile.
+            UserError: it is not there, or not any more.
         """
-        try:
-            return read_entries(self._folder(name), part)
-        except StudioError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-
-    def _folder(self, name: str) -> Path:
-        """Folder of a Dataset of the workspace; a path from outside is not followed."""
         known = {_reference(folder): folder for folder in [self._first, *self._workspace.list_datasets()]}
         if name not in known:
-            raise gr.Error(f"There is no dataset {name!r} here any more. Reload the page.", print_exception=False)
+            raise UserError(f"there is no dataset {name!r} here any more. Reload the page.")
         return known[name]
+
+
+def _alert(error: StudioError) -> str:
+    """An error as a note of the page; an exception in an event would show as the word "Error" only."""
+    return f"**{str(error)[:1].upper()}{str(error)[1:]}**"
 
 
 def _reference(folder: Path) -> str:

@@ -72,6 +72,11 @@ class EndpointModel:
         self.name, self.adapter_hash, self.template_hash = name, adapter, template
         self._address = address
 
+    @property
+    def ready(self) -> bool:
+        """See :class:`studio.apps.models.ChatModel`; what a server has to load first cannot be seen from here."""
+        return True
+
     def stream(self, messages: Sequence[Message], sampling: Sampling, stop: threading.Event) -> Iterator[Piece]:
         """See :class:`studio.apps.models.ChatModel`; turns that do not fit are left out, the oldest first."""
         kept = list(messages)

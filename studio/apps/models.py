@@ -23,6 +23,7 @@ Message = dict[str, str]
 Ending = Literal["ok", "cut", "stopped"]
 
 BASE_MARK = "base of "
+LOADING_NOTE = "Loading the model …"
 
 
 class ModelDownError(StudioError):
@@ -58,6 +59,11 @@ class ChatModel(Protocol):
     name: str
     adapter_hash: str | None
     template_hash: str | None
+
+    @property
+    def ready(self) -> bool:
+        """False while the next answer has to wait until the model is loaded."""
+        ...
 
     def stream(self, messages: Sequence[Message], sampling: Sampling, stop: threading.Event) -> Iterator[Piece]:
         """Yield the growing answer; the last piece has an ending. Setting ``stop`` ends it soon, with what there is.
@@ -159,6 +165,10 @@ class LocalShelf:
         entry.used = time.monotonic()
         return entry.loaded
 
+    def is_loaded(self, folder: Path) -> bool:
+        """True when a run's model lies in memory."""
+        return folder in self._open
+
     @property
     def lock(self) -> threading.Lock:
         """Held while a model is loaded or writes: switching an adapter off reaches everyone who uses it."""
@@ -176,6 +186,11 @@ class LocalModel:
         self.adapter_hash = None if self._base else adapter_hash(record.files)
         self.template_hash = record.template.get("sha256")
         self._folder, self._shelf = folder, shelf
+
+    @property
+    def ready(self) -> bool:
+        """See :class:`ChatModel`."""
+        return self._shelf.is_loaded(self._folder)
 
     def stream(self, messages: Sequence[Message], sampling: Sampling, stop: threading.Event) -> Iterator[Piece]:
         """See :class:`ChatModel`.

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from studio.adapters.card import write_model_card
 from studio.adapters.images import to_pictures
-from studio.core.errors import InterruptedRunError, StudioError, UserError
+from studio.core.errors import StudioError, UserError
 from studio.core.files import disk_errors, new_folder, write_json
 from studio.core.progress import Progress
 from studio.core.records import RunRecord
@@ -39,7 +39,7 @@ from studio.train.images.learning import GanLearning, Learning, VaeLearning
 from studio.train.images.loop import step_draws
 from studio.train.images.pictures import LivePictures, image_windows
 from studio.train.images.prepare import sample_prompts
-from studio.train.images.run import Say, _close_badly, _plain_words, _resume_point
+from studio.train.images.run import Say, _plain_words, _resume_point, to_the_end
 from studio.train.images.trained import Ema
 from studio.train.record import change_record, hashes, now, peak_memory
 from studio.train.recording import MetricsFile, StopOnSignal
@@ -70,18 +70,7 @@ def train_labelled_run(run_folder: Path, *, resume: bool, say: Say) -> RunRecord
         InterruptedRunError: a signal came; a checkpoint was saved.
         UserError, StudioError: what is wrong, in one sentence; the record says ``failed``.
     """
-    try:
-        with StopOnSignal() as stop:
-            _train(run_folder, resume=resume, say=say, stop=stop)
-    except BaseException as error:
-        _close_badly(run_folder, error)
-        raise
-    if stop.stopped:
-        change_record(run_folder, status="interrupted", error=None)
-        raise InterruptedRunError(
-            f"stopped and saved. Go on with: studio train --resume {run_folder.parent.name}/{run_folder.name}"
-        )
-    return read_run(run_folder)
+    return to_the_end(run_folder, lambda stop: _train(run_folder, resume=resume, say=say, stop=stop))
 
 
 def _train(run_folder: Path, *, resume: bool, say: Say, stop: StopOnSignal) -> None:

@@ -48,9 +48,14 @@ def train_image_run(run_folder: Path, *, resume: bool, say: Say) -> RunRecord:
         InterruptedRunError: a signal came; a checkpoint was saved.
         UserError, StudioError: what is wrong, in one sentence; the record says ``failed``.
     """
+    return to_the_end(run_folder, lambda stop: _train(run_folder, resume=resume, say=say, stop=stop))
+
+
+def to_the_end(run_folder: Path, story: Callable[[StopOnSignal], None]) -> RunRecord:
+    """Train, and leave a record that says how it ended: finished, interrupted after saving, or failed and why."""
     try:
         with StopOnSignal() as stop:
-            _train(run_folder, resume=resume, say=say, stop=stop)
+            story(stop)
     except BaseException as error:
         _close_badly(run_folder, error)
         raise
