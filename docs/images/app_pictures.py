@@ -56,7 +56,7 @@ def show_compare(page: Page) -> None:
 
 def show_data(page: Page) -> None:
     """The removed rows with their reasons."""
-    page.locator("#rows").get_by_text("chatterbot").first.wait_for()
+    page.locator("#place").get_by_text("rows").wait_for()
     page.locator("#part").get_by_text("removed").click()
     page.locator("#reason").wait_for(state="visible")
     page.wait_for_timeout(1200)
@@ -113,15 +113,14 @@ def make_up_traffic(folder: Path) -> Workspace:
 
 
 def take(browser: Any, serving: Serving, name: str, show: Any) -> None:
-    """Pictures of one app: wide and light, wide and dark, narrow and light, narrow and dark."""
-    for size, scheme in ((WIDE, "light"), (WIDE, "dark"), (NARROW, "light"), (NARROW, "dark")):
+    """Pictures of one app: wide and light, narrow and dark."""
+    for size, scheme in ((WIDE, "light"), (NARROW, "dark")):
         context = browser.new_context(viewport=size)
         page = context.new_page()
         page.set_default_timeout(60_000)
         page.goto(f"{serving.url}?__theme={scheme}")
         show(page)
-        suffix = ("" if size is WIDE else "-narrow") + ("" if scheme == "light" else "-dark")
-        page.screenshot(path=FOLDER / f"app-{name}{suffix}.png")
+        page.screenshot(path=FOLDER / f"app-{name}{'' if size is WIDE else '-narrow-dark'}.png")
         context.close()
 
 
@@ -129,9 +128,9 @@ def main(workspace: Workspace, names: list[str]) -> None:
     """Take the pictures of the apps that are named, or of all."""
     made_up = Path(tempfile.mkdtemp())
     apps: dict[str, tuple[Any, Any]] = {
-        "chat": (lambda: chat.build(workspace), show_chat),
-        "compare": (lambda: compare.build(workspace), show_compare),
-        "data": (lambda: data.build(workspace, "chatterbot"), show_data),
+        "chat": (lambda: chat.build(workspace, "quickstart"), show_chat),
+        "compare": (lambda: compare.build(workspace, "quickstart"), show_compare),
+        "data": (lambda: data.build(workspace, "construction-faq-en"), show_data),
         "annotate": (lambda: annotate.build(workspace, "construction-faq-en"), show_annotate),
         "image": (lambda: image.build(workspace), show_image),
         "monitor": (lambda: monitor.build(make_up_traffic(made_up)), show_monitor),

@@ -118,6 +118,8 @@ class _Page:
                 part = gr.Dropdown(parts, value=parts[0], label="Rows of", elem_id="part")
                 labels = gr.Textbox(label="Labels", value=", ".join(DEFAULT_LABELS), max_length=300, elem_id="labels")
             progress = gr.Markdown(elem_id="progress", elem_classes="studio-note", min_height=26)
+            # Apart from the progress: leaving the field of the name counts anew while a click says what is still missing.
+            remark = gr.Markdown(elem_id="remark", elem_classes="studio-note")
             row = gr.HTML(elem_id="row")
             label = gr.Radio(list(DEFAULT_LABELS), label="Label", elem_id="label")
             correction = gr.Textbox(
@@ -144,15 +146,14 @@ class _Page:
             exported = gr.Markdown(elem_id="exported")
             timer = gr.Timer(5)
 
-            view = [current, progress, row, label, correction]
+            view = [current, progress, remark, row, label, correction]
             place = [name, part, labels]
             blocks.load(self.open, remembered, name, queue=False).then(self.go_on, [current, *place], view, queue=False)
             blocks.load(self.agreement, None, agreement, queue=False)
             timer.tick(self.agreement, None, agreement, queue=False, show_progress="hidden")
             name.blur(lambda text: text, name, remembered, queue=False)
-            gr.on(
-                [name.submit, name.blur, part.input, labels.submit, labels.blur], self.go_on, [current, *place], view, queue=False
-            )
+            gr.on([name.submit, name.blur, part.input], self.go_on, [current, *place], view, queue=False)
+            gr.on([labels.submit, labels.blur], self.relabel, labels, [remark, label], queue=False)
             saved = save.click(self.save, [current, *place, label, correction], view, queue=False)
             saved.then(self.agreement, None, agreement, queue=False)
             skip.click(self.skip, [current, *place], view, queue=False)
@@ -165,15 +166,23 @@ class _Page:
         account = getattr(request, "username", None)
         if account:
             return gr.update(value=str(account), interactive=False)
-        return remembered if isinstance(remembered, str) else ""
+        # Not an empty name either: on a slow line the person may have written theirs already.
+        return remembered if isinstance(remembered, str) and remembered else gr.skip()
 
     def go_on(self, current: str, name: str, part: str, labels: str, request: gr.Request) -> tuple[Update, ...]:
         """The first row this person has not judged; where it is on the page already, what was begun there stays."""
-        entry = self._next(self._who(name, request), part, after=None)
-        view = self._show(entry, name, part, labels, request)
-        if entry is None or entry.id != current or view[0] != current:
-            return view
-        return (gr.skip(), view[1], gr.skip(), gr.update(choices=read_labels(labels)), gr.skip())
+        who = self._who(name, request)
+        entry = self._next(who, part, after=None)
+        if entry is None or entry.id != current:
+            return self._show(entry, name, part, labels, request)
+        return (gr.skip(), self._progress(who, part), *(gr.skip() for _ in range(4)))
+
+    def relabel(self, labels: str) -> tuple[Update, Update]:
+        """Take other labels."""
+        try:
+            return "", gr.update(choices=read_labels(labels or ""))
+        except UserError as error:
+            return _alert(error), gr.skip()
 
     def skip(self, current: str, name: str, part: str, labels: str, request: gr.Request) -> tuple[Update, ...]:
         """The next row, without a word about this one."""
@@ -191,7 +200,7 @@ class _Page:
         try:
             allowed = read_labels(labels or "")
         except UserError as error:
-            return self._remark(f"{str(error)[:1].upper()}{str(error)[1:]}")
+            return self._remark(str(error))
         if label is None or label not in allowed:
             return self._remark("Choose a label first.")
         correction = correction or ""
@@ -243,7 +252,7 @@ class _Page:
         try:
             path, rows, left_out = export_annotations(self._store, self._workspace, self._folder)
         except StudioError as error:
-            return f"**{str(error)[:1].upper()}{str(error)[1:]}**"
+            return _alert(error)
         gone = "".join(f", {count} left out ({reason})" for reason, count in left_out.items())
         source = f"sources:\n  - {{type: local, path: {path}, licence: own data}}"
         return f"{rows} rows written{gone}. In a recipe:\n\n```yaml\n{source}\n```"
@@ -251,21 +260,25 @@ class _Page:
     @staticmethod
     def _remark(note: str) -> tuple[Update, ...]:
         """A word to the person; the row stays as it is."""
-        return (gr.skip(), f"**{note}**", gr.skip(), gr.skip(), gr.skip())
+        return (gr.skip(), gr.skip(), _alert(note), gr.skip(), gr.skip(), gr.skip())
 
     # -- rows ----------------------------------------------------------------------------------------------------
 
     def _show(self, entry: Entry | None, name: str, part: str, labels: str, request: gr.Request) -> tuple[Update, ...]:
         """Row, progress and empty fields."""
         try:
-            choices = read_labels(labels)
+            choices = read_labels(labels or "")
         except UserError as error:
-            return self._remark(f"{str(error)[:1].upper()}{str(error)[1:]}")
-        done, total = len(self._mine(self._who(name, request)) & self._ids(part)), len(self._ids(part))
-        note = f"{done} of {total} rows labelled by you"
+            return self._remark(str(error))
+        progress, label = self._progress(self._who(name, request), part), gr.update(choices=choices, value=None)
         if entry is None:
-            return "", f"{note}. All done, thank you.", "", gr.update(choices=choices, value=None), ""
-        return entry.id, note, as_html(entry), gr.update(choices=choices, value=None), _asked(entry)[1]
+            return "", f"{progress}. All done, thank you.", "", "", label, ""
+        return entry.id, progress, "", as_html(entry), label, _asked(entry)[1]
+
+    def _progress(self, who: str, part: str) -> str:
+        """How far this person is."""
+        ids = self._ids(part)
+        return f"{len(self._mine(who) & ids)} of {len(ids)} rows labelled by you"
 
     def _order(self, part: str) -> list[Entry]:
         """Rows in an order of their own, the same for everybody, so that two annotators meet."""
@@ -303,6 +316,11 @@ def _asked(entry: Entry) -> tuple[list[dict[str, str]], str]:
     if last is None:
         return entry.turns, ""
     return [turn for turn in entry.turns[:last] if turn["role"] in {"system", "user", "assistant"}], entry.turns[last]["content"]
+
+
+def _alert(said: StudioError | str) -> str:
+    """A word to the person as the page shows it."""
+    return f"**{str(said)[:1].upper()}{str(said)[1:]}**"
 
 
 def _reference(folder: Path) -> str:

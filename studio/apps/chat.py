@@ -177,10 +177,13 @@ class _Page:
     def restore(self, talk: Any) -> tuple[Update, ...]:
         """A person comes or comes back: show the talk their browser kept."""
         kept, note = _whole(talk), gr.skip()
+        # What is empty is not written: on a slow line a first question may already be on its way.
+        fresh, system = kept if kept is not talk else gr.skip(), kept["system"] or gr.skip()
+        if not kept["turns"]:
+            return (fresh, *(gr.skip() for _ in range(5)), system)
         if _unanswered(kept):
             note = "The last question has no answer yet: try again."
-        # The talk is written only where there was none: a first question may already be on its way.
-        return (kept if kept is not talk else gr.skip(), *self._view(kept, note)[1:], kept["system"])
+        return (fresh, *self._view(kept, note)[1:], system)
 
     def list_models(self, chosen: str | None) -> tuple[Update, Update]:
         """Which models there are, or why none can be had."""

@@ -93,7 +93,8 @@ def tally(store: FeedbackStore, one: str, two: str) -> Tally:
 
 
 def tally_text(one: str, two: str, votes: Tally) -> str:
-    """The tally as a sentence with its interval, and as a bar."""
+    """The tally as a sentence with its interval."""
+    one, two = inert(one), inert(two)
     total = votes.decided + votes.ties
     lines = [f"**{one}** {votes.won} : {votes.lost} **{two}**, {votes.ties} undecided, {total} votes in all."]
     if votes.decided:
@@ -137,8 +138,8 @@ class _Page:
                 ask = gr.Button("Ask both", variant="primary", scale=1, min_width=110, elem_id="ask")
                 stop = gr.Button("Stop", variant="stop", scale=1, min_width=110, visible=False, elem_id="stop")
             with gr.Row(equal_height=True):
-                left = gr.Markdown(label="Left", show_label=True, container=True, min_height=180, elem_id="left", padding=True)
-                right = gr.Markdown(label="Right", show_label=True, container=True, min_height=180, elem_id="right", padding=True)
+                left = gr.Markdown("#### Left", container=True, min_height=180, elem_id="left", padding=True)
+                right = gr.Markdown("#### Right", container=True, min_height=180, elem_id="right", padding=True)
             status = gr.Markdown(elem_id="status", elem_classes="studio-note", min_height=26)
             with gr.Row(visible=False, elem_id="votes") as votes:
                 buttons = {
@@ -300,8 +301,9 @@ class _Page:
         names = dict(zip(("a", "b"), current.names, strict=True))
         sides = []
         for place, key in (("Left", current.left), ("Right", right)):
+            heading = f"{place}: {inert(names[key])}" if current.voted else place
             text = inert(current.answers[key]) or (_WAITING if writing else "")
-            sides.append(gr.update(value=text, label=f"{place}: {names[key]}" if current.voted else place))
+            sides.append(f"#### {heading}\n\n{text}")
         outcome = gr.update(visible=False)
         if current.voted:
             outcome = gr.update(value=tally_text(*current.names, tally(self._store, *current.names)), visible=True)

@@ -82,9 +82,13 @@ class GuardedPage:
             await _refuse(scope, receive, send, 413, b"The request is too large.")
             return
         started = False
+        body = _Body(receive, self._max_body)
 
         async def tell(message: Message) -> None:
             nonlocal started
+            if body.too_large and not started:
+                # The app took the broken-off body for a malformed one and answers that; what is wrong is its size.
+                raise _TooLargeError
             if message["type"] == "http.response.start":
                 started = True
                 known = {name.lower() for name, _ in message.get("headers", [])}
@@ -92,7 +96,7 @@ class GuardedPage:
             await send(message)
 
         try:
-            await self._app(scope, _counted(receive, self._max_body), tell)
+            await self._app(scope, body.receive, tell)
         except _TooLargeError:
             if not started:
                 await _refuse(scope, receive, send, 413, b"The request is too large.")
@@ -102,19 +106,25 @@ class _TooLargeError(Exception):
     """A body without a stated length grew beyond the limit."""
 
 
-def _counted(receive: Receive, limit: int) -> Receive:
-    """``receive`` that stops when more than ``limit`` bytes came."""
-    taken = 0
+class _Body:
+    """A request's body as it comes in. too_large: more bytes came than are taken."""
 
-    async def counted() -> Message:
-        nonlocal taken
-        message = await receive()
-        taken += len(message.get("body", b""))
-        if taken > limit:
+    def __init__(self, receive: Receive, limit: int) -> None:
+        """``limit`` in bytes."""
+        self._receive, self._left, self.too_large = receive, limit, False
+
+    async def receive(self) -> Message:
+        """The next piece.
+
+        Raises:
+            _TooLargeError: more came than is taken.
+        """
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        self.too_large = self.too_large or self._left < 0
+        if self.too_large:
             raise _TooLargeError
         return message
-
-    return counted
 
 
 def _host_name(header: bytes) -> str:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 BASE_RECIPE, TUNING_RECIPE = "image/openmoji-small", "image/openmoji-sweets"
 BASE_PRESET, TUNING_PRESET, SUITE = "diffusion/pixel", "diffusion/pixel-lora", "images"
-SHOWN = ("label_accuracy", "coverage", "inception_score_own", "inception_score", "kid_own", "kid", "copied")
+SHOWN = ("label_accuracy", "coverage", "inception_score_own", "inception_score", "fid_own", "fid", "copied")
 # The captions that were tuned on: a set this small has no words to spare for captions of its own.
-EVALUATION = ("tasks.0.prompts.split=train", "tasks.0.samples=64")
+EVALUATION = ("tasks.0.prompts.split=train", "tasks.0.samples=64", "tasks.0.kid_subset_size=20")
 # Enough of everything to show that it works: for CI and for the impatient.
 SHORT_NETWORK = ("network.width=64", "network.depth=2", "network.heads=2", "network.channels=8")
 SHORT_TRAINING = (

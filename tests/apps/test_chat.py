@@ -163,11 +163,17 @@ def test_markdown_and_code_are_shown_and_nothing_a_model_writes_runs_or_calls_ho
     page.reload()
     page.get_by_text("The end.").wait_for()
     page.wait_for_timeout(1000)
-    assert chat_window.locator("script, iframe, img[src^='http'], svg[onload], video, meta, style, link").count() == 0
+    # Both turns as they are shown; Gradio's own icons beside them hold a style of theirs.
+    turns = chat_window.locator("[data-testid=user], [data-testid=bot]")
+    assert turns.count() == 2 and "<script>" in turns.first.inner_text() and "<iframe" in turns.last.inner_text()
+    assert turns.locator("script, iframe, img[src^='http'], svg[onload], video, meta, style, link").count() == 0
     assert canary.calls == []
     # The policy of the page stands behind all that: even code that ran could not call home.
-    blocked = page.evaluate("url => fetch(url).then(() => 'reached', () => 'blocked')", f"{home}/policy")
-    assert blocked == "blocked" and canary.calls == []
+    call_home = "url => fetch(url).then(() => 'reached', () => 'blocked')"
+    assert page.evaluate(call_home, f"{home}/policy") == "blocked" and canary.calls == []
+    # The server that nobody called would have heard it: without the policy this browser reaches it.
+    elsewhere = visit(f"{endpoint.url}/v1/models")
+    assert elsewhere.evaluate(call_home, f"{home}/control") == "reached" and canary.calls == ["/control"]
 
 
 def test_a_model_that_is_down_breaks_off_or_is_busy_is_told_in_a_sentence(
