@@ -27,9 +27,9 @@ environment: ## Make .venv and install the studio into it
 environment-dev:
 	@.ci/environment dev
 
-test: environment-dev ## Fetch what the tests need, once, then run them offline; ARGS="-k name" picks some
+test: environment-dev ## Fetch what the tests need, once, then run them offline, two at a time; ARGS="-k name" picks some
 	@$(BIN)/python tests/fetch.py
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not serve" $(ARGS)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not serve" $(ARGS)
 
 test-serve: environment-dev ## Install vLLM for this machine, then test the real server; ARGS="-k name" picks some
 	$(BIN)/python tests/fetch.py

@@ -28,6 +28,7 @@ SECTIONS = {
     "data-build": ("Building a Dataset", "python benchmarks/data_build.py --write-docs"),
     "crows-pairs": ("CrowS-Pairs", "python benchmarks/crows_pairs.py FOLDER --write-docs"),
     "image-data": ("Building a Dataset of pictures", "python benchmarks/image_data.py --write-docs"),
+    "busy-machine": ("Beside other programs", "python benchmarks/busy_machine.py --write-docs"),
     "cli-start": ("Start of the command line", "python benchmarks/cli_start.py --write-docs"),
     "serve-guard": ("What the server's guard costs", "python benchmarks/serve_guard.py --write-docs"),
     "image-step": ("A step of image training", "python benchmarks/image_step.py --write-docs"),

@@ -24,7 +24,7 @@ from studio.core.workspace import Workspace
 from studio.feedback.store import FeedbackStore, Origin, RequestRow
 
 FOLDER = Path(__file__).parent
-WIDE, NARROW = {"width": 1180, "height": 860}, {"width": 400, "height": 800}
+WIDE, LOW, NARROW = {"width": 1180, "height": 860}, {"width": 1180, "height": 640}, {"width": 400, "height": 800}
 PROMPT = os.environ.get("STUDIO_PICTURE_PROMPT", "red apple")
 QUESTIONS = ("Do I need a building permit for a friggebod?", "What is a control plan?")
 
@@ -32,10 +32,10 @@ QUESTIONS = ("Do I need a building permit for a friggebod?", "What is a control 
 def show_chat(page: Page) -> None:
     """Two questions, a thumb down, and the box for a correction."""
     page.locator("#model input").wait_for()
-    for number, question in enumerate(QUESTIONS, start=1):
+    for question in QUESTIONS:
         page.locator("#question textarea").fill(question)
         page.locator("#question textarea").press("Enter")
-        page.locator("#chat .bot").nth(number - 1).wait_for(timeout=240_000)
+        page.locator("#send").wait_for(state="hidden")
         page.locator("#send").wait_for(state="visible", timeout=240_000)
     page.locator("#chat button[aria-label='Dislike']").last.click()
     page.locator("#correction").wait_for(state="visible")
@@ -55,10 +55,11 @@ def show_compare(page: Page) -> None:
 
 
 def show_data(page: Page) -> None:
-    """The removed rows with their reasons."""
+    """The rows that hold a word, and one of them in full."""
     page.locator("#place").get_by_text("rows").wait_for()
-    page.locator("#part").get_by_text("removed").click()
-    page.locator("#reason").wait_for(state="visible")
+    page.locator("#search textarea").fill("friggebod")
+    page.locator("#search textarea").press("Enter")
+    page.locator("#detail").get_by_text("friggebod").first.wait_for()
     page.wait_for_timeout(1200)
 
 
@@ -114,13 +115,14 @@ def make_up_traffic(folder: Path) -> Workspace:
 
 def take(browser: Any, serving: Serving, name: str, show: Any) -> None:
     """Pictures of one app: wide and light, narrow and dark."""
-    for size, scheme in ((WIDE, "light"), (NARROW, "dark")):
+    for size, scheme in ((LOW if name == "chat" else WIDE, "light"), (NARROW, "dark")):
         context = browser.new_context(viewport=size)
         page = context.new_page()
         page.set_default_timeout(60_000)
         page.goto(f"{serving.url}?__theme={scheme}")
         show(page)
-        page.screenshot(path=FOLDER / f"app-{name}{'' if size is WIDE else '-narrow-dark'}.png")
+        # The correction stands below the talk: the whole page is shown where it is not too long for a picture.
+        page.screenshot(path=FOLDER / f"app-{name}{'-narrow-dark' if size is NARROW else ''}.png", full_page=size is LOW)
         context.close()
 
 

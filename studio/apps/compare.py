@@ -96,12 +96,12 @@ def tally_text(one: str, two: str, votes: Tally) -> str:
     """The tally as a sentence with its interval."""
     one, two = inert(one), inert(two)
     total = votes.decided + votes.ties
-    lines = [f"**{one}** {votes.won} : {votes.lost} **{two}**, {votes.ties} undecided, {total} votes in all."]
+    lines = [f"**{one}** {votes.won} : {votes.lost} **{two}**, {votes.ties} undecided, {_votes(total)} in all."]
     if votes.decided:
         low, high = wilson_interval(votes.won, votes.decided)
         verdict = "no difference shown" if low <= 0.5 <= high else f"{one if low > 0.5 else two} is preferred"
         lines.append(
-            f"Of {votes.decided} decided votes {100 * votes.won / votes.decided:.0f}% are for {one} "
+            f"Of {_votes(votes.decided, 'decided ')} {100 * votes.won / votes.decided:.0f}% are for {one} "
             f"(95% interval {100 * low:.0f}% to {100 * high:.0f}%): **{verdict}**."
         )
     return "\n\n".join(lines)
@@ -316,6 +316,11 @@ class _Page:
             gr.update(visible=not writing),
             gr.update(visible=writing),
         )
+
+
+def _votes(number: int, kind: str = "") -> str:
+    """A number of votes in words."""
+    return f"{number} {kind}vote" + ("s" if number != 1 else "")
 
 
 def _sentence(error: StudioError) -> str:

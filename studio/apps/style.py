@@ -7,13 +7,36 @@ import gradio as gr
 _FONT = ["ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Ubuntu", "sans-serif"]
 _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace"]
 
+# Gradio puts names of its own before each rule of CSS, so that those about the page's frame, and those for narrow windows, would
+# match nothing there; they go into the head as they are.
+_FRAME = """
+.gradio-container .app { padding: 16px 12px !important; }
+.gradio-container.fill_width { max-width: 1480px !important; }
+.gradio-container .html-container:has(> .prose > .studio-head) { padding: 0 !important; }
+.gradio-container .table-wrap { --font-mono: var(--font) !important; }
+.gradio-container :is(table, th, td) { font-family: var(--font) !important; }
+.gradio-container input[role="listbox"] { text-overflow: ellipsis; padding-right: 26px !important; }
+@media (max-width: 640px) {
+  .gradio-container .app { padding: 8px 0 !important; max-width: 100vw !important; min-width: 0 !important; }
+  .gradio-container .column, .gradio-container .block { min-width: 0 !important; max-width: 100% !important; }
+  .gradio-container .row { flex-wrap: wrap !important; }
+  .gradio-container .row > * { flex: 1 1 100% !important; min-width: 0 !important; }
+  .gradio-container .row > .form { flex-wrap: wrap !important; }
+  .gradio-container .row > .form > * { flex: 1 1 100% !important; }
+  .gradio-container .row > button { flex: 1 1 30% !important; }
+  .studio-head { padding: 12px 4px 2px; }
+  .studio-head h1 { font-size: 1.2rem; }
+  .studio-turn, .studio-entry dl { grid-template-columns: 1fr; gap: 2px; }
+  .studio-turn > span, .studio-entry dt { text-align: left; }
+}
+"""
+
 # A page says its own colour scheme, so that scroll bars and form fields of the browser go along.
-HEAD = '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">'
+HEAD = f'<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer"><style>{_FRAME}</style>'
 
 CSS = """
 .gradio-container { width: 100% !important; max-width: 1080px !important; margin: 0 auto !important; }
 .gradio-container { padding: 0 16px 24px !important; }
-.gradio-container.fillable.app.fill_width { max-width: 1480px !important; }
 .studio-head { padding: 20px 2px 4px; }
 .studio-head h1 { font-size: 1.45rem; font-weight: 650; letter-spacing: -0.01em; margin: 0; }
 .studio-head p { margin: 4px 0 0; color: var(--body-text-color-subdued); }
@@ -41,20 +64,8 @@ CSS = """
 .studio-tiles span { color: var(--body-text-color-subdued); font-size: 0.82rem; }
 .studio-pictures .grid-wrap { min-height: 0 !important; max-height: none !important; }
 .studio-pictures .grid-container { grid-template-columns: repeat(auto-fill, minmax(min(128px, 46%), 1fr)) !important; }
-.gradio-container table, .gradio-container .table-wrap { font-family: var(--font); font-size: 0.92rem; }
+.gradio-container table, .gradio-container .table-wrap { font-size: 0.92rem; }
 footer { display: none !important; }
-@media (max-width: 640px) {
-  .gradio-container { padding: 0 !important; }
-  .gradio-container .app { padding: 8px !important; max-width: 100vw !important; min-width: 0 !important; }
-  .gradio-container .column, .gradio-container .block { min-width: 0 !important; max-width: 100% !important; }
-  .gradio-container .row { flex-wrap: wrap !important; }
-  .gradio-container .row > * { flex: 1 1 100% !important; min-width: 0 !important; }
-  .gradio-container .row > button { flex: 1 1 30% !important; }
-  .studio-head { padding: 12px 4px 2px; }
-  .studio-head h1 { font-size: 1.2rem; }
-  .studio-turn, .studio-entry dl { grid-template-columns: 1fr; gap: 2px; }
-  .studio-turn > span, .studio-entry dt { text-align: left; }
-}
 """
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,6 +60,24 @@ def test_a_thumb_down_on_a_run_in_this_process_shows_up_in_the_export(
     request = store_of(talking).rows("requests")[0]
     assert request["id"] == rating["request"] and request["status"] == "ok" and request["prompt"] is None
     assert request["characters"] > 0 and request["seconds"] > 0 and request["completion_tokens"] > 0
+
+
+def test_the_first_question_says_that_the_model_is_being_loaded(
+    talking: Workspace, serve: Callable[..., str], visit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = LocalShelf.loaded
+
+    def load_slowly(shelf: LocalShelf, folder: Path) -> Any:
+        time.sleep(0 if shelf.is_loaded(folder) else 1)
+        return load(shelf, folder)
+
+    monkeypatch.setattr(LocalShelf, "loaded", load_slowly)
+    page = visit(serve(chat.build(talking, "doors")))
+    ask(page, "How wide must door 10 be?", wait=False)
+    page.locator("#status").get_by_text("Loading the model").wait_for()
+    page.locator("#chat").get_by_text("centimetres wide").wait_for()
+    page.locator("#send").wait_for(state="visible")
+    assert "Loading" not in page.locator("#status").inner_text()
 
 
 def test_the_same_thumb_again_takes_it_back(
