@@ -51,7 +51,7 @@ def chat(
         if not session.take(line):
             break
     if json_wanted():
-        emit_json(talk.messages)
+        emit_json(talk.transcript)
 
 
 class Opened:
@@ -143,18 +143,18 @@ class Session:
 
     def _ask(self, question: str) -> None:
         """Ask, stream the answer, remember both; a question that cannot be asked is not remembered."""
-        before = list(self.talk.history)
+        before, seen_from = list(self.talk.history), self.talk.seen_from
         self.talk.history.append({"role": "user", "content": question})
         try:
             forgotten = self.talk.fit()
         except UserError:
-            self.talk.history[:] = before
+            self.talk.history[:], self.talk.seen_from = before, seen_from
             raise
         if forgotten:
             note(f"(the talk is longer than the model's context: the oldest {forgotten} turns are no longer seen)")
         answer, stopped = self._stream(self.opened.name.split(" ")[0], nullcontext())
         if stopped and not answer:
-            self.talk.history[:] = before
+            self.talk.history[:], self.talk.seen_from = before, seen_from
             note("(stopped; the question is forgotten)")
             return
         self.talk.history.append({"role": "assistant", "content": answer})
@@ -193,16 +193,16 @@ class Session:
                 for command, meaning in COMMANDS.items():
                     note(f"{command:8}  {meaning}")
             case "/reset":
-                self.talk.history.clear()
+                self.talk.restart()
                 note("(the talk is forgotten)")
             case "/system":
                 self.talk.system = argument or None
-                self.talk.history.clear()
+                self.talk.restart()
                 note("(system turn set, talk started anew)" if argument else "(no system turn, talk started anew)")
             case "/base":
                 self._ask_base()
             case "/save":
-                note(f"(saved to {save(self.talk.messages, argument)})")
+                note(f"(saved to {save(self.talk.transcript, argument)})")
             case _:
                 raise UserError(f"unknown command {name!r}.{nearest(name, COMMANDS)} Commands: {', '.join(COMMANDS)}.")
         return True
@@ -213,13 +213,13 @@ class Session:
         asked = [index for index, turn in enumerate(self.talk.history) if turn["role"] == "user"]
         if not asked:
             raise UserError("/base asks your last question again, and nothing has been asked yet.")
-        whole = list(self.talk.history)
+        whole, seen_from = list(self.talk.history), self.talk.seen_from
         self.talk.history[:] = whole[: asked[-1] + 1]
         try:
             self.talk.fit()
             _, stopped = self._stream("base", context)
         finally:
-            self.talk.history[:] = whole
+            self.talk.history[:], self.talk.seen_from = whole, seen_from
         if stopped:
             note("(stopped)")
 

@@ -18,6 +18,7 @@ from studio.models.templates import ChatTemplate
 class Conversation:
     """One talk with one model; ``history`` holds user and assistant turns, ``system`` stands before them.
 
+    The model sees the history from ``seen_from`` on; turns before it no longer fit its context and are kept all the same.
     After an answer: prompt_tokens and answer_tokens, and cut, true when it ended at the limit and not by itself.
     """
 
@@ -27,23 +28,38 @@ class Conversation:
     decoding: Decoding
     system: str | None = None
     history: list[Message] = field(default_factory=list)
+    seen_from: int = 0
     prompt_tokens: int = 0
     answer_tokens: int = 0
     cut: bool = False
 
     @property
     def messages(self) -> list[Message]:
-        """The whole talk, the system turn first."""
-        first: list[Message] = [{"role": "system", "content": self.system}] if self.system else []
-        return first + self.history
+        """What the model sees, the system turn first."""
+        return self._opening + self.history[self.seen_from :]
+
+    @property
+    def transcript(self) -> list[Message]:
+        """The whole talk, the system turn first, with the turns that the model no longer sees."""
+        return self._opening + self.history
+
+    @property
+    def _opening(self) -> list[Message]:
+        """The system turn, if there is one."""
+        return [{"role": "system", "content": self.system}] if self.system else []
+
+    def restart(self) -> None:
+        """Forget the talk; the system turn stays."""
+        self.history.clear()
+        self.seen_from = 0
 
     def fit(self) -> int:
-        """Forget the oldest turns until the history with room for an answer fits the context.
+        """Leave the oldest turns out until the history with room for an answer fits the context.
 
         The turn asked last always stays. Room is ``max_new_tokens``, or half the context where that is less.
 
         Returns:
-            How many turns were forgotten.
+            How many turns were left out.
         Raises:
             UserError: the last question alone is longer than the context.
         """
@@ -52,13 +68,13 @@ class Conversation:
         forgotten = 0
         while (length := len(encode_prompt(self.tokenizer, self.template, self.messages))) > context - room:
             # The next user turn starts what is kept: a talk never begins with an answer.
-            following = [index for index, turn in enumerate(self.history) if index and turn["role"] == "user"]
+            following = [i for i, turn in enumerate(self.history) if i > self.seen_from and turn["role"] == "user"]
             if not following:
                 if length < context:
                     break
                 raise UserError(f"the question has {length} tokens and the model sees {context} at once. Ask something shorter.")
-            del self.history[: following[0]]
-            forgotten += following[0]
+            forgotten += following[0] - self.seen_from
+            self.seen_from = following[0]
         return forgotten
 
     def pieces(self, model: Any = None) -> Iterator[str]:

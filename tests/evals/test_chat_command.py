@@ -166,12 +166,12 @@ def test_json_gives_the_talk_as_one_document(pipe: Callable[..., Result]) -> Non
 
 def test_a_talk_longer_than_the_context_forgets_its_beginning_and_says_so(pipe: Callable[..., Result]) -> None:
     question = "How wide must a door and a window and a stair be in a building with a fire exit? " * 2
-    done = pipe((question + "\n") * 12 + "word " * 700 + "\nShort?\n")
+    done = pipe((question + "\n") * 12 + "word " * 700 + "\nShort?\n", "tiny", "--json")
     assert done.code == 0, done.err
     assert "the oldest 2 turns are no longer seen" in done.err
     assert re.search(r"warning: the question has \d+ tokens and the model sees 512 at once", done.err)
     # The question that could not be asked is not part of the talk: the one after it is answered.
-    assert len(done.out.strip("\n").split("\n")) == 13
+    assert [turn["role"] for turn in json.loads(done.out)] == ["user", "assistant"] * 13
 
 
 def test_a_base_model_can_be_talked_to_and_a_wrong_name_is_one_sentence(pipe: Callable[..., Result], lively_base: Path) -> None:
