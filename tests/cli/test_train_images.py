@@ -116,6 +116,7 @@ def test_chat_rows_are_refused(studio, project):
     assert "the dataset doors holds chat rows, and this preset trains on pictures" in result.err
 
 
+@pytest.mark.long
 def test_plan_counts_and_the_probe_agrees(studio, place):
     settings = [value for value in TINY if not value.startswith(("network", "batch_size"))]
     bigger = [*settings, "network.width=128", "network.depth=4", "batch_size=64"]

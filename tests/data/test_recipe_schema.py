@@ -43,7 +43,10 @@ MISTAKES = {
         "{file}:3: 'sources.0.type' is 'locl'. Did you mean 'local'? Allowed: local, wheel, hub, feedback.",
     ),
     "no licence": (("  licence: own data\n", ""), "{file}:3: the field 'sources.0.licence' is missing. Add it."),
-    "no source type": (("- type: local\n  path", "- path"), "{file}:3: 'sources.0' needs 'type'. Allowed: local, wheel, hub, feedback."),
+    "no source type": (
+        ("- type: local\n  path", "- path"),
+        "{file}:3: 'sources.0' needs 'type'. Allowed: local, wheel, hub, feedback.",
+    ),
     "wrong type": (
         ("threshold: 0.8", "threshold: high"),
         "{file}:9: 'steps.0.threshold' is 'high', but input should be a valid number, unable to parse string as a number.",

@@ -110,6 +110,7 @@ def test_the_micro_batch_does_not_change_the_result(preferring):
     assert losses(whole) == pytest.approx(losses(parts), abs=1e-4)
 
 
+@pytest.mark.long
 def test_killed_and_resumed_it_ends_the_same(preferring):
     settings = {**SETTINGS, "lora.dropout": 0.1, "save_every": 3}
     reference, _ = preferring.train(**settings)

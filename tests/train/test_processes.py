@@ -21,6 +21,7 @@ def command(trainer, *arguments):
     return [sys.executable, "-m", "studio.cli.main", "train", *arguments, "--workspace", str(trainer.workspace.root)]
 
 
+@pytest.mark.long
 def test_two_processes_equal_one(trainer):
     one, _ = trainer.train(**SETTINGS)
     pairs = [part for key, value in SETTINGS.items() for part in ("--set", f"{key}={value}")]
@@ -36,6 +37,7 @@ def test_two_processes_equal_one(trainer):
         assert losses(two, "eval_loss")[step] == pytest.approx(loss, abs=1e-4)
 
 
+@pytest.mark.long
 def test_sigterm_reaches_all_processes_and_resume_goes_on(trainer):
     settings = SETTINGS | {"epochs": 40, "eval_every": 50}
     pairs = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]

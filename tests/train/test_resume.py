@@ -85,6 +85,7 @@ def test_resume_after_sigkill_is_exact(trainer, single_thread):
 @pytest.mark.parametrize(
     "settings", [{"lora.init": "pissa"}, {"loraplus_ratio": 4.0}, {"packing": True, "micro_batch_size": 1, "batch_size": 2}]
 )
+@pytest.mark.long
 def test_resume_is_exact_for_other_methods(trainer, single_thread, settings):
     reference, _ = trainer.train(**SETTINGS | settings)
     folder = trainer.open(**SETTINGS | settings)
@@ -96,6 +97,7 @@ def test_resume_is_exact_for_other_methods(trainer, single_thread, settings):
     assert_same(folder, reference)
 
 
+@pytest.mark.long
 def test_sigterm_saves_and_resume_is_exact(trainer, single_thread):
     reference, _ = trainer.train(**SETTINGS)
     folder = trainer.open(**SETTINGS)
@@ -110,6 +112,7 @@ def test_sigterm_saves_and_resume_is_exact(trainer, single_thread):
     assert_same(folder, reference)
 
 
+@pytest.mark.long
 def test_broken_checkpoints_are_skipped_with_a_line(trainer, single_thread):
     reference, _ = trainer.train(**SETTINGS)
     folder = trainer.open(**SETTINGS | {"keep_checkpoints": 5})
@@ -136,6 +139,7 @@ def test_nothing_to_resume_from(trainer):
         resume(folder)
 
 
+@pytest.mark.long
 def test_changed_base_is_refused_on_resume(trainer, tiny_base, tmp_path):
     base = tmp_path / "own-base"
     shutil.copytree(tiny_base, base)
