@@ -119,6 +119,8 @@ def _print_report(report: Path, record: ReportRecord) -> None:
     """The table of one report and where its page lies."""
     columns, rows = score_table(record)
     table(columns, rows, right=[name for name in columns if name not in {"metric", "verdict"}])
+    if (note_below := correction_note(record)) is not None:
+        say(f"\n{note_below}")
     for task in record.tasks:
         if task.reason:
             say(f"not computed: {task.name}: {task.reason}")
@@ -163,6 +165,14 @@ def score_table(record: ReportRecord) -> tuple[list[str], list[list[str]]]:
             ]
         )
     return ["metric", "base", "tuned", "difference", "95% interval", "verdict"], rows
+
+
+def correction_note(record: ReportRecord) -> str | None:
+    """Why an interval above 0 may stand beside "no difference shown": the verdicts are corrected for all comparisons."""
+    compared = sum(item.p_holm is not None for item in record.differences)
+    if compared < 2:
+        return None
+    return f"Each interval stands for itself; the verdicts hold for all {compared} comparisons of the suite together (Holm)."
 
 
 def side_by_side(reports: list[tuple[str, ReportRecord]]) -> tuple[list[str], list[list[str]]]:

@@ -139,12 +139,14 @@ def _evaluate(run: Path, short: bool) -> tuple[Path, ReportRecord]:
 
 def _show(run: Path, report: Path, record: ReportRecord, seconds: float, short: bool) -> None:
     """The end: the table, three questions answered twice, where the report is, and what to try next."""
-    from studio.cli.evals import score_table
+    from studio.cli.evals import correction_note, score_table
 
     columns, rows = score_table(record)
     chosen = [row for row in rows if row[0] in SHOWN]
     output.say(f"\nBase against tuned on {record.dataset['rows']} held-out questions\n")
     output.table(columns, chosen, right=[name for name in columns if name not in {"metric", "verdict"}])
+    if (note := correction_note(record)) is not None:
+        output.say(f"\n{note}")
     for example in _examples(report):
         _side_by_side(example)
     if short:

@@ -159,12 +159,14 @@ def _evaluate(run: Path, short: bool) -> tuple[Path, ReportRecord]:
 
 def _show(base: Path, run: Path, grid: Path, report: Path, record: ReportRecord, seconds: float, short: bool) -> None:
     """The end: the table, where the pictures and the report are, and what to try next."""
-    from studio.cli.evals import score_table
+    from studio.cli.evals import correction_note, score_table
 
     columns, rows = score_table(record)
     chosen = [row for row in rows if str(row[0]).rpartition(".")[2] in SHOWN] or rows
     output.say("\nBase against tuned, painting the captions it was tuned on\n")
     output.table(columns, chosen, right=[name for name in columns if name not in {"metric", "verdict"}])
+    if (note := correction_note(record)) is not None:
+        output.say(f"\n{note}")
     if short:
         output.say("\nThis was the short form, with too few steps to learn much. The whole one: studio quickstart --images")
     else:

@@ -168,7 +168,7 @@ def report_image_run(folder: Path, record: RunRecord) -> None:
     output.pairs(rows)
     name = f"{folder.parent.name}/{folder.name}"
     lines = [f"studio eval images --model {name}", f"studio app image {name}"]
-    if record.kind == "diffusion" and record.method in {"scratch", "full"}:
+    if record.kind == "diffusion" and record.method == "scratch":
         lines.append(f"studio train diffusion/pixel-lora --data DATASET --model {name}")
     output.say("\nNext: " + "\n      ".join(lines))
 
