@@ -87,6 +87,7 @@ def write_run(workspace: Workspace, base_folder: Path, dataset: Path, name: str 
     tokenizer = load_tokenizer(base)
     template = choose_template(tokenizer, None, base.name)
     lora = LoraSettings(rank=4)
+    torch.manual_seed(seed)  # the A matrices are drawn from it; without, the answers depend on which tests ran before
     model = attach_lora(
         load_causal_lm(base, dtype=torch.float32, device=torch.device("cpu")), lora, quantized=False, gradient_checkpointing=False
     )

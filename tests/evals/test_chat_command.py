@@ -131,6 +131,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_talk(tiny: Tiny, tmp_path: Path) ->
     opened = Terminal(command, tmp_path)
     try:
         opened.read_until(r"you> ")
+        time.sleep(1)  # readline shows the prompt a moment before it waits: a Ctrl-C in between is seen with the next key only
         opened.send("\x03")
         opened.read_until(r"/quit or Ctrl-D leaves\.\nyou> ")
         opened.send("Tell me everything.\n")
