@@ -35,6 +35,13 @@ Update = Any
 Row = dict[str, Any]
 
 
+def _over_time(kind: Any, column: str, title: str, *, name: str | None = None, color: str = "model", **more: Any) -> Any:
+    """A plot of a column over time, one colour per model unless told otherwise; ``name`` is its id on the page."""
+    return kind(
+        x="time", y=column, color=color, title=title, x_title=" ", y_title=" ", height=260, elem_id=name or column, **more
+    )
+
+
 def build(workspace: Workspace, reference: str | None = None) -> gr.Blocks:
     """The page of the app.
 
@@ -62,48 +69,12 @@ class _Page:
                 period = gr.Radio(list(_PERIODS), value="last week", label="Period", interactive=True, elem_id="period")
             tiles = gr.HTML(elem_id="tiles")
             with gr.Row():
-                requests = gr.BarPlot(
-                    x="time",
-                    y="requests",
-                    color="model",
-                    title="Requests",
-                    x_title=" ",
-                    y_title=" ",
-                    height=260,
-                    elem_id="requests",
-                )
-                latency = gr.LinePlot(
-                    x="time",
-                    y="seconds",
-                    color="model",
-                    title="Seconds to the last token, 95th percentile",
-                    x_title=" ",
-                    y_title=" ",
-                    height=260,
-                    elem_id="latency",
-                )
+                requests = _over_time(gr.BarPlot, "requests", "Requests")
+                latency = _over_time(gr.LinePlot, "seconds", "Seconds to the last token, 95th percentile", name="latency")
             with gr.Row():
-                thumbs = gr.BarPlot(
-                    x="time",
-                    y="thumbs",
-                    color="thumb",
-                    color_map={"up": "#0d9488", "down": "#dc2626"},
-                    title="Thumbs",
-                    x_title=" ",
-                    y_title=" ",
-                    height=260,
-                    elem_id="thumbs",
-                )
-                lengths = gr.LinePlot(
-                    x="time",
-                    y="characters",
-                    color="model",
-                    title="Length of answers, median characters",
-                    x_title=" ",
-                    y_title=" ",
-                    height=260,
-                    elem_id="lengths",
-                )
+                colours = {"up": "#0d9488", "down": "#dc2626"}
+                thumbs = _over_time(gr.BarPlot, "thumbs", "Thumbs", color="thumb", color_map=colours)
+                lengths = _over_time(gr.LinePlot, "characters", "Length of answers, median characters", name="lengths")
             table = gr.Dataframe(datatype="str", interactive=False, label="Models", elem_id="models")
             drift = gr.Dataframe(datatype="str", interactive=False, label="Drift", wrap=True, elem_id="drift")
             note = gr.Markdown(elem_classes="studio-note")

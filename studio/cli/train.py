@@ -185,17 +185,22 @@ def _check_resumable(folder: Path) -> None:
         raise UserError(f"{folder.parent.name}/{folder.name} is finished. Train on with: studio train {folder} --set seed=1")
 
 
+def first_rows(folder: Path, result: dict[str, Any], unit: str) -> list[tuple[str, object]]:
+    """What is told first at the end of any training; ``unit`` is what its loss is measured in."""
+    return [
+        ("run", folder),
+        ("steps", f"{result['steps']} in {output.duration_text(result['training_seconds'])}"),
+        ("loss", f"{result['first_loss']:.3f} -> {result['final_loss']:.3f} {unit}"),
+    ]
+
+
 def report(folder: Path, record: RunRecord) -> None:
     """The end of a training: figures and what to do next."""
     if output.json_wanted():
         output.emit_json({"run": str(folder), **record.model_dump(mode="json")})
         return
     result: dict[str, Any] = record.result
-    rows: list[tuple[str, object]] = [
-        ("run", folder),
-        ("steps", f"{result['steps']} in {output.duration_text(result['training_seconds'])}"),
-        ("loss", f"{result['first_loss']:.3f} -> {result['final_loss']:.3f} nats per token"),
-    ]
+    rows = first_rows(folder, result, "nats per token")
     if result.get("validation_loss") is not None:
         rows.append(("validation", f"{result['validation_loss']:.3f} at step {result['best_step']}, whose weights are kept"))
     rows.append(("speed", f"{result['tokens_per_second']:.0f} tokens/s, peak {output.size_text(result['peak_memory_bytes'])}"))

@@ -147,15 +147,13 @@ _LOSSES = {
 
 def report_image_run(folder: Path, record: RunRecord) -> None:
     """The end of a training: figures and what to do next."""
+    from studio.cli.train import first_rows
+
     if output.json_wanted():
         output.emit_json({"run": str(folder), **record.model_dump(mode="json")})
         return
     result: dict[str, Any] = record.result
-    rows: list[tuple[str, object]] = [
-        ("run", folder),
-        ("steps", f"{result['steps']} in {output.duration_text(result['training_seconds'])}"),
-        ("loss", f"{result['first_loss']:.3f} -> {result['final_loss']:.3f} {_LOSSES[record.kind]}"),
-    ]
+    rows = first_rows(folder, result, _LOSSES[record.kind])
     rows += [("warning", warning) for warning in result.get("warnings") or []]
     if result.get("validation_loss_at_end") is not None:
         best = f"best {result['validation_loss']:.3f}"

