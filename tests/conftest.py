@@ -6,18 +6,24 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from absl import logging as absl_logging
 
 # Tests never reach for a hub; a test of the network switches this off for itself.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from studio.core.workspace import Workspace
+
+# absl (rouge-score logs through it) keeps the stderr it meets at import and closes it when uvicorn sets up logging. Here that is
+# the file pytest captures into; the process's own is never closed.
+absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 # ChatML with a default system turn, as SmolLM2's tokenizer has it.
 TINY_TEMPLATE = (

@@ -19,7 +19,8 @@ from studio.core.workspace import Workspace
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: while Playwright is open, asyncio.run of another test in this thread is refused.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """A headless Chromium of this machine, or a skip that says what is missing."""
     path = next((found for name in _BROWSERS if (found := shutil.which(name))), None)

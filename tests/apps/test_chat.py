@@ -22,10 +22,13 @@ from studio.feedback.store import FeedbackStore
 
 def ask(page: Any, question: str, *, wait: bool = True) -> None:
     """Type a question, press Enter, and wait until the answer is whole."""
+    asked = page.locator("#chat [data-testid=user]")
+    before = asked.count()
     page.locator("#question textarea").fill(question)
     page.locator("#question textarea").press("Enter")
     if wait:
-        page.locator("#send").wait_for(state="hidden")
+        # "Send" goes when the question appears. An answer can be over before anyone has seen it gone.
+        asked.nth(before).wait_for()
         page.locator("#send").wait_for(state="visible")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,8 +10,6 @@ import pytest
 
 from studio.core.workspace import Workspace
 from tests.evals.images.shapes import train_shapes, write_shapes
-
-sync_api = pytest.importorskip("playwright.sync_api")
 
 pytestmark = pytest.mark.long
 
@@ -30,20 +27,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     serving = launch(build(workspace, str(tuned)), Door())
     yield serving
     serving.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium of this machine."""
-    path = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
-    if path is None:
-        pytest.skip("there is no chromium on this machine")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
