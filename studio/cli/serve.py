@@ -157,7 +157,7 @@ def _feedback_file(workspace: Workspace, profile: ServerProfile) -> Path:
         if profile.record == "texts" and not kept:
             raise UserError(
                 f"record: texts would keep people's words, and {path} has not been told to. Switch it on there first "
-                "(studio feedback settings --help), or use --set record=figures."
+                "(studio feedback settings --texts), or use --set record=figures."
             )
     return path
 

@@ -111,7 +111,10 @@ class Stages(Generic[Row, Gone]):
         """One sentence when the steps removed everything."""
         worst = max(self.steps, key=lambda step: step.rows_in - step.rows_out)
         reason = next(iter(worst.removed), "no reason")
+        # Rows lost while reading are the fault of the files, or of what the recipe says about them; no step can be loosened.
+        first = worst is self.steps[0]
+        remedy = "Mend the files, or what the recipe says of their format." if first else "Loosen that step in the recipe."
         return (
             f"no row is left: the step {worst.name!r} removed {worst.rows_in - worst.rows_out:,} of {worst.rows_in:,} "
-            f"({reason}). Loosen that step in the recipe."
+            f"({reason}). {remedy}"
         )

@@ -20,6 +20,7 @@ _SET_ELSEWHERE = {
     "enable-lora": "name the runs on the command line",
     "max-lora-rank": "set max_lora_rank",
     "max-loras": "set max_loras",
+    "lora-target-modules": "the runs say which layers they adapt",
     "host": "set host",
     "port": "set port",
     "dtype": "set dtype",

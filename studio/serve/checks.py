@@ -49,11 +49,13 @@ def check_run(folder: Path, *, name: str, merged: bool = False, max_lora_rank: i
     template = read_template(folder, record)
     base = resolve_recorded_base(record)
     rank, notes = 0, []
+    modules: tuple[str, ...] = ()
     if whole:
         check_model_folder(weights, run)
         digest = weights_hash(weights, run)
     else:
         rank = check_adapter(weights, run=run, max_lora_rank=max_lora_rank)
+        modules = adapted_by(weights)
         digest = record.files.get(f"adapter/{ADAPTER_WEIGHTS}") or weights_hash(weights, run)
     settings = saved_settings(folder)
     if settings.get("quantization", "none") != "none" and not merged:
@@ -74,6 +76,7 @@ def check_run(folder: Path, *, name: str, merged: bool = False, max_lora_rank: i
         base={"name": base.name, "path": str(base.folder), "sha256": base.sha256},
         dtype=str(pick_dtype(settings.get("dtype") or "auto", pick_device())).removeprefix("torch."),
         notes=tuple(notes),
+        modules=modules,
     )
 
 
@@ -117,6 +120,13 @@ def check_adapter(folder: Path, *, run: str, max_lora_rank: int | None = None) -
             f"Start it with --set max_lora_rank={needed}, or serve the run merged."
         )
     return rank
+
+
+def adapted_by(folder: Path) -> tuple[str, ...]:
+    """Names of the layers that an adapter's file changes; the configuration may name more than there are."""
+    names = {name.partition(".lora_A")[0] for name in _shapes(folder / ADAPTER_WEIGHTS) if ".lora_A" in name}
+    # Experts are one layer in vLLM, whatever the file calls their parts.
+    return tuple(sorted({"experts" if ".experts." in name else name.rpartition(".")[2] for name in names}))
 
 
 def _refusals(config: dict[str, Any]) -> list[str]:

@@ -41,6 +41,7 @@ def vllm_arguments(
     max_model_len: int | None,
     max_lora_rank: int,
     max_loras: int,
+    modules: Sequence[str] | None,
     shutdown_timeout: int,
     extra: Mapping[str, Any],
 ) -> list[str]:
@@ -50,6 +51,7 @@ def vllm_arguments(
         model: folder of the weights. name: what they are served as.
         adapters: name to PEFT folder; empty for a whole model.
         template: the run's ``chat_template.jinja``; vLLM would take the base's.
+        modules: layers to prepare for adapters; None leaves that to vLLM.
         generation: folder with a ``generation_config.json`` that has the end tokens of the template.
         extra: further flags, checked before by :func:`check_flags`.
     """
@@ -61,6 +63,8 @@ def vllm_arguments(
         command += ["--max-model-len", str(max_model_len)]
     if adapters:
         command += ["--enable-lora", "--max-lora-rank", str(max_lora_rank), "--max-loras", str(max_loras)]
+        if modules is not None:
+            command += ["--lora-target-modules", *modules]
         command += ["--lora-modules", *(f"{adapter}={path}" for adapter, path in adapters.items())]
     for flag, value in extra.items():
         command += flag_arguments(flag, value)

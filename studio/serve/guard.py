@@ -37,6 +37,9 @@ from studio.serve.limits import CHAT, COMPLETIONS, Limits, Meter, RefusedError, 
 
 CONFIG = "STUDIO_GUARD"
 _BODY_SECONDS = 30.0
+# A body too long is read on to this many times the limit, and thrown away: a client still writing when the connection closes gets
+# "broken pipe" instead of the answer that says why.
+_DRAINED = 4
 
 
 class Guard:
@@ -47,6 +50,7 @@ class Guard:
         config = json.loads(Path(os.environ[CONFIG]).read_text(encoding="utf-8"))
         self.app = app
         self._limits = Limits(**config["limits"])
+        self._prompt_scores = bool(config["prompt_scores"])
         self._keys = KeyReader(Path(config["keys"]), [Key(**entry) for entry in config["fixed_keys"]])
         self._aliases = alias_reader(Path(config["aliases"]))
         self._models: Watched[dict[str, Any]] = Watched(Path(config["models"]), lambda book: dict(book["models"]), {"models": {}})
@@ -162,7 +166,7 @@ class Guard:
             route = scope["path"]
             body = await self._body(scope, receive)
             try:
-                request = read_request(route, body, self._limits)
+                request = read_request(route, body, self._limits, prompt_scores=self._prompt_scores)
             except RefusedError as refused:
                 refused.model = self._named_in(body)
                 raise
@@ -323,7 +327,7 @@ class Guard:
         limit = self._limits.body_bytes
         too_long = RefusedError(413, "body_too_large", f"The body is longer than {limit} bytes.")
         for name, value in scope["headers"]:
-            if name == b"content-length" and value.isdigit() and int(value) > limit:
+            if name == b"content-length" and value.isdigit() and int(value) > _DRAINED * limit:
                 raise too_long
 
         async def read() -> bytes:
@@ -336,6 +340,8 @@ class Guard:
                 pieces.append(message.get("body", b""))
                 size += len(pieces[-1])
                 if size > limit:
+                    pieces.clear()
+                if size > limit and (size > _DRAINED * limit or not message.get("more_body", False)):
                     raise too_long
                 if not message.get("more_body", False):
                     return b"".join(pieces)

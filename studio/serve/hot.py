@@ -63,7 +63,7 @@ def load_run_into(
         merged=known.get(name, {}).get("path", "").endswith("/merged"),
     )
     servable = replace(prepared.served[0], name=name)
-    _must_fit(server, servable, there=there)
+    must_fit(server, servable, there=there)
     if not there:
         write_models(paths.server(server.port) / "models.json", [servable])
         client.must("/studio/load", {"model": name})
@@ -89,7 +89,7 @@ def _name_for(name: str, run: str, folder: Path, known: dict[str, dict[str, str]
     raise UserError(f"{name!r} is {known[name].get('run', 'the base')} in the running server. Give another name: NAME=RUN")
 
 
-def _must_fit(server: RunningServer, servable: Servable, *, there: bool) -> None:
+def must_fit(server: RunningServer, servable: Servable, *, there: bool) -> None:
     """Refuse what this server cannot serve beside what it has.
 
     Raises:
@@ -105,5 +105,11 @@ def _must_fit(server: RunningServer, servable: Servable, *, there: bool) -> None
         )
     if servable.base["sha256"] != server.base_sha256:
         raise UserError(f"{servable.run} was trained on another base ({servable.base['name']}) than {server.base}. {remedy}")
+    missing = sorted(set(servable.modules) - set(server.modules)) if server.modules is not None else []
+    if missing:
+        raise UserError(
+            f"{servable.run} changes layers that the server on port {server.port} did not prepare "
+            f"({', '.join(missing)}). {remedy}"
+        )
     if servable.template_hash != server.template_hash:
         raise UserError(f"{servable.run} was trained with another chat template than the server uses. {remedy}")

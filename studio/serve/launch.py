@@ -24,7 +24,7 @@ from studio.serve.environment import Environment
 from studio.serve.keys import Key, make_key
 from studio.serve.log import WaitingLine, cause_of_death, log_end, stage_of
 from studio.serve.reference import Prepared
-from studio.serve.servable import Servable, needed_rank
+from studio.serve.servable import Servable, adapted_modules, needed_rank, scores_prompts
 from studio.serve.state import RunningServer, StatePaths
 
 # Seconds that vLLM has for ending after the last answer, before it is killed.
@@ -191,7 +191,17 @@ def start_server(place: Place, prepared: Prepared, profile: ServerProfile, envir
     base = first.name if whole else base_name(first.base["name"], {servable.name for servable in prepared.served})
     write_models(folder / "models.json", prepared.served, base=base)
     serving = list(dict.fromkeys([base, *(servable.name for servable in prepared.served)]))
-    bundle, guard = write_guard_files(folder, fixed, serving, paths=place.paths, feedback=place.feedback, profile=profile)
+    # A vLLM of the person's own may be too old for the flag.
+    modules = adapted_modules(prepared.served) if "lora-target-modules" in environment.flags else None
+    bundle, guard = write_guard_files(
+        folder,
+        fixed,
+        serving,
+        paths=place.paths,
+        feedback=place.feedback,
+        profile=profile,
+        prompt_scores=scores_prompts(first.kind, modules),
+    )
     generation = _write_generation(
         folder, Path(first.path if whole else first.base["path"]), prepared.ends, profile.default_temperature
     )
@@ -210,6 +220,7 @@ def start_server(place: Place, prepared: Prepared, profile: ServerProfile, envir
         max_model_len=profile.max_model_len,
         max_lora_rank=rank,
         max_loras=profile.max_loras or len(prepared.served) + 1,
+        modules=modules,
         shutdown_timeout=profile.shutdown_timeout,
         extra=profile.vllm,
     )
@@ -236,6 +247,7 @@ def start_server(place: Place, prepared: Prepared, profile: ServerProfile, envir
         max_lora_rank=rank,
         kind=first.kind,
         key=control_text,
+        modules=modules,
     )
     models = [servable.name for servable in prepared.served]
     return Server(folder, record, process, models, None if whole else base, session_text, profile.shutdown_timeout)
@@ -278,6 +290,7 @@ def write_guard_files(
     paths: StatePaths | None = None,
     feedback: Path | None = None,
     profile: ServerProfile | None = None,
+    prompt_scores: bool = True,
 ) -> tuple[Path, Path]:
     """Write the guard's modules and its configuration, which holds hashes of keys only; returns both places.
 
@@ -285,6 +298,7 @@ def write_guard_files(
         fixed: keys that no file holds. serving: names of the models that vLLM starts with.
         paths: files of keys and aliases; None takes the folder itself. feedback: file of the request rows.
         profile: limits and what is written down; None takes the defaults.
+        prompt_scores: whether log-probabilities of a prompt may be asked for.
     """
     paths = paths or StatePaths(folder)
     profile = profile or ServerProfile(kind="server")
@@ -298,6 +312,7 @@ def write_guard_files(
         "serving": serving,
         "record": profile.record,
         "limits": profile.limits.model_dump(),
+        "prompt_scores": prompt_scores,
     }
     write_json(folder / "guard.json", value)
     return write_bundle(folder / "guard"), folder / "guard.json"

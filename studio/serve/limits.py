@@ -51,9 +51,11 @@ class Limits:
     concurrent: int
 
 
-def read_request(route: str, body: bytes, limits: Limits) -> dict[str, Any]:
+def read_request(route: str, body: bytes, limits: Limits, *, prompt_scores: bool = True) -> dict[str, Any]:
     """Read and check the body of a request; fields that mean nothing here are left out.
 
+    Args:
+        prompt_scores: whether log-probabilities of a prompt may be asked for; with an adapter on the output layer they end vLLM.
     Raises:
         RefusedError: it is no JSON object, asks for too much, or has a field that clients may not set.
     """
@@ -78,6 +80,13 @@ def read_request(route: str, body: bytes, limits: Limits) -> dict[str, Any]:
         _only_text(request.get("messages"))
     else:
         _prompts(request.get("prompt"), limits.prompts)
+        if request.get("echo") and request.get("logprobs") is not None and not prompt_scores:
+            raise RefusedError(
+                400,
+                "no_prompt_scores",
+                "This server gives no log-probabilities of the prompt: an adapter on the output layer is served.",
+                "echo",
+            )
     return request
 
 

@@ -107,7 +107,9 @@ def prepare(
         answer = json.loads(told.read_text(encoding="utf-8"))
     if "error" in answer:
         raise getattr(errors, answer["kind"], StudioError)(answer["error"])
-    served = [Servable(**{**entry, "notes": tuple(entry["notes"])}) for entry in answer["served"]]
+    served = [
+        Servable(**{**entry, "notes": tuple(entry["notes"]), "modules": tuple(entry["modules"])}) for entry in answer["served"]
+    ]
     return Prepared(served, answer["ends"], answer["references"])
 
 

@@ -9,6 +9,9 @@ from typing import Literal
 from studio.adapters.vllm import MAX_LORA_RANKS
 from studio.core.errors import UserError
 
+# What most decoders call the layers inside their blocks: adapters on any of them can be loaded later.
+_USUAL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
 
 @dataclass(frozen=True)
 class Servable:
@@ -16,6 +19,7 @@ class Servable:
 
     run: ``name/time-id``. path: the adapter's or the model's folder. rank: largest rank of the adapter, 0 for a model.
     adapter_hash: sha256 of the adapter's weights, or of the model's. dtype: number type of the training.
+    modules: names of the layers that the adapter changes, such as ``q_proj``.
     """
 
     name: str
@@ -30,6 +34,7 @@ class Servable:
     base: dict[str, str]
     dtype: str
     notes: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
 
 
 def check_together(servables: Sequence[Servable]) -> None:
@@ -60,3 +65,22 @@ def needed_rank(servables: Sequence[Servable]) -> int:
     """Smallest ``--max-lora-rank`` of vLLM's that holds all adapters, at least 16 so that another can be loaded later."""
     largest = max([16, *(servable.rank for servable in servables)])
     return next(limit for limit in MAX_LORA_RANKS if limit >= largest)
+
+
+def adapted_modules(servables: Sequence[Servable]) -> list[str]:
+    """Names of the layers that vLLM is to prepare for adapters (``--lora-target-modules``).
+
+    Left alone it prepares the output layer too, and then a request for log-probabilities of the prompt ends the engine: the CPU
+    build of vLLM 0.32 has adapter indices for the sampled positions only (``lora/punica_wrapper/punica_cpu.py``,
+    ``add_lora_logits``; seen here, tests/evals/test_endpoint_vllm.py).
+    """
+    return sorted({*_USUAL, *(name for servable in servables for name in servable.modules)})
+
+
+def scores_prompts(kind: str, modules: Sequence[str] | None) -> bool:
+    """True where log-probabilities of a prompt can be asked for without ending the engine.
+
+    Args:
+        kind: of what is served. modules: what vLLM prepares for adapters; None where it chooses.
+    """
+    return kind == "model" or (modules is not None and not any("lm_head" in name for name in modules))

@@ -54,7 +54,10 @@ class StatePaths:
 
 @dataclass(frozen=True)
 class RunningServer:
-    """A server as it wrote itself down. key: an operator's, valid while it runs; the file is readable by its owner only."""
+    """A server as it wrote itself down. key: an operator's, valid while it runs; the file is readable by its owner only.
+
+    modules: layers prepared for adapters; None where vLLM chose.
+    """
 
     pid: int
     started: float
@@ -67,6 +70,7 @@ class RunningServer:
     max_lora_rank: int
     kind: str
     key: str
+    modules: list[str] | None
 
     def write(self, folder: Path) -> None:
         """Write ``server.json``."""

@@ -71,3 +71,5 @@ def test_doctor(studio, workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
     result = studio("doctor")
     assert result.code == 1 and "missing  torch: cannot be imported" in result.out and "-> pip install torch" in result.out
     assert "something essential is broken: torch" in result.err
+    monkeypatch.setenv("XDG_CACHE_HOME", str(workspace.root))
+    assert "missing  vLLM: vLLM is not installed yet" in studio("doctor").out

@@ -93,7 +93,7 @@ class Gate:
         config = {
             "keys": str(self.keys), "aliases": str(self.aliases), "models": str(folder / "models.json"),
             "feedback": str(self.feedback), "fixed_keys": [vars(fixed)], "serving": ["base", "one", "two"], "record": "none",
-            "limits": LIMITS,
+            "limits": LIMITS, "prompt_scores": True,
         }  # fmt: skip
         write_json(folder / "guard.json", config | changes)
         monkeypatch.setenv(CONFIG, str(folder / "guard.json"))

@@ -136,9 +136,9 @@ def call(workspace: Path, *arguments: object) -> subprocess.CompletedProcess[str
 
 
 def begin(folder: Path, workspace: Path, *arguments: str) -> Live:
-    """Start ``studio serve`` with the tests' settings."""
+    """Start ``studio serve`` with the tests' settings; what is asked for here goes before them."""
     settings = [part for name, value in SETTINGS.items() for part in ("--set", f"{name}={value}")]
-    command = [*STUDIO, "serve", *arguments, *settings, "--workspace", str(workspace)]
+    command = [*STUDIO, "serve", *settings, *arguments, "--workspace", str(workspace)]
     folder.mkdir(parents=True, exist_ok=True)
     out, err = folder / "out.txt", folder / "err.txt"
     with out.open("w") as first, err.open("w") as second:

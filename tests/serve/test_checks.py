@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from studio.core.errors import StudioError, UserError
 from studio.core.files import sha256_file, write_json
-from studio.serve.checks import check_run
-from studio.serve.servable import Servable, check_together, needed_rank
+from studio.serve.checks import adapted_by, check_run
+from studio.serve.hot import must_fit
+from studio.serve.servable import Servable, adapted_modules, check_together, needed_rank, scores_prompts
+from studio.serve.state import RunningServer
 from tests.adapters.conftest import MakeRun, make_run  # noqa: F401 - a fixture
 from tests.conftest import TINY_TEMPLATE, build_tiny_base
 
@@ -143,6 +147,33 @@ def test_a_run_trained_on_a_quantised_base_says_so(make_run: MakeRun) -> None:  
     record["files"]["config.yaml"] = sha256_file(run / "config.yaml")
     write_json(run / "run.json", record)
     assert "unquantised one" in check_run(run, name="tiny").notes[0]
+
+
+def test_only_layers_that_adapters_change_are_prepared(make_run: MakeRun, tmp_path: Path) -> None:  # noqa: F811
+    plain = check_run(make_run(), name="tiny")
+    assert set(plain.modules) == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+    prepared = adapted_modules([plain])
+    assert "lm_head" not in prepared and scores_prompts("adapter", prepared)
+    tensors = {
+        "base_model.model.lm_head.lora_A.weight": torch.ones(2, 4),
+        "base_model.model.model.layers.0.mlp.experts.3.w1.lora_A.weight": torch.ones(2, 4),
+    }
+    save_file(tensors, tmp_path / "adapter_model.safetensors")
+    head = replace(plain, modules=adapted_by(tmp_path))
+    assert head.modules == ("experts", "lm_head")
+    assert not scores_prompts("adapter", adapted_modules([plain, head])) and not scores_prompts("adapter", None)
+    assert scores_prompts("model", None)
+
+
+def test_a_layer_that_the_server_has_not_prepared_is_refused(make_run: MakeRun) -> None:  # noqa: F811
+    served = check_run(make_run(), name="tiny")
+    server = RunningServer(
+        pid=1, started=0, url="http://127.0.0.1:1", port=1, base="b", base_sha256=served.base["sha256"], dtype="float32",
+        template_hash=served.template_hash, max_lora_rank=16, kind="adapter", key="k", modules=adapted_modules([served]),
+    )  # fmt: skip
+    must_fit(server, served, there=False)
+    with pytest.raises(UserError, match=r"changes layers that the server on port 1 did not prepare \(lm_head\). Start another"):
+        must_fit(server, replace(served, modules=("lm_head", "q_proj")), there=False)
 
 
 def test_runs_that_do_not_go_together() -> None:

@@ -133,6 +133,16 @@ def test_completions_take_as_many_prompts_as_allowed(gate: Gate) -> None:
         assert gate.call("POST", COMPLETIONS, {"model": "one", "prompt": prompt}).code == "limit_exceeded"
 
 
+def test_scores_of_a_prompt_only_where_vllm_survives_them(make_gate: MakeGate) -> None:
+    scored = {"model": "one", "prompt": "a", "echo": True, "logprobs": 1}
+    assert make_gate().open().call("POST", COMPLETIONS, scored).status == 200
+    gate = make_gate(prompt_scores=False).open()
+    refused = gate.call("POST", COMPLETIONS, scored)
+    assert (refused.status, refused.code) == (400, "no_prompt_scores") and not gate.engine.seen
+    for harmless in ({"echo": False}, {"logprobs": None}):
+        assert gate.call("POST", COMPLETIONS, scored | harmless).status == 200
+
+
 def test_a_long_body_is_refused_whether_it_says_so_or_not(gate: Gate) -> None:
     long = HELLO | {"stop": ["x" * LIMITS["body_bytes"]]}
     assert gate.call("POST", CHAT, long).status == 413
@@ -146,7 +156,21 @@ def test_a_long_body_is_refused_whether_it_says_so_or_not(gate: Gate) -> None:
             yield b" " * 100
 
     assert gate.call("POST", CHAT, chunks=drops()).status == 413
-    assert given < 50, "reading went on after the limit"
+    assert given * 100 < 5 * LIMITS["body_bytes"], "reading went on and on"
+
+
+def test_who_sends_a_little_too_much_is_heard_out_so_that_the_answer_arrives(gate: Gate) -> None:
+    given = 0
+
+    async def drops() -> AsyncIterator[bytes]:
+        nonlocal given
+        while given < 2 * LIMITS["body_bytes"]:
+            given += 100
+            yield b" " * 100
+
+    told = {"content-length": str(2 * LIMITS["body_bytes"])}
+    assert gate.call("POST", CHAT, chunks=drops(), headers=told).status == 413
+    assert given == 2 * LIMITS["body_bytes"]
 
 
 def test_a_slow_body_is_given_up(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
