@@ -91,6 +91,8 @@ class _Page:
     def __init__(self, shelf: Shelf, store: FeedbackStore) -> None:
         self._shelf, self._store = shelf, store
         self._stops: dict[str, threading.Event] = {}
+        # What was said of earlier answers while one is being written, which began with the talk as it was before: place -> marks.
+        self._late: dict[str, dict[int, dict[str, Any]]] = {}
 
     def build(self) -> gr.Blocks:
         """Lay the page out and connect it."""
@@ -225,6 +227,7 @@ class _Page:
     def leave(self, request: gr.Request) -> None:
         """A person closed the page: nobody reads the answer any more."""
         self.stop(request)
+        self._late.pop(str(request.session_hash), None)
 
     def _view(self, talk: Talk, note: Update, *, writing: bool = False) -> tuple[Update, ...]:
         """Talk, chat window, note, Send, Stop and the correction's panel as they are outside of an answer."""
@@ -268,11 +271,13 @@ class _Page:
         except StudioError as error:
             if model is not None and not isinstance(error, UserError):
                 keep_request(self._store, APP, user, model, sampling, messages, piece, "error")
+            talk = self._with_late(talk, request)
             partial = self._with_answer(talk, model, sampling, piece, None) if model and piece and piece.text else talk
             yield self._view(partial, _alert(str(error)))
             return
         finally:
             self._stops.pop(str(request.session_hash), None)
+        talk = self._with_late(talk, request)
         if piece is None or piece.ending is None or (piece.ending == "stopped" and not piece.text):
             yield self._view(talk, "Stopped before a word was written. Try again, or ask something else.")
             return
@@ -281,6 +286,16 @@ class _Page:
             ending_note(piece, sampling) if piece.text else "The model answered with nothing. Try again, or ask it differently."
         )
         yield self._view(self._with_answer(talk, model, sampling, piece, identity), note)
+
+    def _remember(self, request: gr.Request, index: int, **marks: Any) -> None:
+        """Keep a mark for the answer that is being written, if one is."""
+        if (session := str(request.session_hash)) in self._stops:
+            self._late.setdefault(session, {}).setdefault(index, {}).update(marks)
+
+    def _with_late(self, talk: Talk, request: gr.Request) -> Talk:
+        """The talk with the marks that came while the answer was written."""
+        late = self._late.pop(str(request.session_hash), {})
+        return {**talk, "turns": [{**turn, **late.get(index, {})} for index, turn in enumerate(talk["turns"])]}
 
     @staticmethod
     def _with_answer(talk: Talk, model: ChatModel, sampling: Sampling, piece: Piece, request: str | None) -> Talk:
@@ -310,6 +325,7 @@ class _Page:
         prompt, origin = self._about(talk, index, request)
         self._store.rate(origin, prompt=prompt, completion=turn["content"], value=value, request=turn.get("request"))
         turn["thumb"] = value
+        self._remember(request, index, thumb=value)
         talk = {**talk, "turns": turns}
         note = {1: "Thanks: kept as a good answer.", -1: "Thanks: kept as a bad answer.", 0: "Taken back."}[value]
         window = gr.update(value=shown(talk), feedback_value=thumbs(talk))
@@ -333,6 +349,7 @@ class _Page:
         except UserError:
             return (gr.skip(), "Change the text into what the answer should have been, then save it.", gr.skip())
         turns[index]["corrected"] = True
+        self._remember(request, index, corrected=True)
         return ({**talk, "turns": turns}, "Thanks: the correction is kept.", gr.update(visible=False))
 
     def _about(self, talk: Talk, index: int, request: gr.Request) -> tuple[list[Message], Any]:

@@ -97,6 +97,23 @@ def test_the_same_thumb_again_takes_it_back(
     assert store.current_ratings() == []
 
 
+def test_a_thumb_while_the_next_answer_is_written_stays(
+    house: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
+) -> None:
+    page = visit(serve(chat.build(house, endpoint.url)))
+    ask(page, "Is it good?")
+    endpoint.answer, endpoint.pause = " ".join(f"word{n}" for n in range(40)), 0.1
+    ask(page, "And this?", wait=False)
+    page.get_by_text("word3").wait_for()
+    page.locator("#chat button[aria-label='Like']").first.click()
+    page.locator("#send").wait_for(state="visible")
+    assert "word39" in page.locator("#chat").inner_text()
+    assert page.locator("#chat button[aria-label='Liked']").count() == 1
+    page.reload()
+    page.locator("#chat button[aria-label='Liked']").wait_for()
+    assert [row["value"] for row in store_of(house).current_ratings()] == [1]
+
+
 def test_words_appear_while_the_answer_is_written_and_stop_keeps_them(
     house: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
 ) -> None:
