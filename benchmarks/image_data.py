@@ -48,7 +48,6 @@ def table(runs: list[Run], changed: Run, again: Run) -> str:
     lines += ["", f"| what | measured (median of {len(runs)}) | target |", "|---|---:|---:|"]
     spread = f"({walls[0]:.1f} to {walls[-1]:.1f})"
     lines.append(f"| wall time of the whole process | {statistics.median(walls):.1f} s {spread} | {TARGET_SECONDS} s |")
-    lines.append(f"| processor time, all processes | {statistics.median(run.cpu for run in runs):.1f} s | |")
     lines.append(f"| peak memory, all processes (largest) | {max(run.peak for run in runs) / 1024**3:.2f} GiB | |")
     lines.append(f"| one threshold of the last cleaning step changed | {changed.wall:.1f} s | |")
     lines.append(f"| second build, nothing changed | {again.wall:.1f} s | |")
