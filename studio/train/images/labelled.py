@@ -235,7 +235,11 @@ class Session:
 
     def _draw(self, step: int) -> None:
         pictures = to_pictures(self.samples(self.prompts, self.learning.adapter.sample.seed))
-        save_picture_grid(pictures, self.prompts, self.run_folder / "samples" / f"step-{step:06d}.png")
+        family = self.learning.family
+        # The label is all that the network is told of a caption, so it is what stands under its picture.
+        names = [*family.labels, "no label"]
+        told = [names[family.label_of(prompt)] for prompt in self.prompts]
+        save_picture_grid(pictures, told, self.run_folder / "samples" / f"step-{step:06d}.png")
 
     def save(self) -> None:
         """Write ``checkpoint-<step>``: weights, their average, both optimizers, standing."""
