@@ -100,16 +100,18 @@ class _Page:
 
             filters = [dataset, part, search, reason]
             listing = [at, table, gallery, place, detail, picture]
+            # One after the other: leaving the search box and switching the split start two listings; the newer one stays.
+            in_order: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "listing", "show_progress": "hidden"}
             blocks.load(self.open, None, [dataset, part, about], queue=False).then(
                 self.reasons, [dataset, part], reason, queue=False
-            ).then(self.first_page, filters, listing, queue=False)
+            ).then(self.first_page, filters, listing, **in_order)
             dataset.input(self.choose, dataset, [part, about], queue=False).then(
                 self.reasons, [dataset, part], reason, queue=False
-            ).then(self.first_page, filters, listing, queue=False)
-            part.input(self.reasons, [dataset, part], reason, queue=False).then(self.first_page, filters, listing, queue=False)
-            gr.on([search.submit, search.blur, reason.input], self.first_page, filters, listing, queue=False)
-            on.click(self.next_page, [at, *filters], listing, queue=False)
-            back.click(self.previous_page, [at, *filters], listing, queue=False)
+            ).then(self.first_page, filters, listing, **in_order)
+            part.input(self.reasons, [dataset, part], reason, queue=False).then(self.first_page, filters, listing, **in_order)
+            gr.on([search.submit, search.blur, reason.input], self.first_page, filters, listing, **in_order)
+            on.click(self.next_page, [at, *filters], listing, **in_order)
+            back.click(self.previous_page, [at, *filters], listing, **in_order)
             table.select(self.look, [at, *filters], [detail, picture], queue=False)
             gallery.select(self.look, [at, *filters], [detail, picture], queue=False)
         return blocks

@@ -38,8 +38,6 @@ def test_a_dataset_is_browsed_searched_and_its_removed_rows_are_shown_with_their
     page.get_by_text("1 to 1 of 1 rows").wait_for()
     page.locator("#detail").get_by_text(row.messages[1]["content"]).first.wait_for()
     page.locator("#search textarea, #search input").first.fill("")
-    page.locator("#search textarea, #search input").first.press("Enter")
-    page.get_by_text("1 to 15 of 30 rows").wait_for()
     page.locator("#part").get_by_text("removed").click()
     page.get_by_text("1 to 2 of 2 rows").wait_for()
     table = page.locator("#rows").inner_text()
