@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio.apps.frame import page, viewer
+from studio.apps.frame import page, question_box, viewer
 from studio.apps.inert import inert
 from studio.apps.models import (
     LOADING_NOTE,
@@ -31,7 +31,6 @@ from studio.feedback.store import FeedbackStore
 APP = "chat"
 # The browser keeps the talk; this only keeps it from lying there as plain text and is no secret.
 _BROWSER_KEY = "studio-chat-talk"
-_LONGEST_QUESTION = 20_000
 
 Talk = dict[str, Any]
 Update = Any
@@ -119,16 +118,7 @@ class _Page:
                     send_correction = gr.Button("Save correction", variant="primary", size="sm", elem_id="save-correction")
                     dismiss = gr.Button("No thanks", size="sm")
             with gr.Row(equal_height=True, elem_classes="studio-ask"):
-                question = gr.Textbox(
-                    show_label=False,
-                    placeholder="Ask something …  (Enter sends, Shift+Enter starts a new line)",
-                    lines=1,
-                    max_lines=8,
-                    max_length=_LONGEST_QUESTION,
-                    scale=8,
-                    autofocus=True,
-                    elem_id="question",
-                )
+                question = question_box("Ask something …  (Enter sends, Shift+Enter starts a new line)")
                 send = gr.Button("Send", variant="primary", scale=1, min_width=88, elem_id="send")
                 stop = gr.Button("Stop", variant="stop", scale=1, min_width=88, visible=False, elem_id="stop")
             with gr.Row():

@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio.apps.frame import page, viewer
+from studio.apps.frame import page, question_box, viewer
 from studio.apps.inert import inert
 from studio.apps.models import LOADING_NOTE, ChatModel, Message, Piece, Sampling, Shelf, open_shelf, origin_of, with_system
 from studio.apps.recording import keep_request, open_store, privacy_note
@@ -20,7 +20,6 @@ from studio.core.workspace import Workspace
 from studio.feedback.store import FeedbackStore, Winner
 
 APP = "compare"
-_LONGEST_QUESTION = 20_000
 _WAITING = "*writing …*"
 # 97.5% point of the normal distribution.
 _Z = 1.959964
@@ -125,16 +124,7 @@ class _Page:
                 one = gr.Dropdown([], label="One model", interactive=True, elem_id="one")
                 two = gr.Dropdown([], label="The other", interactive=True, elem_id="two")
             with gr.Row(equal_height=True):
-                question = gr.Textbox(
-                    show_label=False,
-                    placeholder="Ask both …",
-                    lines=1,
-                    max_lines=8,
-                    max_length=_LONGEST_QUESTION,
-                    scale=8,
-                    autofocus=True,
-                    elem_id="question",
-                )
+                question = question_box("Ask both …")
                 ask = gr.Button("Ask both", variant="primary", scale=1, min_width=110, elem_id="ask")
                 stop = gr.Button("Stop", variant="stop", scale=1, min_width=110, visible=False, elem_id="stop")
             with gr.Row(equal_height=True):

@@ -36,6 +36,8 @@ from studio.apps.style import CSS, HEAD, theme
 from studio.core.errors import StudioError, UserError
 
 MAX_UPLOAD_BYTES = 20 * 1024**2
+# Characters.
+LONGEST_QUESTION = 20_000
 MAX_BODY_BYTES = 24 * 1024**2
 # People waiting for one kind of work; whoever comes after is told to try again later.
 MAX_WAITING = 100
@@ -98,6 +100,20 @@ def page(title: str, subtitle: str = "", *, wide: bool = False) -> Iterator[gr.B
         heading = f"<h1>{title}</h1>" + (f"<p>{subtitle}</p>" if subtitle else "")
         gr.HTML(f'<header class="studio-head">{heading}</header>', padding=False)
         yield blocks
+
+
+def question_box(placeholder: str) -> gr.Textbox:
+    """Where a question is typed; it has the cursor when the page opens."""
+    return gr.Textbox(
+        show_label=False,
+        placeholder=placeholder,
+        lines=1,
+        max_lines=8,
+        max_length=LONGEST_QUESTION,
+        scale=8,
+        autofocus=True,
+        elem_id="question",
+    )
 
 
 def launch(blocks: gr.Blocks, door: Door = Door(), *, at_once: int = 1) -> Serving:

@@ -5,25 +5,36 @@ Both are exact: tests compare them with the plain form. Legend: n targets, v voc
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from peft.tuners.lora import Linear as LoraLinear
 from torch import Tensor, nn
 
+# Logits that are taken up at once, in numbers: few enough that a CPU's next slice reuses the memory of the last, and on a GPU few
+# enough slices that starting them takes no time.
+_SLICE_ON_CPU, _SLICE_ELSEWHERE = 2 << 20, 8 << 20
+
+
+def _slices(logits: Tensor) -> Iterator[slice]:
+    """Rows of [n, v] a slice at a time."""
+    rows = max(1, (_SLICE_ON_CPU if logits.device.type == "cpu" else _SLICE_ELSEWHERE) // logits.shape[1])
+    return (slice(start, start + rows) for start in range(0, len(logits), rows))
+
 
 class TargetNll(torch.autograd.Function):
-    """Cross-entropy of each target that keeps one [n, v] buffer instead of three.
+    """Cross-entropy of each target that keeps one [n, v] buffer, the logits in their own type, instead of three.
 
-    The backward turns the logits into their own gradient in place (softmax minus one at the target), so neither the
-    log-probabilities nor a second gradient buffer are ever allocated. The logits must not be used afterwards.
+    The backward turns the logits into their own gradient in place (softmax minus one at the target), a slice of rows at a time in
+    float32. The logits must not be used afterwards.
     """
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
-        """``logits`` float32 [n, v], ``targets`` int64 [n]; returns float32 [n] in nats."""
-        normaliser = torch.logsumexp(logits, dim=-1)  # [n]
-        picked = logits.gather(1, targets[:, None]).squeeze(1)  # [n]
+        """``logits`` [n, v], ``targets`` int64 [n]; returns float32 [n] in nats."""
+        normaliser = torch.cat([logits[rows].float().logsumexp(dim=-1) for rows in _slices(logits)])  # [n]
+        picked = logits.gather(1, targets[:, None]).squeeze(1).float()  # [n]
         ctx.save_for_backward(logits, targets, normaliser)
         return normaliser - picked
 
@@ -31,9 +42,14 @@ class TargetNll(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         """Gradient of the logits, in their own memory."""
         logits, targets, normaliser = ctx.saved_tensors
-        gradient = logits.detach().sub_(normaliser[:, None]).exp_()  # softmax, [n, v]
-        gradient[torch.arange(len(targets), device=targets.device), targets] -= 1.0
-        return gradient.mul_(gradients[0][:, None]), None
+        logits = logits.detach()
+        for rows in _slices(logits):
+            gradient = logits[rows].float().sub_(normaliser[rows, None]).exp_()  # softmax
+            gradient[torch.arange(len(gradient), device=targets.device), targets[rows]] -= 1.0
+            gradient.mul_(gradients[0][rows, None])
+            if gradient.dtype != logits.dtype:  # in float32 it is the same memory
+                logits[rows] = gradient
+        return logits, None
 
 
 def target_nll(logits: Tensor, targets: Tensor) -> Tensor:
@@ -41,16 +57,52 @@ def target_nll(logits: Tensor, targets: Tensor) -> Tensor:
 
     The logits are used up: nothing else may read them afterwards.
     """
-    value: Tensor = TargetNll.apply(logits.float(), targets)  # type: ignore[no-untyped-call]
+    value: Tensor = TargetNll.apply(logits, targets)  # type: ignore[no-untyped-call]
     return value
 
 
-def fuse_lora(model: nn.Module) -> int:
-    """Let plain LoRA layers add their update inside the matrix product: y = x W^T, then y += (s x A^T) B^T in place.
+class LoraProduct(torch.autograd.Function):
+    """y = x W^T + s (x A^T) B^T with frozen W, each sum formed inside a matrix product.
 
-    PEFT's own forward writes x A^T B^T, scales it and adds it, each over the whole [tokens, o] output and again in the
-    backward pass; scaling the [tokens, r] middle instead gives the same numbers. Layers that are quantised, DoRA, or
-    hold several adapters keep PEFT's forward, and so does every layer while adapters are switched off or merged.
+    PEFT's own forward writes x A^T B^T, scales it and adds it, each over the whole [n, o] output, and the backward pass adds two
+    [n, i] gradients; A and B are converted on the way there and back.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, dropped: Tensor | None, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float
+    ) -> Tensor:
+        """``x`` [n, i], ``weight`` [o, i], ``a`` [r, i], ``b`` [o, r]; all of one type but ``a`` and ``b``. Returns [n, o].
+
+        ``dropped`` [n, i] goes through A in place of x, where there is dropout.
+        """
+        small_a, small_b = (a * scale).to(x.dtype), b.to(x.dtype)
+        into_a = x if dropped is None else dropped
+        middle = into_a @ small_a.t()  # [n, r], scaled
+        ctx.save_for_backward(into_a, weight, middle, small_a, small_b)
+        ctx.apart = dropped is not None
+        ctx.scale, ctx.types = scale, (a.dtype, b.dtype)
+        return nn.functional.linear(x, weight, bias).addmm_(middle, small_b.t())
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, Tensor, Tensor, None]:
+        """Of x, what was dropped of it, A and B."""
+        into_a, weight, middle, a, b = ctx.saved_tensors
+        (y,) = gradients
+        back = y @ b  # [n, r]
+        of_x = y @ weight if ctx.needs_input_grad[0] else None
+        of_dropped = back @ a if ctx.apart else None
+        if of_x is not None and not ctx.apart:
+            of_x.addmm_(back, a)
+        of_a = (back.t() @ into_a).to(ctx.types[0]).mul_(ctx.scale)
+        return of_x, of_dropped, None, None, of_a, (y.t() @ middle).to(ctx.types[1]), None
+
+
+def fuse_lora(model: nn.Module) -> int:
+    """Let plain LoRA layers go through :class:`LoraProduct`.
+
+    Layers that are quantised, DoRA, or hold several adapters keep PEFT's forward, and so does every layer while adapters are
+    switched off or merged, and where x and W differ in type.
 
     Returns:
         Number of layers changed.
@@ -83,14 +135,17 @@ class _FusedForward:
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """``x`` [..., i] to [..., o]."""
         module = self.module
-        if module.disable_adapters or module.merged or kwargs.get("adapter_names") is not None:
+        base = module.base_layer
+        weight = base.weight
+        kind = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+        plain = module.disable_adapters or module.merged or args or kwargs or weight.requires_grad
+        if plain or not x.dtype == weight.dtype == kind:
             result: Tensor = self.plain(module, x, *args, **kwargs)
             return result
-        a, b = module.lora_A["default"], module.lora_B["default"]
-        base: Tensor = module.base_layer(x, *args, **kwargs)
-        # Under autocast the product casts by itself; casting here as well would copy x there and back in every layer.
-        inputs = x if torch.is_autocast_enabled(x.device.type) else x.to(a.weight.dtype)
-        middle = a(module.lora_dropout["default"](inputs)) * module.scaling["default"]  # [..., r]
-        flat = base.reshape(-1, base.shape[-1])
-        out = flat.addmm_(middle.reshape(-1, middle.shape[-1]).to(base.dtype), b.weight.t().to(base.dtype))
-        return out.reshape(base.shape)
+        a, b = module.lora_A["default"].weight, module.lora_B["default"].weight
+        flat, dropout = x.reshape(-1, x.shape[-1]), module.lora_dropout["default"]
+        dropped = None if isinstance(dropout, nn.Identity) else dropout(flat)
+        out: Tensor = LoraProduct.apply(  # type: ignore[no-untyped-call]
+            flat, dropped, weight, base.bias, a, b, module.scaling["default"]
+        )
+        return out.reshape(*x.shape[:-1], -1)

@@ -40,11 +40,10 @@ _STATE = {
 _SMALL = 4096
 # Tokenizer files, scheduler, random state and training arguments beside the weights of a checkpoint or a finished folder.
 _SMALL_FILES = 6_000_000
-# Share of the memory left free by the allocator and by what no dispatcher sees (thread buffers of matrix products); measured
-# by benchmarks/memory.py.
-_CPU_SLACK = 0.04
-# With checkpointing glibc keeps a state between every two layers' temporaries and cannot join the holes they leave; the same
-# benchmark finds it 0.3 GB over what is alive (0.5 GB) where the other ways are within a tenth.
+# Share of what is alive in a pass that lies in holes glibc's allocator leaves between tensors, and in what no dispatcher sees
+# (thread buffers of matrix products); benchmarks/memory.py measures both together.
+_CPU_SLACK = 0.3
+# With checkpointing glibc keeps a state between every two layers' temporaries and cannot join the holes they leave.
 _CPU_HOLES = 0.4
 _CUBLAS_WORKSPACE = 33_000_000
 
@@ -98,8 +97,11 @@ class Plan:
 
     @property
     def needed(self) -> int:
-        """Bytes needed at once of one memory: of a GPU, or of the machine by all processes on its CPU."""
-        return self.peak * (self.processes if self.device == "cpu" else 1)
+        """Bytes needed at once of one memory: of a GPU, or of the machine by all processes on its CPU.
+
+        Pages of a mapped file are not among them: the system takes them back when it is short.
+        """
+        return (self.peak - self.parts["file"]) * (self.processes if self.device == "cpu" else 1)
 
     @property
     def fits(self) -> bool:
@@ -149,12 +151,13 @@ def plan(
     slack = _CPU_SLACK + (_CPU_HOLES if adapter.gradient_checkpointing else 0.0) if device == "cpu" else 0.0
     runtime = baseline_bytes(device)
     parts = _parts(skeleton, trace, optimizer, runtime, device, processes, accumulated=accumulation > 1, slack=slack)
-    parts["file"] = _mapped_file(skeleton, folder, adapter, device, str(dtype))
+    kind, others = str(dtype).removeprefix("torch."), sum(parts.values()) - runtime
+    parts["file"] = _mapped_file(skeleton, folder, adapter, device, kind, others=others)
     steps, per_epoch, tokens = _steps(adapter, lengths)
     return Plan(
         device=device,
         processes=processes,
-        dtype=str(dtype).removeprefix("torch."),
+        dtype=kind,
         parts=parts,
         sizes={**_sizes(skeleton, trace, optimizer), "runtime": parts["runtime"]},
         peak=sum(parts.values()),
@@ -342,18 +345,27 @@ def _sizes(skeleton: Skeleton, trace: Trace, optimizer: int) -> dict[str, int]:
     }
 
 
-def _mapped_file(skeleton: Skeleton, folder: Path, adapter: ChatAdapter, device: str, dtype: str) -> int:
-    """Bytes of the weights' file that stay mapped beside quantised weights on a CPU; the system takes them back when short.
+def _mapped_file(skeleton: Skeleton, folder: Path, adapter: ChatAdapter, device: str, dtype: str, *, others: int) -> int:
+    """Bytes of the weights' file that are mapped at the fullest moment on a CPU; the system takes them back when short.
 
-    What is not quantised (embeddings) is used in place where its number type needs no change, which keeps the whole file mapped.
+    While weights are read, their whole file is mapped beside the weights in the type of the arithmetic, which come before any
+    quantised ones; with small batches no later moment is fuller. Of a quantised base what is not quantised (embeddings) is used
+    in place where its number type needs no change, which keeps the whole file mapped.
+
+    Args:
+        others: bytes of all other parts but the runtime at the fullest moment of the training itself.
     """
-    if device != "cpu" or adapter.quantization == "none":
+    if device != "cpu":
         return 0
+    file = sum(weights.stat().st_size for weights in folder.glob("*.safetensors"))
+    mapped = 0
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if f"torch.{config.get('dtype') or config.get('torch_dtype')}" != dtype:
-        return 0
-    in_place = sum(size.numel() * size.element_size() for size in skeleton.frozen if size.is_floating_point())
-    return max(0, sum(file.stat().st_size for file in folder.glob("*.safetensors")) - in_place)
+    stored = str(config.get("dtype") or config.get("torch_dtype") or "float32")
+    if adapter.quantization != "none" and stored == dtype:
+        in_place = sum(size.numel() * size.element_size() for size in skeleton.frozen if size.is_floating_point())
+        mapped = max(0, file - in_place)
+    read = file * (2 if dtype == "bfloat16" else 4) // (4 if stored == "float32" else 2)
+    return max(mapped, file + read - others)
 
 
 def _steps(adapter: ChatAdapter, lengths: Sequence[int] | None) -> tuple[int | None, int | None, int | None]:

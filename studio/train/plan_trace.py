@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as functional
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from studio.train.attention import use_short_attention
+from studio.train.fast import fuse_lora, target_nll
 from studio.train.plan_model import Skeleton
 
 # One float32 block of malloc or of CUDA's caching allocator is at least this large; smaller tensors are rounded up.
@@ -142,6 +143,9 @@ def trace_step(skeleton: Skeleton, shape: BatchShape, *, device_type: str = "cpu
     with FakeTensorMode(), _autocast(skeleton.autocast):
         _materialise(model)
         model.train()
+        fuse_lora(model)
+        if device_type == "cpu":
+            use_short_attention(model)
         tracker = StorageTracker(_BLOCK[device_type])
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         if accumulated:
@@ -163,7 +167,7 @@ def _traced_pass(
     """The pass as :meth:`studio.train.trainer.ChatTrainer.compute_loss` runs it."""
     with _kind_of_head(skeleton.causal_lm, tracker) as marks:
         logits = skeleton.model(**inputs, use_cache=False, logits_to_keep=positions).logits[0]  # [n, v]
-        loss = functional.cross_entropy(logits.float(), targets, reduction="sum")
+        loss = target_nll(logits, targets).sum()
     before_head = marks[0]
     del logits
     after_loss = tracker.now

@@ -24,7 +24,6 @@ from studio.models.templates import ChatTemplate
 from studio.schema.adapter import ChatAdapter
 from studio.train.batches import collate_padded
 from studio.train.encode import EncodedSplit
-from studio.train.fast import target_nll
 from studio.train.trainer import ChatTrainer
 
 
@@ -200,11 +199,10 @@ class PreferenceTrainer(ChatTrainer):
 
     def _log_likelihood(self, model: Any, batch: dict[str, Tensor]) -> Tensor:
         """Sum of log-probabilities of the targets of each row, float32 [b], in nats."""
-        logits, positions = self._target_logits(model, batch)
-        totals = torch.zeros(len(batch["targets"]), device=logits.device)
+        nll, positions = self._target_nll(model, batch)
+        totals = torch.zeros(len(batch["targets"]), device=nll.device)
         if not positions.numel():
-            return totals + logits.float().sum() * 0.0
-        nll = target_nll(logits, batch["targets"].reshape(-1)[positions])  # [n]
+            return totals + nll.sum()
         return totals.index_add(0, positions // batch["targets"].shape[1], -nll)
 
     def _rewards(self, model: Any, batch: dict[str, Tensor], offset: int = 0) -> tuple[Tensor, Tensor]:

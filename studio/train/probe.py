@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from studio.core.allocator import keep_freed_memory
 from studio.core.errors import StudioError
 from studio.schema.adapter import ChatAdapter
 
@@ -71,6 +72,7 @@ def probe(adapter: ChatAdapter, lengths: Sequence[int], supervised: Sequence[int
 
 def run_task(task: Path) -> None:
     """Train what a task file says and write ``result.json`` beside it."""
+    keep_freed_memory()
     given = json.loads(task.read_text(encoding="utf-8"))
     adapter = ChatAdapter.model_validate(given["adapter"])
     probed = train_rows(adapter, given["rows"], int(given["steps"]), task.parent / "run")

@@ -19,6 +19,7 @@ from studio.core.errors import UserError
 from studio.core.files import disk_errors, sha256_file, write_json, write_text
 from studio.core.records import DatasetRecord, RunRecord
 from studio.core.workspace import Workspace, read_run
+from studio.models.bases import ResolvedBase
 from studio.schema.adapter import ChatAdapter
 
 _STACK = (
@@ -86,6 +87,20 @@ def open_run(
     write_text(folder / "config.yaml", yaml.safe_dump(adapter.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
     save_record(folder, record)
     return folder
+
+
+def unchanged(base: ResolvedBase, record: RunRecord) -> ResolvedBase:
+    """The base itself, refused when its weights are not those that the Run was opened with.
+
+    Raises:
+        UserError: they have changed.
+    """
+    if record.base.get("sha256") not in {None, base.sha256}:
+        raise UserError(
+            f"the weights of {base.name} have changed since this run was started (sha256 {base.sha256[:12]}…, then "
+            f"{record.base['sha256'][:12]}…). Bring the old weights back, or start a new run."
+        )
+    return base
 
 
 def save_record(folder: Path, record: RunRecord) -> None:

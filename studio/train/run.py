@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerBase, set_seed
 
 from studio.adapters.attach import attach_lora, save_adapter
 from studio.adapters.card import write_model_card
+from studio.core.allocator import keep_freed_memory
 from studio.core.errors import InterruptedRunError, StudioError, UserError
 from studio.core.files import new_folder, write_text
 from studio.core.records import RunRecord
@@ -34,7 +35,7 @@ from studio.train.checkpoints import newest_whole, step_of
 from studio.train.encode import EncodedSplit, MaskReport, encode_split, mask_report, refuse_untrainable
 from studio.train.packing import pack_rows, prove_isolation
 from studio.train.preference import PreferenceTrainer, encode_preferences, refuse_preferences
-from studio.train.record import change_record, hashes, now, peak_memory
+from studio.train.record import change_record, hashes, now, peak_memory, unchanged
 from studio.train.recording import MetricsFile, Recorder, StopOnSignal, plot_loss
 from studio.train.settings import trainer_settings, uses_compile
 from studio.train.trainer import ChatTrainer
@@ -69,6 +70,7 @@ def train_run(run_folder: Path, *, resume: bool, say: Say) -> RunRecord:
     """
     main = int(os.environ.get("RANK", "0")) == 0
     speak: Say = say if main else lambda _text: None
+    keep_freed_memory()
     try:
         with StopOnSignal() as stop:
             _train(run_folder, resume=resume, say=speak, main=main, stop=stop)
@@ -92,7 +94,7 @@ def _train(run_folder: Path, *, resume: bool, say: Say, main: bool, stop: StopOn
     checkpoint = _resume_point(run_folder, say) if resume else None
     device = pick_device()
     dtype = pick_dtype(adapter.dtype, device)
-    base = _same_base(adapter, record)
+    base = unchanged(resolve_base(adapter.model, adapter.revision), record)
 
     prepared = prepare(adapter, base, Path(record.dataset["path"]))
     if (limit := context_limit(adapter.max_length, base)) < adapter.max_length:
@@ -176,17 +178,6 @@ def _resume_point(run_folder: Path, say: Say) -> Path:
         raise UserError(f"{run_folder} has no whole checkpoint to resume from. Start it again with: studio train {run_folder}")
     say(f"resuming from {checkpoint.name}")
     return checkpoint
-
-
-def _same_base(adapter: ChatAdapter, record: RunRecord) -> ResolvedBase:
-    """The base of the preset, refused when its weights are not those that the Run was opened with."""
-    base = resolve_base(adapter.model, adapter.revision)
-    if record.base.get("sha256") not in {None, base.sha256}:
-        raise UserError(
-            f"the weights of {base.name} have changed since this run was started (sha256 {base.sha256[:12]}…, then "
-            f"{record.base['sha256'][:12]}…). Bring the old weights back, or start a new run."
-        )
-    return base
 
 
 def _write_before(run_folder: Path, prepared: Prepared) -> None:

@@ -6,6 +6,7 @@ Legend: b rows of a micro batch, s padded length, d hidden size, n targets in th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from transformers import PreTrainedTokenizerBase, PrinterCallback, Trainer, Trai
 from trl import SFTConfig, SFTTrainer
 
 from studio.models.encoding import IGNORE, EncodedRow
+from studio.train.attention import use_short_attention
 from studio.train.batches import Collator, MicroBatches, SlotDataset
 from studio.train.checkpoints import PARTIAL, clear_partial, publish_checkpoint, rotate_checkpoints
 from studio.train.fast import fuse_lora, target_nll
@@ -73,54 +75,62 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
                     parameter.data = parameter.data.float()
         self.model_accepts_loss_kwargs = True
         self.remove_callback(PrinterCallback)  # the recorder shows progress
-        self._flatten_hidden_states()
+        self._put_loss_into_forward()
         fuse_lora(self.model)
+        use_short_attention(self.model)
 
-    def _flatten_hidden_states(self) -> None:
-        """Let the decoder hand its states to the head as one row, [b, s, d] -> [1, b*s, d], while the loss is computed.
+    def _put_loss_into_forward(self) -> None:
+        """While targets are set, the model gives the loss of each target [n] in place of logits [b, s, v].
 
-        With that, the model's own ``logits_to_keep`` picks exactly the positions that have a target, and whatever the
-        architecture does around its head (soft-capping, scaling) stays as it is. The forward still goes through the
-        wrapped model, which distributed training needs.
+        The decoder then hands its states to the head as one row, [b, s, d] -> [1, b*s, d], so that the model's own
+        ``logits_to_keep`` picks exactly the positions that have a target, and whatever the architecture does around its head
+        (soft-capping, scaling) stays as it is. The loss is taken inside the forward because accelerate turns what comes out of it
+        into float32, of which logits would need a second, larger copy. The forward still goes through the wrapped model, which
+        distributed training needs.
         """
         causal_lm = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
-        self._flatten = False
+        self._targets: Tensor | None = None
 
         def flatten(_module: Any, _inputs: Any, output: Any) -> Any:
-            if self._flatten:
+            if self._targets is not None:
                 hidden = output.last_hidden_state
                 output.last_hidden_state = hidden.reshape(1, -1, hidden.shape[-1])
             return output
 
         causal_lm.get_decoder().register_forward_hook(flatten)
+        plain = causal_lm.forward
 
-    def _target_logits(self, model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Logits [n, v] at the positions [n] of the flattened micro batch that have a target.
+        @wraps(plain)
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            output = plain(*args, **kwargs)
+            if self._targets is not None:
+                output.logits = target_nll(output.logits.squeeze(0), self._targets)
+            return output
 
-        A micro batch without a target gives logits of length 1 and no positions: every process must run forward and
-        backward, and one position with weight zero keeps them in step.
+        # Not a hook: PEFT calls the forward of what it wraps directly.
+        causal_lm.forward = forward
+
+    def _target_nll(self, model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Negative log-likelihood of each target of a micro batch, float32 [n] in nats, and its place in the flattened batch [n].
+
+        A micro batch without a target gives one figure of weight zero and no place: every process must run forward and
+        backward, and it keeps them in step.
         """
-        positions = (inputs["targets"].reshape(-1) != IGNORE).nonzero().squeeze(-1)  # [n]
-        self._flatten = True
+        targets = inputs["targets"].reshape(-1)
+        positions = (targets != IGNORE).nonzero().squeeze(-1)  # [n]
+        kept = positions if positions.numel() else positions.new_zeros(1)
+        self._targets = targets[kept].clamp(min=0)
         try:
-            logits = model(
+            nll: Tensor = model(
                 input_ids=inputs["input_ids"],
                 attention_mask=inputs.get("attention_mask"),
                 position_ids=inputs.get("position_ids"),
                 use_cache=False,
-                logits_to_keep=positions if positions.numel() else positions.new_zeros(1),
-            ).logits.squeeze(0)  # [n, v]
+                logits_to_keep=kept,
+            ).logits
         finally:
-            self._flatten = False
-        return logits, positions
-
-    def _target_nll(self, model: Any, inputs: dict[str, Tensor]) -> Tensor:
-        """Sum of negative log-likelihoods over the targets of a micro batch, float32 scalar, in nats."""
-        logits, positions = self._target_logits(model, inputs)
-        if not positions.numel():
-            nothing: Tensor = logits.float().sum() * 0.0
-            return nothing
-        return target_nll(logits, inputs["targets"].reshape(-1)[positions]).sum()
+            self._targets = None
+        return nll if positions.numel() else nll * 0.0, positions
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -131,7 +141,7 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
         averages gradients over processes, which the factor undoes.
         """
         del return_outputs
-        share: Tensor = self._target_nll(model, inputs) / num_items_in_batch * self.accelerator.num_processes
+        share: Tensor = self._target_nll(model, inputs)[0].sum() / num_items_in_batch * self.accelerator.num_processes
         return share
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Tensor]], device: torch.device) -> Tensor:
@@ -163,7 +173,7 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
         for start in range(0, len(mine), size):
             batch = self._prepare_inputs(collate([[(row, False)] for row in mine[start : start + size]]))
             with self.compute_loss_context_manager():
-                totals[0] += self._target_nll(self.model, batch).double()
+                totals[0] += self._target_nll(self.model, batch)[0].sum().double()
             totals[1] += (batch["targets"] != IGNORE).sum()
         if world > 1:
             totals = self.accelerator.reduce(totals, "sum")

@@ -60,7 +60,7 @@ def test_a_run_against_its_base_in_this_process(
     tuned_left = "wide." in page.locator("#left").inner_text()
     page.locator("#vote-left" if tuned_left else "#vote-right").click()
     page.locator("#outcome").wait_for(state="visible")
-    assert "base of doors/" in page.locator("#right" if tuned_left else "#left").inner_text()
+    page.locator("#right" if tuned_left else "#left").get_by_text("base of doors/").wait_for()
     (pair,) = studio("feedback", "export", "--form", "dpo", "--json").json["rows"]
     assert "centimetres wide" in pair["chosen"][0]["content"] and "centimetres wide" not in pair["rejected"][0]["content"]
 

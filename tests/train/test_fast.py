@@ -28,6 +28,23 @@ def test_target_nll_equals_cross_entropy():
     assert torch.allclose(own.grad, expected, atol=1e-6), "each target has a gradient of its own"
 
 
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_target_nll_in_slices_is_the_same(kind, monkeypatch):
+    torch.manual_seed(0)
+    logits, targets, weights = torch.randn(7, 50).to(kind), torch.randint(50, (7,)), torch.rand(7)
+    found = []
+    for numbers in (1 << 20, 100):  # all rows at once; two at a time
+        monkeypatch.setattr("studio.train.fast._SLICE_ON_CPU", numbers)
+        own = logits.clone().requires_grad_()
+        value = target_nll(own * 1.0, targets)
+        (value @ weights).backward()
+        assert value.dtype == torch.float32
+        assert own.grad.dtype == kind
+        found.append((value.detach(), own.grad))
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1], found[1][1])
+
+
 @pytest.mark.parametrize("options", [{}, {"use_rslora": True}, {"use_dora": True}, {"lora_dropout": 0.5}])
 def test_fused_lora_equals_peft(tiny_base, options):
     def build():
@@ -53,6 +70,31 @@ def test_fused_lora_equals_peft(tiny_base, options):
     assert gradients[0].keys() == gradients[1].keys()
     for name, gradient in gradients[0].items():
         assert torch.allclose(gradient, gradients[1][name], rtol=1e-4, atol=1e-8), name
+
+
+def test_fused_lora_in_bfloat16_is_as_near_to_float32_as_peft(tiny_base):
+    def gradients(kind, fused):
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=kind)
+        model = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False)).float()
+        for name, parameter in model.named_parameters():
+            if "lora_" not in name:
+                parameter.data = parameter.data.to(kind)
+        if fused:
+            assert fuse_lora(model) == 14
+        with torch.autocast("cpu", torch.bfloat16, enabled=kind == torch.bfloat16):
+            loss = model(input_ids=torch.arange(24).reshape(2, 12)).logits.float().square().mean()
+        loss.backward()
+        return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+    exact = gradients(torch.float32, False)
+    far = []
+    for fused in (False, True):
+        found = gradients(torch.bfloat16, fused)
+        assert found.keys() == exact.keys()
+        assert all(gradient.dtype == torch.float32 for gradient in found.values())
+        far.append(sum(float((found[name] - exact[name]).norm() / exact[name].norm()) for name in exact) / len(exact))
+    assert far[1] < 1.2 * far[0], far
 
 
 def test_fused_lora_respects_a_switched_off_adapter(tiny_base):

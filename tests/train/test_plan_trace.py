@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torch.nn.functional as functional
 
 from studio.schema.adapter import ChatAdapter
+from studio.train.attention import use_short_attention
+from studio.train.fast import fuse_lora, target_nll
 from studio.train.plan_model import build_skeleton
 from studio.train.plan_trace import BatchShape, StorageTracker, trace_step
 
@@ -22,10 +23,12 @@ def real_model(adapter, tiny_base):
 
     from studio.adapters.attach import attach_lora
 
-    base = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
+    base = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.bfloat16 if adapter.dtype == "bfloat16" else torch.float32)
     if adapter.method == "full":
         return base.train(), base
     model = attach_lora(base, adapter.lora, quantized=False, gradient_checkpointing=adapter.gradient_checkpointing)
+    fuse_lora(model)
+    use_short_attention(model)
     return model.train(), base
 
 
@@ -59,11 +62,12 @@ def test_activations_are_those_that_a_real_pass_saves(tiny_base, values):
     assert traced.activations == pytest.approx(sum(saved.values()), rel=0.02)
 
 
-@pytest.mark.parametrize("values", [{}, {"gradient_checkpointing": True}, {"method": "full"}])
+@pytest.mark.parametrize("values", [{}, {"dtype": "bfloat16"}, {"gradient_checkpointing": True}, {"method": "full"}])
 def test_the_peak_is_that_of_a_real_pass_under_the_same_tracker(tiny_base, values):
     """Counting real storages while the trainer's loss is computed gives the traced peak and gradients."""
     adapter = preset(tiny_base, **values)
-    traced = trace_step(build_skeleton(adapter, tiny_base, dtype=torch.float32), SHAPE)
+    half = adapter.dtype == "bfloat16"
+    traced = trace_step(build_skeleton(adapter, tiny_base, dtype=torch.bfloat16 if half else torch.float32), SHAPE)
     model, base = real_model(adapter, tiny_base)
     if adapter.gradient_checkpointing:
         model.enable_input_require_grads()
@@ -77,9 +81,9 @@ def test_the_peak_is_that_of_a_real_pass_under_the_same_tracker(tiny_base, value
         return output
 
     base.get_decoder().register_forward_hook(flatten)
-    with tracker:
+    with torch.autocast("cpu", torch.bfloat16, enabled=half), tracker:
         logits = model(**inputs, use_cache=False, logits_to_keep=positions).logits[0]
-        loss = functional.cross_entropy(logits.float(), torch.zeros_like(positions), reduction="sum")
+        loss = target_nll(logits, torch.zeros_like(positions)).sum()
         del logits
         loss.backward()
     assert traced.peak == pytest.approx(tracker.peak, rel=0.02)

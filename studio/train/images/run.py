@@ -15,6 +15,7 @@ import torch
 from studio.adapters.card import write_model_card
 from studio.adapters.image_inversion import save_inversion
 from studio.adapters.image_lora import save_image_lora
+from studio.core.allocator import keep_freed_memory
 from studio.core.errors import InterruptedRunError, StudioError, UserError
 from studio.core.files import new_folder
 from studio.core.records import RunRecord
@@ -31,7 +32,7 @@ from studio.train.images.loop import train_steps
 from studio.train.images.pictures import image_windows
 from studio.train.images.prepare import Prepared, prepare
 from studio.train.images.recorder import SMOOTHED, Recorder
-from studio.train.record import change_record, hashes, now, peak_memory
+from studio.train.record import change_record, hashes, now, peak_memory, unchanged
 from studio.train.recording import MetricsFile, StopOnSignal
 
 Say = Callable[[str], None]
@@ -53,6 +54,7 @@ def train_image_run(run_folder: Path, *, resume: bool, say: Say) -> RunRecord:
 
 def to_the_end(run_folder: Path, story: Callable[[StopOnSignal], None]) -> RunRecord:
     """Train, and leave a record that says how it ended: finished, interrupted after saving, or failed and why."""
+    keep_freed_memory()
     try:
         with StopOnSignal() as stop:
             story(stop)
@@ -115,13 +117,7 @@ def same_base(adapter: DiffusionAdapter, record: RunRecord) -> ResolvedBase | No
         return None
     if adapter.model is None:
         raise UserError("which base? Give --model: a run, a folder in diffusers' layout, or a Hub id.")
-    base = resolve_image_base(adapter.model, adapter.revision)
-    if record.base.get("sha256") not in {None, base.sha256}:
-        raise UserError(
-            f"the weights of {base.name} have changed since this run was started (sha256 {base.sha256[:12]}…, then "
-            f"{record.base['sha256'][:12]}…). Bring the old weights back, or start a new run."
-        )
-    return base
+    return unchanged(resolve_image_base(adapter.model, adapter.revision), record)
 
 
 def _resume_point(run_folder: Path, say: Say) -> Path:
