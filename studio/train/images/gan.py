@@ -27,10 +27,11 @@ def discriminator_loss(
     """
     with torch.no_grad():
         drawn = generator(noise, labels)
-    real, drawn = real.detach().requires_grad_(), drawn.requires_grad_()
-    rated_real, rated_drawn = judge(real, labels), judge(drawn, labels)  # [b] each
-    flat = _squared_gradient(rated_real, real) + _squared_gradient(rated_drawn, drawn)
-    loss = functional.softplus(rated_drawn - rated_real).mean() + penalty / 2 * flat.mean()
+    pictures = torch.cat([real, drawn]).requires_grad_()  # [2b, 3, s, s]
+    rated = judge(pictures, labels.repeat(2))
+    rated_real, rated_drawn = rated.chunk(2)  # [b] each
+    flat_real, flat_drawn = _squared_gradient(rated, pictures).chunk(2)  # [b] each
+    loss = functional.softplus(rated_drawn - rated_real).mean() + penalty / 2 * (flat_real + flat_drawn).mean()
     right = (rated_real > rated_drawn).float().mean()
     return loss, {"judge": float(loss.detach()), "told_apart": float(right)}
 
