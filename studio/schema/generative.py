@@ -68,13 +68,17 @@ class VaeAdapter(LabelledAdapter):
 
 class GanAdapter(LabelledAdapter):
     """A preset for a generative adversarial network: relativistic loss with two gradient penalties (R3GAN,
-    https://arxiv.org/abs/2501.05441), which is proven to converge and needs no tricks against collapse.
+    https://arxiv.org/abs/2501.05441).
     """
 
     kind: Literal["gan"]
     """What is trained."""
     penalty: NonNegative = 1.0
     """Weight gamma of the gradient penalties R1 and R2 on real and drawn pictures."""
+    alter: bool = True
+    """Show the discriminator altered pictures only (DiffAugment, https://arxiv.org/abs/2006.10738): what keeps it from learning a
+    few hundred pictures by heart, after which the generator draws one per label.
+    """
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     """Learning rate of both networks; it falls to zero along a cosine over the last half of the steps."""
 

@@ -19,8 +19,9 @@ _SIDE = 16
 # Two samples are "the same" when they are closer than all but this share of real pictures are to any other real picture.
 _SAME = 0.01
 
-# More than half of the samples being the same as another one, or less than half of the labels that real pictures reach, is what
-# we call collapse. Half is a choice: a sound generator is near the real pictures' figures, a collapsed one near 1 and 1/labels.
+# More than half of the samples being the same as another one, samples of a label less than half as far apart as real ones, or
+# less than half of the labels that real pictures reach, is what we call collapse. Half is a choice: a sound generator is near the
+# real pictures' figures, a collapsed one near 1, 0 and 1/labels.
 _HALF = 0.5
 
 
@@ -29,6 +30,7 @@ class Collapse:
     """What was found over ``samples`` samples drawn for the labels of as many real pictures.
 
     distance: mean distance between samples, divided by that between the real pictures; 1 is as varied.
+    within: the same between pictures of one label only; near 0 when one picture is drawn per label. None without such pairs.
     repeated: share of samples that are the same as another sample (about 0.01 for real pictures, by definition).
     labels, labels_reached: labels of the real pictures, and those that at least one sample is nearest to.
     labels_real: labels that the real pictures reach in the same way, each compared with the others.
@@ -36,6 +38,7 @@ class Collapse:
 
     samples: int
     distance: float
+    within: float | None
     repeated: float
     labels: int
     labels_reached: int
@@ -50,6 +53,11 @@ class Collapse:
                 f"the generator repeats itself: {self.repeated:.0%} of {self.samples} samples are closer to another sample than "
                 f"99% of real pictures are to any other (samples are {self.distance:.0%} as far apart as real pictures). "
                 "Train longer or raise 'penalty'."
+            )
+        elif self.within is not None and self.within < _HALF:
+            found.append(
+                f"the generator draws much the same for a label: samples of one label are {self.within:.0%} as far apart as real "
+                "pictures of one label. Train longer, raise 'penalty', or give it more pictures."
             )
         if self.labels_reached < _HALF * self.labels_real:
             found.append(
@@ -68,7 +76,7 @@ def check_collapse(samples: Tensor, real: Tensor, labels: Sequence[str]) -> Coll
 
     Args:
         samples, real: float [n, 3, H, W] in one range, n of at least 3.
-        labels: label of each real picture.
+        labels: label of each real picture, which the sample of the same number was drawn for.
     """
     drawn, known = _reduced(samples), _reduced(real)
     among_samples, among_real = _distances(drawn, drawn), _distances(known, known)
@@ -78,8 +86,11 @@ def check_collapse(samples: Tensor, real: Tensor, labels: Sequence[str]) -> Coll
     count = len(known)
     pairs = count * (count - 1)
     real_distance = float(among_real.sum()) / pairs
+    alike = torch.tensor([[one == other for other in labels] for one in labels]) & ~torch.eye(count, dtype=torch.bool)
+    real_within = float(among_real[alike].mean()) if bool(alike.any()) else 0.0
     return Collapse(
         samples=len(drawn),
+        within=float(among_samples[alike].mean()) / real_within if real_within else None,
         distance=float(among_samples.sum()) / pairs / max(real_distance, 1e-12),
         repeated=float((closest_samples.values < same).float().mean()),
         labels=len(set(labels)),

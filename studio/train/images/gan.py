@@ -5,15 +5,26 @@ Legend: b pictures, s side in pixels, d latent size.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from studio.models.images.label_networks import Discriminator, Generator
 
+Alter = Callable[[Tensor], Tensor]
+
 
 def discriminator_loss(
-    judge: Discriminator, generator: Generator, real: Tensor, labels: Tensor, noise: Tensor, *, penalty: float
+    judge: Discriminator,
+    generator: Generator,
+    real: Tensor,
+    labels: Tensor,
+    noise: Tensor,
+    *,
+    penalty: float,
+    alter: Alter = lambda pictures: pictures,
 ) -> tuple[Tensor, dict[str, float]]:
     """The judge is to rate each real picture above the drawn one beside it, and to be flat around both.
 
@@ -24,10 +35,11 @@ def discriminator_loss(
     Args:
         real: [b, 3, s, s] in -1..1.
         noise: [b, d].
+        alter: what the judge sees in place of pictures [2b, 3, s, s].
     """
     with torch.no_grad():
         drawn = generator(noise, labels)
-    pictures = torch.cat([real, drawn]).requires_grad_()  # [2b, 3, s, s]
+    pictures = alter(torch.cat([real, drawn])).requires_grad_()  # [2b, 3, s, s]
     rated = judge(pictures, labels.repeat(2))
     rated_real, rated_drawn = rated.chunk(2)  # [b] each
     flat_real, flat_drawn = _squared_gradient(rated, pictures).chunk(2)  # [b] each
@@ -36,11 +48,19 @@ def discriminator_loss(
     return loss, {"judge": float(loss.detach()), "told_apart": float(right)}
 
 
-def generator_loss(judge: Discriminator, generator: Generator, real: Tensor, labels: Tensor, noise: Tensor) -> Tensor:
+def generator_loss(
+    judge: Discriminator,
+    generator: Generator,
+    real: Tensor,
+    labels: Tensor,
+    noise: Tensor,
+    *,
+    alter: Alter = lambda pictures: pictures,
+) -> Tensor:
     """The mirror image: each drawn picture is to be rated above the real one beside it."""
     with torch.no_grad():
-        rated_real = judge(real, labels)
-    rated_drawn = judge(generator(noise, labels), labels)
+        rated_real = judge(alter(real), labels)
+    rated_drawn = judge(alter(generator(noise, labels)), labels)
     return functional.softplus(rated_real - rated_drawn).mean()
 
 

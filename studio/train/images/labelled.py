@@ -213,7 +213,8 @@ class Session:
         self.collapse = self.check()
         line: dict[str, Any] = {"step": step}
         if self.collapse:
-            line |= {"distance": self.collapse.distance, "repeated": self.collapse.repeated}
+            figures = self.collapse.record()
+            line |= {name: figures[name] for name in ("distance", "within", "repeated")}
         with self.ema.applied():
             self.eval_loss = self.learning.held_out(*self.held_out.all(_COMPARED)) if self.held_out else None
             if self.eval_loss is not None:

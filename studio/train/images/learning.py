@@ -14,6 +14,7 @@ from torch import Tensor
 from studio.models.images.families.labelled import LabelGan, LabelledFamily, LabelVae
 from studio.models.images.label_networks import Discriminator, Generator, Vae
 from studio.schema.generative import GanAdapter, LabelledAdapter, VaeAdapter
+from studio.train.images.augment import altered
 from studio.train.images.gan import discriminator_loss, generator_loss
 from studio.train.images.trained import Trained
 from studio.train.images.vae import active_units, held_out_bound, vae_loss
@@ -86,10 +87,16 @@ class GanLearning(Learning):
     def step(self, pixels: Tensor, labels: Tensor, draws: torch.Generator) -> dict[str, float]:
         """The judge's step, then the generator's, each with noise of its own."""
         judge_noise, noise = self._noise(len(pixels), draws), self._noise(len(pixels), draws)
-        loss, figures = discriminator_loss(self.judge, self.generator, pixels, labels, judge_noise, penalty=self.adapter.penalty)
+
+        def alter(pictures: Tensor) -> Tensor:
+            return altered(pictures, draws) if self.adapter.alter else pictures
+
+        loss, figures = discriminator_loss(
+            self.judge, self.generator, pixels, labels, judge_noise, penalty=self.adapter.penalty, alter=alter
+        )
         loss.backward()
         self._down(0)
-        loss = generator_loss(self.judge, self.generator, pixels, labels, noise)
+        loss = generator_loss(self.judge, self.generator, pixels, labels, noise, alter=alter)
         loss.backward()
         self._down(1)
         return {"loss": float(loss.detach()), **figures}

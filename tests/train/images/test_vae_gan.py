@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,8 +19,9 @@ from studio.models.images.label_networks import Discriminator, Generator, Vae, h
 from studio.schema.generative import GanAdapter, VaeAdapter
 from studio.schema.loading import validate
 from studio.train.images import labelled
+from studio.train.images.augment import altered
 from studio.train.images.collapse import check_collapse
-from studio.train.images.gan import discriminator_loss
+from studio.train.images.gan import discriminator_loss, generator_loss
 from studio.train.images.labelled import train_labelled_run
 from studio.train.images.vae import vae_loss
 from studio.train.record import open_run
@@ -105,6 +107,27 @@ def test_a_decoder_that_ignores_its_latents_is_found_out(workspace, dataset):
     assert any("posterior collapse" in warning for warning in record.result["warnings"])
 
 
+def test_altered_pictures_differ_from_each_other_and_pass_gradients_on():
+    pictures = torch.full((6, 3, 16, 16), 0.25).requires_grad_()
+    found = altered(pictures, torch.Generator().manual_seed(0))
+    again = altered(pictures, torch.Generator().manual_seed(0))
+    assert torch.equal(found, again), "all that is random comes from the draws"
+    assert len({tuple(picture.flatten().tolist()) for picture in found.detach()}) == 6
+    cut = (found == 0).float().mean(dim=(1, 2, 3))
+    assert bool((cut > 0.06).all()) and bool((cut < 0.6).all()), cut  # a square of 7 x 7 or a corner of it, and the borders
+    found.sum().backward()
+    assert pictures.grad is not None and bool((pictures.grad.flatten(1).abs().sum(dim=1) > 0).all())
+
+
+def test_both_losses_see_altered_pictures_only():
+    networks = Discriminator(size=8, width=8, labels=2), Generator(size=8, width=8, labels=2, latent=4)
+    real, labels, noise = torch.rand(3, 3, 8, 8), torch.tensor([0, 1, 2]), torch.randn(3, 4)
+    for loss in (partial(discriminator_loss, penalty=1.0), generator_loss):
+        seen = []
+        loss(*networks, real, labels, noise, alter=lambda pictures, seen=seen: seen.append(len(pictures)) or pictures * 0.5)
+        assert sum(seen) == 6
+
+
 def test_the_judges_penalty_is_the_squared_gradient():
     torch.manual_seed(0)
     judge, generator = Discriminator(size=8, width=8, labels=2), Generator(size=8, width=8, labels=2, latent=4)
@@ -184,6 +207,12 @@ def test_collapse_is_told_from_variety():
     # One picture per label, again and again: as far apart as real ones on the whole, but repeated.
     repeats = check_collapse(real.clone(), real + noise, labels)
     assert repeats.repeated == 1.0 and len(repeats.warnings) == 1 and repeats.labels_reached == 8
+    # One picture per label, never twice quite the same, where two real pictures are: what the share of repeats cannot see.
+    twins = real + noise
+    twins[8] = twins[0] + 1e-4 * torch.randn(3, 16, 16, generator=generator)
+    alike = check_collapse(real + 0.005 * torch.randn(64, 3, 16, 16, generator=generator), twins, labels)
+    assert alike.repeated == 0 and alike.within == pytest.approx(0.25, rel=0.1) and sound.within == pytest.approx(1, rel=0.1)
+    assert len(alike.warnings) == 1 and "much the same for a label" in alike.warnings[0]
     # Varied pictures of one label only.
     one = check_collapse(kinds[0].expand(64, 3, 16, 16) + noise, real + noise, labels)
     assert one.labels_reached == 1 and any("forgets labels" in warning for warning in one.warnings)
