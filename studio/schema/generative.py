@@ -76,8 +76,8 @@ class GanAdapter(LabelledAdapter):
     penalty: NonNegative = 1.0
     """Weight gamma of the gradient penalties R1 and R2 on real and drawn pictures."""
     alter: bool = True
-    """Show the discriminator altered pictures only (DiffAugment, https://arxiv.org/abs/2006.10738): what keeps it from learning a
-    few hundred pictures by heart, after which the generator draws one per label.
+    """Show the discriminator altered pictures only (DiffAugment, https://arxiv.org/abs/2006.10738): it learns a few
+    hundred pictures by heart otherwise, and the generator then draws one per label.
     """
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     """Learning rate of both networks; it falls to zero along a cosine over the last half of the steps."""
