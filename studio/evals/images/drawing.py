@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.core.records import RunRecord
 from studio.evals.images.sampling import Album, Order, make_pictures
 from studio.evals.tasks.base import NotComputedError, TaskContext
+from studio.models.images.families.base import Family
+from studio.models.images.families.labelled import LabelledFamily
 from studio.schema.image_scores import ImagesTask
 
 if TYPE_CHECKING:
@@ -41,7 +43,10 @@ def draw(context: TaskContext[ImagesTask], task: ImagesTask, orders: Sequence[Or
         for label, loaded, described in opened:
             if label == "tuned" or described["kind"] == "run":
                 notes += [f"{label}, while it was trained: {warning}" for warning in loaded.record.result.get("warnings") or []]
-            unknown = loaded.unknown_words([order.prompt for order in orders])
+            asked = as_understood(loaded.family, orders)
+            if asked != list(orders):
+                notes.append(f"{label}: told the label of each prompt, which is all that a {loaded.family.name} understands.")
+            unknown = loaded.unknown_words([order.prompt for order in asked])
             if unknown and unknown != told:
                 told = unknown
                 notes.append(
@@ -51,7 +56,7 @@ def draw(context: TaskContext[ImagesTask], task: ImagesTask, orders: Sequence[Or
             with context.bar(f"{label}: pictures", len(orders)) as advance:
                 albums[label] = make_pictures(
                     loaded,
-                    orders,
+                    asked,
                     folder / label,
                     steps=task.steps,
                     guidance=task.guidance,
@@ -64,6 +69,13 @@ def draw(context: TaskContext[ImagesTask], task: ImagesTask, orders: Sequence[Or
         # Leaves the state in which the adapter is off, also after an error.
         opened.close()
     return Gallery(albums, about, albums["tuned"].open(0).size, notes)
+
+
+def as_understood(family: Family, orders: Sequence[Order]) -> list[Order]:
+    """The orders with labels in place of prompts for a VAE or GAN, which knows of captions only those it was trained on."""
+    if not isinstance(family, LabelledFamily):
+        return list(orders)
+    return [replace(order, prompt=order.label) if order.label in family.labels else order for order in orders]
 
 
 def open_samplers(

@@ -74,6 +74,9 @@ def test_the_three_generative_families_stand_in_one_table(
     assert len(set(fids)) == 3 and [report["models"]["tuned"]["family"] for report in reports] == list(runs)
     # All three were measured by the same network on the same prompts.
     assert len({score["made_with"] for report in reports for score in report["scores"]["tuned"] if "fid" in score["metric"]}) == 1
+    # A VAE and a GAN know of captions only those of their training, so they are told the labels of the held-out ones.
+    told = ["told the label of each prompt" in " ".join(report["settings"]["warnings"]) for report in reports]
+    assert told == [False, True, True]
     compared = studio("runs", "compare", *runs.values())
     assert compared.code == 0 and "images images.fid_own" in compared.out
 
