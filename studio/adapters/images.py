@@ -64,6 +64,11 @@ class LoadedImageRun:
         finally:
             self.family = tuned
 
+    @property
+    def labels(self) -> list[str]:
+        """Labels that the model is told in place of captions; empty for one that reads captions."""
+        return list(self.family.labels)
+
     def unknown_words(self, prompts: Sequence[str]) -> list[str]:
         """Words that stood in no caption of this model's training, where its family can tell."""
         return self.family.unknown_words(prompts)

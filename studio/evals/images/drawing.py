@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 from studio.core.records import RunRecord
 from studio.evals.images.sampling import Album, Order, make_pictures
 from studio.evals.tasks.base import NotComputedError, TaskContext
-from studio.models.images.families.base import Family
-from studio.models.images.families.labelled import LabelledFamily
 from studio.schema.image_scores import ImagesTask
 
 if TYPE_CHECKING:
@@ -43,9 +41,9 @@ def draw(context: TaskContext[ImagesTask], task: ImagesTask, orders: Sequence[Or
         for label, loaded, described in opened:
             if label == "tuned" or described["kind"] == "run":
                 notes += [f"{label}, while it was trained: {warning}" for warning in loaded.record.result.get("warnings") or []]
-            asked = as_understood(loaded.family, orders)
+            asked = as_understood(loaded.labels, orders)
             if asked != list(orders):
-                notes.append(f"{label}: told the label of each prompt, which is all that a {loaded.family.name} understands.")
+                notes.append(f"{label}: told the label of each prompt, which is all that it understands.")
             unknown = loaded.unknown_words([order.prompt for order in asked])
             if unknown and unknown != told:
                 told = unknown
@@ -71,11 +69,9 @@ def draw(context: TaskContext[ImagesTask], task: ImagesTask, orders: Sequence[Or
     return Gallery(albums, about, albums["tuned"].open(0).size, notes)
 
 
-def as_understood(family: Family, orders: Sequence[Order]) -> list[Order]:
+def as_understood(labels: Sequence[str], orders: Sequence[Order]) -> list[Order]:
     """The orders with labels in place of prompts for a VAE or GAN, which knows of captions only those it was trained on."""
-    if not isinstance(family, LabelledFamily):
-        return list(orders)
-    return [replace(order, prompt=order.label) if order.label in family.labels else order for order in orders]
+    return [replace(order, prompt=order.label) if order.label and order.label in labels else order for order in orders]
 
 
 def open_samplers(

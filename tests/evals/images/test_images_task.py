@@ -56,6 +56,7 @@ class Painter:
     guidance: float = 2.0
     asked: list[tuple[str, int]] = field(default_factory=list)
     base_on: bool = False
+    labels: list[str] = field(default_factory=list)
 
     @contextmanager
     def base(self) -> Iterator[Painter]:

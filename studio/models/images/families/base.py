@@ -56,6 +56,8 @@ class Family(ABC):
     """An opened base model: its networks on one device, and the few things that differ between families."""
 
     name: ClassVar[str]
+    # What it is told in place of a caption, where it reads none.
+    labels: Sequence[str] = ()
     tuned: ClassVar[str] = "transformer"
     """Component that predicts, by diffusers' name: ``unet`` or ``transformer``. Its LoRA keys start with it."""
     text_networks: ClassVar[tuple[str, ...]] = ()
