@@ -127,7 +127,7 @@ def _plain(module: Any) -> bool:
 
 
 class _FusedForward:
-    """The forward of one layer; a class rather than a closure so that the model can still be pickled by launchers."""
+    """The forward of one layer in place of PEFT's, which it falls back to."""
 
     def __init__(self, module: Any) -> None:
         self.module, self.plain = module, type(module).forward

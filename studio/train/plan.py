@@ -57,7 +57,6 @@ REMEDY = {
     "optimizer": "use method=lora, or optimizer=adamw_8bit",
     "gradients": "use method=lora, or a smaller model",
     "runtime": "use a machine with more memory",
-    "file": "choose a smaller model",
 }
 
 
@@ -101,7 +100,12 @@ class Plan:
 
         Pages of a mapped file are not among them: the system takes them back when it is short.
         """
-        return (self.peak - self.parts["file"]) * (self.processes if self.device == "cpu" else 1)
+        return (self.peak - self.parts["file"]) * (self.processes if self.shared else 1)
+
+    @property
+    def shared(self) -> bool:
+        """True when several processes share one memory."""
+        return self.device == "cpu" and self.processes > 1
 
     @property
     def fits(self) -> bool:
@@ -184,9 +188,10 @@ def check_fits(plan: Plan) -> None:
         GateNotMetError: memory or disk is too small; names the biggest part and what to change.
     """
     if plan.memory is not None and plan.needed > plan.memory:
-        biggest = max(plan.parts, key=lambda part: plan.parts[part])
-        each = f" ({plan.processes} processes of {_giga(plan.peak)})" if plan.needed != plan.peak else ""
-        changeable = max((part for part in PARTS if part != "runtime"), key=lambda part: plan.parts[part])
+        counted = [part for part in PARTS if part != "file"]
+        biggest = max(counted, key=lambda part: plan.parts[part])
+        each = f" ({plan.processes} processes of {_giga(plan.needed // plan.processes)})" if plan.shared else ""
+        changeable = max((part for part in counted if part != "runtime"), key=lambda part: plan.parts[part])
         raise GateNotMetError(
             f"this training needs {_giga(plan.needed)}{each} and the {plan.device} has {_giga(plan.memory)}; the biggest part is "
             f"{biggest} with {_giga(plan.parts[biggest])}. To make it fit, {REMEDY[changeable]}; 'studio plan --sweep' finds the "

@@ -107,12 +107,11 @@ def _train(run_folder: Path, *, resume: bool, say: Say, main: bool, stop: StopOn
 
     set_seed(adapter.seed)
     model = _load_model(adapter, base, run_folder, device=device, dtype=dtype)
-    if adapter.packing:
-        leak = prove_isolation(model, prepared.training.rows, int(prepared.tokenizer.pad_token_id))
+    trainer, recorder = _build_trainer(adapter, run_folder, prepared, model, device, dtype, stop, checkpoint)
+    if adapter.packing:  # proven on what trains: the trainer puts layers and attention of its own into the model
+        leak = prove_isolation(trainer.model, prepared.training.rows, int(prepared.tokenizer.pad_token_id))
         rows, packs = len(prepared.training.rows), len(prepared.sequences)
         say(f"{rows} rows packed into {packs} sequences; isolation proven (logits differ by {leak:.1e} of their size)")
-
-    trainer, recorder = _build_trainer(adapter, run_folder, prepared, model, device, dtype, stop, checkpoint)
     _run_trainer(trainer, recorder, checkpoint, run_folder)
     if stop.stopped:
         return
