@@ -137,7 +137,7 @@ def memory_of(kind: str) -> int | None:
 
 def show(planned: Plan) -> None:
     """The plan as a table with bars, and what follows from it."""
-    from studio.train.plan import PARTS
+    from studio.train.plan_parts import PARTS
 
     longest = planned.longest
     passes = f"{planned.micro_batch} rows per forward pass x {planned.accumulation} x {planned.processes} processes"

@@ -55,7 +55,9 @@ def short_attention(
     groups = heads // key.shape[1]
     if attention_mask is None:
         attention_mask = torch.ones(tokens, tokens, dtype=torch.bool, device=query.device).tril()
-    bias = torch.zeros(attention_mask.shape, dtype=query.dtype, device=query.device).masked_fill_(~attention_mask, torch.finfo(query.dtype).min)
+    bias = torch.zeros(attention_mask.shape, dtype=query.dtype, device=query.device).masked_fill_(
+        ~attention_mask, torch.finfo(query.dtype).min
+    )
     # The query heads of a key head stand below each other, so that no key or value is repeated: g groups, [b, k, g*s, ...].
     queries = (query * (size**-0.5 if scaling is None else scaling)).reshape(rows, -1, groups * tokens, size)
     scores = (queries @ key.transpose(2, 3)).view(rows, -1, groups, tokens, tokens)

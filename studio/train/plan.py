@@ -6,7 +6,6 @@ Memory of one device = runtime + weights + adapter + optimizer + what a forward 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,35 +18,12 @@ from studio.train.batches import training_units, training_windows
 from studio.train.packing import pack_rows
 from studio.train.plan_baseline import baseline_bytes
 from studio.train.plan_model import Skeleton, build_skeleton, find_config
-from studio.train.plan_trace import BatchShape, Trace, trace_step
+from studio.train.plan_parts import PARTS, disk_bytes, mapped_file, optimizer_bytes, parts_at_peak, sizes_of
+from studio.train.plan_trace import BatchShape, trace_step
 from studio.train.settings import split_batch
 
 DeviceType = Literal["cpu", "cuda"]
 
-# Bytes of optimizer state per trained number, as (multiples of its own size, plain bytes).
-# torch.optim and bitsandbytes.optim: Adam keeps two moments, Lion and schedule-free one and two, 8-bit ones a byte each plus
-# a float32 per 256 numbers; Adafactor keeps a row and a column per matrix, counted apart.
-_STATE = {
-    "adamw_torch": (2, 0.0),
-    "adamw_torch_fused": (2, 0.0),
-    "schedule_free_adamw": (2, 0.0),
-    "adamw_8bit": (0, 2 * (1 + 4 / 256)),
-    "paged_adamw_8bit": (0, 2 * (1 + 4 / 256)),
-    "lion_8bit": (0, 1 + 4 / 256),
-    "sgd": (0, 0.0),
-}
-# bitsandbytes leaves tensors of fewer numbers in 32 bits (``min_8bit_size``).
-_SMALL = 4096
-# Tokenizer files, scheduler, random state and training arguments beside the weights of a checkpoint or a finished folder.
-_SMALL_FILES = 6_000_000
-# Share of what is alive in a pass that lies in holes glibc's allocator leaves between tensors, and in what no dispatcher sees
-# (thread buffers of matrix products); benchmarks/memory.py measures both together.
-_CPU_SLACK = 0.3
-# With checkpointing glibc keeps a state between every two layers' temporaries and cannot join the holes they leave.
-_CPU_HOLES = 0.4
-_CUBLAS_WORKSPACE = 33_000_000
-
-PARTS = ("runtime", "weights", "file", "adapter", "optimizer", "gradients", "activations", "logits", "working")
 REMEDY = {
     "activations": "set micro_batch_size to half, gradient_checkpointing=true, or lower max_length",
     "logits": "set micro_batch_size to half, or lower max_length",
@@ -152,18 +128,17 @@ def plan(
     shape = heaviest(shapes, skeleton)
     trace = trace_step(skeleton.copy(), shape, device_type=device, accumulated=accumulation > 1)
     optimizer = optimizer_bytes(adapter.optimizer, skeleton)
-    slack = _CPU_SLACK + (_CPU_HOLES if adapter.gradient_checkpointing else 0.0) if device == "cpu" else 0.0
     runtime = baseline_bytes(device)
-    parts = _parts(skeleton, trace, optimizer, runtime, device, processes, accumulated=accumulation > 1, slack=slack)
+    parts = parts_at_peak(skeleton, trace, optimizer, runtime, device, processes, accumulated=accumulation > 1)
     kind, others = str(dtype).removeprefix("torch."), sum(parts.values()) - runtime
-    parts["file"] = _mapped_file(skeleton, folder, adapter, device, kind, others=others)
+    parts["file"] = mapped_file(skeleton, folder, adapter, device, kind, others=others)
     steps, per_epoch, tokens = _steps(adapter, lengths)
     return Plan(
         device=device,
         processes=processes,
         dtype=kind,
         parts=parts,
-        sizes={**_sizes(skeleton, trace, optimizer), "runtime": parts["runtime"]},
+        sizes={**sizes_of(skeleton, trace, optimizer), "runtime": parts["runtime"]},
         peak=sum(parts.values()),
         trained_parameters=skeleton.trained_parameters,
         micro_batch=micro,
@@ -267,110 +242,11 @@ def batch_shapes(
 def heaviest(shapes: Sequence[BatchShape], skeleton: Skeleton) -> BatchShape:
     """The shape that takes most memory, judged by width, depth and vocabulary; only this one is traced."""
     config = skeleton.causal_lm.config.get_text_config()
-    # 34 numbers of hidden size per token and layer (https://arxiv.org/abs/2205.05198, eq. 1), three of the vocabulary per target.
+    # 34 numbers of hidden size per token and layer (https://arxiv.org/abs/2205.05198, eq. 1), one of the vocabulary per target.
     per_token = 34 * int(config.hidden_size) * int(config.num_hidden_layers)
     if skeleton.causal_lm.is_gradient_checkpointing:
         per_token = int(config.hidden_size) * (int(config.num_hidden_layers) + 34)
-    per_target = 3 * int(config.vocab_size)
-    return max(shapes, key=lambda shape: per_token * shape.tokens + per_target * shape.targets)
-
-
-def optimizer_bytes(name: str, skeleton: Skeleton) -> int:
-    """Bytes of optimizer state for what trains."""
-    own = skeleton.trained // max(1, skeleton.trained_parameters)
-    if name == "adafactor":
-        # One row and one column per matrix (https://arxiv.org/abs/1804.04235); vectors whole.
-        return sum(4 * (shape[0] + shape[1] if len(shape) == 2 else _product(shape)) for shape in skeleton.trained_shapes)
-    multiples, plain = _STATE[name]
-    total = 0.0
-    for shape in skeleton.trained_shapes:
-        numbers = _product(shape)
-        small = plain and numbers < _SMALL
-        total += numbers * (4 * round(plain) if small else multiples * own + plain)
-    return round(total)
-
-
-def disk_bytes(adapter: ChatAdapter, skeleton: Skeleton, optimizer: int) -> dict[str, int]:
-    """Bytes that a run keeps: checkpoints (and one more while it is written), the final weights, and their sum."""
-    one = skeleton.trained + optimizer + _SMALL_FILES
-    doubled = 2 if adapter.method == "lora" and adapter.lora.init.startswith("pissa") else 1
-    disk = {
-        "one checkpoint": one,
-        "checkpoints": one * (adapter.keep_checkpoints + 1) + (skeleton.trained if doubled == 2 else 0),
-        "final": skeleton.trained * doubled + (skeleton.weights if adapter.method == "full" else 0) + _SMALL_FILES,
-    }
-    return disk | {"total": disk["checkpoints"] + disk["final"]}
-
-
-def _parts(
-    skeleton: Skeleton,
-    trace: Trace,
-    optimizer: int,
-    runtime: int,
-    device: str,
-    processes: int,
-    *,
-    accumulated: bool,
-    slack: float,
-) -> dict[str, int]:
-    """Bytes by kind at the fullest moment: in the middle of a pass, or in the optimizer step, whichever is fuller."""
-    passing = {kind: trace.at_peak.get(kind, 0) for kind in ("gradients", "activations", "logits", "working")}
-    if accumulated:
-        passing["gradients"] += skeleton.trained
-    # In the optimizer step gradients are whole and activations gone; a fused or foreach step on a GPU works on copies of all
-    # numbers that train, the plain one on a CPU on those of one tensor at a time.
-    largest = max((_product(shape) for shape in skeleton.trained_shapes), default=0) * 4
-    stepping = {"gradients": skeleton.trained, "activations": 0, "logits": 0}
-    stepping["working"] = skeleton.trained if device == "cuda" else 2 * largest
-    most = max(passing, stepping, key=lambda kinds: sum(kinds.values()))
-    if processes > 1:
-        most["gradients"] += skeleton.trained  # the buckets in which DDP sends them
-    most["working"] += round(slack * sum(most.values())) if device == "cpu" else _CUBLAS_WORKSPACE
-    full = skeleton.weights == 0 or not hasattr(skeleton.model, "peft_config")
-    held = {
-        "runtime": runtime,
-        "weights": skeleton.weights + (skeleton.trained if full else 0),
-        "file": 0,
-        "adapter": 0 if full else skeleton.trained,
-        "optimizer": optimizer,
-    }
-    return {part: {**held, **most}[part] for part in PARTS}
-
-
-def _sizes(skeleton: Skeleton, trace: Trace, optimizer: int) -> dict[str, int]:
-    """Each kind on its own, at its largest."""
-    full = not hasattr(skeleton.model, "peft_config")
-    return {
-        "weights": skeleton.weights + (skeleton.trained if full else 0),
-        "adapter": 0 if full else skeleton.trained,
-        "optimizer": optimizer,
-        "gradients": skeleton.trained,
-        "activations": trace.activations,
-        "logits": trace.logits,
-    }
-
-
-def _mapped_file(skeleton: Skeleton, folder: Path, adapter: ChatAdapter, device: str, dtype: str, *, others: int) -> int:
-    """Bytes of the weights' file that are mapped at the fullest moment on a CPU; the system takes them back when short.
-
-    While weights are read, their whole file is mapped beside the weights in the type of the arithmetic, which come before any
-    quantised ones; with small batches no later moment is fuller. Of a quantised base what is not quantised (embeddings) is used
-    in place where its number type needs no change, which keeps the whole file mapped.
-
-    Args:
-        others: bytes of all other parts but the runtime at the fullest moment of the training itself.
-    """
-    if device != "cpu":
-        return 0
-    file = sum(weights.stat().st_size for weights in folder.glob("*.safetensors"))
-    mapped = 0
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    stored = str(config.get("dtype") or config.get("torch_dtype") or "float32")
-    if adapter.quantization != "none" and stored == dtype:
-        in_place = sum(size.numel() * size.element_size() for size in skeleton.frozen if size.is_floating_point())
-        mapped = max(0, file - in_place)
-    read = file * (2 if dtype == "bfloat16" else 4) // (4 if stored == "float32" else 2)
-    return max(mapped, file + read - others)
+    return max(shapes, key=lambda shape: per_token * shape.tokens + int(config.vocab_size) * shape.targets)
 
 
 def _steps(adapter: ChatAdapter, lengths: Sequence[int] | None) -> tuple[int | None, int | None, int | None]:
@@ -398,14 +274,6 @@ def _assumptions(adapter: ChatAdapter, lengths: Sequence[int] | None, supervised
         if not torch.cuda.is_available():
             found.append("there is no GPU here: bfloat16 arithmetic and a CUDA context of 0.5 GB are assumed")
     return found
-
-
-def _product(shape: Sequence[int]) -> int:
-    """Numbers in a tensor of this shape."""
-    total = 1
-    for size in shape:
-        total *= size
-    return total
 
 
 def _giga(size: int) -> str:

@@ -36,6 +36,14 @@ def store_of(workspace: Workspace) -> FeedbackStore:
     return FeedbackStore(workspace.root / "feedback.sqlite")
 
 
+def requests_of(workspace: Workspace, count: int) -> list[dict[str, Any]]:
+    """The kept requests, once there are so many: one is written after the last words of its answer were shown."""
+    until = time.monotonic() + 30
+    while len(rows := store_of(workspace).rows("requests")) < count and time.monotonic() < until:
+        time.sleep(0.05)
+    return rows
+
+
 def test_a_thumb_down_on_a_run_in_this_process_shows_up_in_the_export(
     talking: Workspace, serve: Callable[..., str], visit: Callable[..., Any], studio: Callable[..., Any]
 ) -> None:
@@ -60,7 +68,7 @@ def test_a_thumb_down_on_a_run_in_this_process_shows_up_in_the_export(
     assert rating["model"].startswith("doors/") and re.fullmatch("[0-9a-f]{64}", rating["adapter_hash"])
     assert re.fullmatch("[0-9a-f]{64}", rating["template_hash"]) and rating["sampling"]["temperature"] == 0
     assert rating["user"].startswith("browser-")
-    request = store_of(talking).rows("requests")[0]
+    request = requests_of(talking, 1)[0]
     assert request["id"] == rating["request"] and request["status"] == "ok" and request["prompt"] is None
     assert request["characters"] > 0 and request["seconds"] > 0 and request["completion_tokens"] > 0
 
@@ -127,7 +135,7 @@ def test_words_appear_while_the_answer_is_written_and_stop_keeps_them(
     page.locator("#send").wait_for(state="visible")
     kept = page.locator("#chat").inner_text()
     assert "word3" in kept and "word150" not in kept
-    assert store_of(house).rows("requests")[0]["status"] == "stopped"
+    assert requests_of(house, 1)[0]["status"] == "stopped"
     endpoint.answer, endpoint.pause = "Another answer.", 0.0
     page.locator("#again").click()
     page.get_by_text("Another answer.").wait_for()
@@ -231,7 +239,7 @@ def test_a_model_that_is_down_breaks_off_or_is_busy_is_told_in_a_sentence(
     endpoint.fault = None
     page.locator("#again").click()
     page.get_by_text("one two three four five six").wait_for()
-    assert [row["status"] for row in store_of(house).rows("requests")] == ["error", "error", "ok"]
+    assert [row["status"] for row in requests_of(house, 3)] == ["error", "error", "ok"]
 
 
 def test_an_address_where_nobody_listens_is_told_and_the_page_stays_usable(
@@ -295,7 +303,7 @@ def test_ten_people_at_once_all_get_their_answer_and_those_who_wait_see_their_pl
         page.locator("#chat").get_by_text(f"[Question number {number} of ten]").wait_for()
         page.locator("#send").wait_for(state="visible")
     assert endpoint.most_running == 1
-    rows = store_of(house).rows("requests")
+    rows = requests_of(house, 10)
     assert [row["status"] for row in rows] == ["ok"] * 10 and len({row["user"] for row in rows}) == 10
 
 
@@ -333,6 +341,6 @@ def test_texts_of_requests_are_kept_only_when_that_is_switched_on(
     page.get_by_text("are kept by the owner").wait_for()
     ask(page, "Remember this")
     page.locator("#chat").get_by_text("A short answer.").wait_for()
-    row = store_of(house).rows("requests")[0]
+    row = requests_of(house, 1)[0]
     assert row["prompt"] == [{"role": "user", "content": "Remember this"}] and row["completion"] == "A short answer."
     assert json.dumps(row["sampling"])

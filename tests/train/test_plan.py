@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from studio.core.errors import GateNotMetError, UserError
 from studio.schema.adapter import ChatAdapter
 from studio.train import plan_baseline
-from studio.train.plan import batch_shapes, check_fits, largest_micro_batch, optimizer_bytes, plan
+from studio.train.plan import batch_shapes, check_fits, largest_micro_batch, plan
+from studio.train.plan_parts import optimizer_bytes
 
 RUNTIME = 700_000_000
 
@@ -110,9 +112,24 @@ def test_too_little_memory_is_refused_with_the_biggest_part_and_a_remedy(tiny_ba
 
 
 def test_several_processes_share_one_machine_but_not_one_card(tiny_base):
-    assert plan(preset(tiny_base), processes=2).needed == 2 * plan(preset(tiny_base), processes=2).peak
+    both = plan(preset(tiny_base), processes=2, memory=RUNTIME)
+    assert both.needed == 2 * (both.peak - both.parts["file"])
+    with pytest.raises(GateNotMetError, match=r"GB \(2 processes of .* GB\) and the cpu has"):
+        check_fits(both)
     card = plan(preset(tiny_base), processes=2, device="cuda")
     assert card.needed == card.peak
+
+
+def test_a_mapped_file_is_in_the_peak_but_not_in_the_verdict(tiny_base, tmp_path):
+    folder = shutil.copytree(tiny_base, tmp_path / "base")
+    small, large = preset(folder), plan(preset(folder))
+    (folder / "model.safetensors").write_bytes(bytes(500_000_000))  # only its size is looked at
+    planned = plan(small, memory=RUNTIME + 450_000_000)
+    assert planned.parts["file"] > 500_000_000 > large.parts["file"]
+    assert planned.peak > planned.memory > planned.needed == large.needed
+    check_fits(planned)
+    with pytest.raises(GateNotMetError, match=r"^(?!.*processes of)(?!.*part is file)"):
+        check_fits(plan(small, memory=RUNTIME))
 
 
 def test_too_little_disk_is_refused(tiny_base):
