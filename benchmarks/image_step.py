@@ -1,166 +1,148 @@
-"""One optimizer step of ours beside the step of diffusers' training example, on the same network, pictures and precision.
+"""One optimizer step of ours beside the step of diffusers' training examples: same network, pictures, batch and precision.
 
-    .venv/bin/python benchmarks/image_step.py --data openmoji-small
+    .venv/bin/python benchmarks/image_step.py [--data openmoji-small] [--write-docs]
 
-The peer is written as diffusers' train_unconditional.py and train_text_to_image.py do it: accelerate, a DataLoader with
-torchvision transforms over picture files, noise and timesteps of a whole batch, mean squared error, clipping, AdamW, a
-learning-rate schedule, EMAModel. Both sides train the studio's small network in turn, several times, each time in a process of
-its own (the studio changes how its process keeps memory); the median of the later steps counts. Their noise process is the same
-rectified flow, so that both do the same arithmetic.
+Two trainings: the small network of diffusion/pixel from nothing, on the given Dataset; and LoRA on a small Stable Diffusion made
+from its config, on noise with captions. There the studio does what its presets do, and reads latents and embeddings from the
+cache that it filled before the first step; the example encodes them in every step. So that this is not flattering, the small VAE
+takes as much beside the small UNet as it does in Stable Diffusion 1.5 at 512 pixels: 1.4 forward passes, counted.
+
+The sides train in turn, several times, each time in a process of its own (the studio changes how its process keeps memory); the
+median of the later steps counts.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
-import time
+import sys
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
+import image_shapes
 import torch
-from torch import nn
+from image_cache import SIDE, write_dataset
+from peers import diffusers_examples
 
 import docs
 from studio.core.allocator import keep_freed_memory
 from studio.core.content import find_content
 from studio.core.workspace import Workspace
-from studio.data.images.rows import read_image_split
-from studio.models.images.words import Words
-from studio.schema.diffusion import DiffusionAdapter
+from studio.models.images.bases import resolve_image_base
+from studio.schema.diffusion import DiffusionAdapter, ImageLoraSettings
 from studio.schema.loading import load_yaml
 from studio.train.images.loop import one_step
 from studio.train.images.pictures import image_windows
 from studio.train.images.prepare import prepare
 
+# How far two turns of the same side are apart on a machine that others share.
+NOISE = 0.05
+Side = Callable[[DiffusionAdapter, Path, int], list[float]]
 
-def _alone(side: Callable[[DiffusionAdapter, Path, int], list[float]], *given: Any) -> list[float]:
-    """Seconds of the side's steps but the first two, in a process of its own."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(side, *given).result()[2:]
+
+@dataclass(frozen=True)
+class Result:
+    """Median seconds of a step on either side."""
+
+    what: str
+    studio: float
+    diffusers: float
+    steps: int
+
+    @property
+    def ratio(self) -> float:
+        """How many times as fast the studio's step is."""
+        return self.diffusers / self.studio
 
 
 def our_steps(adapter: DiffusionAdapter, dataset: Path, steps: int) -> list[float]:
     """Seconds of each step of the studio's loop, decoding and augmentation included."""
     keep_freed_memory()
-    job = prepare(adapter, None, dataset, say=lambda _text: None)
+    base = resolve_image_base(adapter.model) if adapter.model else None
+    job = prepare(adapter, base, dataset, say=lambda _text: None)
     windows = image_windows(job.training.shapes, batch_size=adapter.batch_size, steps=steps, seed=0)
     return [one_step(job.family, job.learner, job.training, window, adapter, step).seconds for step, window in enumerate(windows)]
 
 
-def their_steps(adapter: DiffusionAdapter, dataset: Path, steps: int) -> list[float]:
-    """Seconds of each step of the example's loop."""
-    from accelerate import Accelerator
-    from diffusers.optimization import get_scheduler
-    from diffusers.training_utils import EMAModel
-    from torch.nn import functional
-    from torch.utils.data import DataLoader
+def write_small_base(folder: Path) -> Path:
+    """A Stable Diffusion whose parts cost, beside each other, about what they cost in version 1.5."""
+    import diffusers
 
-    from studio.models.images.pixel_network import PixelTransformer
-    from studio.models.loading import pick_device, pick_dtype
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        pipeline = image_shapes.sd15()
+        vae = image_shapes.vae(block_out_channels=[16, 32, 64, 64], layers_per_block=2, norm_num_groups=8, sample_size=SIDE)
+        text = image_shapes.clip_text(pipeline.tokenizer, intermediate_size=256, num_attention_heads=4)
+        config = {**pipeline.unet.config, "sample_size": SIDE // 8, "block_out_channels": (72, 136), "norm_num_groups": 8}
+        parts = {"vae": vae, "text_encoder": text, "unet": diffusers.UNet2DConditionModel(**config)}
+        type(pipeline)(**{**pipeline.components, **parts}, requires_safety_checker=False).save_pretrained(folder)
+    return folder
 
-    mixed = "bf16" if pick_dtype(adapter.dtype, pick_device()) == torch.bfloat16 else "no"
-    accelerator = Accelerator(mixed_precision=mixed, cpu=pick_device().type == "cpu")
-    torch.manual_seed(adapter.seed)
-    network: nn.Module = PixelTransformer(resolution=adapter.resolution, **adapter.network.model_dump())
-    average = EMAModel(network.parameters(), decay=adapter.ema.decay if adapter.ema else 0.999)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=adapter.learning_rate, betas=(0.9, adapter.beta2), weight_decay=adapter.weight_decay
+
+def lora_adapter(base: Path) -> DiffusionAdapter:
+    """LoRA as the example does it."""
+    return DiffusionAdapter(
+        kind="diffusion",
+        model=str(base),
+        steps=2000,
+        batch_size=8,
+        resolution=SIDE,
+        dtype="float32",
+        learning_rate=1e-4,
+        lora=ImageLoraSettings(rank=8, alpha=8),
     )
-    schedule = get_scheduler("cosine", optimizer=optimizer, num_warmup_steps=steps // 10, num_training_steps=steps)
-    rows: Any = _pictures(adapter, dataset)
-    loader = DataLoader(rows, batch_size=adapter.batch_size, shuffle=True, drop_last=True)
-    network, optimizer, loader, schedule = accelerator.prepare(network, optimizer, loader, schedule)
-    average.to(accelerator.device)
-    seconds: list[float] = []
-    network.train()
-    while len(seconds) < steps:
-        began = time.perf_counter()
-        for batch in loader:
-            clean = batch["input"]
-            noise = torch.randn(clean.shape, device=clean.device)
-            times = torch.sigmoid(torch.randn(clean.shape[0], device=clean.device) * 0.8 + 0.8)
-            wide = times.view(-1, 1, 1, 1)
-            noisy = (1 - wide) * clean + wide * noise
-            with accelerator.accumulate(network):
-                said = network(noisy, times, batch["word_rows"], batch["word_mask"])
-                flow = (noisy - said.float()) / wide.clamp(min=0.05)
-                loss = functional.mse_loss(flow.float(), (noise - clean).float())
-                accelerator.backward(loss)
-                if accelerator.sync_gradients:
-                    accelerator.clip_grad_norm_(network.parameters(), adapter.max_grad_norm)
-                optimizer.step()
-                schedule.step()
-                optimizer.zero_grad()
-            if accelerator.sync_gradients:
-                average.step(network.parameters())
-            loss.detach().item()
-            seconds.append(time.perf_counter() - began)
-            if len(seconds) == steps:
-                break
-            began = time.perf_counter()
-    return seconds
 
 
-def _pictures(adapter: DiffusionAdapter, dataset: Path) -> list[Any]:
-    """A map-style dataset whose rows are opened, transformed and tokenised when asked for, as the example does."""
-    from PIL import Image
-    from torchvision import transforms
-
-    size = adapter.resolution or 32
-    change = transforms.Compose(
-        [
-            transforms.Resize(size, interpolation=transforms.InterpolationMode.BILINEAR),
-            transforms.CenterCrop(size),
-            transforms.ToTensor(),
-            transforms.Normalize([0.5], [0.5]),
-        ]
-    )
-    rows = read_image_split(dataset, "train")
-    words = Words(max_words=adapter.network.max_words)
-
-    class Rows(list[Any]):
-        """Rows of the split."""
-
-        def __getitem__(self, index: Any) -> Any:
-            row = rows[index]
-            codes, mask = words.encode([row.caption])
-            picture = change(Image.open(dataset / row.image).convert("RGB"))
-            return {"input": picture, "word_rows": codes[0], "word_mask": mask[0]}
-
-    return Rows(rows)
+def compare(what: str, theirs: Side, adapter: DiffusionAdapter, dataset: Path, *, steps: int, turns: int) -> Result:
+    """Both sides in turn; the first two steps of each turn are left out."""
+    seconds: dict[Side, list[float]] = {our_steps: [], theirs: []}
+    for _ in range(turns):
+        for side, found in seconds.items():
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+                found += alone.submit(side, adapter, dataset, steps).result()[2:]
+    one, other = (statistics.median(found) for found in seconds.values())
+    return Result(f"{what}, batch {adapter.batch_size}", one, other, len(seconds[theirs]))
 
 
-def main() -> None:
+def main() -> int:
+    """Both trainings; 1 when the studio is slower in one of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="openmoji-small", help="Dataset of pictures: name or folder")
-    parser.add_argument("--steps", type=int, default=12, help="steps per turn")
-    parser.add_argument("--turns", type=int, default=3, help="how often each side trains")
+    parser.add_argument("--steps", type=int, default=14, help="steps per turn")
+    parser.add_argument("--turns", type=int, default=5, help="how often each side trains")
     docs.add_option(parser)
     given = parser.parse_args()
+    counts = {"steps": given.steps, "turns": given.turns}
+    pixel = load_yaml(find_content("adapters", "diffusion/pixel"), DiffusionAdapter)
     dataset = Workspace.open().find_dataset(given.data)
-    adapter = load_yaml(find_content("adapters", "diffusion/pixel"), DiffusionAdapter)
-    ours: list[float] = []
-    theirs: list[float] = []
-    for _ in range(given.turns):
-        ours += _alone(our_steps, adapter, dataset, given.steps)
-        theirs += _alone(their_steps, adapter, dataset, given.steps)
-    one, other = statistics.median(ours), statistics.median(theirs)
-    result = {"studio_step_s": round(one, 4), "diffusers_step_s": round(other, 4), "ratio": round(other / one, 3)}
-    result |= {"batch": adapter.batch_size, "steps_each": len(ours), "threads": torch.get_num_threads()}
-    print(json.dumps(result, indent=2))
+    results = [compare("diffusion/pixel from nothing", diffusers_examples.from_scratch, pixel, dataset, **counts)]
+    with tempfile.TemporaryDirectory(prefix="image-step-") as place:
+        root = Path(place)
+        os.environ["STUDIO_CACHE"] = str(root / "cache")
+        base, noise = write_small_base(root / "base"), write_dataset(root / "data")
+        what = f"LoRA on a small Stable Diffusion, {SIDE} px"
+        results.append(compare(what, diffusers_examples.lora, lora_adapter(base), noise, **counts))
+    print(json.dumps([asdict(result) | {"ratio": round(result.ratio, 3)} for result in results], indent=2))
     if given.write_docs:
-        table = (
-            "| side | seconds per step |\n|---|---|\n"
-            f"| studio | {one:.3f} |\n| diffusers' example | {other:.3f} |\n\n"
-            f"Ratio {other / one:.2f}: batch {adapter.batch_size}, {len(ours)} steps each in turn, "
-            f"{torch.get_num_threads()} threads, the network of diffusion/pixel."
+        lines = ["| training | studio, a step | diffusers' example, a step | times as fast |", "|---|---:|---:|---:|"]
+        for result in results:
+            lines.append(
+                f"| {result.what} | {result.studio * 1000:.0f} ms | {result.diffusers * 1000:.0f} ms | {result.ratio:.2f} |"
+            )
+        lines.append(
+            f"\nMedians of {results[0].steps} steps a side, in turn, {torch.get_num_threads()} threads. The first is almost only "
+            "the network, which is the same on both sides; in the second the studio reads what its cache holds. Target: not "
+            f"slower (within {NOISE:.0%}); aim: 1.2 times."
         )
-        docs.write_section("image-step", table, packages=("torch", "diffusers", "accelerate"))
+        docs.write_section("image-step", "\n".join(lines), packages=("torch", "diffusers", "accelerate"))
+    return 0 if all(result.ratio >= 1 - NOISE for result in results) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
