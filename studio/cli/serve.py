@@ -14,7 +14,7 @@ from studio.cli import output
 if TYPE_CHECKING:
     from studio.core.workspace import Workspace
     from studio.schema.server import ServerProfile
-    from studio.serve.environment import Environment
+    from studio.serve.environment import BuildName, Environment
     from studio.serve.launch import Server
     from studio.serve.parity import Parity
     from studio.serve.reference import Prepared
@@ -57,7 +57,7 @@ def start(
     from studio.core.errors import UserError
     from studio.schema.loading import load_yaml
     from studio.schema.server import ServerProfile
-    from studio.serve.environment import find_environment, install_environment, wanted_build
+    from studio.serve.environment import install_environment, wanted_build
 
     chosen = load_yaml(find_content("apps", profile), ServerProfile, settings or [])
     build = wanted_build() if chosen.build == "auto" else chosen.build
@@ -70,15 +70,14 @@ def start(
         raise UserError("which run? studio serve RUN [RUN...]; the newest is 'last'. Runs: studio runs list")
     if check and no_check:
         raise UserError("--check proves and stops, --no-check leaves the proof out: give one of them.")
-    _serve(runs, chosen, find_environment(build), merged=merged, check=not no_check, only_check=check)
+    _serve(runs, chosen, build, merged=merged, check=not no_check, only_check=check)
 
 
-def _serve(
-    runs: list[str], profile: ServerProfile, environment: Environment, *, merged: bool, check: bool, only_check: bool
-) -> None:
+def _serve(runs: list[str], profile: ServerProfile, build: BuildName, *, merged: bool, check: bool, only_check: bool) -> None:
     """Prepare, start, prove, tell, watch, end."""
     from studio.core.errors import UserError
     from studio.serve.command import check_flags
+    from studio.serve.environment import find_environment
     from studio.serve.keys import list_keys
     from studio.serve.launch import Place, start_server
     from studio.serve.naming import name_runs, with_aliased
@@ -86,7 +85,8 @@ def _serve(
     from studio.serve.state import StatePaths, free_port, is_loopback
 
     workspace = output.open_workspace()
-    named = name_runs(workspace, runs)
+    named = name_runs(workspace, runs)  # before a look for vLLM: who mistypes a name should not install it first
+    environment = find_environment(build)
     workspace.check_writable()
     paths = StatePaths.of(workspace)
     check_flags(profile.vllm, environment.flags, f"{environment.package} {environment.version}")

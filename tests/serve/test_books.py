@@ -163,6 +163,7 @@ def test_addresses_and_ports() -> None:
 
 def test_the_command_line_of_keys(studio: Any, workspace: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STUDIO_WORKSPACE", str(workspace.root))
+    monkeypatch.setenv("STUDIO_CACHE", str(workspace.root / "cache"))  # as on a machine without vLLM
     assert "No keys yet" in studio("serve", "keys", "list").out
     made: Result = studio("serve", "keys", "add", "ada")
     text = made.out.strip()
