@@ -287,6 +287,9 @@ def _network(family: PipelineFamily, name: str, kind: str) -> Any:
     network.requires_grad_(False).eval()
     if name == family.tuned and family.quantization != "none":
         quantize_blocks(network, family.quantization, dtype=dtype, device=family.device)
+    if name == "vae":
+        # Nothing but convolutions: about a tenth faster on CPUs with channels last, where the UNet gains nothing (docs/log.md).
+        network.to(memory_format=torch.channels_last)
     return network.to(family.device)
 
 
