@@ -253,7 +253,7 @@ def _probe(preset: ChatAdapter, planned: Plan, lengths: list[int] | None, superv
         raise UserError(
             f"--probe knows no steps of 'objective: {preset.objective}'. Leave it out: the memory is planned without it."
         )
-    output.note("probing: 3 real steps with the longest rows")
+    output.note("probing: 3 real steps with the longest rows, 3 with usual ones")
     if lengths is None or supervised is None:
         lengths = [planned.longest.length] * preset.batch_size
         supervised = [planned.longest.targets // planned.longest.rows] * preset.batch_size

@@ -50,7 +50,7 @@ def plan_image_training(
         if adapter.data is None:
             raise UserError("--probe trains on real pictures: add --data DATASET.")
         folder, _ = find_pictures(workspace, adapter.data)
-        output.note("probing: 4 real steps")
+        output.note("probing: 5 real steps")
         probed = probe_images(adapter, base, folder)
     if output.json_wanted():
         output.emit_json(as_json(planned, probed))

@@ -1,4 +1,4 @@
-"""The probe: a few real optimizer steps with the longest rows, in a process of its own, timed and measured.
+"""The probe: a few real optimizer steps with the longest rows, then with usual ones, in a process of its own, timed and measured.
 
 It runs the studio's trainer on the real base. The rows have the lengths of real ones and random words, which neither time nor
 memory can tell apart. Nothing is kept.
@@ -29,36 +29,42 @@ STEPS = 3
 class Probed:
     """What was measured.
 
-    step_seconds: median of all steps but the first, which warms up.
-    step_tokens: tokens of the rows of one step, without padding.
+    step_seconds: with the longest rows; median of all steps but the first, which warms up.
+    step_tokens: tokens of these rows, without padding.
+    usual_seconds, usual_tokens: the same with rows of every length, whose padding and small matrices cost their time.
     peak: bytes; the largest resident size of the process on a CPU, the most allocated memory on a GPU.
     device: where it ran.
     """
 
     step_seconds: float
     step_tokens: int
+    usual_seconds: float
+    usual_tokens: int
     peak: int
     device: str
     losses: list[float]
 
     def epoch_seconds(self, tokens_per_epoch: int) -> float:
-        """Seconds for one pass over that many tokens at the measured speed."""
-        return tokens_per_epoch / self.step_tokens * self.step_seconds
+        """Seconds for one pass over that many tokens at the speed of usual rows."""
+        return tokens_per_epoch / self.usual_tokens * self.usual_seconds
 
 
 def probe(adapter: ChatAdapter, lengths: Sequence[int], supervised: Sequence[int], *, steps: int = STEPS) -> Probed:
-    """Train a few steps on the longest rows in a process of its own and measure it.
+    """Train a few steps on the longest rows and on usual ones, in a process of its own, and measure it.
 
     Args:
-        lengths: tokens per row; the ``batch_size`` longest are taken.
+        lengths: tokens per row; the ``batch_size`` longest are taken, then as many from equal shares of all, shortest to longest.
         supervised: targets in each of them.
+        steps: with each of the two.
     Raises:
         StudioError: the process failed; its last line is told.
     """
-    longest = sorted(range(len(lengths)), key=lambda row: -lengths[row])[: adapter.batch_size]
+    ordered = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    count = min(adapter.batch_size, len(ordered))
+    usual = [ordered[(2 * share + 1) * len(ordered) // (2 * count)] for share in range(count)]
     with tempfile.TemporaryDirectory() as folder:
         task = Path(folder) / "task.json"
-        rows = [[lengths[row], supervised[row]] for row in longest]
+        rows = [[[lengths[row], supervised[row]] for row in chosen] for chosen in (ordered[:count], usual)]
         task.write_text(json.dumps({"adapter": adapter.model_dump(mode="json"), "rows": rows, "steps": steps}), encoding="utf-8")
         command = [sys.executable, "-m", "studio.train.probe", str(task)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -79,8 +85,8 @@ def run_task(task: Path) -> None:
     task.with_name("result.json").write_text(json.dumps(asdict(probed)), encoding="utf-8")
 
 
-def train_rows(adapter: ChatAdapter, rows: Sequence[tuple[int, int]], steps: int, folder: Path) -> Probed:
-    """Train ``steps`` times on the same rows, given as (tokens, targets), with the studio's own trainer."""
+def train_rows(adapter: ChatAdapter, sets: Sequence[Sequence[tuple[int, int]]], steps: int, folder: Path) -> Probed:
+    """Train ``steps`` times on each of two sets of rows, given as (tokens, targets), with the studio's own trainer."""
     import torch
 
     from studio.models.bases import resolve_base
@@ -92,10 +98,12 @@ def train_rows(adapter: ChatAdapter, rows: Sequence[tuple[int, int]], steps: int
     dtype = pick_dtype(adapter.dtype, device)
     base = resolve_base(adapter.model, adapter.revision)
     tokenizer = load_tokenizer(base)
+    rows = [row for chosen in sets for row in chosen]
     encoded = [_random_row(tokens, targets, len(tokenizer), seed) for seed, (tokens, targets) in enumerate(rows)]
     clock = step_clock()
     processes = 1
-    windows = [list(range(len(encoded)))] * steps
+    long = len(sets[0])
+    windows = [list(range(long))] * steps + [list(range(long, len(encoded)))] * steps
     trainer = ChatTrainer(
         model=_load(adapter, base, device, dtype),
         args=trainer_settings(
@@ -103,7 +111,7 @@ def train_rows(adapter: ChatAdapter, rows: Sequence[tuple[int, int]], steps: int
             folder,
             device=device,
             dtype=dtype,
-            steps=steps,
+            steps=len(windows),
             steps_per_epoch=10_000,
             processes=processes,
             validation=False,
@@ -123,8 +131,9 @@ def train_rows(adapter: ChatAdapter, rows: Sequence[tuple[int, int]], steps: int
     on_gpu = device.type == "cuda"
     peak = torch.cuda.max_memory_allocated() if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     losses = [float(line["loss"]) for line in trainer.state.log_history if "loss" in line]
-    seconds = clock.seconds[1:] or clock.seconds
-    return Probed(statistics.median(seconds), sum(tokens for tokens, _ in rows), int(peak), device.type, losses)
+    first, usual = clock.seconds[min(1, steps - 1) : steps], clock.seconds[steps:]
+    tokens = [sum(count for count, _ in chosen) for chosen in sets]
+    return Probed(statistics.median(first), tokens[0], statistics.median(usual), tokens[1], int(peak), device.type, losses)
 
 
 def _load(adapter: ChatAdapter, base: Any, device: Any, dtype: Any) -> Any:

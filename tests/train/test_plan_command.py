@@ -89,6 +89,6 @@ def test_what_is_no_size_is_refused(text):
 def test_the_probe_trains_and_compares(preset, capsys):
     assert run(["plan", preset, "--device", "cpu", "--probe", "--json"]) == 0
     probed = json.loads(capsys.readouterr().out)["probe"]
-    assert len(probed["losses"]) == 3
+    assert len(probed["losses"]) == 6
     assert probed["peak"] > 300_000_000
-    assert probed["step_seconds"] > 0
+    assert probed["step_seconds"] > 0 and probed["usual_seconds"] > 0

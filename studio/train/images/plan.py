@@ -187,7 +187,7 @@ def _trace(family: Family, adapter: DiffusionAdapter, conditions: dict[str, Any]
     }
 
 
-def probe_images(adapter: DiffusionAdapter, base: ResolvedBase | None, dataset_folder: Path, *, steps: int = 4) -> ImageProbe:
+def probe_images(adapter: DiffusionAdapter, base: ResolvedBase | None, dataset_folder: Path, *, steps: int = 5) -> ImageProbe:
     """Train a few real steps in a process of its own and measure it.
 
     Raises:
