@@ -42,7 +42,7 @@ def plan(
     processes: Annotated[int, typer.Option(min=1, help="Processes, one per GPU.")] = 1,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; it need not be in this machine.")] = None,
     memory: Annotated[str | None, typer.Option(help="Plan for this much memory, for example 24GiB.")] = None,
-    probe: Annotated[bool, typer.Option("--probe", help="Run 3 real steps with the longest rows and measure them.")] = False,
+    probe: Annotated[bool, typer.Option("--probe", help="Train a few real steps and measure memory and time.")] = False,
     sweep: Annotated[bool, typer.Option("--sweep", help="Find the largest micro batch that fits.")] = False,
 ) -> None:
     """Memory, time and disk of a training run, before it starts; exit code 3 when it cannot fit."""
