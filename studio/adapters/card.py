@@ -18,10 +18,10 @@ from studio.adapters.image_card import (
     image_usage,
 )
 from studio.adapters.loading import saved_settings
-from studio.core.errors import StudioError
+from studio.core.errors import StudioError, UserError
 from studio.core.files import write_text
 from studio.core.records import DatasetRecord, GroupScores, ReportRecord, RunRecord, Score, read_record
-from studio.core.workspace import read_dataset, read_run
+from studio.core.workspace import Workspace, read_dataset, read_run, run_dataset
 from studio.models.starters import STARTERS
 
 logger = logging.getLogger("studio")
@@ -44,7 +44,7 @@ def write_model_card(run_folder: Path) -> None:
     """
     record = read_run(run_folder)
     settings = saved_settings(run_folder)
-    dataset = _dataset(record)
+    dataset = _dataset(run_folder, record)
     if record.kind != "chat":
         parts = _image_parts(run_folder, record, settings, dataset)
         write_text(run_folder / "README.md", "\n\n".join(part for part in parts if part) + "\n")
@@ -69,7 +69,7 @@ def _image_parts(run_folder: Path, record: RunRecord, settings: dict[str, Any], 
     return [
         image_front_matter(record, dataset),
         f"# {record.name}\n\n{image_summary(record)}",
-        image_usage(record, settings, dataset),
+        image_usage(run_folder, record, settings, dataset),
         "\n\n".join(part for part in (_data(record, dataset), attribution_of(dataset)) if part),
         _training(record, settings),
         _evaluation(run_folder, record),
@@ -88,10 +88,11 @@ def newest_reports(run_folder: Path) -> list[ReportRecord]:
     return [found[name] for name in sorted(found)]
 
 
-def _dataset(record: RunRecord) -> DatasetRecord | None:
-    """The Dataset's record, when it is still where the run found it and still the same."""
-    path = Path(str(record.dataset.get("path") or ""))
-    if not (path / "dataset.json").is_file():
+def _dataset(run_folder: Path, record: RunRecord) -> DatasetRecord | None:
+    """The Dataset's record, when it can still be found and is still the same."""
+    try:
+        path = run_dataset(record, Workspace.around(run_folder))
+    except UserError:
         return None
     try:
         dataset = read_dataset(path)

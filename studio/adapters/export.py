@@ -17,7 +17,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 from studio.adapters.loading import LoadedRun, load_run, saved_settings
 from studio.core.errors import StudioError, UserError
 from studio.core.files import folder_size, new_folder, sha256_file, write_json
-from studio.core.workspace import read_run
+from studio.core.workspace import Workspace, read_run, run_dataset
 from studio.data.rows import read_split
 from studio.models.bases import ResolvedBase
 from studio.models.encoding import encode_conversation, encode_prompt
@@ -147,15 +147,13 @@ def export_merged(
 def comparison_prompts(run: LoadedRun) -> tuple[list[list[int]], str]:
     """Token ids of 16 prompts: from the test split of the run's dataset where it is there, filled up with built-in ones."""
     conversations: list[list[dict[str, str]]] = []
-    path = run.record.dataset.get("path")
-    if path and Path(str(path)).is_dir():
-        try:
-            for row in read_split(Path(str(path)), "test"):
-                last = max((index for index, turn in enumerate(row.messages) if turn["role"] == "assistant"), default=0)
-                if last:
-                    conversations.append(row.messages[:last])
-        except StudioError as error:
-            logger.warning("The run's dataset cannot be read (%s); comparing on built-in prompts.", error)
+    try:
+        for row in read_split(run_dataset(run.record, Workspace.around(run.folder)), "test"):
+            last = max((index for index, turn in enumerate(row.messages) if turn["role"] == "assistant"), default=0)
+            if last:
+                conversations.append(row.messages[:last])
+    except StudioError as error:
+        logger.warning("The run's dataset cannot be read (%s); comparing on built-in prompts.", error)
     own = len(conversations[:PROMPTS])
     conversations = conversations[:PROMPTS] + [[{"role": "user", "content": text}] for text in _BUILT_IN[own:]]
     limit = min(PROMPT_TOKENS, int(getattr(run.model.config, "max_position_embeddings", PROMPT_TOKENS)))

@@ -9,6 +9,7 @@ import yaml
 
 from studio.core.errors import StudioError
 from studio.core.records import DatasetRecord, RunRecord
+from studio.core.workspace import Workspace, run_dataset
 from studio.data.images.rows import read_image_split
 
 SETTINGS = (
@@ -47,12 +48,12 @@ def image_summary(record: RunRecord) -> str:
     return f"`{record.base.get('name')}`, {made} on the dataset `{data}`{when}. Run `{record.id}`, {record.status}."
 
 
-def image_usage(record: RunRecord, settings: dict[str, Any], dataset: DatasetRecord | None) -> str:
+def image_usage(run_folder: Path, record: RunRecord, settings: dict[str, Any], dataset: DatasetRecord | None) -> str:
     """Code that works as pasted in the run's folder: diffusers alone where it knows the family, else the studio."""
     adapter = record.method not in {"full", "scratch"}
     word = (settings.get("inversion") or {}).get("word") if record.method == "inversion" else None
     prompts = (settings.get("sample") or {}).get("prompts") or [
-        f"a picture of {word}" if word else _some_caption(record, dataset)
+        f"a picture of {word}" if word else _some_caption(run_folder, record, dataset)
     ]
     family = settings.get("family")
     load = f'load_textual_inversion("adapter", token="{word}")' if word else 'load_lora_weights("adapter")'
@@ -86,12 +87,12 @@ def image_usage(record: RunRecord, settings: dict[str, Any], dataset: DatasetRec
     return "## Use" + _with_the_studio(prompts)
 
 
-def _some_caption(record: RunRecord, dataset: DatasetRecord | None) -> str:
-    """The first caption it was trained on, while the Dataset is where the run found it."""
+def _some_caption(run_folder: Path, record: RunRecord, dataset: DatasetRecord | None) -> str:
+    """The first caption it was trained on, while the Dataset can be found."""
     if dataset is None:
         return "a picture"
     try:
-        rows = read_image_split(Path(str(record.dataset["path"])), "train")
+        rows = read_image_split(run_dataset(record, Workspace.around(run_folder)), "train")
     except StudioError:
         return "a picture"
     return next((row.caption.replace('"', "'") for row in rows if row.caption), "a picture")

@@ -30,6 +30,11 @@ class Workspace:
         """Choose the workspace by option, environment or default."""
         return cls(Path(chosen or os.environ.get("STUDIO_WORKSPACE") or "studio-workspace").expanduser().resolve())
 
+    @classmethod
+    def around(cls, run_folder: Path) -> Workspace:
+        """The workspace that a Run lies in."""
+        return cls(run_folder.resolve().parents[2])
+
     @property
     def datasets(self) -> Path:
         """Folder of Datasets: ``datasets/<name>/<fingerprint>/``."""
@@ -105,6 +110,24 @@ class Workspace:
             f"there is no run {reference!r} in {self.runs}.{nearest(reference, known)} "
             f"Known: {', '.join(known[:8]) or 'none'}. Train one: studio train chat/lora --data DATASET"
         )
+
+
+def run_dataset(run: RunRecord, workspace: Workspace) -> Path:
+    """Folder of the Dataset a Run was trained on: where it was, or else the build of that fingerprint in the workspace.
+
+    Raises:
+        UserError: it is nowhere to be found.
+    """
+    recorded = Path(str(run.dataset.get("path", "")))
+    if (recorded / "dataset.json").is_file():
+        return recorded
+    for folder in workspace.list_datasets():
+        if folder.name == run.dataset.get("fingerprint"):
+            return folder
+    raise UserError(
+        f"the dataset of the run, {run.dataset.get('name', 'unnamed')}, is no longer at {recorded} nor in {workspace.datasets}. "
+        "Build it again, or give another with --data DATASET."
+    )
 
 
 def read_dataset(folder: Path) -> DatasetRecord:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from studio.core.errors import StudioError, UserError
 from studio.core.records import RunRecord
-from studio.core.workspace import Workspace, read_dataset
+from studio.core.workspace import Workspace, read_dataset, run_dataset
 from studio.data.rows import ChatRow, read_split
 
 
@@ -44,25 +44,6 @@ def find_leak(rows: Sequence[ChatRow], dataset: Path, run: RunRecord | None, wor
     known = set(leaked)
     asked = sum(_fingerprint(_before_answer(row)) in questions for index, row in enumerate(rows) if index not in known)
     return Leak(leaked, asked)
-
-
-def run_dataset(run: RunRecord, workspace: Workspace) -> Path:
-    """Folder of the dataset a run was trained on: where it was, or else the build of that fingerprint in the workspace.
-
-    Raises:
-        UserError: it is nowhere to be found.
-    """
-    recorded = Path(str(run.dataset.get("path", "")))
-    if (recorded / "dataset.json").is_file():
-        return recorded
-    fingerprint = str(run.dataset.get("fingerprint", ""))
-    for folder in workspace.list_datasets():
-        if fingerprint and read_dataset(folder).fingerprint == fingerprint:
-            return folder
-    raise UserError(
-        f"the dataset of the run, {run.dataset.get('name', 'unnamed')}, is no longer at {recorded} nor in {workspace.datasets}. "
-        "Build it again, or give another with --data DATASET."
-    )
 
 
 def _before_answer(row: ChatRow) -> list[dict[str, str]]:

@@ -118,21 +118,19 @@ def parity_conversations(run_folder: Path) -> list[list[dict[str, str]]]:
 
     Where there are fewer test rows (the dataset has moved away), built-in ones take their place.
     """
-    from studio.core.workspace import read_run
+    from studio.core.workspace import Workspace, read_run, run_dataset
     from studio.data.rows import read_split
 
     own: list[list[dict[str, str]]] = []
-    path = Path(str(read_run(run_folder).dataset.get("path") or ""))
-    if path.is_dir() and (path / "dataset.json").is_file():
-        try:
-            for row in read_split(path, "test"):
-                turns = list(row.messages)
-                while turns and turns[-1]["role"] != "user":
-                    turns.pop()
-                if turns and len(own) < CONVERSATIONS - 2:
-                    own.append(turns)
-        except StudioError:
-            own = []
+    try:
+        for row in read_split(run_dataset(read_run(run_folder), Workspace.around(run_folder)), "test"):
+            turns = list(row.messages)
+            while turns and turns[-1]["role"] != "user":
+                turns.pop()
+            if turns and len(own) < CONVERSATIONS - 2:
+                own.append(turns)
+    except StudioError:
+        own = []
     return [*own, *_BUILT_IN[: CONVERSATIONS - 2 - len(own)], _SYSTEM, _TALK]
 
 

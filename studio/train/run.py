@@ -23,7 +23,7 @@ from studio.core.allocator import keep_freed_memory
 from studio.core.errors import InterruptedRunError, StudioError, UserError
 from studio.core.files import new_folder, write_text
 from studio.core.records import RunRecord
-from studio.core.workspace import read_run
+from studio.core.workspace import Workspace, read_run, run_dataset
 from studio.data.rows import read_split
 from studio.models.bases import ResolvedBase, resolve_base
 from studio.models.loading import load_causal_lm, load_tokenizer, pick_device, pick_dtype
@@ -96,7 +96,7 @@ def _train(run_folder: Path, *, resume: bool, say: Say, main: bool, stop: StopOn
     dtype = pick_dtype(adapter.dtype, device)
     base = unchanged(resolve_base(adapter.model, adapter.revision), record)
 
-    prepared = prepare(adapter, base, Path(record.dataset["path"]))
+    prepared = prepare(adapter, base, run_dataset(record, Workspace.around(run_folder)))
     if (limit := context_limit(adapter.max_length, base)) < adapter.max_length:
         say(f"max_length {adapter.max_length} is more than the {limit} positions of {base.name}: {limit} is the limit")
     for line in prepared.report.lines():

@@ -91,6 +91,7 @@ def test_prompts_come_from_the_test_split_of_the_dataset(make_run: MakeRun, tmp_
     folder = make_run()
     dataset = tmp_path / "dataset"
     dataset.mkdir()
+    (dataset / "dataset.json").write_text("{}")
     record = json.loads((folder / "run.json").read_text())
     record["dataset"]["path"] = str(dataset)
     (folder / "run.json").write_text(json.dumps(record))

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from studio.core.errors import StudioError, UserError
-from studio.core.workspace import Workspace, cache_folder
+from studio.core.records import RunRecord
+from studio.core.workspace import Workspace, cache_folder, run_dataset
 
 
 def make(root: Path, *parts: str, marker: str, age: int) -> Path:
@@ -76,6 +77,17 @@ def test_unknown_dataset_names_what_exists(space: Workspace):
 )
 def test_run_by_name_id_or_last(space: Workspace, reference: str, run: str):
     assert space.find_run(reference).name == run
+
+
+def test_the_dataset_of_a_run_is_found_after_a_move(space: Workspace):
+    first, other = space.datasets / "faq" / "0123456789abcdef", space.datasets / "faq" / "fedcba9876543210"
+    for recorded, fingerprint, found in ((first, "", first), ("/gone", "0123456789abcdef", first), (other, first.name, other)):
+        run = RunRecord.model_construct(dataset={"path": str(recorded), "name": "faq", "fingerprint": fingerprint})
+        assert run_dataset(run, space) == found
+    run = RunRecord.model_construct(dataset={"path": "/gone", "name": "faq", "fingerprint": "0123"})
+    with pytest.raises(UserError, match="faq, is no longer at /gone nor in"):
+        run_dataset(run, space)
+    assert Workspace.around(space.runs / "lora" / "20260101-120000-aa11") == space
 
 
 def test_unfinished_folders_are_not_seen(space: Workspace):

@@ -108,6 +108,10 @@ def test_sigterm_saves_and_resume_is_exact(trainer, single_thread):
     assert read_run(folder).status == "interrupted"
     checkpoint, skipped = newest_whole(folder / "checkpoints")
     assert checkpoint is not None and not skipped
+    # Nor does it matter that the workspace has moved meanwhile.
+    old = trainer.workspace.root
+    moved = old.rename(old.with_name("moved"))
+    folder, reference = (moved / run.relative_to(old) for run in (folder, reference))
     resume(folder)
     assert_same(folder, reference)
 

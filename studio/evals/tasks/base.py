@@ -158,7 +158,7 @@ class TaskContext(Generic[T]):
             UserError: there is no such dataset.
             NotComputedError: nothing names one.
         """
-        from studio.evals.leaks import run_dataset
+        from studio.core.workspace import run_dataset
 
         if self.dataset is not None:
             return self.dataset

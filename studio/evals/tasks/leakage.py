@@ -13,9 +13,9 @@ import pandas as pd
 
 from studio.core.errors import StudioError, UserError
 from studio.core.records import Difference, Score
+from studio.core.workspace import run_dataset
 from studio.data.rows import ChatRow, read_split
 from studio.evals.evidence import Question, question_from
-from studio.evals.leaks import run_dataset
 from studio.evals.metrics.base import Better, Metric, Statistic, mean_statistic
 from studio.evals.scoring import difference, score
 from studio.evals.subjects import Subject

@@ -24,7 +24,7 @@ from studio.core.errors import StudioError, UserError
 from studio.core.files import disk_errors, new_folder, write_json
 from studio.core.progress import Progress
 from studio.core.records import RunRecord
-from studio.core.workspace import read_run
+from studio.core.workspace import Workspace, read_run, run_dataset
 from studio.data.images.rows import ImageRow, read_image_split
 from studio.models.images.families.labelled import LabelGan, LabelledFamily, LabelVae
 from studio.models.images.grid import save_picture_grid
@@ -81,7 +81,7 @@ def _train(run_folder: Path, *, resume: bool, say: Say, stop: StopOnSignal) -> N
     checkpoint = _resume_point(run_folder, say) if resume else None
     change_record(run_folder, status="running", error=None, machine={**record.machine, "pid": os.getpid()})
 
-    dataset = Path(record.dataset["path"])
+    dataset = run_dataset(record, Workspace.around(run_folder))
     rows = read_image_split(dataset, "train")
     learning = build_learning(adapter, rows)
     training = _split(learning.family, adapter, dataset, rows)

@@ -19,7 +19,7 @@ from studio.core.allocator import keep_freed_memory
 from studio.core.errors import InterruptedRunError, StudioError, UserError
 from studio.core.files import new_folder
 from studio.core.records import RunRecord
-from studio.core.workspace import read_run
+from studio.core.workspace import Workspace, read_run, run_dataset
 from studio.models.bases import ResolvedBase
 from studio.models.images.bases import resolve_image_base
 from studio.schema.diffusion import DiffusionAdapter
@@ -78,7 +78,7 @@ def _train(run_folder: Path, *, resume: bool, say: Say, stop: StopOnSignal) -> N
     change_record(run_folder, status="running", error=None, machine={**record.machine, "pid": os.getpid()})
 
     base = same_base(adapter, record)
-    prepared = prepare(adapter, base, Path(record.dataset["path"]), say=say)
+    prepared = prepare(adapter, base, run_dataset(record, Workspace.around(run_folder)), say=say)
     standing = load_checkpoint(checkpoint, prepared.learner) if checkpoint else Standing()
     order: dict[str, int] = {"batch_size": adapter.batch_size, "steps": adapter.steps, "seed": adapter.seed}
     if prepared.of_class:
