@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+from studio.core.errors import UserError
 from studio.core.files import disk_errors, sha256_file, write_json
 
 PARTIAL = ".partial"
@@ -78,6 +80,21 @@ def newest_whole(folder: Path) -> tuple[Path | None, list[str]]:
             return checkpoint, skipped
         skipped.append(f"{checkpoint.name} is skipped: {reason}")
     return None, skipped
+
+
+def resume_point(run_folder: Path, say: Callable[[str], None]) -> Path:
+    """The newest whole checkpoint of a Run, each newer broken one told in a line.
+
+    Raises:
+        UserError: there is none.
+    """
+    checkpoint, skipped = newest_whole(run_folder / "checkpoints")
+    for line in skipped:
+        say(line)
+    if checkpoint is None:
+        raise UserError(f"{run_folder} has no whole checkpoint to resume from. Start it again with: studio train {run_folder}")
+    say(f"resuming from {checkpoint.name}")
+    return checkpoint
 
 
 def rotate_checkpoints(folder: Path, *, keep: int, best_step: int | None) -> None:

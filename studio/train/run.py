@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerBase, set_seed
 from studio.adapters.attach import attach_lora, save_adapter
 from studio.adapters.card import write_model_card
 from studio.core.allocator import keep_freed_memory
-from studio.core.errors import InterruptedRunError, StudioError, UserError
+from studio.core.errors import InterruptedRunError, StudioError
 from studio.core.files import new_folder, write_text
 from studio.core.records import RunRecord
 from studio.core.workspace import Workspace, read_run, run_dataset
@@ -31,7 +31,7 @@ from studio.models.templates import ChatTemplate, choose_template
 from studio.schema.adapter import ChatAdapter
 from studio.schema.loading import load_yaml
 from studio.train.batches import training_units, training_windows
-from studio.train.checkpoints import newest_whole, step_of
+from studio.train.checkpoints import newest_whole, resume_point, step_of
 from studio.train.encode import EncodedSplit, MaskReport, encode_split, mask_report, refuse_untrainable
 from studio.train.packing import pack_rows, prove_isolation
 from studio.train.preference import PreferenceTrainer, encode_preferences, refuse_preferences
@@ -91,7 +91,7 @@ def _train(run_folder: Path, *, resume: bool, say: Say, main: bool, stop: StopOn
     started = time.time()
     adapter = load_yaml(run_folder / "config.yaml", ChatAdapter)
     record = read_run(run_folder)
-    checkpoint = _resume_point(run_folder, say) if resume else None
+    checkpoint = resume_point(run_folder, say) if resume else None
     device = pick_device()
     dtype = pick_dtype(adapter.dtype, device)
     base = unchanged(resolve_base(adapter.model, adapter.revision), record)
@@ -166,17 +166,6 @@ def context_limit(max_length: int, base: ResolvedBase) -> int:
     config = json.loads((base.folder / "config.json").read_text(encoding="utf-8"))
     positions = config.get("max_position_embeddings") or config.get("n_positions")
     return min(max_length, int(positions)) if positions else max_length
-
-
-def _resume_point(run_folder: Path, say: Say) -> Path:
-    """The newest whole checkpoint, each newer broken one told in a line."""
-    checkpoint, skipped = newest_whole(run_folder / "checkpoints")
-    for line in skipped:
-        say(line)
-    if checkpoint is None:
-        raise UserError(f"{run_folder} has no whole checkpoint to resume from. Start it again with: studio train {run_folder}")
-    say(f"resuming from {checkpoint.name}")
-    return checkpoint
 
 
 def _write_before(run_folder: Path, prepared: Prepared) -> None:

@@ -31,7 +31,7 @@ from studio.models.images.grid import save_picture_grid
 from studio.models.loading import pick_device
 from studio.schema.generative import GanAdapter, LabelledAdapter, VaeAdapter
 from studio.schema.presets import load_preset
-from studio.train.checkpoints import PARTIAL, clear_partial, publish_checkpoint, rotate_checkpoints, step_of
+from studio.train.checkpoints import PARTIAL, clear_partial, publish_checkpoint, resume_point, rotate_checkpoints, step_of
 from studio.train.images.checkpoint import Standing
 from studio.train.images.collapse import Collapse, check_collapse
 from studio.train.images.curve import plot_image_loss
@@ -39,7 +39,7 @@ from studio.train.images.learning import GanLearning, Learning, VaeLearning
 from studio.train.images.loop import step_draws
 from studio.train.images.pictures import LivePictures, image_windows
 from studio.train.images.prepare import sample_prompts
-from studio.train.images.run import Say, _plain_words, _resume_point, to_the_end
+from studio.train.images.run import Say, _plain_words, to_the_end
 from studio.train.images.trained import Ema
 from studio.train.record import change_record, hashes, now, peak_memory
 from studio.train.recording import MetricsFile, StopOnSignal
@@ -78,7 +78,7 @@ def _train(run_folder: Path, *, resume: bool, say: Say, stop: StopOnSignal) -> N
     started = time.time()
     adapter = cast(LabelledAdapter, load_preset(run_folder / "config.yaml"))
     record = read_run(run_folder)
-    checkpoint = _resume_point(run_folder, say) if resume else None
+    checkpoint = resume_point(run_folder, say) if resume else None
     change_record(run_folder, status="running", error=None, machine={**record.machine, "pid": os.getpid()})
 
     dataset = run_dataset(record, Workspace.around(run_folder))

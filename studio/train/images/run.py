@@ -24,7 +24,7 @@ from studio.models.bases import ResolvedBase
 from studio.models.images.bases import resolve_image_base
 from studio.schema.diffusion import DiffusionAdapter
 from studio.schema.loading import load_yaml
-from studio.train.checkpoints import newest_whole, step_of
+from studio.train.checkpoints import newest_whole, resume_point, step_of
 from studio.train.images.checkpoint import Standing, load_checkpoint, saved_weights
 from studio.train.images.curve import plot_image_loss
 from studio.train.images.dreambooth import paired_windows
@@ -74,7 +74,7 @@ def _train(run_folder: Path, *, resume: bool, say: Say, stop: StopOnSignal) -> N
     started = time.time()
     adapter = load_yaml(run_folder / "config.yaml", DiffusionAdapter)
     record = read_run(run_folder)
-    checkpoint = _resume_point(run_folder, say) if resume else None
+    checkpoint = resume_point(run_folder, say) if resume else None
     change_record(run_folder, status="running", error=None, machine={**record.machine, "pid": os.getpid()})
 
     base = same_base(adapter, record)
@@ -118,17 +118,6 @@ def same_base(adapter: DiffusionAdapter, record: RunRecord) -> ResolvedBase | No
     if adapter.model is None:
         raise UserError("which base? Give --model: a run, a folder in diffusers' layout, or a Hub id.")
     return unchanged(resolve_image_base(adapter.model, adapter.revision), record)
-
-
-def _resume_point(run_folder: Path, say: Say) -> Path:
-    """The newest whole checkpoint, each newer broken one told in a line."""
-    checkpoint, skipped = newest_whole(run_folder / "checkpoints")
-    for line in skipped:
-        say(line)
-    if checkpoint is None:
-        raise UserError(f"{run_folder} has no whole checkpoint to resume from. Start it again with: studio train {run_folder}")
-    say(f"resuming from {checkpoint.name}")
-    return checkpoint
 
 
 class _plain_words:  # noqa: N801 - reads as a statement
