@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from studio.core.errors import DataError
+from studio.evals.attention import share_heads
 from studio.models.encoding import encode_conversation
 from studio.models.templates import ChatTemplate
 
@@ -114,6 +115,7 @@ def write_answers(
 def stream_tokens(model: Any, prompt: list[int], decoding: Decoding, *, ends: frozenset[int], context: int) -> Iterator[int]:
     """Yield the tokens of one answer as they are written; the end token is not yielded."""
     network = unwrapped(model)
+    share_heads(network)
     step: Tensor = torch.tensor([prompt], device=network.device)  # [1, s]
     draws = _random_stream(decoding, 0)
     past: Any = None
@@ -166,6 +168,7 @@ def _write_batch(
     advance: Callable[[int], None] | None,
 ) -> list[Written]:
     """Write one batch side by side; finished answers leave it."""
+    share_heads(model)
     device = model.device
     tokens, mask = left_pad(prompts, device)  # [b, s]
     answers: list[list[int]] = [[] for _ in prompts]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from studio import __version__
+from studio.core.allocator import keep_freed_memory
 from studio.core.errors import UserError
 from studio.core.records import Difference, GroupScores, ReportRecord, Score, TaskRecord
 from studio.core.workspace import Workspace
@@ -75,6 +76,7 @@ def evaluate_model(
         EndpointError: the server is gone; what was answered is kept.
     """
     started = time.monotonic()
+    keep_freed_memory()
     if limit is not None:
         suite = suite.model_copy(
             update={"limit": limit, "tasks": [task.model_copy(update={"limit": limit}) for task in suite.tasks]}

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import pytest
 import torch
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from studio.evals.generation import Decoding, Written, choose, context_length, end_tokens, stream_tokens, write_answers
+from studio.evals.attention import NAME, shared_heads_attention
+from studio.evals.generation import (
+    Decoding,
+    Written,
+    choose,
+    context_length,
+    end_tokens,
+    stream_tokens,
+    unwrapped,
+    write_answers,
+)
 from studio.evals.subjects import LocalSubject
 from studio.models.encoding import encode_prompt
 from studio.models.templates import ChatTemplate
@@ -37,6 +48,7 @@ def test_left_padded_greedy_equals_transformers_unpadded_generate(subject: Local
     ends = frequent_ends(subject)
     ours = write(subject, Decoding(24), 5, ends)
     lengths = set()
+    unwrapped(subject.model).set_attn_implementation("sdpa")  # transformers' own, not what our answers were written with
     for prompt, answer in zip(prompts(subject), ours, strict=True):
         tokens = torch.tensor([prompt])
         peer = subject.model.generate(
@@ -52,6 +64,26 @@ def test_left_padded_greedy_equals_transformers_unpadded_generate(subject: Local
         lengths.add(len(answer.ids))
     # Without answers of different length, eviction of finished ones was not tried.
     assert len(lengths) > 1 and min(lengths) < 24
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_shared_heads_give_what_repeated_keys_give(dtype: torch.dtype) -> None:
+    draws = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(3, heads, size, 16, generator=draws).to(dtype) for heads, size in ((6, 1), (2, 9), (2, 9)))
+    mask = torch.ones(3, 1, 1, 9, dtype=torch.bool)
+    mask[1, ..., :4] = False
+    module = torch.nn.Module()
+    module.num_key_value_groups, module.is_causal = 3, True
+    tolerance = 1e-6 if dtype == torch.float32 else 1e-2
+    for seen in (mask, None):
+        drawn, _ = shared_heads_attention(module, query, key, value, seen, scaling=0.3)
+        expected, _ = sdpa_attention_forward(module, query, key, value, seen, scaling=0.3)
+        torch.testing.assert_close(drawn, expected, rtol=0, atol=tolerance)
+
+
+def test_answers_on_a_cpu_share_the_keys(subject: LocalSubject) -> None:
+    write(subject, Decoding(2), 5, frozenset())
+    assert unwrapped(subject.model).config._attn_implementation == NAME
 
 
 @pytest.mark.parametrize("decoding", [Decoding(24), Decoding(24, temperature=1.0, top_p=0.9, top_k=40, seed=7)])
