@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.cells import cell_len
 
 from studio.cli.output import emit_json, json_wanted, note, open_workspace, say, warn
 from studio.core.errors import UserError, nearest
@@ -166,20 +169,21 @@ class Session:
         silent = json_wanted()
         parts: list[str] = []
         stopped = False
-        if self.interactive:
-            _print(f"{who.rsplit('/', 2)[0]}> ")
+        opening = f"{who.rsplit('/', 2)[0]}> " if self.interactive else ""
+        lines = Lines(shutil.get_terminal_size().columns, len(opening)) if sys.stdout.isatty() else None
+        _print(opening)
         try:
             with context as network:
                 for piece in self.talk.pieces(network):
                     parts.append(piece)
                     if not silent:
-                        _print(piece)
+                        _print(lines.take(piece) if lines else piece)
         except KeyboardInterrupt:
             if not self.interactive:
                 raise
             stopped = True
         if not silent:
-            _print("\n")
+            _print((lines.rest() if lines else "") + "\n")
         return "".join(parts).strip(), stopped
 
     def _command(self, text: str) -> bool:
@@ -222,6 +226,41 @@ class Session:
             self.talk.history[:], self.talk.seen_from = whole, seen_from
         if stopped:
             note("(stopped)")
+
+
+class Lines:
+    """Breaks an answer between words, where a terminal would break it inside one; a word is shown once the next begins."""
+
+    # Text without blanks (Chinese, code) is not waited for longer than this many characters.
+    LONGEST_WORD = 30
+
+    def __init__(self, width: int, column: int) -> None:
+        """width: columns of the terminal. column: how many are taken already."""
+        self.width, self.column, self.held = width, column, ""
+
+    def take(self, piece: str) -> str:
+        """What can be shown now that this piece was written."""
+        *whole, self.held = re.split(r"(?<=\S)(?=\s)", self.held + piece)
+        if len(self.held) > self.LONGEST_WORD:
+            whole, self.held = [*whole, self.held], ""
+        return "".join(self._placed(word) for word in whole)
+
+    def rest(self) -> str:
+        """What was held back, at the end."""
+        last, self.held = self._placed(self.held), ""
+        return last
+
+    def _placed(self, word: str) -> str:
+        """A word with the blanks before it, which become a line end where it does not fit."""
+        blanks = word[: len(word) - len(word.lstrip())]
+        size = cell_len(word.strip())
+        if "\n" in blanks:
+            self.column = cell_len(blanks.rpartition("\n")[2]) + size
+        elif blanks and self.column + len(blanks) + size >= self.width:
+            word, self.column = "\n" + word.lstrip(), size
+        else:
+            self.column = (self.column + len(blanks) + size) % self.width
+        return word
 
 
 def save(messages: list[dict[str, str]], chosen: str) -> Path:

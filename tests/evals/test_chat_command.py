@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.cells import cell_len
+
+from studio.cli.chat import Lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -97,6 +100,19 @@ def pipe(studio: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> Call
         return studio("chat", *(arguments or ("tiny",)), "--max-new-tokens", 12)
 
     return call
+
+
+def test_lines_break_between_words_as_they_come() -> None:
+    text = "One two  three,\n\n  four five sixteen seventeen 一二三四五六七八九十 " + "x" * 70 + " end."
+    for size in (1, 3, 1000):
+        lines = Lines(width=20, column=5)
+        shown = [lines.take(text[at : at + size]) for at in range(0, len(text), size)]
+        whole = "".join(shown) + lines.rest()
+        assert whole.split() == text.split(), "nothing is lost"
+        first, *others = whole.split("\n")
+        assert len(first) <= 15 and all(cell_len(line) <= 20 for line in others if "x" not in line)
+        assert "three,\n\n  four five" in whole, "line ends and blanks of the answer stay"
+        assert size > 1 or shown[3] == "One", "a word is shown when the next begins"
 
 
 def test_a_talk_in_a_terminal(terminal: Terminal, tiny: Tiny, tmp_path: Path) -> None:
