@@ -76,8 +76,10 @@ def evaluate(
             target, plan, workspace=workspace, baseline=base, limit=limit, data=data_folder, progress=True, cached=cache
         )
         reports.append((target.name, report, record))
+        below = () if json_wanted() else tuple(f"{task.name}: not computed:" for task in record.tasks if task.reason)
         for warning in record.settings["warnings"]:
-            warn(warning)
+            if not warning.startswith(below):  # the table says these itself
+                warn(warning)
         if not json_wanted():
             _print_report(report, record)
     if json_wanted():
@@ -112,7 +114,7 @@ def _gate_sentence(missed: dict[str, list[str]], plan: Suite, *, several: bool) 
     """Every threshold that failed, by model where there are several."""
     parts = [f"{name + ': ' if several else ''}{'; '.join(sentences)}" for name, sentences in missed.items()]
     count = max(map(len, missed.values()))
-    return f"{count} of {len(plan.thresholds)} thresholds not met: {' | '.join(parts)}."
+    return f"{count} of {len(plan.thresholds)} thresholds not met: {' | '.join(parts).removesuffix('.')}."
 
 
 def _print_report(report: Path, record: ReportRecord) -> None:

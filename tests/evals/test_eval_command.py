@@ -95,3 +95,4 @@ def test_a_task_that_cannot_be_computed_is_told_and_fails_the_gate_that_names_it
     done = studio("eval", "fairness", "--model", "tiny", "--gate")
     assert done.code == 3 and "quality_gap could not be computed: no group column is named" in done.err
     assert "not computed: fairness: no group column is named" in done.out
+    assert "warning: fairness" not in done.err and not done.err.rstrip().endswith("..")
