@@ -32,8 +32,8 @@ class Workspace:
 
     @classmethod
     def around(cls, run_folder: Path) -> Workspace:
-        """The workspace that a Run lies in."""
-        return cls(run_folder.resolve().parents[2])
+        """The workspace that a Run lies in (``runs/<name>/<time>-<id>/``); of a Run that was copied out, some folder above it."""
+        return cls(run_folder.resolve().parent.parent.parent)
 
     @property
     def datasets(self) -> Path:

@@ -53,7 +53,7 @@ def probe(adapter: ChatAdapter, lengths: Sequence[int], supervised: Sequence[int
     """Train a few steps on the longest rows and on usual ones, in a process of its own, and measure it.
 
     Args:
-        lengths: tokens per row; the ``batch_size`` longest are taken, then as many from equal shares of all, shortest to longest.
+        lengths: tokens per row; the ``batch_size`` longest are taken, then as many from equal shares of all.
         supervised: targets in each of them.
         steps: with each of the two.
     Raises:

@@ -88,6 +88,7 @@ def test_the_dataset_of_a_run_is_found_after_a_move(space: Workspace):
     with pytest.raises(UserError, match="faq, is no longer at /gone nor in"):
         run_dataset(run, space)
     assert Workspace.around(space.runs / "lora" / "20260101-120000-aa11") == space
+    assert Workspace.around(Path("/run")).list_datasets() == []  # copied out to where there is nothing above
 
 
 def test_unfinished_folders_are_not_seen(space: Workspace):
