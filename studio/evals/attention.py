@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
+
+from studio.models.attention import replace_sdpa
 
 NAME = "sdpa_shared_heads"
 
@@ -52,7 +52,4 @@ def shared_heads_attention(
 
 def share_heads(model: PreTrainedModel) -> None:
     """Let a model on a CPU whose attention is ``sdpa`` take :func:`shared_heads_attention`."""
-    if model.device == torch.device("cpu") and model.config._attn_implementation == "sdpa":
-        AttentionInterface.register(NAME, shared_heads_attention)
-        AttentionMaskInterface.register(NAME, sdpa_mask)
-        model.set_attn_implementation(NAME)
+    replace_sdpa(model, NAME, shared_heads_attention)

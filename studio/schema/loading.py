@@ -113,7 +113,7 @@ def _parse(path: Path, text: str) -> tuple[dict[str, Any], dict[Location, int]]:
         loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
-            raise ConfigError(f"{path}:1: the file is empty.")
+            raise ConfigError(f"{path}:1: the file is empty. Begin with a copy of one that works (docs/reference.md).")
         _collect_lines(node, (), lines, path, set())
         value = loader.construct_document(node)
     except yaml.reader.ReaderError as error:

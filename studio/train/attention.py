@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
+
+from studio.models.attention import replace_sdpa
 
 NAME = "sdpa_short_rows"
 # Above this many tokens less is gained, and the scores of plain products take much memory: they grow with the square.
@@ -69,9 +69,4 @@ def short_attention(
 def use_short_attention(model: Any) -> bool:
     """Let a model on a CPU whose attention is ``sdpa`` take :func:`short_attention`. True if it does."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    if inner.device.type != "cpu" or inner.config._attn_implementation != "sdpa":
-        return False
-    AttentionInterface.register(NAME, short_attention)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
-    inner.set_attn_implementation(NAME)
-    return bool(inner.config._attn_implementation == NAME)
+    return replace_sdpa(inner, NAME, short_attention)
