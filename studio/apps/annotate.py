@@ -111,7 +111,9 @@ class _Page:
         """Lay the page out and connect it."""
         parts = [split for split, rows in self._record.splits.items() if rows]
         with page("Annotate", f"Judge and correct the rows of {self._record.name}. Nobody sees what the others said.") as blocks:
-            current = gr.State("")
+            current = gr.State(("", ""))
+            # What the browser shows, sent back with every judgement: the server may know of a newer row than the person saw.
+            shown = gr.Textbox(visible=False)
             remembered = gr.BrowserState(None, storage_key="studio-annotator", secret="studio-annotator")
             with gr.Row():
                 name = gr.Textbox(label="Your name", max_length=60, elem_id="name", placeholder="So that two can be compared")
@@ -146,18 +148,20 @@ class _Page:
             exported = gr.Markdown(elem_id="exported")
             timer = gr.Timer(5)
 
-            view = [current, progress, remark, row, label, correction]
+            view = [current, shown, progress, remark, row, label, correction]
             place = [name, part, labels]
-            blocks.load(self.open, remembered, name, queue=False).then(self.go_on, [current, *place], view, queue=False)
+            # One after the other: an answer to the opening of the page that came late would empty what was chosen meanwhile.
+            in_order: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "rows", "show_progress": "hidden"}
+            blocks.load(self.open, remembered, name, queue=False).then(self.go_on, [current, *place], view, **in_order)
             blocks.load(self.agreement, None, agreement, queue=False)
             timer.tick(self.agreement, None, agreement, queue=False, show_progress="hidden")
             name.blur(lambda text: text, name, remembered, queue=False)
-            gr.on([name.submit, name.blur, part.input], self.go_on, [current, *place], view, queue=False)
-            gr.on([labels.submit, labels.blur], self.relabel, labels, [remark, label], queue=False)
-            saved = save.click(self.save, [current, *place, label, correction], view, queue=False)
+            gr.on([name.submit, name.blur, part.input], self.go_on, [current, *place], view, **in_order)
+            gr.on([labels.submit, labels.blur], self.relabel, labels, [remark, label], **in_order)
+            saved = save.click(self.save, [shown, *place, label, correction], view, **in_order)
             saved.then(self.agreement, None, agreement, queue=False)
-            skip.click(self.skip, [current, *place], view, queue=False)
-            undo.click(self.take_back, place, view, queue=False).then(self.agreement, None, agreement, queue=False)
+            skip.click(self.skip, [shown, *place], view, **in_order)
+            undo.click(self.take_back, place, view, **in_order).then(self.agreement, None, agreement, queue=False)
             export.click(self.export, None, exported, queue=False)
         return blocks
 
@@ -169,13 +173,15 @@ class _Page:
         # Not an empty name either: on a slow line the person may have written theirs already.
         return remembered if isinstance(remembered, str) and remembered else gr.skip()
 
-    def go_on(self, current: str, name: str, part: str, labels: str, request: gr.Request) -> tuple[Update, ...]:
-        """The first row this person has not judged; where it is on the page already, what was begun there stays."""
+    def go_on(self, current: tuple[str, str], name: str, part: str, labels: str, request: gr.Request) -> tuple[Update, ...]:
+        """The first row this person has not judged; where they are at a row still to judge, it and what was begun there stay."""
         who = self._who(name, request)
+        before, row = current
         entry = self._next(who, part, after=None)
-        if entry is None or entry.id != current:
-            return self._show(entry, name, part, labels, request)
-        return (gr.skip(), self._progress(who, part), *(gr.skip() for _ in range(4)))
+        same_row = entry is not None and entry.id == row
+        if same_row or (who == before and row in self._ids(part) - self._mine(who)):
+            return ((who, row), gr.skip(), self._progress(who, part), *(gr.skip() for _ in range(4)))
+        return self._show(entry, name, part, labels, request)
 
     def relabel(self, labels: str) -> tuple[Update, Update]:
         """Take other labels."""
@@ -184,15 +190,15 @@ class _Page:
         except UserError as error:
             return _alert(error), gr.skip()
 
-    def skip(self, current: str, name: str, part: str, labels: str, request: gr.Request) -> tuple[Update, ...]:
+    def skip(self, shown: str, name: str, part: str, labels: str, request: gr.Request) -> tuple[Update, ...]:
         """The next row, without a word about this one."""
-        return self._show(self._next(self._who(name, request), part, after=current), name, part, labels, request)
+        return self._show(self._next(self._who(name, request), part, after=shown), name, part, labels, request)
 
     def save(
-        self, current: str, name: str, part: str, labels: str, label: str | None, correction: str, request: gr.Request
+        self, shown: str, name: str, part: str, labels: str, label: str | None, correction: str, request: gr.Request
     ) -> tuple[Update, ...]:
         """Keep a judgement and go on."""
-        who, entry = self._who(name, request), self._entry(part, current)
+        who, entry = self._who(name, request), self._entry(part, shown)
         if not who:
             return self._remark("Write your name first, so that your labels can be told from the others'.")
         if entry is None:
@@ -215,7 +221,7 @@ class _Page:
             label=label,
             correction=changed,
         )
-        return self._show(self._next(who, part, after=current), name, part, labels, request)
+        return self._show(self._next(who, part, after=shown), name, part, labels, request)
 
     def take_back(self, name: str, part: str, labels: str, request: gr.Request) -> tuple[Update, ...]:
         """Take this person's last judgement back and show its row again."""
@@ -260,7 +266,7 @@ class _Page:
     @staticmethod
     def _remark(note: str) -> tuple[Update, ...]:
         """A word to the person; the row stays as it is."""
-        return (gr.skip(), gr.skip(), _alert(note), gr.skip(), gr.skip(), gr.skip())
+        return (*(gr.skip() for _ in range(3)), _alert(note), *(gr.skip() for _ in range(3)))
 
     # -- rows ----------------------------------------------------------------------------------------------------
 
@@ -270,10 +276,11 @@ class _Page:
             choices = read_labels(labels or "")
         except UserError as error:
             return self._remark(str(error))
-        progress, label = self._progress(self._who(name, request), part), gr.update(choices=choices, value=None)
+        who = self._who(name, request)
+        progress, label = self._progress(who, part), gr.update(choices=choices, value=None)
         if entry is None:
-            return "", f"{progress}. All done, thank you.", "", "", label, ""
-        return entry.id, progress, "", as_html(entry), label, _asked(entry)[1]
+            return (who, ""), "", f"{progress}. All done, thank you.", "", "", label, ""
+        return (who, entry.id), entry.id, progress, "", as_html(entry), label, _asked(entry)[1]
 
     def _progress(self, who: str, part: str) -> str:
         """How far this person is."""

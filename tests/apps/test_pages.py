@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 import re
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from studio.apps import annotate, data, monitor
+from studio.apps.recording import open_store
 from studio.core.errors import UserError
 from studio.core.workspace import Workspace
 from studio.data.rows import read_split
@@ -156,6 +158,69 @@ def test_a_label_and_a_name_are_asked_for(stocked: Workspace, serve: Callable[..
     page.locator("#name textarea, #name input").first.fill("anna")
     page.locator("#save").click()
     page.get_by_text("Choose a label first").wait_for()
+
+
+def slow_down(monkeypatch: pytest.MonkeyPatch, delays: list[float]) -> None:
+    """Let the server take so many seconds over the rows it is asked for next."""
+    real = annotate._Page.go_on
+
+    @functools.wraps(real)
+    def slow(*arguments: Any) -> Any:
+        answer = real(*arguments)
+        time.sleep(delays.pop(0) if delays else 0)
+        return answer
+
+    monkeypatch.setattr(annotate._Page, "go_on", slow)
+
+
+@pytest.mark.parametrize("delays", [(0.0, 1.0), (1.0, 0.0), (1.0, 1.0)])
+def test_a_late_answer_of_the_server_takes_nothing_away(
+    delays: tuple[float, ...],
+    stocked: Workspace,
+    serve: Callable[..., str],
+    visit: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The opening of the page and the name ask for a row each; whichever is slow, the choice made meanwhile stays."""
+    slow_down(monkeypatch, list(delays))
+    page = visit(serve(annotate.build(stocked, "doors")))
+    page.locator("#name textarea, #name input").first.fill("anna")
+    page.locator("#name textarea, #name input").first.press("Enter")
+    page.locator("#row article").wait_for()
+    page.locator("#label").get_by_text("bad", exact=True).click()
+    page.locator("#correction textarea").fill("Narrower.")
+    page.wait_for_timeout(1500)
+    assert page.locator("#label input:checked").input_value() == "bad"
+    assert page.locator("#correction textarea").input_value() == "Narrower."
+    page.locator("#save").click()
+    page.get_by_text("1 of 30 rows labelled by you").wait_for()
+
+
+def test_leaving_the_name_keeps_the_row_and_a_judgement_is_kept_for_the_row_that_was_seen(
+    stocked: Workspace, serve: Callable[..., str], visit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delays: list[float] = []
+    slow_down(monkeypatch, delays)
+    page = visit(serve(annotate.build(stocked, "doors")))
+    label_rows(page, "anna", ["good"], {})
+    second = page.locator("#row .studio-user div").inner_text()
+    page.locator("#skip").click()
+    page.locator("#row").get_by_text(second, exact=True).wait_for(state="detached")
+    skipped_to = page.locator("#row .studio-user div").inner_text()
+    page.locator("#correction textarea").fill("Begun.")
+    page.locator("#name textarea, #name input").first.click()
+    page.locator("#correction textarea").click()
+    page.wait_for_timeout(500)
+    assert page.locator("#row .studio-user div").inner_text() == skipped_to
+    assert page.locator("#correction textarea").input_value() == "Begun."
+    # Another person's name, and at once a click: leaving the field asks for the other's first row, the click judges what is seen.
+    delays[:] = [1.0]
+    page.locator("#label").get_by_text("bad", exact=True).click()
+    page.locator("#name textarea, #name input").first.fill("ben")
+    page.locator("#save").click()
+    page.get_by_text("1 of 30 rows labelled by you").wait_for()
+    (kept,) = [row for row in open_store(stocked).current_annotations() if row["user"] == "ben"]
+    assert kept["prompt"][0]["content"] == skipped_to and kept["label"] == "bad" and kept["correction"] == "Begun."
 
 
 def fill(store: FeedbackStore, *, slow: float = 1.0) -> None:
