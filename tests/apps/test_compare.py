@@ -25,8 +25,10 @@ def test_sides_are_blind_until_the_vote_and_drawn_by_chance(
     endpoint.models, endpoint.answer = ["first", "second"], "The answer of {model}."
     page = visit(serve(compare.build(house, endpoint.url)))
     page.locator("#one input").wait_for()
-    lefts = []
-    for number in range(8):
+    lefts: list[str] = []
+    # The draw is left to chance: eight rounds are all alike once in 128 times, forty never in the life of this test.
+    while len(lefts) < 8 or (len(set(lefts)) < 2 and len(lefts) < 40):
+        number = len(lefts)
         endpoint.answer = "The answer of {model}. " + str(number)
         ask_both(page, f"Question {number}")
         labels = [page.locator(side).inner_text() for side in ("#left", "#right")]
@@ -41,9 +43,9 @@ def test_sides_are_blind_until_the_vote_and_drawn_by_chance(
         page.get_by_text(f"Left: {left}").wait_for()
     assert set(lefts) == {"first", "second"}
     outcome = page.locator("#outcome").inner_text()
-    assert "first 8 : 0 second" in outcome and "100% are for first" in outcome and "first is preferred" in outcome
+    assert f"first {len(lefts)} : 0 second" in outcome and "100% are for first" in outcome and "first is preferred" in outcome
     rows = FeedbackStore(house.root / "feedback.sqlite").rows("votes")
-    assert [row["winner"] for row in rows] == ["a"] * 8
+    assert [row["winner"] for row in rows] == ["a"] * len(lefts)
     assert {row["left_side"] for row in rows} == {"a", "b"}
     assert all(row["completion"].startswith("The answer of first") for row in rows)
     assert all(row["completion_b"].startswith("The answer of second") for row in rows)
