@@ -3,10 +3,10 @@
     .venv/bin/python benchmarks/image_step.py [--data openmoji-small] [--write-docs]
 
 Two trainings: the small network of diffusion/pixel from nothing, on the given Dataset, in the same number type and once more
-beside the example as it stands; and LoRA on a small Stable Diffusion made
-from its config, on noise with captions. There the studio does what its presets do, and reads latents and embeddings from the
-cache that it filled before the first step; the example encodes them in every step. So that this is not flattering, the small VAE
-takes as much beside the small UNet as it does in Stable Diffusion 1.5 at 512 pixels: 1.4 forward passes, counted.
+beside the example as it stands; and LoRA on a small Stable Diffusion made from its config, on noise with captions. There the
+studio does what its presets do, and reads latents and embeddings from the cache that it filled before the first step; the example
+encodes them in every step. So that this is not flattering, the small VAE takes as much beside the small UNet as it does in Stable
+Diffusion 1.5 at 512 pixels: 1.4 forward passes, counted.
 
 The sides train in turn, several times, each time in a process of its own (the studio changes how its process keeps memory); the
 median of the later steps counts.
