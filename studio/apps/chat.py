@@ -31,6 +31,7 @@ from studio.feedback.store import FeedbackStore
 APP = "chat"
 # The browser keeps the talk; this only keeps it from lying there as plain text and is no secret.
 _BROWSER_KEY = "studio-chat-talk"
+_SYSTEM_KEY = "studio-chat-system"
 
 Talk = dict[str, Any]
 Update = Any
@@ -97,6 +98,8 @@ class _Page:
         """Lay the page out and connect it."""
         with page("Chat", "Talk to a tuned model. Your thumbs and corrections become its next lesson.") as blocks:
             talk = gr.BrowserState(None, storage_key=_BROWSER_KEY, secret=_BROWSER_KEY)
+            # Apart from the talk: leaving the field of the system prompt must not write an older talk over a newer one.
+            kept_system = gr.BrowserState(None, storage_key=_SYSTEM_KEY, secret=_BROWSER_KEY)
             corrected = gr.State(-1)
             model = gr.Dropdown([], label="Model", interactive=True, elem_id="model")
             chat = gr.Chatbot(
@@ -147,30 +150,34 @@ class _Page:
                 "show_progress": "minimal",
                 "show_progress_on": status,
             }
+            # One after the other: each of these gives the whole talk back, and an answer that came late would undo a newer one.
+            in_order: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "talk", "show_progress": "hidden"}
             # In two steps: a server that is slow to say which models it has must not hold back the talk.
-            blocks.load(self.restore, [talk], [*view, system], queue=False)
+            blocks.load(self.restore, [talk, kept_system], [*view, system], queue=False)
             blocks.load(self.list_models, [model], [model, status], queue=False)
-            asked = gr.on([question.submit, send.click], self.ask, [question, talk, system], [question, *view], queue=False)
+            asked = gr.on([question.submit, send.click], self.ask, [question, talk, system], [question, *view], **in_order)
             asked.success(**writing)
-            retried = gr.on([again.click, chat.retry], self.retry, [talk], view, queue=False)
+            retried = gr.on([again.click, chat.retry], self.retry, [talk], view, **in_order)
             retried.success(**{**writing, "fn": self.answer_anew})
             stop.click(self.stop, None, None, queue=False)
-            gr.on([fresh.click, chat.clear], self.start_anew, [talk], view, queue=False)
+            gr.on([fresh.click, chat.clear], self.start_anew, [talk], view, **in_order)
             judged = [talk, chat, status, panel, correction, corrected]
-            chat.like(self.like, [talk], judged, queue=False, scroll_to_output=True)
-            send_correction.click(self.correct, [talk, correction, corrected], [talk, status, panel], queue=False)
+            chat.like(self.like, [talk], judged, **in_order, scroll_to_output=True)
+            send_correction.click(self.correct, [talk, correction, corrected], [talk, status, panel], **in_order)
             dismiss.click(lambda: gr.update(visible=False), None, panel, queue=False)
-            system.blur(lambda talk, text: {**_whole(talk), "system": text or ""}, [talk, system], talk, queue=False)
+            # In a list: Gradio does not write an empty text over another one.
+            system.blur(lambda text: [text or ""], system, kept_system, queue=False)
             blocks.unload(self.leave)
         return blocks
 
     # -- the page ------------------------------------------------------------------------------------------------
 
-    def restore(self, talk: Any) -> tuple[Update, ...]:
+    def restore(self, talk: Any, kept_system: Any = None) -> tuple[Update, ...]:
         """A person comes or comes back: show the talk their browser kept."""
         kept, note = _whole(talk), gr.skip()
         # What is empty is not written: on a slow line a first question may already be on its way.
-        fresh, system = kept if kept is not talk else gr.skip(), kept["system"] or gr.skip()
+        written = str(kept_system[0]) if isinstance(kept_system, list) and kept_system else kept["system"]
+        fresh, system = kept if kept is not talk else gr.skip(), written or gr.skip()
         if not kept["turns"]:
             return (fresh, *(gr.skip() for _ in range(5)), system)
         if _unanswered(kept):
@@ -244,7 +251,7 @@ class _Page:
         talk = {**_whole(talk), "system": system or ""}
         if not _unanswered(talk):
             # The step before had nothing to ask and has said so.
-            yield tuple(gr.skip() for _ in range(6))
+            yield self._view(talk, gr.skip())
             return
         user = viewer(request, talk.get("browser"))
         messages = with_system(talk["turns"], system)
@@ -296,6 +303,8 @@ class _Page:
             "request": request,
             "model": model.name,
             "sampling": [sampling.max_new_tokens, sampling.temperature, sampling.top_p],
+            # The talk may go on under another one.
+            "system": talk["system"],
         }
         return {**talk, "turns": [*talk["turns"], turn]}
 
@@ -348,7 +357,7 @@ class _Page:
         longest, temperature, top_p = turn.get("sampling") or (None, None, None)
         sampling = Sampling(int(longest or 0), float(temperature or 0), float(top_p or 1))
         user = viewer(request, talk.get("browser"))
-        prompt = with_system(talk["turns"][:index], talk["system"])
+        prompt = with_system(talk["turns"][:index], str(turn.get("system", talk["system"])))
         try:
             return prompt, origin_of(self._shelf.get(turn["model"]), sampling, user=user, app=APP)
         except StudioError:

@@ -163,6 +163,18 @@ def test_history_system_prompt_and_thumbs_survive_a_reload(
     page.get_by_text("First question").wait_for(state="hidden")
     ask(page, "Third question")
     assert [message["content"] for message in endpoint.seen[-1]["messages"]] == ["Answer like a pirate.", "Third question"]
+    # The talk goes on under another system prompt; a thumb is kept with the one under which the answer was written.
+    page.get_by_text("Settings").click()
+    page.locator("#system textarea").fill("")
+    ask(page, "Fourth question")
+    page.locator("#chat button[aria-label='Dislike']").first.click()
+    page.get_by_text("kept as a bad answer").wait_for()
+    assert store_of(house).rows("ratings")[-1]["prompt"][0] == {"role": "system", "content": "Answer like a pirate."}
+    page.reload()
+    page.get_by_text("Fourth question").wait_for()
+    page.get_by_text("Settings").click()
+    page.locator("#system textarea").wait_for()
+    assert page.locator("#system textarea").input_value() == ""
 
 
 def test_another_model_is_picked_and_remembered_with_its_answers(
