@@ -122,7 +122,7 @@ class _Page:
             progress = gr.Markdown(elem_id="progress", elem_classes="studio-note", min_height=26)
             # Apart from the progress: leaving the field of the name counts anew while a click says what is still missing.
             remark = gr.Markdown(elem_id="remark", elem_classes="studio-note")
-            row = gr.HTML(elem_id="row")
+            row = gr.HTML(elem_id="row", padding=False)
             label = gr.Radio(list(DEFAULT_LABELS), label="Label", elem_id="label")
             correction = gr.Textbox(
                 label="Correction",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from studio.core.workspace import read_dataset
 from studio.data.images.rows import ImageRow, RemovedImage, open_image, read_image_split, read_removed_images
-from studio.data.rows import ChatRow, RemovedRow, read_removed, read_split
+from studio.data.rows import ChatRow, RemovedRow, facts_of, read_removed, read_split
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -72,7 +72,7 @@ def read_entries(folder: Path, part: str) -> tuple[Entry, ...]:
 def _row(row: ChatRow) -> Entry:
     """A conversation."""
     facts = {"source": row.source, **({"group": row.group} if row.group else {})}
-    return Entry(row.id, row.turns, facts | {str(key): str(value) for key, value in row.meta.items()})
+    return Entry(row.id, row.turns, facts | facts_of(row.meta))
 
 
 def _removed_row(gone: RemovedRow) -> Entry:
@@ -92,9 +92,7 @@ def _picture(folder: Path, row: ImageRow) -> Entry:
         "file": row.image,
     }
     said = [{"role": "caption", "content": row.caption}]
-    return Entry(
-        row.id, said, _given(facts) | {str(key): str(value) for key, value in row.meta.items()}, "", _opener(folder, row)
-    )
+    return Entry(row.id, said, _given(facts) | facts_of(row.meta), "", _opener(folder, row))
 
 
 def _opener(folder: Path, row: ImageRow) -> Callable[[], Image.Image]:

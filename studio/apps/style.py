@@ -23,11 +23,12 @@ _FRAME = """
   .gradio-container .row > * { flex: 1 1 100% !important; min-width: 0 !important; }
   .gradio-container .row > .form { flex-wrap: wrap !important; }
   .gradio-container .row > .form > * { flex: 1 1 100% !important; }
-  .gradio-container .row > button { flex: 1 1 30% !important; }
-  .studio-head { padding: 12px 4px 2px; }
-  .studio-head h1 { font-size: 1.2rem; }
-  .studio-turn, .studio-entry dl { grid-template-columns: 1fr; gap: 2px; }
-  .studio-turn > span, .studio-entry dt { text-align: left; }
+  .gradio-container .row > button { flex: 1 1 auto !important; white-space: nowrap; }
+  .studio-head { padding: 12px 4px 2px !important; }
+  .studio-head h1 { font-size: 1.2rem !important; }
+  .studio-turn { grid-template-columns: 1fr !important; gap: 2px !important; }
+  .studio-entry dl { grid-template-columns: 84px 1fr !important; }
+  .studio-turn > span, .studio-entry dt { text-align: left !important; }
 }
 """
 

@@ -48,10 +48,12 @@ def _console() -> Console:
 
 def print_conversation(row: ChatRow, title: str) -> None:
     """One conversation, turn by turn."""
+    from studio.data.rows import facts_of
+
     console = _console()
     console.print(Text(f"── {title}  {row.id}", style="bold"))
     _print_messages(console, row.turns)
-    details = {**({"group": row.group} if row.group else {}), **row.meta}
+    details = {**({"group": row.group} if row.group else {}), **facts_of(row.meta)}
     if details:
         console.print(Text("  ".join(f"{key}={value}" for key, value in details.items()), style="dim"))
     console.print()

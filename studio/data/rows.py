@@ -88,6 +88,12 @@ class RemovedRow:
     matched: str | None = None
 
 
+def facts_of(meta: dict[str, Any]) -> dict[str, str]:
+    """What the unused columns hold, as a person reads it: empty ones are left out, lists are written with commas."""
+    given = {str(key): value for key, value in meta.items() if value not in (None, "", [], {})}
+    return {key: ", ".join(map(str, value)) if isinstance(value, list) else str(value) for key, value in given.items()}
+
+
 def rows_to_table(rows: Sequence[ChatRow]) -> pa.Table:
     """Arrow table of rows, in order."""
     table = pa.table(

@@ -91,3 +91,10 @@ def test_wrong_shapes_say_what_was_found(value: object, format: str, columns: di
     with pytest.raises(ShapeError) as error:
         shape_row(value, format, ColumnNames(**columns))
     assert str(error.value).startswith(sentence)
+
+
+def test_unused_columns_are_shown_as_a_person_reads_them() -> None:
+    from studio.data.rows import facts_of
+
+    meta = {"sources": ["PBL 9", "Boverket"], "service": None, "note": "", "year": 0, "checked": False}
+    assert facts_of(meta) == {"sources": "PBL 9, Boverket", "year": "0", "checked": "False"}
