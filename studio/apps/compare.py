@@ -29,13 +29,18 @@ Update = Any
 
 @dataclass
 class Round:
-    """One question and its two answers. left: which of the models stands on the left; voted: nothing is taken twice."""
+    """One question and its two answers.
+
+    left: which of the models stands on the left. begun: the answers are being written, or were. whole: both are there.
+    voted: nothing is taken twice.
+    """
 
     names: tuple[str, str]
     messages: list[Message]
     sampling: Sampling
     left: str
     answers: dict[str, str]
+    begun: bool = False
     whole: bool = False
     voted: bool = False
 
@@ -203,9 +208,11 @@ class _Page:
 
     def answer(self, current: Round | None, browser: str | None, request: gr.Request) -> Iterator[tuple[Update, ...]]:
         """Write the left answer, then the right one; the order says nothing about which model it is."""
-        if current is None:
+        if current is None or current.begun:
+            # The step before had nothing to ask and has said so.
             yield tuple(gr.skip() for _ in range(8))
             return
+        current.begun = True
         user = viewer(request, browser)
         stop = self._stops[str(request.session_hash)] = threading.Event()
         try:
@@ -282,8 +289,8 @@ class _Page:
 
     @staticmethod
     def _nothing(note: str) -> tuple[Update, ...]:
-        """No round, and a word about why; the page stays as it is."""
-        return (None, gr.skip(), gr.skip(), note, *(gr.skip() for _ in range(4)))
+        """A word to the person; the page and its round stay as they are."""
+        return (gr.skip(), gr.skip(), gr.skip(), note, *(gr.skip() for _ in range(4)))
 
     def _view(self, current: Round, note: Update, *, writing: bool = False) -> tuple[Update, ...]:
         """Round, both sides, note, voting buttons, outcome, Ask and Stop."""

@@ -82,6 +82,23 @@ def test_a_vote_counts_once_and_a_reload_brings_no_second_one(
     assert page.locator("#vote-tie").is_hidden()
 
 
+def test_an_empty_question_takes_no_vote_away(
+    house: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
+) -> None:
+    page = visit(serve(compare.build(house, endpoint.url)))
+    page.locator("#one input").wait_for()
+    page.locator("#ask").click()
+    page.get_by_text("Write a question first.").wait_for()
+    ask_both(page, "Which?")
+    page.locator("#question textarea").fill("")
+    page.locator("#ask").click()
+    page.get_by_text("Write a question first.").wait_for()
+    assert len(endpoint.seen) == 2
+    page.locator("#vote-left").click()
+    page.locator("#outcome").wait_for(state="visible")
+    assert len(FeedbackStore(house.root / "feedback.sqlite").rows("votes")) == 1
+
+
 def test_one_model_that_is_down_stops_the_comparison_with_a_sentence(
     house: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
 ) -> None:
