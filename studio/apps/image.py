@@ -49,6 +49,8 @@ class _Page:
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
         self._stops: dict[str, threading.Event] = {}
+        # Who forgot their pictures while others were being painted, which began with those still there.
+        self._forgotten: set[str] = set()
 
     def build(self) -> gr.Blocks:
         """Lay the page out and connect it."""
@@ -122,7 +124,7 @@ class _Page:
             asked.success(None, None, None, js="() => document.querySelector('#status')?.scrollIntoView({block: 'nearest'})")
             asked.success(**painting)
             stop.click(self.stop, None, None, queue=False)
-            empty.click(lambda: ([], [], gr.update(visible=False)), None, [kept, history, details], queue=False)
+            empty.click(self.forget, None, [kept, history, details], queue=False)
             history.select(self.select, [kept], [chosen, settings, details], queue=False)
             again.click(self.take, [chosen], [prompt, seed, steps, guidance, scale, another], queue=False)
             blocks.unload(self.leave)
@@ -164,6 +166,13 @@ class _Page:
     def leave(self, request: gr.Request) -> None:
         """A person closed the page: nobody looks at the pictures any more."""
         self.stop(request)
+        self._forgotten.discard(str(request.session_hash))
+
+    def forget(self, request: gr.Request) -> tuple[Update, ...]:
+        """Put away what was painted before."""
+        if (session := str(request.session_hash)) in self._stops:
+            self._forgotten.add(session)
+        return ([], [], gr.update(visible=False))
 
     def select(self, kept: Sequence[Painted], event: gr.SelectData) -> tuple[Update, ...]:
         """Show all settings of a picture that was painted before."""
@@ -195,7 +204,8 @@ class _Page:
         request: gr.Request,
     ) -> Iterator[tuple[Update, ...]]:
         """Paint, showing how far it has come, then show the pictures."""
-        stop = self._stops[str(request.session_hash)] = threading.Event()
+        session = str(request.session_hash)
+        stop = self._stops[session] = threading.Event()
         state: State | None = None
         try:
             wish = Wish(prompt or "", int(seed or 0), int(count), int(steps), float(guidance), float(scale), bool(beside))
@@ -206,14 +216,16 @@ class _Page:
             yield (gr.skip(), _alert(str(error)), gr.skip(), gr.skip(), gr.skip(), *_buttons())
             return
         finally:
-            self._stops.pop(str(request.session_hash), None)
+            self._stops.pop(session, None)
+            before = [] if session in self._forgotten else kept
+            self._forgotten.discard(session)
         assert state is not None
         sides = {side: [item for item in state.painted if item.side == side] for side in ("base", "tuned")}
         # The base's picture beside the tuned one of the same seed, the newest first.
         pairs = [
             item for index in range(len(sides["tuned"])) for side in ("tuned", "base") for item in sides[side][index : index + 1]
         ]
-        everything = [*pairs, *kept][:KEPT]
+        everything = [*pairs, *before][:KEPT]
         yield (
             everything,
             _ending(state),

@@ -84,6 +84,21 @@ def test_progress_is_seen_and_a_stop_is_quick(page: Any) -> None:
     page.wait_for_selector("#paint", state="visible", timeout=WAIT)
 
 
+def test_pictures_forgotten_while_others_are_painted_stay_forgotten(page: Any) -> None:
+    page.fill("#count input[type=number]", "1")
+    page.click("#paint")
+    wait_for(page, "pictures in")
+    page.wait_for_function("document.querySelectorAll('#history img').length == 2", timeout=WAIT)
+    page.fill("#steps input[type=number]", "60")
+    page.fill("#seed input", "7")
+    page.click("#paint")
+    wait_for(page, "tuned: step")
+    page.click("#forget")
+    wait_for(page, "pictures in")
+    page.wait_for_function("document.querySelectorAll('#history img').length == 2", timeout=WAIT)
+    assert page.inner_text("#history").count("seed 7") == 2
+
+
 def test_narrow_and_dark_nothing_runs_off_the_side(served: Any, browser: Any) -> None:
     page = browser.new_page(viewport={"width": 390, "height": 800}, color_scheme="dark")
     page.goto(served.url)
