@@ -65,6 +65,7 @@ class _Page:
         """Lay the page out and connect it."""
         with page("Data", "What a model was taught with, and what was left out and why.", wide=True) as blocks:
             at = gr.State(0)
+            listed = gr.State("")
             with gr.Row():
                 dataset = gr.Dropdown([], label="Dataset", interactive=True, scale=2, elem_id="dataset")
                 part = gr.Radio([], label="Part", interactive=True, scale=3, elem_id="part")
@@ -99,7 +100,7 @@ class _Page:
                 detail = gr.HTML(elem_id="detail")
 
             filters = [dataset, part, search, reason]
-            listing = [at, table, gallery, place, detail, picture]
+            listing = [at, listed, table, gallery, place, detail, picture]
             # One after the other: leaving the search box and switching the split start two listings; the newer one stays.
             in_order: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "listing", "show_progress": "hidden"}
             blocks.load(self.open, None, [dataset, part, about], queue=False).then(
@@ -109,7 +110,8 @@ class _Page:
                 self.reasons, [dataset, part], reason, queue=False
             ).then(self.first_page, filters, listing, **in_order)
             part.input(self.reasons, [dataset, part], reason, queue=False).then(self.first_page, filters, listing, **in_order)
-            gr.on([search.submit, search.blur, reason.input], self.first_page, filters, listing, **in_order)
+            gr.on([search.submit, reason.input], self.first_page, filters, listing, **in_order)
+            search.blur(self.searched, [listed, *filters], listing, **in_order)
             on.click(self.next_page, [at, *filters], listing, **in_order)
             back.click(self.previous_page, [at, *filters], listing, **in_order)
             table.select(self.look, [at, *filters], [detail, picture], queue=False)
@@ -148,6 +150,12 @@ class _Page:
         """The first rows that the filters let through."""
         return self._list(0, name, part, search, reason)
 
+    def searched(self, listed: str, name: str, part: str, search: str, reason: str) -> tuple[Update, ...]:
+        """The search box was left; where it says what it said, the page that is shown stays."""
+        if search == listed:
+            return tuple(gr.skip() for _ in range(7))
+        return self._list(0, name, part, search, reason)
+
     def next_page(self, at: int, name: str, part: str, search: str, reason: str) -> tuple[Update, ...]:
         """The rows after those shown."""
         return self._list(at + 1, name, part, search, reason)
@@ -168,12 +176,12 @@ class _Page:
         return self._shown(shown[index])
 
     def _list(self, at: int, name: str, part: str, search: str, reason: str) -> tuple[Update, ...]:
-        """Page number, table, gallery, place, and the first row in full."""
+        """Page number, search, table, gallery, place, and the first row in full."""
         try:
             found = self._found(name, part, search, reason)
         except StudioError as error:
             nothing = gr.update(visible=True, value=[]), gr.update(visible=False, value=[])
-            return 0, *nothing, _alert(error), "", gr.update(visible=False)
+            return 0, search, *nothing, _alert(error), "", gr.update(visible=False)
         shown, at, start = self._page(at, found)
         pictures = bool(found) and found[0].picture is not None
         what = "rows" if not pictures else "pictures"
@@ -181,7 +189,7 @@ class _Page:
         detail, picture = self._shown(shown[0]) if shown else ("", gr.update(visible=False))
         if pictures:
             tiles = [(entry.picture(), entry.answer or entry.reason) for entry in shown if entry.picture]
-            return at, gr.update(visible=False), gr.update(visible=True, value=tiles), place, detail, picture
+            return at, search, gr.update(visible=False), gr.update(visible=True, value=tiles), place, detail, picture
         removed = part == REMOVED
         headers = ["id", "reason", "question", "answer"] if removed else ["id", "question", "answer"]
         lines = [
@@ -190,7 +198,7 @@ class _Page:
         ]
         widths = ["16%", "18%", "30%", "36%"] if removed else ["18%", "36%", "46%"]
         table = gr.update(visible=True, headers=headers, value=lines, column_widths=widths)
-        return at, table, gr.update(visible=False, value=[]), place, detail, picture
+        return at, search, table, gr.update(visible=False, value=[]), place, detail, picture
 
     @staticmethod
     def _shown(entry: Entry) -> tuple[str, Update]:
