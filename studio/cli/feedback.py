@@ -109,7 +109,9 @@ def export(
         for line in lines:
             output.say(json.dumps(line, ensure_ascii=False))
     else:
-        output.note(f"Nothing makes {form} rows yet: thumbs make kto rows; votes and corrections make dpo and sft rows.")
+        output.note(
+            f"Nothing makes {form} rows yet: thumbs make kto rows (thumbs up sft rows too), votes and corrections dpo and sft rows."
+        )
 
 
 @app.command("forget")

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import warnings
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from studio.core.errors import StudioError
 from studio.core.files import sha256_json
+from studio.core.sqlite import is_damage, write_ahead
 from studio.evals.evidence import Answer, Likelihood, LogProb, Message
 from studio.evals.generation import Decoding
 from studio.evals.subjects import Advance, Subject
@@ -27,6 +28,7 @@ from studio.evals.subjects import Advance, Subject
 E = TypeVar("E", Answer, Likelihood, LogProb)
 
 FILE = "evaluation-cache.sqlite"
+_BUSY_SECONDS = 60.0
 # Code and libraries that decide what a model answers; a change in any of them makes every old answer unknown.
 _CODE = (
     "evals/generation.py", "evals/likelihood.py", "evals/text_likelihood.py", "evals/subjects.py", "evals/endpoint.py",
@@ -47,16 +49,19 @@ class EvidenceCache:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._connection = self._open()
-        except sqlite3.DatabaseError:
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise StudioError(f"{path} cannot be opened: {error}. Is the disk full, or another evaluation stuck?") from error
             aside = path.with_name(f"{path.name}.damaged")
             path.replace(aside)
+            warnings.warn(f"{path} is damaged ({error}) and was set aside as {aside.name}; answers are asked anew", stacklevel=1)
             self._connection = self._open()
 
     def _open(self) -> sqlite3.Connection:
         """A connection to a file that has the table."""
-        connection = sqlite3.connect(self.path, timeout=60)
+        connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS)
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
+            write_ahead(connection, seconds=_BUSY_SECONDS)
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS evidence (subject TEXT, item TEXT, value TEXT, PRIMARY KEY (subject, item)) "
                 "WITHOUT ROWID"
@@ -238,8 +243,3 @@ class CachedSubject:
             self.cache.put(self.key, fresh)
             known |= fresh
         return [None if known[key] is None else kind(**known[key]) for key in keys]
-
-
-def open_cache(path: Path) -> closing[EvidenceCache]:
-    """The cache, closed at the end of a ``with`` block."""
-    return closing(EvidenceCache(path))

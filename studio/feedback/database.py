@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from studio.core.errors import StudioError, UserError
+from studio.core.sqlite import is_damage, write_ahead
 from studio.feedback.tables import CREATE, SCHEMA_VERSION
 
 # Twenty writers take turns; one waits this long for the others before it gives up.
@@ -68,7 +69,7 @@ class Database:
             self._prepare(connection)
         except sqlite3.DatabaseError as error:
             connection.close()
-            if "not a database" in str(error) or "malformed" in str(error):
+            if is_damage(error):
                 raise UserError(
                     f"{self.path} is no feedback file, or is damaged ({error}). Move it away to start a new one."
                 ) from error
@@ -81,7 +82,7 @@ class Database:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Set how the file is written, and make the tables in one transaction where they are missing."""
-        connection.execute("PRAGMA journal_mode=WAL")
+        write_ahead(connection, seconds=_BUSY_SECONDS)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA secure_delete=ON")
         version = _version(connection)

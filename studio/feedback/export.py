@@ -102,7 +102,7 @@ def harvest(
             left_out["question is held out for evaluation"] += 1
         else:
             said.append(item)
-    said = _capped(said, per_user, left_out)
+    said = _capped(said, form, per_user, left_out)
     return Harvest(_joined(said, form, left_out), left_out)
 
 
@@ -119,15 +119,16 @@ def _cleaned(item: _Said, clean: Callable[[str], str]) -> _Said:
     return _Said(prompt, chosen, rejected, item.user, item.kind, item.model, item.created)
 
 
-def _capped(said: Sequence[_Said], per_user: int | None, left_out: Counter[str]) -> list[_Said]:
-    """At most so many judgements of each person: the newest, in the old order."""
+def _capped(said: Sequence[_Said], form: Form, per_user: int | None, left_out: Counter[str]) -> list[_Said]:
+    """At most so many judgements of each person: the newest, in the old order. What only speaks against a row is not counted."""
     if per_user is None:
         return list(said)
     seen: Counter[str] = Counter()
     kept: list[_Said] = []
     for item in reversed(said):
-        seen[item.user] += 1
-        if seen[item.user] <= per_user:
+        against = form == "sft" and item.chosen is None
+        seen[item.user] += not against
+        if against or seen[item.user] <= per_user:
             kept.append(item)
         else:
             left_out["over the cap of one user"] += 1
@@ -138,18 +139,24 @@ def _joined(said: Sequence[_Said], form: Form, left_out: Counter[str]) -> list[L
     """One lesson for judgements of the same texts."""
     groups: dict[str, list[_Said]] = defaultdict(list)
     for item in said:
-        texts = [item.chosen if item.chosen is not None else item.rejected] if form == "kto" else _pair_key(item, form)
+        # Of a pair whichever was better; of a single answer whether it was found good or bad.
+        pair = sorted((item.chosen, item.rejected), key=lambda text: text or "")
+        texts = pair if form == "dpo" else [item.chosen if item.chosen is not None else item.rejected]
         groups[json.dumps([item.prompt, *texts], ensure_ascii=False)].append(item)
     lessons = []
     for group in groups.values():
-        # Two people may have said the opposite of the same answer, or of the same two.
-        sides = Counter((item.chosen, item.rejected) for item in group)
+        # Two people may have said the opposite of the same answer, or of the same two. A person counts once on a side: a thumb
+        # down and a correction of the same answer are one opinion.
+        sides = Counter(side for _, side in {(item.user, (item.chosen, item.rejected)) for item in group})
         (best, count), *others = sides.most_common()
         if others and others[0][1] == count:
             left_out["people disagree"] += len(group)
             continue
-        left_out["people disagree"] += sum(other for _, other in others)
         agreeing = [item for item in group if (item.chosen, item.rejected) == best]
+        left_out["people disagree"] += len(group) - len(agreeing)
+        if form == "sft" and best[0] is None:
+            left_out["found bad"] += len(agreeing)
+            continue
         left_out["said more than once"] += len(agreeing) - 1
         lessons.append(
             Lesson(
@@ -166,13 +173,6 @@ def _joined(said: Sequence[_Said], form: Form, left_out: Counter[str]) -> list[L
     for reason in [reason for reason, count in left_out.items() if not count]:
         del left_out[reason]
     return lessons
-
-
-def _pair_key(item: _Said, form: Form) -> list[str | None]:
-    """Texts that make two judgements be about the same thing: of a pair whichever was better."""
-    if form == "sft":
-        return [item.chosen]
-    return sorted((item.chosen, item.rejected), key=lambda text: text or "")
 
 
 def _prompt(row: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -212,10 +212,11 @@ def _dpo(store: FeedbackStore) -> list[_Said]:
 
 
 def _sft(store: FeedbackStore) -> list[_Said]:
-    """Corrections, and answers that got a thumb up, won a vote, or were called good."""
+    """Corrections, and answers that got a thumb up, won a vote, or were called good; against them what was found bad."""
     said = [_said(row, row["correction"], None, "correction") for row in _last_corrections(store)]
     said += [_said(row, row["correction"], None, "annotation") for row in _annotated_corrections(store)]
     said += [_said(row, item, None, kind, model) for row, item, kind, model in _praised(store)]
+    said += [_said(row, None, item, kind, model) for row, item, kind, model in _faulted(store)]
     return said
 
 
@@ -233,6 +234,24 @@ def _praised(store: FeedbackStore) -> list[tuple[dict[str, Any], str, str, str]]
         if row["label"] == GOOD_LABEL and not row["correction"]
     ]
     return found
+
+
+def _faulted(store: FeedbackStore) -> list[tuple[dict[str, Any], str, str, str]]:
+    """Answers that people found bad: thumbs down, lost votes, "both are bad", called bad, or corrected."""
+    found = [(row, row["completion"], "thumb", row["model"]) for row in store.current_ratings() if row["value"] < 0]
+    for row in store.rows("votes"):
+        # Of two answers alike neither is the worse one.
+        differ = row["completion"].strip() != row["completion_b"].strip()
+        if row["winner"] == "neither" or (row["winner"] == "b" and differ):
+            found.append((row, row["completion"], "vote", row["model"]))
+        if row["winner"] == "neither" or (row["winner"] == "a" and differ):
+            found.append((row, row["completion_b"], "vote", row["model_b"]))
+    found += [(row, row["completion"], "correction", row["model"]) for row in _last_corrections(store)]
+    return found + [
+        (row, row["completion"], "annotation", row["model"])
+        for row in store.current_annotations()
+        if row["correction"] or row["label"] == BAD_LABEL
+    ]
 
 
 def _last_corrections(store: FeedbackStore) -> list[dict[str, Any]]:

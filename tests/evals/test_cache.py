@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from safetensors.torch import load_file, save_file
 
+from studio.core.errors import StudioError
 from studio.evals import cache as cache_module
 from studio.evals.cache import FILE, CachedSubject, EvidenceCache, identity_key
 from studio.evals.generation import Decoding
@@ -165,7 +169,35 @@ def test_drawn_answers_are_the_same_with_and_without_the_cache(subject: LocalSub
 def test_a_damaged_cache_is_set_aside(tmp_path: Path) -> None:
     path = tmp_path / FILE
     path.write_bytes(b"this is no database, and it is longer than a header of sqlite would be" * 4)
-    cache = EvidenceCache(path)
+    with pytest.warns(UserWarning, match="is damaged .file is not a database. and was set aside"):
+        cache = EvidenceCache(path)
     cache.put("s", {"a": 1})
     assert cache.get("s", ["a", "b"]) == {"a": 1}
     assert (tmp_path / f"{FILE}.damaged").is_file()
+
+
+def test_a_cache_that_another_process_holds_is_not_taken_for_a_damaged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("studio.evals.cache._BUSY_SECONDS", 0.2)
+    path = tmp_path / FILE
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StudioError, match="cannot be opened: database is locked"):
+            EvidenceCache(path)
+    assert [file.name for file in tmp_path.glob(f"{FILE}.damaged*")] == []
+
+
+def _put(path: Path, number: int) -> None:
+    EvidenceCache(path).put("s", {str(number): number})
+
+
+def test_evaluations_that_start_at_once_share_a_new_cache(tmp_path: Path) -> None:
+    path, context = tmp_path / FILE, multiprocessing.get_context("fork")
+    crew = [context.Process(target=_put, args=(path, number)) for number in range(16)]
+    for process in crew:
+        process.start()
+    for process in crew:
+        process.join(60)
+    assert [process.exitcode for process in crew] == [0] * 16
+    assert len(EvidenceCache(path).get("s", [str(number) for number in range(16)])) == 16

@@ -60,6 +60,23 @@ def test_votes_and_corrections_become_pairs_and_answers_to_imitate(store: Feedba
     good = harvest(store, "sft")
     assert {(row.prompt[0][1], row.chosen) for row in good.lessons} == {("A?", "two"), ("B?", "right"), ("S?", "same")}
     assert all(row.rejected is None for row in good.lessons)
+    assert good.left_out == {"found bad": 3, "said more than once": 1}, "the answer that lost twice, and the corrected one"
+
+
+def test_an_answer_as_many_found_bad_as_good_is_not_imitated(store: FeedbackStore) -> None:
+    for user, value in (("anna", 1), ("ben", -1), ("cleo", -1)):
+        store.rate(origin(user), prompt=asked("Disliked?"), completion="no", value=value)  # type: ignore[arg-type]
+    for user, winner in (("anna", "a"), ("ben", "b")):
+        store.vote(origin(user), origin(user, "bot/2"), prompt=asked("Tied?"), answers=("one", "two"), winner=winner)  # type: ignore[arg-type]
+    # A thumb down and a correction of one person are one voice against the two who like it.
+    for user in ("anna", "ben"):
+        store.rate(origin(user), prompt=asked("Liked?"), completion="yes", value=1)
+    store.rate(origin("cleo"), prompt=asked("Liked?"), completion="yes", value=-1)
+    store.correct(origin("cleo"), prompt=asked("Liked?"), completion="yes", correction="Yes, it is.", request="r")
+    store.vote(origin("dora"), origin("dora", "bot/2"), prompt=asked("Both bad?"), answers=("p", "q"), winner="neither")
+    found = harvest(store, "sft")
+    assert {(row.prompt[0][1], row.chosen) for row in found.lessons} == {("Liked?", "yes"), ("Liked?", "Yes, it is.")}
+    assert found.left_out["found bad"] == 4 and found.left_out["people disagree"] == 7
 
 
 def test_opposite_votes_on_the_same_two_answers_cancel(store: FeedbackStore) -> None:
