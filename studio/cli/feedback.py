@@ -110,7 +110,7 @@ def export(
             output.say(json.dumps(line, ensure_ascii=False))
     else:
         output.note(
-            f"Nothing makes {form} rows yet: thumbs make kto rows (thumbs up sft rows too), votes and corrections dpo and sft rows."
+            f"Nothing makes {form} rows: thumbs make kto rows (thumbs up sft rows too), votes and corrections dpo and sft rows."
         )
 
 
