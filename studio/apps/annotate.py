@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from studio.apps.entries import Entry, as_html, read_entries
-from studio.apps.frame import page
+from studio.apps.frame import in_order, page
 from studio.apps.recording import open_store
 from studio.core.errors import StudioError, UserError
 from studio.core.files import write_text
@@ -122,7 +122,7 @@ class _Page:
             progress = gr.Markdown(elem_id="progress", elem_classes="studio-note", min_height=26)
             # Apart from the progress: leaving the field of the name counts anew while a click says what is still missing.
             remark = gr.Markdown(elem_id="remark", elem_classes="studio-note")
-            row = gr.HTML(elem_id="row", padding=False)
+            row = gr.HTML(elem_id="row")
             label = gr.Radio(list(DEFAULT_LABELS), label="Label", elem_id="label")
             correction = gr.Textbox(
                 label="Correction",
@@ -151,17 +151,16 @@ class _Page:
             view = [current, shown, progress, remark, row, label, correction]
             place = [name, part, labels]
             # One after the other: an answer to the opening of the page that came late would empty what was chosen meanwhile.
-            in_order: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "rows", "show_progress": "hidden"}
-            blocks.load(self.open, remembered, name, queue=False).then(self.go_on, [current, *place], view, **in_order)
+            blocks.load(self.open, remembered, name, queue=False).then(self.go_on, [current, *place], view, **in_order("rows"))
             blocks.load(self.agreement, None, agreement, queue=False)
             timer.tick(self.agreement, None, agreement, queue=False, show_progress="hidden")
             name.blur(lambda text: text, name, remembered, queue=False)
-            gr.on([name.submit, name.blur, part.input], self.go_on, [current, *place], view, **in_order)
-            gr.on([labels.submit, labels.blur], self.relabel, labels, [remark, label], **in_order)
-            saved = save.click(self.save, [shown, *place, label, correction], view, **in_order)
+            gr.on([name.submit, name.blur, part.input], self.go_on, [current, *place], view, **in_order("rows"))
+            gr.on([labels.submit, labels.blur], self.relabel, labels, [remark, label], **in_order("rows"))
+            saved = save.click(self.save, [shown, *place, label, correction], view, **in_order("rows"))
             saved.then(self.agreement, None, agreement, queue=False)
-            skip.click(self.skip, [shown, *place], view, **in_order)
-            undo.click(self.take_back, place, view, **in_order).then(self.agreement, None, agreement, queue=False)
+            skip.click(self.skip, [shown, *place], view, **in_order("rows"))
+            undo.click(self.take_back, place, view, **in_order("rows")).then(self.agreement, None, agreement, queue=False)
             export.click(self.export, None, exported, queue=False)
         return blocks
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio.apps.frame import page, question_box, viewer
+from studio.apps.frame import in_order, page, question_box, viewer
 from studio.apps.inert import inert
 from studio.apps.models import (
     LOADING_NOTE,
@@ -150,20 +150,21 @@ class _Page:
                 "show_progress": "minimal",
                 "show_progress_on": status,
             }
-            # One after the other: each of these gives the whole talk back, and an answer that came late would undo a newer one.
-            in_order: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "talk", "show_progress": "hidden"}
             # In two steps: a server that is slow to say which models it has must not hold back the talk.
             blocks.load(self.restore, [talk, kept_system], [*view, system], queue=False)
             blocks.load(self.list_models, [model], [model, status], queue=False)
-            asked = gr.on([question.submit, send.click], self.ask, [question, talk, system], [question, *view], **in_order)
+            # In order: each of these gives the whole talk back.
+            asked = gr.on(
+                [question.submit, send.click], self.ask, [question, talk, system], [question, *view], **in_order("talk")
+            )
             asked.success(**writing)
-            retried = gr.on([again.click, chat.retry], self.retry, [talk], view, **in_order)
+            retried = gr.on([again.click, chat.retry], self.retry, [talk], view, **in_order("talk"))
             retried.success(**{**writing, "fn": self.answer_anew})
             stop.click(self.stop, None, None, queue=False)
-            gr.on([fresh.click, chat.clear], self.start_anew, [talk], view, **in_order)
+            gr.on([fresh.click, chat.clear], self.start_anew, [talk], view, **in_order("talk"))
             judged = [talk, chat, status, panel, correction, corrected]
-            chat.like(self.like, [talk], judged, **in_order, scroll_to_output=True)
-            send_correction.click(self.correct, [talk, correction, corrected], [talk, status, panel], **in_order)
+            chat.like(self.like, [talk], judged, **in_order("talk"), scroll_to_output=True)
+            send_correction.click(self.correct, [talk, correction, corrected], [talk, status, panel], **in_order("talk"))
             dismiss.click(lambda: gr.update(visible=False), None, panel, queue=False)
             # In a list: Gradio does not write an empty text over another one.
             system.blur(lambda text: [text or ""], system, kept_system, queue=False)

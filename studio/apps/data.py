@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from studio.apps.entries import REMOVED, Entry, as_html, read_entries
-from studio.apps.frame import page
+from studio.apps.frame import in_order, page
 from studio.core.errors import StudioError, UserError
 from studio.core.records import DatasetRecord
 from studio.core.workspace import Workspace, read_dataset
@@ -102,18 +102,19 @@ class _Page:
             filters = [dataset, part, search, reason]
             listing = [at, listed, table, gallery, place, detail, picture]
             # One after the other: leaving the search box and switching the split start two listings; the newer one stays.
-            in_order: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "listing", "show_progress": "hidden"}
             blocks.load(self.open, None, [dataset, part, about], queue=False).then(
                 self.reasons, [dataset, part], reason, queue=False
-            ).then(self.first_page, filters, listing, **in_order)
+            ).then(self.first_page, filters, listing, **in_order("listing"))
             dataset.input(self.choose, dataset, [part, about], queue=False).then(
                 self.reasons, [dataset, part], reason, queue=False
-            ).then(self.first_page, filters, listing, **in_order)
-            part.input(self.reasons, [dataset, part], reason, queue=False).then(self.first_page, filters, listing, **in_order)
-            gr.on([search.submit, reason.input], self.first_page, filters, listing, **in_order)
-            search.blur(self.searched, [listed, *filters], listing, **in_order)
-            on.click(self.next_page, [at, *filters], listing, **in_order)
-            back.click(self.previous_page, [at, *filters], listing, **in_order)
+            ).then(self.first_page, filters, listing, **in_order("listing"))
+            part.input(self.reasons, [dataset, part], reason, queue=False).then(
+                self.first_page, filters, listing, **in_order("listing")
+            )
+            gr.on([search.submit, reason.input], self.first_page, filters, listing, **in_order("listing"))
+            search.blur(self.searched, [listed, *filters], listing, **in_order("listing"))
+            on.click(self.next_page, [at, *filters], listing, **in_order("listing"))
+            back.click(self.previous_page, [at, *filters], listing, **in_order("listing"))
             table.select(self.look, [at, *filters], [detail, picture], queue=False)
             gallery.select(self.look, [at, *filters], [detail, picture], queue=False)
         return blocks

@@ -116,6 +116,15 @@ def question_box(placeholder: str) -> gr.Textbox:
     )
 
 
+def in_order(what: str) -> dict[str, Any]:
+    """Settings of events that are answered in the order in which they came, so that no late answer undoes a newer one.
+
+    Args:
+        what: name of what the events change; those of the same name wait for each other.
+    """
+    return {"concurrency_limit": 1, "concurrency_id": what, "show_progress": "hidden"}
+
+
 def launch(blocks: gr.Blocks, door: Door = Door(), *, at_once: int = 1) -> Serving:
     """Serve a page and return at once.
 

@@ -51,7 +51,10 @@ class EvidenceCache:
             self._connection = self._open()
         except sqlite3.DatabaseError as error:
             if not is_damage(error):
-                raise StudioError(f"{path} cannot be opened: {error}. Is the disk full, or another evaluation stuck?") from error
+                raise StudioError(
+                    f"{path} cannot be opened: {error}. Wait for other evaluations, make room on the disk, or choose another "
+                    "place with --workspace."
+                ) from error
             aside = path.with_name(f"{path.name}.damaged")
             path.replace(aside)
             warnings.warn(f"{path} is damaged ({error}) and was set aside as {aside.name}; answers are asked anew", stacklevel=1)
