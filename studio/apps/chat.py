@@ -157,9 +157,11 @@ class _Page:
             asked = gr.on(
                 [question.submit, send.click], self.ask, [question, talk, system], [question, *view], **in_order("talk")
             )
-            asked.success(**writing)
+            # Send comes back in a step of its own: Gradio sends the last of a growing answer again when it ends, which would undo
+            # what a quick person asked or judged.
+            asked.success(**writing).then(self.rest, None, [send, stop], queue=False)
             retried = gr.on([again.click, chat.retry], self.retry, [talk], view, **in_order("talk"))
-            retried.success(**{**writing, "fn": self.answer_anew})
+            retried.success(**{**writing, "fn": self.answer_anew}).then(self.rest, None, [send, stop], queue=False)
             stop.click(self.stop, None, None, queue=False)
             gr.on([fresh.click, chat.clear], self.start_anew, [talk], view, **in_order("talk"))
             judged = [talk, chat, status, panel, correction, corrected]
@@ -271,19 +273,23 @@ class _Page:
                 keep_request(self._store, APP, user, model, sampling, messages, piece, "error")
             talk = self._with_late(talk, request)
             partial = self._with_answer(talk, model, sampling, piece, None) if model and piece and piece.text else talk
-            yield self._view(partial, _alert(str(error)))
+            yield self._view(partial, _alert(str(error)), writing=True)
             return
         finally:
             self._stops.pop(str(request.session_hash), None)
         talk = self._with_late(talk, request)
         if piece is None or piece.ending is None or (piece.ending == "stopped" and not piece.text):
-            yield self._view(talk, "Stopped before a word was written. Try again, or ask something else.")
+            yield self._view(talk, "Stopped before a word was written. Try again, or ask something else.", writing=True)
             return
         identity = keep_request(self._store, APP, user, model, sampling, messages, piece, piece.ending)
         note = (
             ending_note(piece, sampling) if piece.text else "The model answered with nothing. Try again, or ask it differently."
         )
-        yield self._view(self._with_answer(talk, model, sampling, piece, identity), note)
+        yield self._view(self._with_answer(talk, model, sampling, piece, identity), note, writing=True)
+
+    def rest(self) -> tuple[Update, Update]:
+        """Send instead of Stop."""
+        return gr.update(visible=True), gr.update(visible=False)
 
     def _remember(self, request: gr.Request, index: int, **marks: Any) -> None:
         """Keep a mark for the answer that is being written, if one is."""

@@ -31,8 +31,8 @@ Update = Any
 class Round:
     """One question and its two answers.
 
-    left: which of the models stands on the left. begun: the answers are being written, or were. whole: both are there.
-    voted: nothing is taken twice.
+    left: which of the models stands on the left. begun: the answers are being written, or were. answered: both are there.
+    whole: the person may vote. voted: nothing is taken twice.
     """
 
     names: tuple[str, str]
@@ -41,6 +41,7 @@ class Round:
     left: str
     answers: dict[str, str]
     begun: bool = False
+    answered: bool = False
     whole: bool = False
     voted: bool = False
 
@@ -170,7 +171,7 @@ class _Page:
                 concurrency_id="model",
                 show_progress="minimal",
                 show_progress_on=status,
-            )
+            ).success(self.offer, [current], view, queue=False)
             stop.click(self.stop, None, None, queue=False)
             for side, button in buttons.items():
                 button.click(self._voter(side), [current, browser], view, queue=False)
@@ -230,8 +231,17 @@ class _Page:
         if not all(current.answers.values()):
             yield self._view(current, "A model answered with nothing, so there is nothing to compare. Ask something else.")
             return
+        current.answered = True
+        yield self._view(current, "", writing=True)
+
+    def offer(self, current: Round | None) -> tuple[Update, ...]:
+        """Let the person vote. A step of its own: Gradio sends the last of a growing answer again when it ends, which would undo
+        a vote that was quicker.
+        """
+        if current is None or not current.answered or current.whole:
+            return tuple(gr.skip() for _ in range(8))
         current.whole = True
-        yield self._view(current, "Which is better?")
+        return self._view(current, "Which is better?")
 
     def _one(self, current: Round, key: str, model: ChatModel, user: str, stop: threading.Event) -> Iterator[tuple[Update, ...]]:
         """One of the two answers."""
