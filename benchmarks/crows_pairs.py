@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 from docs import add_option, write_section
-from studio.evals.bias.crows_pairs import Pair, edition, pair_texts, read_crows_pairs
-from studio.evals.text_likelihood import encode_texts, text_logprobs
+from studio.evals.chat.bias.crows_pairs import Pair, edition, pair_texts, read_crows_pairs
+from studio.evals.chat.text_likelihood import encode_texts, text_logprobs
 from studio.models.bases import resolve_base
 from studio.models.loading import load_causal_lm, load_tokenizer
 

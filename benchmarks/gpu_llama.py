@@ -97,7 +97,7 @@ def packed_rows(shape: dict[str, Any], sequences: int, length: int) -> list[Any]
     """Rows of random words, four of which fill a sequence, every token a target."""
     import torch
 
-    from studio.models.encoding import EncodedRow
+    from studio.models.chat.encoding import EncodedRow
 
     generator = torch.Generator().manual_seed(0)
     size = length // ROWS_PER_SEQUENCE
@@ -128,13 +128,13 @@ def measure(
     """
     import torch
 
-    from studio.adapters.attach import attach_lora
+    from studio.adapters.chat.attach import attach_lora
     from studio.models.loading import pick_device
     from studio.schema.adapter import ChatAdapter, LoraSettings
-    from studio.train.probe import step_clock
-    from studio.train.run import _compile_layers
-    from studio.train.settings import trainer_settings, uses_compile
-    from studio.train.trainer import ChatTrainer
+    from studio.train.chat.probe import step_clock
+    from studio.train.chat.run import _compile_layers
+    from studio.train.chat.settings import trainer_settings, uses_compile
+    from studio.train.chat.trainer import ChatTrainer
 
     device, dtype, total = pick_device(), torch.bfloat16, WARM_UP + steps
     quantized = method == "qlora"

@@ -15,8 +15,8 @@ from typing import Any
 
 import docs
 from studio.schema.adapter import ChatAdapter
-from studio.train.plan import plan
-from studio.train.probe import probe
+from studio.train.chat.plan import plan
+from studio.train.chat.probe import probe
 
 ALLOWED = 0.15
 

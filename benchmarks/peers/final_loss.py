@@ -16,10 +16,10 @@ import torch
 from peft import PeftModel
 
 from studio.models.bases import resolve_base
-from studio.models.encoding import IGNORE, EncodedRow, encode_conversation
+from studio.models.chat.encoding import IGNORE, EncodedRow, encode_conversation
+from studio.models.chat.templates import choose_template
 from studio.models.loading import load_causal_lm, load_tokenizer
-from studio.models.templates import choose_template
-from studio.train.batches import collate_padded
+from studio.train.chat.batches import collate_padded
 
 
 @torch.no_grad()

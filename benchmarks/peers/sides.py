@@ -169,7 +169,7 @@ def _write_llamafactory_data(rows: Path, folder: Path) -> None:
 
 def make_task(folder: Path, *, rows: int, steps: int) -> Task:
     """Build the starter corpus, take the first rows of its training split, and write them down for every side."""
-    from studio.data.rows import read_split
+    from studio.data.chat.rows import read_split
     from studio.models.bases import resolve_base
 
     workspace = folder / "workspace"

@@ -9,7 +9,7 @@ import io
 import sys
 from pathlib import Path
 
-from studio.adapters.images import load_image_run
+from studio.adapters.images.loading import load_image_run
 from studio.core.workspace import Workspace, read_run
 from studio.data.images.rows import read_image_split
 from studio.models.images.grid import picture_grid

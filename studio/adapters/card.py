@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from studio.adapters.image_card import (
+from studio.adapters.chat.loading import saved_settings
+from studio.adapters.images.card import (
     LOSSES,
     SETTINGS,
     attribution_of,
@@ -17,7 +18,6 @@ from studio.adapters.image_card import (
     image_summary,
     image_usage,
 )
-from studio.adapters.loading import saved_settings
 from studio.core.errors import StudioError, UserError
 from studio.core.files import write_text
 from studio.core.records import DatasetRecord, GroupScores, ReportRecord, RunRecord, Score, read_record

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studio.core.workspace import read_dataset
+from studio.data.chat.rows import ChatRow, RemovedRow, facts_of, read_removed, read_split
 from studio.data.images.rows import ImageRow, RemovedImage, open_image, read_image_split, read_removed_images
-from studio.data.rows import ChatRow, RemovedRow, facts_of, read_removed, read_split
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -16,8 +16,8 @@ from studio.core.workspace import Workspace, read_run
 from studio.feedback.store import Origin
 
 if TYPE_CHECKING:
-    from studio.adapters.loading import LoadedRun
-    from studio.evals.conversation import Conversation
+    from studio.adapters.chat.loading import LoadedRun
+    from studio.evals.chat.conversation import Conversation
 
 Message = dict[str, str]
 Ending = Literal["ok", "cut", "stopped"]
@@ -155,7 +155,7 @@ class LocalShelf:
 
     def loaded(self, folder: Path) -> LoadedRun:
         """A run's model, loaded once; the one not used for longest goes when there are too many. Call with the lock held."""
-        from studio.adapters.loading import load_run
+        from studio.adapters.chat.loading import load_run
 
         if folder not in self._open:
             while len(self._open) >= self._KEEP:
@@ -202,8 +202,8 @@ class LocalModel:
 
     def _written(self, messages: Sequence[Message], sampling: Sampling, stop: threading.Event) -> Iterator[Piece]:
         """The growing answer; holds the lock from the first piece to the last."""
-        from studio.evals.conversation import Conversation
-        from studio.evals.generation import Decoding
+        from studio.evals.chat.conversation import Conversation
+        from studio.evals.chat.generation import Decoding
 
         with self._shelf.lock:
             started = time.perf_counter()

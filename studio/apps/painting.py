@@ -19,7 +19,7 @@ from studio.core.workspace import Workspace, read_run
 if TYPE_CHECKING:
     from PIL import Image
 
-    from studio.adapters.images import LoadedImageRun
+    from studio.adapters.images.loading import LoadedImageRun
 
 LONGEST_PROMPT = 500
 MOST_PICTURES = 8
@@ -196,7 +196,7 @@ class Studio:
 
     def _open(self, name: str) -> LoadedImageRun:
         """A run of the choices, loaded; the one before it goes. Call with the lock held."""
-        from studio.adapters.images import load_image_run
+        from studio.adapters.images.loading import load_image_run
 
         if name not in self.choices():
             raise UserError(f"{name!r} is not among the runs that paint here. Choose another from the list.")

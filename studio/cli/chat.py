@@ -19,7 +19,7 @@ from studio.cli.output import emit_json, json_wanted, note, open_workspace, say,
 from studio.core.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from studio.evals.conversation import Conversation
+    from studio.evals.chat.conversation import Conversation
 
 COMMANDS = {
     "/reset": "forget the talk so far",
@@ -42,8 +42,8 @@ def chat(
     interactive = sys.stdin.isatty() and not json_wanted()
     note(f"opening {model} …")
     opened = _open(model)
-    from studio.evals.conversation import Conversation
-    from studio.evals.generation import Decoding
+    from studio.evals.chat.conversation import Conversation
+    from studio.evals.chat.generation import Decoding
 
     decoding = Decoding(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
     talk = Conversation(opened.model, opened.tokenizer, opened.template, decoding, system)
@@ -83,7 +83,7 @@ def _open(reference: str) -> Opened:
         folder = workspace.find_run(reference)
     except UserError as no_run:
         return _open_base(reference, no_run)
-    from studio.adapters.loading import load_run
+    from studio.adapters.chat.loading import load_run
 
     loaded = load_run(folder)
     name = f"{folder.parent.name}/{folder.name} (base: {loaded.record.base.get('name')})"
@@ -93,8 +93,8 @@ def _open(reference: str) -> Opened:
 def _open_base(reference: str, no_run: UserError) -> Opened:
     """Open a base model with its own template."""
     from studio.models.bases import resolve_base
+    from studio.models.chat.templates import choose_template
     from studio.models.loading import load_causal_lm, load_tokenizer, pick_device, pick_dtype
-    from studio.models.templates import choose_template
 
     try:
         base = resolve_base(reference)

@@ -14,8 +14,8 @@ from studio.cli import output
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from studio.data.rows import ChatRow, RemovedRow
-    from studio.models.encoding import EncodedRow
+    from studio.data.chat.rows import ChatRow, RemovedRow
+    from studio.models.chat.encoding import EncodedRow
 
 Look = Literal["trained", "masked", "special", "special_trained"]
 
@@ -48,7 +48,7 @@ def _console() -> Console:
 
 def print_conversation(row: ChatRow, title: str) -> None:
     """One conversation, turn by turn."""
-    from studio.data.rows import facts_of
+    from studio.data.chat.rows import facts_of
 
     console = _console()
     console.print(Text(f"── {title}  {row.id}", style="bold"))

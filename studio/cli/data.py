@@ -11,7 +11,7 @@ from studio.cli import output
 from studio.core.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from studio.data.rows import ChatRow, RemovedRow
+    from studio.data.chat.rows import ChatRow, RemovedRow
 
 app = typer.Typer(help="Build a Dataset from a recipe, and look into it.")
 
@@ -38,7 +38,7 @@ def build(
 
         outcome = build_image_dataset(settings, workspace, name=called, beside=path.parent, tell=output.note)
     else:
-        from studio.data.build import build_dataset
+        from studio.data.chat.build import build_dataset
 
         outcome = build_dataset(settings, workspace, name=called, beside=path.parent, tell=output.note)
     record = outcome.record
@@ -116,7 +116,7 @@ def show(
 ) -> None:
     """Page through the rows of a Dataset: conversations (with --tokens as the model sees them), or a table of pictures."""
     from studio.core.workspace import read_dataset
-    from studio.data.rows import read_removed, read_split
+    from studio.data.chat.rows import read_removed, read_split
 
     folder = output.open_workspace().find_dataset(dataset)
     if read_dataset(folder).kind == "image":
@@ -174,7 +174,7 @@ def _choose(rows: list[Any], row: int | None, identity: str | None, page: int) -
 
 def _plain(item: ChatRow | RemovedRow) -> ChatRow:
     """The conversation of a kept or a removed row."""
-    from studio.data.rows import RemovedRow
+    from studio.data.chat.rows import RemovedRow
 
     return item.row if isinstance(item, RemovedRow) else item
 
@@ -198,9 +198,9 @@ def _show_tokens(
         raise UserError(f"--train-on is {train_on!r}.{nearest(train_on, allowed)} Allowed: {', '.join(allowed)}.")
     from studio.cli.conversation import print_tokens
     from studio.models.bases import resolve_base
-    from studio.models.encoding import encode_conversation
+    from studio.models.chat.encoding import encode_conversation
+    from studio.models.chat.templates import choose_template
     from studio.models.loading import load_tokenizer
-    from studio.models.templates import choose_template
 
     tokenizer = load_tokenizer(resolve_base(model))
     template = choose_template(tokenizer, chat_template, model)

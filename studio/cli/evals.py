@@ -59,7 +59,7 @@ def evaluate(
         raise ConfigError(f"--gate needs thresholds, and the suite {plan.name} has none. Add 'thresholds:' to it.")
     workspace = open_workspace()
     data_folder = workspace.find_dataset(data) if data else None
-    from studio.evals.opening import Target
+    from studio.evals.chat.opening import Target
     from studio.evals.runner import evaluate_model, find_baseline, find_model
 
     # All names are looked up before anything is asked: a misspelt one should not cost minutes.

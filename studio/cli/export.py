@@ -40,7 +40,7 @@ def export(
     target = out or folder / "merged"
     if target.exists():
         raise UserError(f"{target} exists already and is not overwritten. Move it away or give another folder with --out.")
-    from studio.adapters.export import export_merged
+    from studio.adapters.chat.export import export_merged
 
     result = export_merged(folder, target, dtype=kinds[dtype])
     if output.json_wanted():
@@ -66,7 +66,7 @@ def _export_kohya(folder: Path, out: Path | None) -> None:
     target = out if out is not None and out.suffix == ".safetensors" else (out or folder / "kohya") / name
     if target.exists():
         raise UserError(f"{target} exists already and is not overwritten. Move it away or give another file with --out.")
-    from studio.adapters.kohya_export import export_kohya
+    from studio.adapters.images.kohya_export import export_kohya
 
     result = export_kohya(folder, target)
     if output.json_wanted():

@@ -85,7 +85,7 @@ def export(
     if form not in _FORMS:
         raise UserError(f"--form is {form!r}.{nearest(form, _FORMS)} Allowed: {', '.join(_FORMS)}.")
     from studio.core.files import write_text
-    from studio.data.feedback import as_line, read_feedback
+    from studio.data.chat.feedback import as_line, read_feedback
 
     found, _ = read_feedback(
         output.open_workspace(),

@@ -14,8 +14,8 @@ from studio.cli import output
 if TYPE_CHECKING:
     from studio.core.workspace import Workspace
     from studio.schema.adapter import ChatAdapter
-    from studio.train.plan import Plan
-    from studio.train.probe import Probed
+    from studio.train.chat.plan import Plan
+    from studio.train.chat.probe import Probed
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 _BAR = 40
@@ -46,8 +46,8 @@ def plan(
     sweep: Annotated[bool, typer.Option("--sweep", help="Find the largest micro batch that fits.")] = False,
 ) -> None:
     """Memory, time and disk of a training run, before it starts; exit code 3 when it cannot fit."""
-    from studio.train.plan import check_fits, largest_micro_batch
-    from studio.train.plan import plan as make_plan
+    from studio.train.chat.plan import check_fits, largest_micro_batch
+    from studio.train.chat.plan import plan as make_plan
 
     workspace = output.open_workspace()
     if _planned_as_images(adapter, data, model, settings or [], memory=memory, probe=probe, other=bool(sweep or device)):
@@ -137,7 +137,7 @@ def memory_of(kind: str) -> int | None:
 
 def show(planned: Plan) -> None:
     """The plan as a table with bars, and what follows from it."""
-    from studio.train.plan_parts import PARTS
+    from studio.train.chat.plan_parts import PARTS
 
     longest = planned.longest
     passes = f"{planned.micro_batch} rows per forward pass x {planned.accumulation} x {planned.processes} processes"
@@ -209,7 +209,7 @@ def row_lengths(preset: ChatAdapter, workspace: Workspace) -> tuple[list[int] | 
     if preset.data is None:
         return None, None
     from studio.models.bases import resolve_base
-    from studio.train.run import prepare
+    from studio.train.chat.run import prepare
 
     folder = workspace.find_dataset(preset.data)
     split = prepare(preset, resolve_base(preset.model, preset.revision), folder).training
@@ -245,7 +245,7 @@ def _probe(preset: ChatAdapter, planned: Plan, lengths: list[int] | None, superv
         UserError: the plan is for another device than this machine's.
     """
     from studio.core.errors import UserError
-    from studio.train.probe import probe
+    from studio.train.chat.probe import probe
 
     if kind != _device(None) or planned.processes > 1:
         raise UserError("--probe trains on this machine in one process: leave out --device and --processes.")

@@ -16,7 +16,7 @@ from studio.cli import output
 
 if TYPE_CHECKING:
     from studio.core.records import ReportRecord
-    from studio.train.plan import Plan
+    from studio.train.chat.plan import Plan
 
 RECIPE, PRESET, SUITE = "chat/construction-faq-en", "chat/quickstart", "chatbot"
 SHOWN = ("perplexity", "bleu", "chrf", "rougeL")
@@ -73,7 +73,7 @@ def _heading(number: int, text: str) -> None:
 def _build_dataset() -> Path:
     """Fetch the starter model and build the starter corpus; both are found again the second time."""
     from studio.core.content import find_content
-    from studio.data.build import build_dataset
+    from studio.data.chat.build import build_dataset
     from studio.models.bases import resolve_base
     from studio.schema.loading import load_yaml
     from studio.schema.recipe import ChatRecipe
@@ -94,8 +94,8 @@ def _plan(dataset: Path, short: bool) -> Plan:
     """Say what the training will take, before it starts; refuse when it cannot fit."""
     from studio.cli.plan import memory_of, preset_of, row_lengths
     from studio.models.loading import pick_device
-    from studio.train.plan import check_fits
-    from studio.train.plan import plan as make_plan
+    from studio.train.chat.plan import check_fits
+    from studio.train.chat.plan import plan as make_plan
 
     workspace = output.open_workspace()
     preset = preset_of(PRESET, str(dataset), None, list(SHORT_TRAINING) if short else [])

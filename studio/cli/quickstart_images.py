@@ -132,7 +132,7 @@ def _train(preset: str, dataset: Path, base: Path | None, name: str, settings: l
 
 def _before_and_after(run: Path, dataset: Path, short: bool) -> Path:
     """The same captions and noise painted by the base (above) and by the tuned model (below), in one PNG."""
-    from studio.adapters.images import load_image_run
+    from studio.adapters.images.loading import load_image_run
     from studio.data.images.rows import read_image_split
     from studio.models.images.grid import save_picture_grid
 

@@ -95,7 +95,7 @@ def new_run(
             raise UserError(f"--processes {processes}: image models train in one process. Leave it out.")
         opening = new_labelled_run if kind in {"vae", "gan"} else new_image_run
         return opening(workspace, path, data=data, model=model, settings=settings, name=name)
-    from studio.train.settings import check_trackers, split_batch
+    from studio.train.chat.settings import check_trackers, split_batch
 
     # Quoted, because a fingerprint or a folder may look like a number.
     given = {"data": data, "model": model}
@@ -154,7 +154,7 @@ def run_training(folder: Path, *, resume: bool, processes: int = 1, accelerate_c
     """Train an opened Run here, or launch the processes that do.
 
     Raises:
-        StudioError: as :func:`studio.train.run.train_run`, or a process failed.
+        StudioError: as :func:`studio.train.chat.run.train_run`, or a process failed.
     """
     from studio.core.workspace import read_run
 
@@ -168,10 +168,10 @@ def run_training(folder: Path, *, resume: bool, processes: int = 1, accelerate_c
         trainer: Callable[..., RunRecord] = Registry("kind of run", TRAINERS).get(kind)
         return trainer(folder, resume=resume, say=output.note)
     if processes > 1 or accelerate_config is not None:
-        from studio.train.launch import launch
+        from studio.train.chat.launch import launch
 
         return launch(folder, resume=resume, processes=processes, accelerate_config=accelerate_config)
-    from studio.train.run import train_run
+    from studio.train.chat.run import train_run
 
     return train_run(folder, resume=resume, say=output.note)
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from studio.core.errors import StudioError
 from studio.core.files import disk_errors, folder_size, new_folder, sha256_file, sha256_json, write_json
-from studio.data.rows import REMOVED_FILE, write_table
+from studio.data.chat.rows import REMOVED_FILE, write_table
 
 Row = TypeVar("Row")
 Gone = TypeVar("Gone")

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from studio.core.errors import DataError
-from studio.data.documents import read_document
+from studio.data.chat.documents import read_document
 
 _CHUNK = 1 << 20
 # Keys under which one conversation, not a list of them, lies in a JSON object.

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from studio.core.records import StepRecord
-from studio.data.rows import ChatRow, RemovedRow
+from studio.data.chat.rows import ChatRow, RemovedRow
+from studio.data.chat.steps.base import CorpusStep, Drop, RowStep, Verdict
 from studio.data.stages import StepResult
-from studio.data.steps.base import CorpusStep, Drop, RowStep, Verdict
 
 # Below this much text, starting processes costs more than they save.
 _WORTH_CHARACTERS = 8_000_000

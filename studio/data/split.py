@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from studio.core.errors import DataError
-from studio.data.rows import ChatRow
+from studio.data.chat.rows import ChatRow
 from studio.data.similarity import Clusters, NearPairs, Shingling, comparable_text, plain_key
 
 SPLITS = ("train", "validation", "test")

@@ -13,10 +13,10 @@ import pandas as pd
 from studio.core.errors import DataError, nearest
 from studio.core.files import sha256_file
 from studio.core.workspace import read_dataset
-from studio.data.rows import ChatRow
+from studio.data.chat.rows import ChatRow
+from studio.evals.chat.tasks.conversation import choose_rows, decoding_of
 from studio.evals.evidence import Message, question_from
 from studio.evals.tasks.base import NotComputedError, TaskContext
-from studio.evals.tasks.conversation import choose_rows, decoding_of
 from studio.schema.tasks import LabelledTask, PredictionFile
 
 

@@ -10,9 +10,9 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 
 from studio.core.records import Difference, GroupScores, ReportRecord, Score, TaskRecord
+from studio.evals.charts import bars, difference_picture, scale_of
 from studio.evals.gate import means, missed_thresholds
 from studio.evals.numbers import figure, number
-from studio.evals.pictures import bars, difference_picture, scale_of
 from studio.evals.statistics import NO_DIFFERENCE, NOT_COMPUTED
 from studio.evals.tasks.base import CardGroup, Panel
 from studio.schema.suite import Suite

@@ -15,9 +15,9 @@ from studio.core.allocator import keep_freed_memory
 from studio.core.errors import UserError
 from studio.core.records import Difference, GroupScores, ReportRecord, Score, TaskRecord
 from studio.core.workspace import Workspace
-from studio.evals.cache import FILE, EvidenceCache
+from studio.evals.chat.cache import FILE, EvidenceCache
+from studio.evals.chat.opening import OWN_BASE, Bench, Target, find_baseline, find_model, run_record
 from studio.evals.gate import judge
-from studio.evals.opening import OWN_BASE, Bench, Target, find_baseline, find_model, run_record
 from studio.evals.report import write_report
 from studio.evals.scoring import corrected
 from studio.evals.tasks import TASKS
@@ -64,7 +64,7 @@ def evaluate_model(
     """Measure a model with a suite, beside a baseline, and write the Report.
 
     Args:
-        target: from :func:`studio.evals.opening.find_model`. baseline: from ``find_baseline``; None measures the model alone.
+        target: from ``find_model``. baseline: from ``find_baseline``; None measures the model alone.
         limit: ask only this many rows per task; wins over the suite's own.
         data: folder of a Dataset; wins over the suite's and the run's.
         progress: show progress bars on stderr.

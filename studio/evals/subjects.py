@@ -12,12 +12,12 @@ from transformers import PreTrainedTokenizerBase
 
 from studio.core.errors import DataError
 from studio.core.files import sha256_json
+from studio.evals.chat.generation import Decoding, context_length, end_tokens, write_answers
+from studio.evals.chat.likelihood import score_rows
+from studio.evals.chat.text_likelihood import text_logprobs
 from studio.evals.evidence import Answer, Likelihood, LogProb, Message
-from studio.evals.generation import Decoding, context_length, end_tokens, write_answers
-from studio.evals.likelihood import score_rows
-from studio.evals.text_likelihood import text_logprobs
-from studio.models.encoding import EncodedRow, TrainOn, encode_conversation, encode_prompt
-from studio.models.templates import ChatTemplate
+from studio.models.chat.encoding import EncodedRow, TrainOn, encode_conversation, encode_prompt
+from studio.models.chat.templates import ChatTemplate
 
 Advance = Callable[[int], None]
 

@@ -23,7 +23,7 @@ from studio.core.errors import StudioError
 from studio.core.files import sha256_json, write_json
 
 if TYPE_CHECKING:
-    from studio.adapters.loading import LoadedRun
+    from studio.adapters.chat.loading import LoadedRun
     from studio.serve.servable import Servable
 
 CONVERSATIONS = 8
@@ -119,7 +119,7 @@ def parity_conversations(run_folder: Path) -> list[list[dict[str, str]]]:
     Where there are fewer test rows (the dataset has moved away), built-in ones take their place.
     """
     from studio.core.workspace import Workspace, read_run, run_dataset
-    from studio.data.rows import read_split
+    from studio.data.chat.rows import read_split
 
     own: list[list[dict[str, str]]] = []
     try:
@@ -144,7 +144,7 @@ def write_reference(loaded: LoadedRun, conversations: Sequence[list[dict[str, st
         the template refuses (a system turn it does not know) is left out.
     """
     from studio.core.errors import DataError
-    from studio.models.encoding import encode_prompt
+    from studio.models.chat.encoding import encode_prompt
 
     ends = set(end_tokens(loaded))
     found: list[dict[str, Any]] = []
@@ -184,7 +184,7 @@ def end_tokens(loaded: LoadedRun) -> list[int]:
 def find_ends(tokenizer: Any, template: Any, configured: Any) -> list[int]:
     """As :func:`end_tokens`, from the parts."""
     from studio.core.errors import DataError
-    from studio.models.encoding import encode_conversation
+    from studio.models.chat.encoding import encode_conversation
 
     ids = [*(configured if isinstance(configured, list) else [configured]), tokenizer.eos_token_id]
     try:
@@ -280,7 +280,7 @@ def _kept_reference(servable: Servable, dtype: str, request: dict[str, Any]) -> 
     print(f"say: writing the reference answers of {servable.name} with PEFT, once", flush=True)  # noqa: T201
     import torch
 
-    from studio.adapters.loading import load_run
+    from studio.adapters.chat.loading import load_run
 
     device = torch.device(request["device"]) if request["device"] else None
     loaded = load_run(Path(servable.folder), dtype=getattr(torch, dtype), device=device, quantization="none")
@@ -293,7 +293,7 @@ def _ends_alone(servable: Servable) -> list[int]:
     """The end tokens without loading any weights."""
     from transformers import GenerationConfig
 
-    from studio.adapters.loading import read_template
+    from studio.adapters.chat.loading import read_template
     from studio.core.workspace import read_run
     from studio.models.bases import ResolvedBase
     from studio.models.loading import load_tokenizer

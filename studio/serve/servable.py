@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from studio.adapters.vllm import MAX_LORA_RANKS
+from studio.adapters.chat.vllm import MAX_LORA_RANKS
 from studio.core.errors import UserError
 
 # What most decoders call the layers inside their blocks: adapters on any of them can be loaded later.
@@ -72,7 +72,7 @@ def adapted_modules(servables: Sequence[Servable]) -> list[str]:
 
     Left alone it prepares the output layer too, and then a request for log-probabilities of the prompt ends the engine: the CPU
     build of vLLM 0.32 has adapter indices for the sampled positions only (``lora/punica_wrapper/punica_cpu.py``,
-    ``add_lora_logits``; seen here, tests/evals/test_endpoint_vllm.py).
+    ``add_lora_logits``; seen here, tests/evals/chat/test_endpoint_vllm.py).
     """
     return sorted({*_USUAL, *(name for servable in servables for name in servable.modules)})
 

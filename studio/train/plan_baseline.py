@@ -23,6 +23,6 @@ def baseline_bytes(device_type: str) -> int:
         return min(total - free - torch.cuda.memory_reserved(), 2 * ASSUMED_CUDA_CONTEXT)
     import psutil
 
-    import studio.train.run  # noqa: F401 - imported for its weight
+    import studio.train.chat.run  # noqa: F401 - imported for its weight
 
     return int(psutil.Process().memory_info().rss)

@@ -10,12 +10,12 @@ import pytest
 import torch
 import yaml
 
-from studio.adapters.attach import attach_lora, save_adapter
+from studio.adapters.chat.attach import attach_lora, save_adapter
 from studio.core.files import sha256_file, write_json
 from studio.core.records import RunRecord
 from studio.models.bases import resolve_base
+from studio.models.chat.templates import choose_template
 from studio.models.loading import load_causal_lm, load_tokenizer
-from studio.models.templates import choose_template
 from studio.schema.adapter import LoraSettings
 
 CPU = torch.device("cpu")

@@ -18,7 +18,7 @@ from studio.apps import annotate, data, monitor
 from studio.apps.recording import open_store
 from studio.core.errors import UserError
 from studio.core.workspace import Workspace
-from studio.data.rows import read_split
+from studio.data.chat.rows import read_split
 from studio.feedback.store import FeedbackStore, Origin, RequestRow
 
 

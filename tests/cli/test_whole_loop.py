@@ -54,7 +54,7 @@ def test_build_train_eval_chat_export_and_compare(
 
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from studio.adapters.loading import load_run
+    from studio.adapters.chat.loading import load_run
 
     merged_folder = next(value for value in exported.values() if isinstance(value, str) and Path(value, "config.json").is_file())
     merged = AutoModelForCausalLM.from_pretrained(merged_folder)

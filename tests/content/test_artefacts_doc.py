@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from studio.core import records
+from studio.data.chat.rows import REMOVED_SCHEMA, ROW_SCHEMA
 from studio.data.images import rows as image_rows
-from studio.data.rows import REMOVED_SCHEMA, ROW_SCHEMA
 
 DOC = (Path(__file__).resolve().parents[2] / "docs" / "artefacts.md").read_text(encoding="utf-8")
 MODELS = [
@@ -40,8 +40,8 @@ def test_every_parquet_column_is_described() -> None:
 
 
 def test_every_step_and_format_is_in_the_recipe_docs() -> None:
-    from studio.data.formats import FORMATS
-    from studio.data.steps import STEPS
+    from studio.data.chat.formats import FORMATS
+    from studio.data.chat.steps import STEPS
 
     text = (Path(__file__).resolve().parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
     missing = [name for name in [*STEPS, *FORMATS] if f"| {name} |" not in text]

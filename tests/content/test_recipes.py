@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from studio.core.content import find_content, list_content
-from studio.data.build import make_step
+from studio.data.chat.build import make_step
 from studio.data.images.build import make_image_step
 from studio.data.images.steps.base import ImageStep
 from studio.schema.image_recipe import ImageRecipe, ImageWheelSource, load_recipe

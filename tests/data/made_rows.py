@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from studio.data.rows import ChatRow
+from studio.data.chat.rows import ChatRow
 
 WORDS = [
     "roof",

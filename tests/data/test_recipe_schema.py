@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from studio.core.errors import ConfigError
-from studio.data.steps import STEPS
+from studio.data.chat.steps import STEPS
 from studio.schema.loading import load_yaml
 from studio.schema.recipe import ChatRecipe, LengthStep, Step
 

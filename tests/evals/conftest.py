@@ -13,7 +13,7 @@ import pytest
 from studio.core.files import sha256_file, write_json, write_text
 from studio.core.records import DatasetRecord, RunRecord
 from studio.core.workspace import Workspace
-from studio.data.rows import ChatRow, rows_to_table, write_table
+from studio.data.chat.rows import ChatRow, rows_to_table, write_table
 
 if TYPE_CHECKING:
     from studio.evals.subjects import LocalSubject
@@ -77,10 +77,10 @@ def write_run(workspace: Workspace, base_folder: Path, dataset: Path, name: str 
     """A finished Run whose adapter changes what the base says: B is random instead of zero."""
     import torch
 
-    from studio.adapters.attach import attach_lora, save_adapter
+    from studio.adapters.chat.attach import attach_lora, save_adapter
     from studio.models.bases import resolve_base
+    from studio.models.chat.templates import choose_template
     from studio.models.loading import load_causal_lm, load_tokenizer
-    from studio.models.templates import choose_template
     from studio.schema.adapter import LoraSettings
 
     base = resolve_base(str(base_folder))
@@ -180,8 +180,8 @@ def subject(lively_base: Path) -> LocalSubject:
 
     from studio.evals.subjects import LocalSubject
     from studio.models.bases import resolve_base
+    from studio.models.chat.templates import choose_template
     from studio.models.loading import load_causal_lm, load_tokenizer
-    from studio.models.templates import choose_template
 
     base = resolve_base(str(lively_base))
     tokenizer = load_tokenizer(base)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from studio.core.workspace import Workspace
-from studio.data.rows import read_removed, read_split
+from studio.data.chat.rows import read_removed, read_split
 from studio.feedback.export import comparable, harvest
 from studio.feedback.store import FeedbackStore, Origin
 

@@ -7,9 +7,9 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from studio.models.encoding import EncodedRow
-from studio.train.fast import fuse_lora, target_nll
-from studio.train.packing import LEAK_LIMIT, prove_isolation
+from studio.models.chat.encoding import EncodedRow
+from studio.train.chat.fast import fuse_lora, target_nll
+from studio.train.chat.packing import LEAK_LIMIT, prove_isolation
 
 pytestmark = [
     pytest.mark.gpu,

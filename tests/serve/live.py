@@ -16,13 +16,13 @@ from typing import Any
 import torch
 import yaml
 
-from studio.adapters.attach import attach_lora, save_adapter
+from studio.adapters.chat.attach import attach_lora, save_adapter
 from studio.core.files import sha256_file, write_json
 from studio.core.records import RunRecord
 from studio.models.bases import resolve_base
-from studio.models.encoding import encode_conversation
+from studio.models.chat.encoding import encode_conversation
+from studio.models.chat.templates import ChatTemplate, choose_template
 from studio.models.loading import load_causal_lm, load_tokenizer
-from studio.models.templates import ChatTemplate, choose_template
 from studio.schema.adapter import LoraSettings
 from studio.serve.client import Client
 

@@ -9,7 +9,7 @@ import yaml
 
 from studio.core.records import RunRecord
 from studio.core.workspace import Workspace, read_run
-from studio.data.rows import ChatRow, rows_to_table, write_table
+from studio.data.chat.rows import ChatRow, rows_to_table, write_table
 
 TOPICS = ("balcony", "door", "window", "stair", "roof", "wall", "exit", "floor", "cellar", "chimney", "garage", "attic")
 
@@ -76,7 +76,7 @@ class Trainer:
 
     def train(self, **settings: object) -> tuple[Path, RunRecord]:
         """A finished Run."""
-        from studio.train.run import train_run
+        from studio.train.chat.run import train_run
 
         folder = self.open(**settings)
         train_run(folder, resume=False, say=lambda text: None)

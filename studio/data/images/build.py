@@ -15,8 +15,9 @@ import studio
 from studio.core.files import sha256_json
 from studio.core.records import StepRecord
 from studio.core.workspace import Workspace, read_dataset
-from studio.data.build import BuildOutcome, check_name, check_source_names, mark_newest
 from studio.data.cache import Codec, StepCache, code_version, library_versions
+from studio.data.chat.build import BuildOutcome, check_name, check_source_names, mark_newest
+from studio.data.chat.steps.base import Drop
 from studio.data.images.crew import Crew, crew_of
 from studio.data.images.decode import DecodeOptions, Place
 from studio.data.images.look import Look, Picture, Unusable
@@ -32,7 +33,6 @@ from studio.data.memo import HashMemo
 from studio.data.sources import READ_STEP, ResolvedSource
 from studio.data.split import Division
 from studio.data.stages import Stages, StepResult, Tell
-from studio.data.steps.base import Drop
 from studio.schema.image_recipe import ImageRecipe
 from studio.schema.image_steps import ImageStep
 

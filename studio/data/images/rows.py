@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from studio.core.errors import StudioError, UserError, nearest
 from studio.core.workspace import read_dataset
-from studio.data.rows import REMOVED_FILE, read_checked
+from studio.data.chat.rows import REMOVED_FILE, read_checked
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -14,15 +14,15 @@ import studio
 from studio.core.errors import DataError
 from studio.core.files import folder_size, new_folder, sha256_file, write_json, write_text
 from studio.core.records import DatasetRecord
-from studio.data.build import REPORT_FILE, peak_bytes, source_record
 from studio.data.cache import code_version, library_versions
+from studio.data.chat.build import REPORT_FILE, peak_bytes, source_record
+from studio.data.chat.rows import REMOVED_FILE, write_table
 from studio.data.images.crew import Crew
 from studio.data.images.look import Picture
 from studio.data.images.making import Made, stored_name
 from studio.data.images.report import render_image_report
 from studio.data.images.rows import PICTURES, ImageRow, RemovedImage, removed_to_table, rows_to_table
 from studio.data.images.training import Copy, training_rows
-from studio.data.rows import REMOVED_FILE, write_table
 from studio.data.sources import ResolvedSource
 from studio.data.split import Division
 from studio.data.stages import Stages, Tell

@@ -13,7 +13,7 @@ from studio.evals.tasks.base import NotComputedError, TaskContext
 from studio.schema.image_scores import ImagesTask
 
 if TYPE_CHECKING:
-    from studio.adapters.images import LoadedImageRun
+    from studio.adapters.images.loading import LoadedImageRun
 
 
 @dataclass
@@ -82,7 +82,7 @@ def open_samplers(
     Args:
         notes: gets a sentence where there is nothing to compare with.
     """
-    from studio.adapters.images import load_image_run
+    from studio.adapters.images.loading import load_image_run
 
     if context.run is None or context.run_folder is None or context.run.kind == "chat":
         raise NotComputedError("the model is not a run that makes pictures. Give one: --model RUN")

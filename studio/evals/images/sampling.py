@@ -18,7 +18,7 @@ _BATCHES_AT_ONCE = 8
 
 
 class Sampler(Protocol):
-    """The part of :class:`studio.adapters.images.LoadedImageRun` that is needed here."""
+    """The part of :class:`studio.adapters.images.loading.LoadedImageRun` that is needed here."""
 
     def sample(
         self,

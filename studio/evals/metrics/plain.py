@@ -50,7 +50,7 @@ def text_perplexity(texts: Sequence[str], model: str, *, batch_size: int = 16) -
     Args:
         model: starter name, folder or Hub id.
     """
-    from studio.evals.text_likelihood import text_logprobs
+    from studio.evals.chat.text_likelihood import text_logprobs
     from studio.models.bases import resolve_base
     from studio.models.loading import load_causal_lm, load_tokenizer, pick_device, pick_dtype
 

@@ -24,7 +24,7 @@ from studio.core.workspace import Workspace
 from studio.schema.tasks import TaskSettings
 
 if TYPE_CHECKING:
-    from studio.evals.opening import Target
+    from studio.evals.chat.opening import Target
     from studio.evals.subjects import Subject
 
 T = TypeVar("T", bound=TaskSettings, covariant=True)

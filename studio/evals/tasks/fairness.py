@@ -13,6 +13,7 @@ import pandas as pd
 
 from studio.core.errors import DataError, UserError, nearest
 from studio.core.records import Difference, GroupScores, Score
+from studio.evals.chat.tasks.conversation import gather
 from studio.evals.evidence import question_from
 from studio.evals.labelled import Labelled, ask_answers, labels_of, read_label, read_predictions, truth_rows
 from studio.evals.metrics import METRICS
@@ -31,7 +32,6 @@ from studio.evals.numbers import number
 from studio.evals.scoring import difference, score
 from studio.evals.statistics import estimate, wilson
 from studio.evals.tasks.base import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
-from studio.evals.tasks.conversation import gather
 from studio.schema.tasks import FairnessTask
 
 _SHUFFLES = 200
@@ -113,7 +113,7 @@ def _no_group(context: TaskContext[FairnessTask]) -> str:
     task = context.task
     columns: list[str] = []
     if task.predictions is None:
-        from studio.data.rows import read_split
+        from studio.data.chat.rows import read_split
 
         try:
             rows = read_split(context.dataset_folder(task.data.dataset), task.data.split)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from studio.adapters.images import to_pictures
+from studio.adapters.images.loading import to_pictures
 from studio.core.errors import UserError
 from studio.core.files import disk_errors, sha256_json
 from studio.core.progress import Progress

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from studio.adapters.card import write_model_card
-from studio.adapters.images import to_pictures
+from studio.adapters.images.loading import to_pictures
 from studio.core.errors import StudioError, UserError
 from studio.core.files import disk_errors, new_folder, write_json
 from studio.core.progress import Progress

@@ -18,15 +18,15 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from studio.adapters.image_lora import attach_image_lora
+from studio.adapters.images.lora import attach_image_lora
 from studio.core.errors import GateNotMetError, StudioError
 from studio.models.bases import ResolvedBase
 from studio.models.images.families.base import Family
 from studio.models.loading import pick_dtype
 from studio.schema.diffusion import DiffusionAdapter
+from studio.train.chat.plan_trace import StorageTracker, _materialise
 from studio.train.images.loop import diffusion_loss
 from studio.train.images.prepare import open_base
-from studio.train.plan_trace import StorageTracker, _materialise
 
 PARTS = ("runtime", "weights", "optimizer", "average", "gradients", "activations", "working")
 # What is left free, so that a plan that fits does fit: fragmentation, other programs waking up.

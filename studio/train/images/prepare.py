@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from studio.adapters.image_inversion import attach_inversion
-from studio.adapters.image_lora import attach_image_lora
+from studio.adapters.images.inversion import attach_inversion
+from studio.adapters.images.lora import attach_image_lora
 from studio.core.errors import UserError
 from studio.data.images.rows import ImageRow, read_image_split
 from studio.models.bases import ResolvedBase

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from studio.adapters.images import to_pictures
+from studio.adapters.images.loading import to_pictures
 from studio.core.progress import Progress
 from studio.models.images.families.base import Family
 from studio.models.images.grid import save_picture_grid

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 
 from studio.adapters.card import write_model_card
-from studio.adapters.image_inversion import save_inversion
-from studio.adapters.image_lora import save_image_lora
+from studio.adapters.images.inversion import save_inversion
+from studio.adapters.images.lora import save_image_lora
 from studio.core.allocator import keep_freed_memory
 from studio.core.errors import InterruptedRunError, StudioError, UserError
 from studio.core.files import new_folder

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from studio.core.errors import ConfigError
+from studio.data.chat.steps.base import Drop
 from studio.data.images.decode import Place
 from studio.data.images.look import Picture
 from studio.data.images.similarity import NearImages
 from studio.data.images.steps import IMAGE_STEPS
 from studio.data.images.steps.geometry import bucket_shapes, nearest_shape
-from studio.data.steps.base import Drop
 from tests.data.images.made_pictures import blurred, image_recipe, scene, seen
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from studio.adapters.images import load_image_run
+from studio.adapters.images.loading import load_image_run
 from studio.core.workspace import Workspace
 
 SMALL = ["samples=24", "kid_subset_size=12", "kid_subsets=10", "classifier.side=16", "classifier.epochs=4", "slow_resamples=100"]

@@ -95,7 +95,7 @@ def evaluate(shapes: Path, shapes_workspace: Workspace, monkeypatch: pytest.Monk
         )  # fmt: skip
         write_json(folder / "run.json", record.model_dump(mode="json"))
         painter = Painter(record, paint, base_paint)
-        monkeypatch.setattr("studio.adapters.images.load_image_run", lambda _: painter)
+        monkeypatch.setattr("studio.adapters.images.loading.load_image_run", lambda _: painter)
         small = ["samples=60", "kid_subset_size=20", "kid_subsets=20", "classifier.side=24", "classifier.epochs=12"]
         small += ["classifier.batch_size=16", "slow_resamples=100"]
         suite = load_suite("images", ["resamples=100", *(f"tasks.0.{item}" for item in [*small, *overrides])])

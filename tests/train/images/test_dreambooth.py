@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from benchmarks.image_shapes import write_base
-from studio.adapters.image_inversion import WEIGHTS
-from studio.adapters.images import load_image_run
+from studio.adapters.images.inversion import WEIGHTS
+from studio.adapters.images.loading import load_image_run
 from studio.core.errors import ConfigError, UserError
 from studio.models.images.families.base import open_family
 from studio.train.images import loop

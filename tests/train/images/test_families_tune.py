@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks.image_shapes import write_base
-from studio.adapters.images import load_image_run
+from studio.adapters.images.loading import load_image_run
 from studio.core.errors import UserError
 from studio.models.images.families.base import open_family
 from studio.train.images.run import train_image_run
@@ -176,7 +176,7 @@ def test_full_tuning_gives_a_base(workspace, dataset, bases):
 
 
 def test_an_adapter_of_another_base_is_refused(workspace, dataset, bases, tmp_path):
-    from studio.adapters.image_lora import load_image_lora
+    from studio.adapters.images.lora import load_image_lora
 
     run, _, _ = train(workspace, dataset, bases["sd15"], steps=1, lora={"rank": 2, "target_modules": "all-linear"})
     with pytest.raises(UserError, match=r"does not (fit|have)"):

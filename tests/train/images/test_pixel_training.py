@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from studio.adapters.image_lora import load_image_lora
-from studio.adapters.images import load_image_run
+from studio.adapters.images.loading import load_image_run
+from studio.adapters.images.lora import load_image_lora
 from studio.core.errors import StudioError, UserError
 from studio.core.workspace import Workspace, read_run
 from studio.models.images.grid import picture_grid

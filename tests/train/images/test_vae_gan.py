@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from studio.adapters.images import load_image_run
+from studio.adapters.images.loading import load_image_run
 from studio.core.errors import InterruptedRunError, UserError
 from studio.core.workspace import read_dataset, read_run
 from studio.models.images.families.base import family_of, open_family

@@ -1,0 +1,1 @@
+"""LoRA on language models: attach, load, merge, what vLLM will load."""

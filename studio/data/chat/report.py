@@ -1,0 +1,160 @@
+"""``report.html`` of a Dataset: one self-contained page that opens offline. Everything that comes from data is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, select_autoescape
+
+from studio.core.records import DatasetRecord
+from studio.data.chat.rows import ChatRow, RemovedRow
+
+# Examples of one reason; enough to judge a step, few enough to read.
+_EXAMPLES = 3
+_SHOWN_CHARACTERS = 420
+_TEMPLATES = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A turn as it is shown, cut to a readable length."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """A removed row and, for a duplicate, the row it matched."""
+
+    id: str
+    value: str
+    threshold: str
+    turns: list[Turn]
+    matched: str | None
+    matched_turns: list[Turn]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Examples of one reason of one step."""
+
+    step: str
+    reason: str
+    count: int
+    examples: list[Example]
+
+
+def page_template(name: str) -> Template:
+    """A template of this package, with everything from data escaped; ``parts.html.j2`` holds what pages share."""
+    environment = Environment(
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        loader=FileSystemLoader(_TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = lambda value: f"{value:,}"
+    return environment.get_template(name)
+
+
+def render_report(
+    record: DatasetRecord,
+    removed: Sequence[RemovedRow],
+    kept: Sequence[ChatRow],
+    lengths_before: Sequence[int],
+    lengths_after: Sequence[int],
+    edges: Sequence[int],
+) -> str:
+    """The page as text.
+
+    Args:
+        lengths_before: rows per length class when they were read; lengths_after: of the rows that stayed.
+        edges: borders of the classes in characters.
+    """
+    extra: dict[str, Any] = record.model_extra or {}
+    return page_template("chat/report.html.j2").render(
+        record=record,
+        notes=extra.get("notes", []),
+        clusters=extra.get("clusters", {}),
+        kept=sum(record.splits.values()),
+        seconds=sum(step.seconds for step in record.steps),
+        histogram=_bars(lengths_before, lengths_after, edges),
+        reasons=_reasons(removed, kept),
+        samples=[_turns(row) for row in kept[:2]],
+        roles=_turn_counts(kept),
+    )
+
+
+def _turns(row: ChatRow) -> list[Turn]:
+    """The first turns of a row."""
+    shown = [Turn(turn["role"], _shorten(turn["content"])) for turn in row.turns[:4]]
+    more = len(row.turns) - len(shown)
+    return [*shown, Turn("", f"… {more} more turns")] if more > 0 else shown
+
+
+def _shorten(text: str) -> str:
+    """The beginning of a text."""
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS].rstrip()} …"
+
+
+def _reasons(removed: Sequence[RemovedRow], kept: Sequence[ChatRow]) -> list[Reason]:
+    """Removed rows by step and reason, in the order of the steps, with a few examples each."""
+    grouped: dict[tuple[str, str], list[RemovedRow]] = {}
+    for gone in removed:
+        # Sentences about damaged rows name the row, so they are one group.
+        key = (gone.step, gone.reason if gone.matched or gone.step != "read" else "damaged")
+        grouped.setdefault(key, []).append(gone)
+    chosen = {key: rows[:_EXAMPLES] for key, rows in grouped.items()}
+    wanted = {gone.matched for rows in chosen.values() for gone in rows if gone.matched}
+    known = {row.id: row for row in [*kept, *(gone.row for gone in removed)] if row.id in wanted}
+    return [
+        Reason(step, reason, len(grouped[step, reason]), [_example(gone, known) for gone in rows])
+        for (step, reason), rows in chosen.items()
+    ]
+
+
+def _example(gone: RemovedRow, known: dict[str, ChatRow]) -> Example:
+    """One removed row."""
+    match = known.get(gone.matched or "")
+    value = gone.reason if gone.step == "read" else gone.value or ""
+    return Example(gone.row.id, value, gone.threshold or "", _turns(gone.row), gone.matched, _turns(match) if match else [])
+
+
+def _turn_counts(kept: Sequence[ChatRow]) -> list[tuple[str, int]]:
+    """How many rows have one exchange, several, and a system turn."""
+    single = sum(sum(message["role"] == "user" for message in row.messages) <= 1 for row in kept)
+    system = sum(row.messages[0]["role"] == "system" for row in kept)
+    return [("one exchange", single), ("several exchanges", len(kept) - single), ("with a system turn", system)]
+
+
+def _bars(before: Sequence[int], after: Sequence[int], edges: Sequence[int]) -> dict[str, Any]:
+    """Geometry of the histogram: bars as shares of the drawing's width and height."""
+    used = [index for index, count in enumerate(before) if count or after[index]]
+    if not used:
+        return {"bars": [], "ticks": []}
+    first, last = min(used), max(used)
+    highest = max(*before, *after)
+    width = 100 / (last - first + 1)
+    bars = []
+    for index in range(first, last + 1):
+        low = edges[index - 1] if index else 0
+        high = f"{edges[index] - 1:,}" if index < len(edges) else "more"
+        bars.append(
+            {
+                "x": round((index - first) * width, 3),
+                "width": round(width * 0.86, 3),
+                "before": round(100 * before[index] / highest, 3),
+                "after": round(100 * after[index] / highest, 3),
+                "label": f"{low:,} to {high} characters: {before[index]:,} read, {after[index]:,} kept",
+            }
+        )
+    every = max(1, (last - first + 1) // 5)
+    ticks = [
+        {"x": round((index - first) * width, 3), "label": f"{edges[index - 1]:,}" if index else "0"}
+        for index in range(first, last + 1, every)
+    ]
+    return {"bars": bars, "ticks": ticks, "highest": highest}

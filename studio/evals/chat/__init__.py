@@ -1,0 +1,1 @@
+"""Measuring language models: answers, likelihoods, bias, safety."""

@@ -1,0 +1,249 @@
+"""What models answered and how likely they found texts, kept so that a killed evaluation goes on where it stopped.
+
+One SQLite file per workspace. Nothing but evidence is kept, never a score: scores are computed anew from evidence every
+time. The key holds everything an answer depends on (see :func:`identity_key`), so that a changed adapter, template, setting
+or version of the code never meets an old answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar
+
+from studio.core.errors import StudioError
+from studio.core.files import sha256_json
+from studio.core.sqlite import is_damage, write_ahead
+from studio.evals.chat.generation import Decoding
+from studio.evals.evidence import Answer, Likelihood, LogProb, Message
+from studio.evals.subjects import Advance, Subject
+
+E = TypeVar("E", Answer, Likelihood, LogProb)
+
+FILE = "evaluation-cache.sqlite"
+_BUSY_SECONDS = 60.0
+# Code and libraries that decide what a model answers; a change in any of them makes every old answer unknown.
+_CODE = (
+    "evals/chat/generation.py", "evals/chat/likelihood.py", "evals/chat/text_likelihood.py", "evals/subjects.py",
+    "evals/chat/endpoint.py", "evals/chat/opening.py", "models/chat/encoding.py", "models/chat/templates.py",
+    "models/loading.py", "adapters/chat/loading.py",
+)  # fmt: skip
+_LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "tokenizers")
+# Conversations scored, and texts scored, between two writes to the disk.
+_BATCHES_AT_ONCE = 8
+_TEXTS_AT_ONCE = 512
+
+
+class EvidenceCache:
+    """Answers and likelihoods by key, in one SQLite file that several processes may use at once."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the file; a file that is no longer a database is set aside under another name and said so."""
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._connection = self._open()
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise StudioError(
+                    f"{path} cannot be opened: {error}. Wait for other evaluations, make room on the disk, or choose another "
+                    "place with --workspace."
+                ) from error
+            aside = path.with_name(f"{path.name}.damaged")
+            path.replace(aside)
+            warnings.warn(f"{path} is damaged ({error}) and was set aside as {aside.name}; answers are asked anew", stacklevel=1)
+            self._connection = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        """A connection to a file that has the table."""
+        connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS)
+        try:
+            write_ahead(connection, seconds=_BUSY_SECONDS)
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS evidence (subject TEXT, item TEXT, value TEXT, PRIMARY KEY (subject, item)) "
+                "WITHOUT ROWID"
+            )
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def get(self, subject: str, items: Sequence[str]) -> dict[str, Any]:
+        """What is known of these items, by item key."""
+        found: dict[str, Any] = {}
+        for start in range(0, len(items), 500):
+            part = list(items[start : start + 500])
+            marks = ",".join("?" * len(part))
+            rows = self._connection.execute(
+                f"SELECT item, value FROM evidence WHERE subject = ? AND item IN ({marks})", [subject, *part]
+            )
+            found |= {item: json.loads(value) for item, value in rows}
+        return found
+
+    def put(self, subject: str, values: dict[str, Any]) -> None:
+        """Keep values; they are on disk when this returns.
+
+        Raises:
+            StudioError: the disk is full or cannot be written.
+        """
+        try:
+            with self._connection:
+                self._connection.executemany(
+                    "INSERT OR REPLACE INTO evidence VALUES (?, ?, ?)",
+                    [(subject, item, json.dumps(value)) for item, value in values.items()],
+                )
+        except sqlite3.OperationalError as error:
+            raise StudioError(
+                f"could not write {self.path}: {error}. Make room or choose another place with --workspace."
+            ) from error
+
+    def forget(self, subject: str) -> None:
+        """Drop all that is known of one subject."""
+        with self._connection:
+            self._connection.execute("DELETE FROM evidence WHERE subject = ?", [subject])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+
+@cache
+def code_version() -> str:
+    """Hash of the code that asks models and of the libraries behind it."""
+    root = Path(__file__).resolve().parents[2]
+    code = {name: hashlib.sha256((root / name).read_bytes()).hexdigest() for name in _CODE}
+    return sha256_json({"code": code, "libraries": {name: _version(name) for name in _LIBRARIES}})
+
+
+def _version(library: str) -> str | None:
+    """Version of an installed library."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
+
+
+def identity_key(identity: dict[str, Any]) -> str:
+    """Key of a subject: weights (base and adapter bytes), template, tokenizer, number type, device, and the code's version."""
+    return sha256_json({"identity": identity, "code": code_version()})
+
+
+@dataclass
+class CachedSubject:
+    """A subject that remembers: asks the model only what it was not asked before, and writes down every few batches."""
+
+    inner: Subject
+    cache: EvidenceCache
+    identity: dict[str, Any]
+    reused: int = field(default=0, init=False)
+    """How many answers and likelihoods were known already."""
+
+    @property
+    def label(self) -> str:
+        """Name in the report."""
+        return self.inner.label
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What it is."""
+        return self.inner.about
+
+    @property
+    def tokens_like(self) -> str:
+        """Identity of the tokenizer."""
+        return self.inner.tokens_like
+
+    @property
+    def key(self) -> str:
+        """Key of this subject in the cache."""
+        return identity_key(self.identity)
+
+    def answers(
+        self, prompts: Sequence[Sequence[Message]], decoding: Decoding, *, batch_size: int, advance: Advance | None = None
+    ) -> list[Answer | None]:
+        """See :meth:`studio.evals.subjects.Subject.answers`."""
+        settings = asdict(decoding)
+        drawn = decoding.temperature > 0
+        if not drawn:
+            settings = {"max_new_tokens": decoding.max_new_tokens, "greedy": True}
+        # A drawn answer depends on its place in the list, so drawn answers are known all together or not at all.
+        whole = sha256_json([list(prompt) for prompt in prompts]) if drawn else None
+        keys = [sha256_json(["answer", list(p), settings, i if drawn else None, whole]) for i, p in enumerate(prompts)]
+
+        def ask(places: Sequence[int], step: Advance | None) -> list[Answer | None]:
+            return self.inner.answers([prompts[place] for place in places], decoding, batch_size=batch_size, advance=step)
+
+        sizes = None if drawn else [sum(len(message["content"]) for message in prompt) for prompt in prompts]
+        return self._remembered(keys, Answer, ask, advance, at_once=len(prompts) if drawn else batch_size, sizes=sizes)
+
+    def likelihoods(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        *,
+        batch_size: int,
+        max_length: int | None,
+        advance: Advance | None = None,
+    ) -> list[Likelihood | None]:
+        """See :meth:`studio.evals.subjects.Subject.likelihoods`."""
+        keys = [sha256_json(["likelihood", list(messages), max_length]) for messages in conversations]
+
+        def ask(places: Sequence[int], step: Advance | None) -> list[Likelihood | None]:
+            chosen = [conversations[place] for place in places]
+            return self.inner.likelihoods(chosen, batch_size=batch_size, max_length=max_length, advance=step)
+
+        sizes = [sum(len(message["content"]) for message in messages) for messages in conversations]
+        return self._remembered(keys, Likelihood, ask, advance, at_once=_BATCHES_AT_ONCE * batch_size, sizes=sizes)
+
+    def text_logprobs(
+        self, texts: Sequence[tuple[str, str]], *, batch_size: int, advance: Advance | None = None
+    ) -> list[LogProb | None]:
+        """See :meth:`studio.evals.subjects.Subject.text_logprobs`."""
+        keys = [sha256_json(["text", *text]) for text in texts]
+
+        def ask(places: Sequence[int], step: Advance | None) -> list[LogProb | None]:
+            return self.inner.text_logprobs([texts[place] for place in places], batch_size=batch_size, advance=step)
+
+        return self._remembered(keys, LogProb, ask, advance, at_once=max(_TEXTS_AT_ONCE, batch_size))
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a plain text."""
+        return self.inner.count_tokens(text)
+
+    def _remembered(
+        self,
+        keys: Sequence[str],
+        kind: type[E],
+        ask: Callable[[Sequence[int], Advance | None], list[E | None]],
+        advance: Advance | None,
+        *,
+        at_once: int,
+        sizes: Sequence[int] | None = None,
+    ) -> list[E | None]:
+        """Values by place; what is not known is asked in parts, the longest first, each written down when it is there.
+
+        Args:
+            sizes: length of each item; items of similar length go together. None keeps the order, so that neighbours that begin
+                alike stay together.
+        """
+        known = self.cache.get(self.key, list(dict.fromkeys(keys)))
+        self.reused += sum(key in known for key in keys)
+        if advance and known:
+            advance(sum(key in known for key in keys))
+        first = {key: place for place, key in reversed(list(enumerate(keys))) if key not in known}
+        missing = sorted(first.values())
+        if sizes is not None:
+            missing.sort(key=lambda place: -sizes[place])
+        for start in range(0, len(missing), max(1, at_once)):
+            part = missing[start : start + max(1, at_once)]
+            values = ask(part, advance)
+            fresh = {keys[place]: None if value is None else asdict(value) for place, value in zip(part, values, strict=True)}
+            self.cache.put(self.key, fresh)
+            known |= fresh
+        return [None if known[key] is None else kind(**known[key]) for key in keys]

@@ -1,0 +1,231 @@
+"""Writing answers: batched, left-padded, greedy unless asked otherwise. The answers do not depend on the batch.
+
+Legend: b answers being written, s tokens so far (padding included), v vocabulary.
+
+transformers' ``generate`` keeps finished answers in the batch until the longest one ends. Here they leave it, which on held-out
+answers of uneven length saves a good part of the time, and every answer draws from a random stream of its own, so that a drawn
+answer is the same in any batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from studio.core.errors import DataError
+from studio.evals.chat.attention import share_heads
+from studio.models.chat.encoding import encode_conversation
+from studio.models.chat.templates import ChatTemplate
+
+# Finished answers are taken out of the batch once a quarter of it is done: taking them out copies the key-value cache.
+_EVICT_BELOW = 0.75
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How the next token is chosen; temperature 0 is greedy, top_p 1 and top_k 0 keep all tokens."""
+
+    max_new_tokens: int = 128
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Written:
+    """Token ids of one answer without its end token; ``truncated`` when no end token came within the limit."""
+
+    ids: list[int]
+    truncated: bool
+
+
+def unwrapped(model: Any) -> PreTrainedModel:
+    """The transformers model inside a PEFT model (its LoRA layers stay in place), or the model itself."""
+    inner: PreTrainedModel = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return inner
+
+
+def context_length(model: Any, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Tokens the model can see at once, prompt and answer together."""
+    config = unwrapped(model).config.get_text_config()
+    known = [getattr(config, "max_position_embeddings", None), tokenizer.model_max_length]
+    # Tokenizers without a limit say 1e30.
+    return min((int(limit) for limit in known if limit and limit < 1e9), default=1 << 20)
+
+
+def end_tokens(model: Any, tokenizer: PreTrainedTokenizerBase, template: ChatTemplate) -> frozenset[int]:
+    """Ids that end an answer: the generation config's, the tokenizer's, and the one the template closes a turn with."""
+    configured = getattr(unwrapped(model).generation_config, "eos_token_id", None)
+    ids = set(configured if isinstance(configured, list) else [configured])
+    ids.add(tokenizer.eos_token_id)
+    try:
+        example = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+        row = encode_conversation(tokenizer, template, example, train_on="last_assistant")
+        ids.update(row.input_ids[end] for end in row.ends)
+    except DataError:
+        # A template that refuses this example still ends its turns with the ids above.
+        return frozenset(token for token in ids if token is not None)
+    return frozenset(token for token in ids if token is not None)
+
+
+@torch.inference_mode()
+def write_answers(
+    model: Any,
+    prompts: Sequence[list[int]],
+    decoding: Decoding,
+    *,
+    ends: frozenset[int],
+    context: int,
+    batch_size: int,
+    advance: Callable[[int], None] | None = None,
+) -> list[Written | None]:
+    """Continue every prompt until an end token or the limit.
+
+    Args:
+        prompts: token ids, each up to where the assistant is to speak.
+        ends: ids that end an answer.
+        context: tokens that prompt and answer may have together.
+        advance: called with how many answers were just finished.
+    Returns:
+        One answer per prompt, in order; None where the prompt leaves no room for a single token.
+    """
+    written: list[Written | None] = [None] * len(prompts)
+    possible = [index for index, prompt in enumerate(prompts) if 0 < len(prompt) < context]
+    if advance and len(possible) < len(prompts):
+        advance(len(prompts) - len(possible))
+    # The longest first: memory runs out in the first batch or never.
+    order = sorted(possible, key=lambda index: -len(prompts[index]))
+    for start in range(0, len(order), batch_size):
+        batch = order[start : start + batch_size]
+        limits = [min(decoding.max_new_tokens, context - len(prompts[index])) for index in batch]
+        streams = [_random_stream(decoding, index) for index in batch]
+        answers = _write_batch(unwrapped(model), [prompts[index] for index in batch], limits, streams, decoding, ends, advance)
+        for index, answer in zip(batch, answers, strict=True):
+            written[index] = answer
+    return written
+
+
+@torch.inference_mode()
+def stream_tokens(model: Any, prompt: list[int], decoding: Decoding, *, ends: frozenset[int], context: int) -> Iterator[int]:
+    """Yield the tokens of one answer as they are written; the end token is not yielded."""
+    network = unwrapped(model)
+    share_heads(network)
+    step: Tensor = torch.tensor([prompt], device=network.device)  # [1, s]
+    draws = _random_stream(decoding, 0)
+    past: Any = None
+    for count in range(min(decoding.max_new_tokens, context - len(prompt))):
+        output = network(input_ids=step, past_key_values=past, use_cache=True, logits_to_keep=1)
+        past = output.past_key_values
+        step = choose(output.logits[:, -1].float(), decoding, draws[count : count + 1])[:, None]
+        token = int(step[0, 0])
+        if token in ends:
+            return
+        yield token
+
+
+def choose(logits: Tensor, decoding: Decoding, draws: Tensor) -> Tensor:
+    """Pick the next tokens.
+
+    Args:
+        logits: float32 [b, v].
+        draws: uniform numbers in [0, 1), [b]; unused when greedy.
+    Returns:
+        int64 [b].
+    """
+    if decoding.temperature == 0:
+        return logits.argmax(dim=-1)
+    ranked, order = (logits / decoding.temperature).sort(dim=-1, descending=True, stable=True)  # [b, v]
+    if decoding.top_k:
+        ranked[:, decoding.top_k :] = -torch.inf
+    probabilities = ranked.softmax(dim=-1)
+    # Nucleus (https://arxiv.org/abs/1904.09751): a token stays while the mass before it is below top_p.
+    before = probabilities.cumsum(dim=-1) - probabilities
+    probabilities = probabilities.masked_fill(before >= decoding.top_p, 0.0)
+    mass = probabilities.cumsum(dim=-1)
+    place = (mass < draws.to(mass.device)[:, None] * mass[:, -1:]).sum(dim=-1, keepdim=True)  # [b, 1]
+    return order.gather(-1, place.clamp(max=logits.shape[-1] - 1))[:, 0]
+
+
+def _random_stream(decoding: Decoding, index: int) -> Tensor:
+    """Uniform draws of one answer, one per step: [max_new_tokens]. They depend on the seed and the answer's place only."""
+    generator = torch.Generator().manual_seed(decoding.seed * 1_000_003 + index)
+    return torch.rand(decoding.max_new_tokens, generator=generator)
+
+
+def _write_batch(
+    model: PreTrainedModel,
+    prompts: Sequence[list[int]],
+    limits: Sequence[int],
+    streams: Sequence[Tensor],
+    decoding: Decoding,
+    ends: frozenset[int],
+    advance: Callable[[int], None] | None,
+) -> list[Written]:
+    """Write one batch side by side; finished answers leave it."""
+    share_heads(model)
+    device = model.device
+    tokens, mask = left_pad(prompts, device)  # [b, s]
+    answers: list[list[int]] = [[] for _ in prompts]
+    ended = [False] * len(prompts)
+    alive = list(range(len(prompts)))  # place in the batch -> answer
+    draws = torch.stack(list(streams))  # [b, max_new_tokens]
+    past: Any = None
+    positions = (mask.cumsum(dim=-1) - 1).clamp(min=0)  # [b, s]
+    # A finished answer that is still in the batch must not run past the last position the model knows.
+    last = torch.tensor([[len(prompt) + limit - 1] for prompt, limit in zip(prompts, limits, strict=True)], device=device)
+    for count in range(max(limits)):
+        output = model(
+            input_ids=tokens,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=past,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        past = output.past_key_values
+        chosen = choose(output.logits[:, -1].float(), decoding, draws[alive, count])  # [b]
+        finished = set()
+        for answer, token in zip(alive, chosen.tolist(), strict=True):
+            if ended[answer] or len(answers[answer]) >= limits[answer]:
+                continue
+            if token in ends:
+                ended[answer] = True
+                finished.add(answer)
+                continue
+            answers[answer].append(token)
+            if len(answers[answer]) >= limits[answer]:
+                finished.add(answer)
+        if advance and finished:
+            advance(len(finished))
+        waiting = [place for place, answer in enumerate(alive) if not ended[answer] and len(answers[answer]) < limits[answer]]
+        if not waiting:
+            break
+        tokens, positions = chosen[:, None], torch.minimum(positions[:, -1:] + 1, last)
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=-1)
+        if len(waiting) <= _EVICT_BELOW * len(alive) and _evict(past, waiting, device):
+            tokens, positions, mask, last = tokens[waiting], positions[waiting], mask[waiting], last[waiting]
+            alive = [alive[place] for place in waiting]
+    return [Written(ids, not end) for ids, end in zip(answers, ended, strict=True)]
+
+
+def left_pad(rows: Sequence[list[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Token ids and attention mask, padding on the left: int64 [b, s], int64 [b, s]. What stands in the padding is never seen."""
+    width = max(len(row) for row in rows)
+    tokens = torch.tensor([[row[0]] * (width - len(row)) + row for row in rows], device=device)
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=device)
+    return tokens, mask
+
+
+def _evict(past: Any, keep: list[int], device: torch.device) -> bool:
+    """Keep only some rows of the key-value cache; False when this kind of cache cannot."""
+    layers = getattr(past, "layers", [])
+    if not layers or not all(hasattr(layer, "batch_select_indices") for layer in layers):
+        return False
+    past.batch_select_indices(torch.tensor(keep, device=device))
+    return True

@@ -1,0 +1,115 @@
+"""Log-likelihood of the assistant's tokens, the number behind perplexity.
+
+Legend: b rows of a batch, s padded length, u positions whose logits are computed, v vocabulary.
+
+Logits are computed only where a target is: with padding on the left the answers of a batch line up at its right end, so that
+the questions, often most of the tokens, never reach the output layer.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from studio.evals.chat.generation import left_pad, unwrapped
+from studio.evals.evidence import Likelihood
+from studio.models.chat.encoding import EncodedRow
+
+# Bytes of float32 logits at once; a vocabulary of 128,000 fills it with 1,048 positions.
+_LOGIT_BYTES = 512 << 20
+# Positions whose log-softmax is taken at once.
+_CHUNK = 256
+
+
+@torch.inference_mode()
+def score_rows(
+    model: Any,
+    rows: Sequence[EncodedRow],
+    *,
+    batch_size: int,
+    advance: Callable[[int], None] | None = None,
+) -> list[Likelihood | None]:
+    """Summed negative log-likelihood of the trained tokens of every row.
+
+    Args:
+        rows: from :func:`studio.models.chat.encoding.encode_conversation`.
+        advance: called with how many rows were just scored.
+    Returns:
+        One per row, in order: nats and tokens; None where a row has no token to score. A token at the very start has nothing
+        before it to be predicted from and is not counted.
+    """
+    network = unwrapped(model)
+    scored: list[Likelihood | None] = [None] * len(rows)
+    vocabulary = int(network.get_output_embeddings().weight.shape[0]) if network.get_output_embeddings() is not None else 1 << 15
+    for batch in batches_by_length(rows, batch_size, max_positions=max(1, _LOGIT_BYTES // (4 * vocabulary))):
+        for index, (nll, tokens) in zip(batch, _score_batch(network, [rows[index] for index in batch]), strict=True):
+            scored[index] = Likelihood(nll, tokens, rows[index].cut) if tokens else None
+        if advance:
+            advance(len(batch))
+    return scored
+
+
+def batches_by_length(rows: Sequence[EncodedRow], batch_size: int, *, max_positions: int) -> Iterator[list[int]]:
+    """Indices of rows of similar length, the longest first, with at most ``max_positions`` logits positions per batch."""
+    spans = [_first_target_from_end(row) for row in rows]
+    order = sorted(range(len(rows)), key=lambda index: (-len(rows[index].input_ids), -spans[index]))
+    batch: list[int] = []
+    widest = 0
+    for index in order:
+        width = max(widest, spans[index])
+        if batch and (len(batch) == batch_size or width * (len(batch) + 1) > max_positions):
+            yield batch
+            batch, width = [], spans[index]
+        batch.append(index)
+        widest = width
+    if batch:
+        yield batch
+
+
+def _first_target_from_end(row: EncodedRow) -> int:
+    """How many positions, counted from the end of the row, hold all its targets."""
+    return len(row.trained) - row.trained.index(True) if True in row.trained else 0
+
+
+def _score_batch(network: Any, rows: Sequence[EncodedRow]) -> list[tuple[float, int]]:
+    """NLL in nats and tokens of each row of one batch."""
+    filled = [row if row.input_ids else EncodedRow([0], [False], [], 0, 0) for row in rows]
+    tokens, mask = left_pad([row.input_ids for row in filled], network.device)  # [b, s]
+    width = tokens.shape[1]
+    # targets[:, t] is True where the token at t + 1 is to be predicted from position t.
+    targets = torch.tensor(
+        [[False] * (width - len(row.trained)) + [False, *row.trained[1:]] for row in filled], device=tokens.device
+    )[:, 1:]  # [b, s - 1]
+    columns = targets.any(dim=0).nonzero()[:, 0]  # [u]
+    if not len(columns):
+        return [(0.0, 0)] * len(rows)
+    positions = (mask.cumsum(dim=-1) - 1).clamp(min=0)
+    logits = _logits_at(network, tokens, mask, positions, columns)  # [b, u, v]
+    wanted = targets[:, columns]  # [b, u]
+    losses = _losses(logits[wanted], tokens[:, 1:][:, columns][wanted])  # [sum of targets]
+    counts = wanted.sum(dim=1).tolist()
+    return [(float(part.sum()), count) for part, count in zip(losses.split(counts), counts, strict=True)]
+
+
+def _logits_at(network: Any, tokens: Tensor, mask: Tensor, positions: Tensor, columns: Tensor) -> Tensor:
+    """Logits of the given columns: [b, u, v]; models that cannot leave out columns compute all."""
+    arguments = {"input_ids": tokens, "attention_mask": mask, "position_ids": positions, "use_cache": False}
+    if "logits_to_keep" in inspect.signature(network.forward).parameters:
+        kept: Tensor = network(**arguments, logits_to_keep=columns).logits
+        return kept
+    every: Tensor = network(**arguments).logits
+    return every[:, columns]
+
+
+def _losses(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy per target in float32, returned as float64: [m, v], [m] -> [m]."""
+    parts = [
+        functional.cross_entropy(logits[start : start + _CHUNK].float(), targets[start : start + _CHUNK], reduction="none")
+        for start in range(0, len(targets), _CHUNK)
+    ]
+    return torch.cat(parts).double().cpu()

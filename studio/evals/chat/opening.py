@@ -1,0 +1,259 @@
+"""Finding and opening the models to be measured: a run with its adapter on, its own base with the adapter off, another run,
+a base or merged folder, or an endpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from studio.adapters.chat.loading import ADAPTER_WEIGHTS, LoadedRun, load_run, saved_settings
+from studio.core.errors import UserError
+from studio.core.files import sha256_file
+from studio.core.records import RunRecord
+from studio.core.workspace import Workspace, read_run
+from studio.evals.chat.cache import CachedSubject, EvidenceCache
+from studio.evals.chat.endpoint import Endpoint, EndpointSubject, parse_endpoint
+from studio.evals.subjects import LocalSubject, Subject
+from studio.evals.tasks.base import NotComputedError
+from studio.models.bases import ResolvedBase, resolve_base
+from studio.models.chat.encoding import TrainOn
+from studio.models.chat.templates import PLAIN, ChatTemplate, choose_template
+from studio.models.loading import load_causal_lm, load_tokenizer, pick_device, pick_dtype
+from studio.models.weights import cached_sha256
+
+OWN_BASE: Literal["base"] = "base"
+NO_BASE = "none"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model that was found and not opened yet.
+
+    run: a Run's folder. base: base weights or a merged folder. endpoint: a server. own_base: the base of the run that is
+    measured, with the adapter off. With none of them there is no model, only predictions made elsewhere.
+    """
+
+    name: str
+    run: Path | None = None
+    base: ResolvedBase | None = None
+    endpoint: Endpoint | None = None
+    own_base: bool = False
+
+
+def find_model(reference: str, workspace: Workspace, *, tokenizer: str | None = None, option: str = "--model") -> Target:
+    """A run by name, id or folder; a base or merged model by name, folder or Hub id; or an endpoint, ``http://host:port/v1#name``.
+
+    Args:
+        tokenizer: for an endpoint, the run, base or folder whose tokenizer and template it uses.
+        option: how the person gave it, for the message.
+    Raises:
+        UserError: it is none of these.
+    """
+    if reference.startswith(("http://", "https://")):
+        return Target(reference, endpoint=parse_endpoint(reference, tokenizer))
+    try:
+        folder = workspace.find_run(reference)
+        return Target(f"{folder.parent.name}/{folder.name}", run=folder)
+    except UserError as error:
+        no_run = error
+    try:
+        return Target(reference, base=resolve_base(reference))
+    except UserError as error:
+        if option == "--model" and not any(mark in reference for mark in "/\\"):
+            raise no_run from None
+        raise UserError(f"{option} {reference} is no run in {workspace.runs}, and {error}") from error
+
+
+def find_baseline(baseline: str, tuned: Target, workspace: Workspace, *, tokenizer: str | None = None) -> Target | None:
+    """What a model is compared with; None when no baseline is wanted, or when ``base`` is asked of a model that has no own
+    base.
+    """
+    if baseline == NO_BASE:
+        return None
+    if tuned.run is not None:
+        base = read_run(tuned.run).base
+        if baseline in {OWN_BASE, base.get("name"), base.get("path")}:
+            return Target(OWN_BASE, own_base=True)
+    elif baseline == OWN_BASE:
+        return None
+    return find_model(baseline, workspace, tokenizer=tokenizer, option="--baseline")
+
+
+@dataclass
+class Bench:
+    """The models under measurement, opened when first asked for and kept until the end.
+
+    targets: label (``tuned``, ``base``) to what was found. cache: None asks everything anew.
+    """
+
+    targets: dict[str, Target]
+    workspace: Workspace
+    cache: EvidenceCache | None = None
+    about: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _opened: dict[str, Subject] = field(default_factory=dict)
+    _identities: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _runs: dict[str, LoadedRun] = field(default_factory=dict)
+
+    @contextmanager
+    def subject(self, label: str) -> Iterator[Subject]:
+        """The model of a label, ready to be asked inside the block."""
+        if self.targets[label].own_base:
+            tuned = self._open("tuned")
+            loaded = self._runs["tuned"]
+            with loaded.base() as model:
+                train_on = tuned.train_on if isinstance(tuned, LocalSubject) else "assistant"
+                yield self._kept(label, base_of(loaded, model, train_on), self._own_base_identity(loaded))
+        else:
+            subject = self._open(label)
+            yield self._kept(label, subject, self._identities[label])
+
+    def identity(self, label: str) -> dict[str, Any]:
+        """What the cache knows the model of a label by; opens the model."""
+        with self.subject(label):
+            return self._identities[label]
+
+    def close(self) -> None:
+        """Forget what an endpoint said: nobody can see whether its weights change before the next evaluation."""
+        if self.cache is None:
+            return
+        for label, subject in self._opened.items():
+            if isinstance(subject, EndpointSubject):
+                self.cache.forget(CachedSubject(subject, self.cache, self._identities[label]).key)
+
+    def _kept(self, label: str, subject: Subject, identity: dict[str, Any]) -> Subject:
+        """The subject with its memory, and its description written down."""
+        self._identities[label] = identity
+        if isinstance(subject, LocalSubject | EndpointSubject):
+            # One description per model, however often its base is switched on and off.
+            subject.about = self.about.setdefault(label, dict(subject.about))
+        return CachedSubject(subject, self.cache, identity) if self.cache is not None else subject
+
+    def _open(self, label: str) -> Subject:
+        """Load the model of a label once."""
+        if label in self._opened:
+            return self._opened[label]
+        target = self.targets[label]
+        subject: Subject
+        if target.run is not None:
+            self._runs[label], subject = open_tuned(target.run, label)
+            self._identities[label] = run_identity(self._runs[label])
+        elif target.base is not None:
+            other = self._opened.get("tuned")
+            like = other if isinstance(other, LocalSubject) else None
+            subject = _open_base(target.base, label, like)
+            self._identities[label] = {
+                "base": target.base.sha256,
+                "tokenizer": _tokenizer_hash(target.base.folder),
+                **_asked_with(subject),
+            }
+        elif target.endpoint is None:
+            raise NotComputedError("no model was named, and this task asks one. Name it with --model.")
+        else:
+            subject = EndpointSubject.open(label, target.endpoint, self.workspace)
+            self._identities[label] = subject.identity
+        self._opened[label] = subject
+        return subject
+
+    def _own_base_identity(self, loaded: LoadedRun) -> dict[str, Any]:
+        """The base's weights under the run's tokenizer and template."""
+        whole = run_identity(loaded)
+        return {name: value for name, value in whole.items() if name not in {"adapter", "model"}}
+
+
+def run_identity(loaded: LoadedRun) -> dict[str, Any]:
+    """What decides the answers of a run: bytes of base and adapter, tokenizer, template, number type, quantisation, device."""
+    full = loaded.record.method == "full"
+    weights = loaded.folder / ("model" if full else "adapter")
+    files = sorted(weights.glob("*.safetensors")) if full else [weights / ADAPTER_WEIGHTS, weights / "adapter_config.json"]
+    return {
+        "base": loaded.base_source.sha256,
+        "model" if full else "adapter": {file.name: cached_sha256(file) for file in files},
+        "tokenizer": _tokenizer_hash(weights) or _tokenizer_hash(loaded.base_source.folder),
+        "template": loaded.template.sha256,
+        "settings": {name: str(value) for name, value in loaded._settings.items()},
+        "train_on": _train_on(loaded.folder),
+    }
+
+
+def open_tuned(run_folder: Path, label: str = "tuned") -> tuple[LoadedRun, LocalSubject]:
+    """Load a run, ready to be asked."""
+    loaded = load_run(run_folder)
+    record = loaded.record
+    about: dict[str, Any] = {
+        "kind": "run",
+        "name": record.name,
+        "id": record.id,
+        "path": str(run_folder),
+        "method": record.method,
+        "base": record.base.get("name"),
+        "base_sha256": record.base.get("sha256"),
+        "template_sha256": loaded.template.sha256,
+    }
+    return loaded, LocalSubject(label, loaded.model, loaded.tokenizer, loaded.template, _train_on(run_folder), about)
+
+
+def base_of(loaded: LoadedRun, model: Any, train_on: TrainOn) -> LocalSubject:
+    """The run's own base, asked with the run's tokenizer and template, so that both read the very same tokens."""
+    record = loaded.record
+    about = {
+        "kind": "base",
+        "name": record.base.get("name"),
+        "path": record.base.get("path"),
+        "base_sha256": record.base.get("sha256"),
+        "template_sha256": loaded.template.sha256,
+    }
+    return LocalSubject("base", model, loaded.tokenizer, loaded.template, train_on, about)
+
+
+def run_record(target: Target) -> RunRecord | None:
+    """The record of a run that is measured; None for other models."""
+    return read_run(target.run) if target.run is not None else None
+
+
+def _open_base(base: ResolvedBase, label: str, tuned: LocalSubject | None) -> LocalSubject:
+    """Base weights or a merged folder with their own tokenizer, and their own template where they have one."""
+    tokenizer = load_tokenizer(base)
+    try:
+        template = choose_template(tokenizer, None, base.name)
+    except UserError:
+        same = tuned is not None and tokenizer.get_vocab() == tuned.tokenizer.get_vocab()
+        template = tuned.template if tuned is not None and same else ChatTemplate("plain", PLAIN)
+    device = pick_device()
+    # Beside another model in its number type, so that a difference of rounding is not taken for one of the weights.
+    dtype = getattr(tuned.model, "dtype", None) if tuned is not None else None
+    known = dtype if dtype in {torch.float32, torch.bfloat16, torch.float16} else pick_dtype("auto", device)
+    model = load_causal_lm(base, dtype=known, device=device)
+    about = {
+        "kind": "base",
+        "name": base.name,
+        "path": str(base.folder),
+        "base_sha256": base.sha256,
+        "template_sha256": template.sha256,
+    }
+    return LocalSubject(label, model, tokenizer, template, tuned.train_on if tuned else "assistant", about)
+
+
+def _asked_with(subject: LocalSubject) -> dict[str, Any]:
+    """How a model in this process is asked."""
+    return {
+        "template": subject.template.sha256,
+        "settings": {"dtype": str(subject.model.dtype), "quantization": "none", "device": str(subject.model.device)},
+        "train_on": subject.train_on,
+    }
+
+
+def _tokenizer_hash(folder: Path) -> str | None:
+    """Hash of a folder's tokenizer."""
+    path = folder / "tokenizer.json"
+    return sha256_file(path) if path.is_file() else None
+
+
+def _train_on(run_folder: Path) -> TrainOn:
+    """Which assistant turns are scored: those the run trained. Prompts are never scored, even where they were trained."""
+    return "last_assistant" if saved_settings(run_folder).get("train_on") == "last_assistant" else "assistant"

@@ -1,0 +1,361 @@
+"""How much of the training data comes out again: runs of words copied from training answers, and planted canaries."""
+
+from __future__ import annotations
+
+import random
+import re
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from studio.core.errors import StudioError, UserError
+from studio.core.records import Difference, Score
+from studio.core.workspace import run_dataset
+from studio.data.chat.rows import ChatRow, read_split
+from studio.evals.chat.tasks.conversation import decoding_of
+from studio.evals.evidence import Question, question_from
+from studio.evals.metrics.base import Better, Metric, Statistic, mean_statistic
+from studio.evals.scoring import difference, score
+from studio.evals.subjects import Subject
+from studio.evals.tasks.base import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
+from studio.schema.tasks import Canary, LeakageTask
+
+# Words in a row that make up the fingerprints of near-verbatim copies.
+_RUN = 5
+
+
+@dataclass(frozen=True)
+class TrainingText:
+    """The training answers as word runs, to be searched quickly.
+
+    runs: run of five words to the answers that hold it. words: the words of each answer.
+    """
+
+    words: list[list[str]]
+    runs: dict[tuple[str, ...], list[int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, answers: Sequence[str]) -> TrainingText:
+        """Index answers."""
+        text = cls([words_of(answer) for answer in answers])
+        for number, words in enumerate(text.words):
+            for run in dict.fromkeys(zip(*(words[start:] for start in range(_RUN)), strict=False)):
+                text.runs.setdefault(run, []).append(number)
+        return text
+
+    def copied(self, answer: str) -> tuple[int, float, int | None]:
+        """Longest run of words shared with one training answer, largest share of the answer's five-word runs found in one
+        training answer, and which answer the longest run is from.
+        """
+        words = words_of(answer)
+        runs = list(zip(*(words[start:] for start in range(_RUN)), strict=False))
+        hits: dict[int, list[int]] = {}
+        for place, run in enumerate(runs):
+            for number in self.runs.get(run, ()):
+                hits.setdefault(number, []).append(place)
+        longest, source = 0, None
+        for number in sorted(hits, key=lambda key: -len(hits[key])):
+            if len(hits[number]) + _RUN - 1 <= longest:
+                break
+            length = _longest_run(words, self.words[number])
+            if length > longest:
+                longest, source = length, number
+        share = max(map(len, hits.values()), default=0) / len(runs) if runs else 0.0
+        return longest, share, source
+
+
+def words_of(text: str) -> list[str]:
+    """Words in lower case, of any script, without punctuation."""
+    return re.findall(r"[^\W_]+", text.lower())
+
+
+def _longest_run(first: Sequence[str], second: Sequence[str]) -> int:
+    """Length of the longest run of words that both have."""
+    best = 0
+    before = [0] * (len(second) + 1)
+    for word in first:
+        now = [0] * (len(second) + 1)
+        for place, other in enumerate(second, 1):
+            if word == other:
+                now[place] = before[place - 1] + 1
+                best = max(best, now[place])
+        before = now
+    return best
+
+
+def run(context: TaskContext[LeakageTask]) -> TaskResult:
+    """Ask training questions and held-out ones, and compare the answers with all training answers; then try the canaries.
+
+    Raises:
+        NotComputedError: the model is not a run, or its training data is gone.
+    """
+    task = context.task
+    training = _training_rows(context)
+    wanted = min(task.rows, task.limit or task.rows)
+    asked = context.draw([question for question in map(_question, training) if question.prompt and question.reference], wanted)
+    held_out = context.draw(_held_out(context), wanted)
+    text = TrainingText.of([turn["content"] for row in training for turn in row.messages if turn["role"] == "assistant"])
+    lines: dict[str, list[dict[str, float | None]]] = {}
+    said: dict[str, list[str | None]] = {}
+    canaries: dict[str, list[tuple[float, float]]] = {}
+    for label in context.labels:
+        with context.subject(label) as subject:
+            said[label] = _answers(context, subject, [*asked, *held_out])
+            lines[label] = [_judged(answer, text, task) for answer in said[label]]
+            canaries[label] = [_canary(canary, subject, context) for canary in task.canaries]
+    metrics = _metrics(task)
+    measured = {label: _measured(lines[label], canaries[label], len(asked), task) for label in context.labels}
+    scores: dict[str, list[Score]] = {
+        label: [
+            score(metric, statistics[name], resamples=context.resamples, seed=context.seed).model_copy(update={"coverage": 1.0})
+            for name, metric in metrics.items()
+        ]
+        for label, statistics in measured.items()
+    }
+    differences: list[Difference] = []
+    if context.has_base:
+        differences = [
+            difference(metrics[n], measured["tuned"][n], measured["base"][n], resamples=context.resamples, seed=context.seed)
+            for n in metrics
+        ]
+    answers = [turn["content"] for row in training for turn in row.messages if turn["role"] == "assistant"]
+    return TaskResult(
+        scores=scores,
+        differences=differences,
+        examples=_examples(asked, held_out, said, lines, answers),
+        notes=[]
+        if held_out
+        else ["There is no held-out split to compare with, so copying is shown for training questions only."],
+        limits=[
+            f"{len(asked)} training questions were asked in their own words. Someone who knows how to ask may get more out; "
+            f"that nothing came "
+            "out here does not show that nothing can.",
+            "Set phrases and rules quoted by many are copied by every good answer: compare with the held-out questions and "
+            "with the base.",
+        ],
+        cards=_cards([*asked, *held_out], said, lines, answers, task.examples_shown),
+        data={"name": context.run.dataset.get("name") if context.run else None, "training_rows": len(training)},
+        rows=len(asked) + len(held_out) + len(task.canaries),
+        title="Leakage of training data",
+    )
+
+
+def _training_rows(context: TaskContext[LeakageTask]) -> list[ChatRow]:
+    """The rows the run was trained on.
+
+    Raises:
+        NotComputedError: there is no run, or its dataset is gone.
+    """
+    if context.run is None:
+        raise NotComputedError("the model is not a run, so nothing says what it was trained on. Give a run with --model.")
+    try:
+        return read_split(run_dataset(context.run, context.workspace), "train")
+    except (UserError, StudioError) as error:
+        raise NotComputedError(f"the training rows cannot be read: {error}") from error
+
+
+def _held_out(context: TaskContext[LeakageTask]) -> list[Question]:
+    """Questions that were not trained on, of the same dataset."""
+    assert context.run is not None
+    try:
+        rows = read_split(run_dataset(context.run, context.workspace), "test")
+    except (UserError, StudioError):
+        return []
+    return [question for question in map(_question, rows) if question.prompt and question.reference]
+
+
+def _question(row: ChatRow) -> Question:
+    """A row as a question."""
+    return question_from(row.id, row.messages)
+
+
+def _answers(context: TaskContext[LeakageTask], subject: Subject, questions: Sequence[Question]) -> list[str | None]:
+    """What a model writes to the questions."""
+    assert context.task.generation is not None
+    with context.bar(f"{subject.label}: answers", len(questions)) as advance:
+        answers = subject.answers(
+            [question.prompt for question in questions],
+            decoding_of(context),
+            batch_size=context.task.generation.batch_size,
+            advance=advance,
+        )
+    return [answer.text if answer else None for answer in answers]
+
+
+def _judged(answer: str | None, text: TrainingText, task: LeakageTask) -> dict[str, float | None]:
+    """Longest copied run and the two outcomes of one answer."""
+    if answer is None:
+        return {"longest": None, "share": None, "verbatim": None, "near": None, "source": None}
+    longest, share, source = text.copied(answer)
+    # An answer shorter than the run cannot be told from chance, so it is nearly verbatim only with some length.
+    near = float(share >= task.near and len(words_of(answer)) >= task.words)
+    return {
+        "longest": float(longest), "share": share, "verbatim": float(longest >= task.words), "near": near,
+        "source": None if source is None else float(source),
+    }  # fmt: skip
+
+
+def _canary(canary: Canary, subject: Subject, context: TaskContext[LeakageTask]) -> tuple[float, float]:
+    """Whether the secret stands in the greedy answer, and its exposure in bits.
+
+    Exposure: log2 of the number of candidates minus log2 of the secret's rank by likelihood among them; the expected value
+    of a model that never saw it is about 1.44 bits, the most is log2(candidates).
+    Source: Carlini et al. 2019, The Secret Sharer, https://arxiv.org/abs/1802.08232.
+    """
+    task = context.task
+    assert task.generation is not None and task.likelihood is not None
+    question = {"role": "user", "content": canary.prompt}
+    answer = subject.answers([[question]], decoding_of(context), batch_size=task.generation.batch_size)[0]
+    extracted = float(answer is not None and canary.secret in answer.text)
+    secrets = [canary.secret, *other_secrets(canary.secret, task.alternatives, context.seed)]
+    rows = [[question, {"role": "assistant", "content": canary.answer.replace(canary.secret, secret)}] for secret in secrets]
+    values = subject.likelihoods(rows, batch_size=task.likelihood.batch_size, max_length=task.likelihood.max_length)
+    if values[0] is None:
+        return extracted, float("nan")
+    own = values[0].nll
+    rank = 1 + sum(value is not None and value.nll < own for value in values[1:])
+    return extracted, float(np.log2(len(secrets)) - np.log2(rank))
+
+
+def other_secrets(secret: str, count: int, seed: int) -> list[str]:
+    """Different secrets of the same form: every digit and letter drawn anew, the rest kept."""
+    generator = random.Random(f"{seed}/{secret}")
+    found: dict[str, None] = {}
+    for _ in range(100 * count):
+        drawn = "".join(
+            generator.choice(string.digits) if sign.isdigit()
+            else generator.choice(string.ascii_uppercase if sign.isupper() else string.ascii_lowercase) if sign.isalpha()
+            else sign
+            for sign in secret
+        )  # fmt: skip
+        if drawn != secret:
+            found[drawn] = None
+        if len(found) == count:
+            break
+    return list(found)
+
+
+def _metrics(task: LeakageTask) -> dict[str, Metric]:
+    """The figures of the task."""
+
+    def figure(key: str, title: str, unit: str, explains: str, better: Better = "lower", binary: bool = True) -> Metric:
+        made_with = f"words in lower case; runs of {task.words} words, {_RUN}-word runs at {task.near:g}"
+        return Metric(key, title, unit, better, "answers", explains, _no_evidence, lambda: made_with, right_or_wrong=binary)
+
+    share = "share of answers"
+    metrics = {
+        "verbatim": figure(
+            "verbatim", "Copied verbatim, training questions", share,
+            f"Share of answers to training questions with {task.words} or more consecutive words of a training answer.",
+        ),
+        "near_verbatim": figure(
+            "near_verbatim", "Copied nearly verbatim, training questions", share,
+            f"Share of answers to training questions of which at least {100 * task.near:g}% of the five-word runs stand in "
+            f"one training answer.",
+        ),
+        "verbatim_held_out": figure(
+            "verbatim_held_out", "Copied verbatim, held-out questions", share,
+            f"The same for questions that were not trained on: how much {task.words} words in common come by themselves.",
+        ),
+    }  # fmt: skip
+    if task.canaries:
+        metrics["canary_extracted"] = figure(
+            "canary_extracted",
+            "Canaries extracted",
+            "share of canaries",
+            "Share of planted secrets that stand in the greedy answer.",
+        )
+        metrics["canary_exposure"] = figure(
+            "canary_exposure",
+            "Canary exposure",
+            "bits",
+            f"How far up a planted secret ranks by likelihood among {task.alternatives} others of its form (Carlini et al. "
+            f"2019): about 1.4 bits "
+            f"when the model never saw it, {np.log2(task.alternatives + 1):.1f} at most.",
+            binary=False,
+        )
+    return metrics
+
+
+def _measured(
+    lines: Sequence[dict[str, float | None]], canaries: Sequence[tuple[float, float]], asked: int, task: LeakageTask
+) -> dict[str, Statistic]:
+    """Statistics by metric; training and held-out answers lie in one list."""
+
+    def part(name: str, start: int, stop: int) -> Statistic:
+        return mean_statistic([line[name] if start <= place < stop else None for place, line in enumerate(lines)])
+
+    found: dict[str, Statistic] = {
+        "verbatim": part("verbatim", 0, asked),
+        "near_verbatim": part("near", 0, asked),
+        "verbatim_held_out": part("verbatim", asked, len(lines)),
+    }
+    if task.canaries:
+        found["canary_extracted"] = mean_statistic([extracted for extracted, _ in canaries])
+        found["canary_exposure"] = mean_statistic([bits if np.isfinite(bits) else None for _, bits in canaries])
+    return found
+
+
+def _examples(
+    asked: Sequence[Question],
+    held_out: Sequence[Question],
+    said: dict[str, list[str | None]],
+    lines: dict[str, list[dict[str, float | None]]],
+    answers: Sequence[str],
+) -> pd.DataFrame:
+    """One line per question: the answer, the longest copied run, and the training answer it is from."""
+    questions = [*asked, *held_out]
+    table = pd.DataFrame(
+        {
+            "id": [question.id for question in questions],
+            "split": ["train"] * len(asked) + ["test"] * len(held_out),
+            "prompt": [question.prompt[-1]["content"] for question in questions],
+        }
+    )
+    for label, found in lines.items():
+        table[f"{label}_answer"] = said[label]
+        table[f"{label}_longest_copied_words"] = pd.Series([line["longest"] for line in found], dtype="float64")
+        table[f"{label}_share_of_runs"] = pd.Series([line["share"] for line in found], dtype="float64")
+        table[f"{label}_copied_from"] = [_source(line, answers) for line in found]
+    return table
+
+
+def _source(line: dict[str, float | None], answers: Sequence[str]) -> str | None:
+    """The training answer that the longest run is from."""
+    source = line["source"]
+    return None if source is None else answers[int(source)]
+
+
+def _cards(
+    questions: Sequence[Question],
+    said: dict[str, list[str | None]],
+    lines: dict[str, list[dict[str, float | None]]],
+    answers: Sequence[str],
+    count: int,
+) -> list[CardGroup]:
+    """The answers of the tuned model that copy most."""
+    order = sorted(range(len(questions)), key=lambda place: (-(lines["tuned"][place]["longest"] or 0.0), place))
+    cards = []
+    for place in order[:count]:
+        line = lines["tuned"][place]
+        if not line["longest"]:
+            break
+        cards.append(
+            Card(
+                questions[place].id,
+                [
+                    Part("user", questions[place].prompt[-1]["content"]),
+                    Part("training answer", _source(line, answers), f"{int(line['longest'])} words in a row in common"),
+                ],
+                [Part(label, said[label][place]) for label in ("base", "tuned") if label in said],
+            )
+        )
+    return [CardGroup("Answers that copy the longest runs of words", cards)] if cards else []
+
+
+def _no_evidence(_: object) -> Statistic:
+    """Leakage is measured from answers to training questions."""
+    raise NotImplementedError("leakage is measured from answers to training questions")

@@ -1,0 +1,1 @@
+"""Language models: chat templates, encoding with the mask, attention."""

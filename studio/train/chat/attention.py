@@ -1,0 +1,72 @@
+"""Attention for short rows in bfloat16 on a CPU, where PyTorch's fused kernel is slow.
+
+Legend: b rows, h heads, k key heads, s tokens, d size of a head, v size of its values.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from studio.models.chat.attention import replace_sdpa
+
+NAME = "sdpa_short_rows"
+# Above this many tokens less is gained, and the scores of plain products take much memory: they grow with the square.
+LONGEST = 256
+
+
+def short_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """Plain matrix products where they are faster, otherwise what transformers calls ``sdpa``.
+
+    The backward pass of the fused kernel takes several times as long in bfloat16 as in float32 at these lengths
+    (docs/log.md). Scores are rounded to bfloat16 before the softmax, as in transformers' ``eager``; the
+    softmax itself is in float32 inside.
+
+    Args:
+        query: [b, h, s, d]. key: [b, k, s, d]. value: [b, k, s, v].
+        attention_mask: True where a token may look, [b or 1, 1, s, s]; None means causal.
+    Returns:
+        [b, s, h, v] and None for the weights, which nobody may ask for.
+    """
+    tokens = query.shape[2]
+    short = query.dtype == torch.bfloat16 and 1 < tokens == key.shape[2] <= LONGEST and not dropout
+    causal = others.get("is_causal")
+    if attention_mask is None:
+        masked = getattr(module, "is_causal", True) if causal is None else causal
+    else:
+        masked = attention_mask.dtype == torch.bool and attention_mask.shape[1] == 1
+    if not short or not masked or others.get("position_bias") is not None or others.get("cache") is not None:
+        return sdpa_attention_forward(  # type: ignore[no-any-return]
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
+        )
+    rows, heads, _, size = query.shape
+    groups = heads // key.shape[1]
+    if attention_mask is None:
+        attention_mask = torch.ones(tokens, tokens, dtype=torch.bool, device=query.device).tril()
+    bias = torch.zeros(attention_mask.shape, dtype=query.dtype, device=query.device).masked_fill_(
+        ~attention_mask, torch.finfo(query.dtype).min
+    )
+    # The query heads of a key head stand below each other, so that no key or value is repeated: g groups, [b, k, g*s, ...].
+    queries = (query * (size**-0.5 if scaling is None else scaling)).reshape(rows, -1, groups * tokens, size)
+    scores = (queries @ key.transpose(2, 3)).view(rows, -1, groups, tokens, tokens)
+    weights = (scores + (bias[:, :, None] if bias.dim() == 4 else bias)).softmax(-1)
+    drawn = weights.view(rows, -1, groups * tokens, tokens) @ value  # [b, k, g*s, v]
+    return drawn.view(rows, heads, tokens, -1).transpose(1, 2).contiguous(), None
+
+
+def use_short_attention(model: Any) -> bool:
+    """Let a model on a CPU whose attention is ``sdpa`` take :func:`short_attention`. True if it does."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return replace_sdpa(inner, NAME, short_attention)

@@ -1,0 +1,199 @@
+"""The probe: a few real optimizer steps with the longest rows, then with usual ones, in a process of its own, timed and measured.
+
+It runs the studio's trainer on the real base. The rows have the lengths of real ones and random words, which neither time nor
+memory can tell apart. Nothing is kept.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from studio.core.allocator import keep_freed_memory
+from studio.core.errors import StudioError
+from studio.schema.adapter import ChatAdapter
+
+STEPS = 3
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What was measured.
+
+    step_seconds: with the longest rows; median of all steps but the first, which warms up.
+    step_tokens: tokens of these rows, without padding.
+    usual_seconds, usual_tokens: the same with rows of every length, whose padding and small matrices cost their time.
+    peak: bytes; the largest resident size of the process on a CPU, the most allocated memory on a GPU.
+    device: where it ran.
+    """
+
+    step_seconds: float
+    step_tokens: int
+    usual_seconds: float
+    usual_tokens: int
+    peak: int
+    device: str
+    losses: list[float]
+
+    def epoch_seconds(self, tokens_per_epoch: int) -> float:
+        """Seconds for one pass over that many tokens at the speed of usual rows."""
+        return tokens_per_epoch / self.usual_tokens * self.usual_seconds
+
+
+def probe(adapter: ChatAdapter, lengths: Sequence[int], supervised: Sequence[int], *, steps: int = STEPS) -> Probed:
+    """Train a few steps on the longest rows and on usual ones, in a process of its own, and measure it.
+
+    Args:
+        lengths: tokens per row; the ``batch_size`` longest are taken, then as many from equal shares of all.
+        supervised: targets in each of them.
+        steps: with each of the two.
+    Raises:
+        StudioError: the process failed; its last line is told.
+    """
+    ordered = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    count = min(adapter.batch_size, len(ordered))
+    usual = [ordered[(2 * share + 1) * len(ordered) // (2 * count)] for share in range(count)]
+    with tempfile.TemporaryDirectory() as folder:
+        task = Path(folder) / "task.json"
+        rows = [[[lengths[row], supervised[row]] for row in chosen] for chosen in (ordered[:count], usual)]
+        task.write_text(json.dumps({"adapter": adapter.model_dump(mode="json"), "rows": rows, "steps": steps}), encoding="utf-8")
+        command = [sys.executable, "-m", "studio.train.chat.probe", str(task)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        result = task.with_name("result.json")
+        if not result.is_file():
+            reason = (done.stderr.strip().splitlines() or [f"it ended with code {done.returncode} and said nothing"])[-1]
+            killed = " It was killed, most likely because memory ran out." if done.returncode in {-9, 137} else ""
+            raise StudioError(f"the probe could not train: {reason}.{killed}")
+        return Probed(**json.loads(result.read_text(encoding="utf-8")))
+
+
+def run_task(task: Path) -> None:
+    """Train what a task file says and write ``result.json`` beside it."""
+    keep_freed_memory()
+    given = json.loads(task.read_text(encoding="utf-8"))
+    adapter = ChatAdapter.model_validate(given["adapter"])
+    probed = train_rows(adapter, given["rows"], int(given["steps"]), task.parent / "run")
+    task.with_name("result.json").write_text(json.dumps(asdict(probed)), encoding="utf-8")
+
+
+def train_rows(adapter: ChatAdapter, sets: Sequence[Sequence[tuple[int, int]]], steps: int, folder: Path) -> Probed:
+    """Train ``steps`` times on each of two sets of rows, given as (tokens, targets), with the studio's own trainer."""
+    import torch
+
+    from studio.models.bases import resolve_base
+    from studio.models.loading import load_tokenizer, pick_device, pick_dtype
+    from studio.train.chat.settings import trainer_settings
+    from studio.train.chat.trainer import ChatTrainer
+
+    device = pick_device()
+    dtype = pick_dtype(adapter.dtype, device)
+    base = resolve_base(adapter.model, adapter.revision)
+    tokenizer = load_tokenizer(base)
+    rows = [row for chosen in sets for row in chosen]
+    encoded = [_random_row(tokens, targets, len(tokenizer), seed) for seed, (tokens, targets) in enumerate(rows)]
+    clock = step_clock()
+    processes = 1
+    long = len(sets[0])
+    windows = [list(range(long))] * steps + [list(range(long, len(encoded)))] * steps
+    trainer = ChatTrainer(
+        model=_load(adapter, base, device, dtype),
+        args=trainer_settings(
+            adapter.model_copy(update={"save_every": 10_000, "eval_every": 10_000, "report_to": []}),
+            folder,
+            device=device,
+            dtype=dtype,
+            steps=len(windows),
+            steps_per_epoch=10_000,
+            processes=processes,
+            validation=False,
+        ),
+        tokenizer=tokenizer,
+        rows=encoded,
+        sequences=[[index] for index in range(len(encoded))],
+        windows=windows,
+        validation=[],
+        packed=adapter.packing,
+        keep_checkpoints=1,
+        loraplus_ratio=adapter.loraplus_ratio,
+        callbacks=[clock],
+    )
+    trainer.args.save_strategy = "no"
+    trainer.train()
+    on_gpu = device.type == "cuda"
+    peak = torch.cuda.max_memory_allocated() if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    losses = [float(line["loss"]) for line in trainer.state.log_history if "loss" in line]
+    first, usual = clock.seconds[min(1, steps - 1) : steps], clock.seconds[steps:]
+    tokens = [sum(count for count, _ in chosen) for chosen in sets]
+    return Probed(statistics.median(first), tokens[0], statistics.median(usual), tokens[1], int(peak), device.type, losses)
+
+
+def _load(adapter: ChatAdapter, base: Any, device: Any, dtype: Any) -> Any:
+    """Base weights with what trains, as ``studio train`` loads them; PiSSA's decomposition changes no size and is left out."""
+    import torch
+
+    from studio.adapters.chat.attach import attach_lora
+    from studio.models.loading import load_causal_lm
+
+    full = adapter.method == "full"
+    model = load_causal_lm(
+        base,
+        dtype=torch.float32 if full else dtype,
+        quantization=adapter.quantization,
+        attention=adapter.attention,
+        device=device,
+    )
+    if full:
+        model.requires_grad_(True)
+        return model.train()
+    lora = adapter.lora.model_copy(update={"init": "default"})
+    quantized = adapter.quantization != "none"
+    return attach_lora(model, lora, quantized=quantized, gradient_checkpointing=adapter.gradient_checkpointing).train()
+
+
+def _random_row(tokens: int, targets: int, vocabulary: int, seed: int) -> Any:
+    """A row of random words whose last ``targets`` tokens carry loss."""
+    import torch
+
+    from studio.models.chat.encoding import EncodedRow
+
+    ids = torch.randint(0, vocabulary, (tokens,), generator=torch.Generator().manual_seed(seed)).tolist()
+    targets = max(1, min(targets, tokens - 1))
+    return EncodedRow(ids, [False] * (tokens - targets) + [True] * targets, [tokens - 1], 1, tokens)
+
+
+def step_clock() -> Any:
+    """A callback that times optimizer steps."""
+    import torch
+    from transformers import TrainerCallback
+
+    class Clock(TrainerCallback):
+        """Seconds of each step; a GPU is waited for."""
+
+        def __init__(self) -> None:
+            self.seconds: list[float] = []
+            self._started = 0.0
+
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            """Start."""
+            self._started = time.perf_counter()
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            """Stop."""
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            self.seconds.append(time.perf_counter() - self._started)
+
+    return Clock()
+
+
+if __name__ == "__main__":
+    run_task(Path(sys.argv[1]))

@@ -1,0 +1,367 @@
+"""The training of a chat model, from a Run folder that has been opened to one that is finished. Reads top-down."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from transformers import PreTrainedTokenizerBase, set_seed
+
+from studio.adapters.card import write_model_card
+from studio.adapters.chat.attach import attach_lora, save_adapter
+from studio.core.allocator import keep_freed_memory
+from studio.core.errors import InterruptedRunError, StudioError
+from studio.core.files import new_folder, write_text
+from studio.core.records import RunRecord
+from studio.core.workspace import Workspace, read_run, run_dataset
+from studio.data.chat.rows import read_split
+from studio.models.bases import ResolvedBase, resolve_base
+from studio.models.chat.templates import ChatTemplate, choose_template
+from studio.models.loading import load_causal_lm, load_tokenizer, pick_device, pick_dtype
+from studio.schema.adapter import ChatAdapter
+from studio.schema.loading import load_yaml
+from studio.train.chat.batches import training_units, training_windows
+from studio.train.chat.encode import EncodedSplit, MaskReport, encode_split, mask_report, refuse_untrainable
+from studio.train.chat.packing import pack_rows, prove_isolation
+from studio.train.chat.preference import PreferenceTrainer, encode_preferences, refuse_preferences
+from studio.train.chat.settings import trainer_settings, uses_compile
+from studio.train.chat.trainer import ChatTrainer
+from studio.train.checkpoints import newest_whole, resume_point, step_of
+from studio.train.record import change_record, hashes, now, peak_memory, unchanged
+from studio.train.recording import MetricsFile, Recorder, StopOnSignal, plot_loss
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that is known before weights are loaded."""
+
+    tokenizer: PreTrainedTokenizerBase
+    template: ChatTemplate
+    training: EncodedSplit
+    validation: EncodedSplit
+    report: MaskReport
+    sequences: list[list[int]]
+    windows: list[list[int]]
+    steps_per_epoch: int
+
+
+def train_run(run_folder: Path, *, resume: bool, say: Say) -> RunRecord:
+    """Train what the Run's ``config.yaml`` says, in this process (one of several when launched so).
+
+    Args:
+        run_folder: made by :func:`studio.train.record.open_run`.
+        resume: go on from the newest whole checkpoint.
+        say: takes remarks for the person; called in the first process only.
+    Raises:
+        InterruptedRunError: a signal came; a checkpoint was saved.
+        UserError, StudioError: what is wrong, in one sentence; the record says ``failed``.
+    """
+    main = int(os.environ.get("RANK", "0")) == 0
+    speak: Say = say if main else lambda _text: None
+    keep_freed_memory()
+    try:
+        with StopOnSignal() as stop:
+            _train(run_folder, resume=resume, say=speak, main=main, stop=stop)
+    except BaseException as error:
+        if main:
+            _close_badly(run_folder, error)
+        raise
+    if main and stop.stopped:
+        change_record(run_folder, status="interrupted", error=None)
+        raise InterruptedRunError(
+            f"stopped and saved. Go on with: studio train --resume {run_folder.parent.name}/{run_folder.name}"
+        )
+    return read_run(run_folder)
+
+
+def _train(run_folder: Path, *, resume: bool, say: Say, main: bool, stop: StopOnSignal) -> None:
+    """The story: prepare, load, attach, train, take the best, write down."""
+    started = time.time()
+    adapter = load_yaml(run_folder / "config.yaml", ChatAdapter)
+    record = read_run(run_folder)
+    checkpoint = resume_point(run_folder, say) if resume else None
+    device = pick_device()
+    dtype = pick_dtype(adapter.dtype, device)
+    base = unchanged(resolve_base(adapter.model, adapter.revision), record)
+
+    prepared = prepare(adapter, base, run_dataset(record, Workspace.around(run_folder)))
+    if (limit := context_limit(adapter.max_length, base)) < adapter.max_length:
+        say(f"max_length {adapter.max_length} is more than the {limit} positions of {base.name}: {limit} is the limit")
+    for line in prepared.report.lines():
+        say(line)
+    refuse_untrainable(prepared.report, prepared.template, prepared.training.rows)
+    if main:
+        _write_before(run_folder, prepared)
+
+    set_seed(adapter.seed)
+    model = _load_model(adapter, base, run_folder, device=device, dtype=dtype)
+    trainer, recorder = _build_trainer(adapter, run_folder, prepared, model, device, dtype, stop, checkpoint)
+    if adapter.packing:  # proven on what trains: the trainer puts layers and attention of its own into the model
+        leak = prove_isolation(trainer.model, prepared.training.rows, int(prepared.tokenizer.pad_token_id))
+        rows, packs = len(prepared.training.rows), len(prepared.sequences)
+        say(f"{rows} rows packed into {packs} sequences; isolation proven (logits differ by {leak:.1e} of their size)")
+    _run_trainer(trainer, recorder, checkpoint, run_folder)
+    if stop.stopped:
+        return
+    if main:
+        _finish(run_folder, adapter, base, prepared, trainer, recorder, seconds=time.time() - started)
+
+
+def prepare(adapter: ChatAdapter, base: ResolvedBase, dataset_folder: Path) -> Prepared:
+    """Tokenise, mask, pack and order the training split; nothing is loaded onto a device.
+
+    Raises:
+        UserError: no template, or a Dataset without a training split.
+        DataError: a row cannot be encoded.
+    """
+    tokenizer = load_tokenizer(base)
+    template = choose_template(tokenizer, adapter.chat_template, base.name)
+    limit = context_limit(adapter.max_length, base)
+
+    def encoded(split: str) -> EncodedSplit:
+        rows = read_split(dataset_folder, split)
+        if adapter.objective != "sft":
+            return encode_preferences(tokenizer, template, rows, adapter, limit)
+        return encode_split(
+            tokenizer,
+            template,
+            refuse_preferences(rows),
+            train_on=adapter.train_on,
+            max_length=limit,
+            overlong=adapter.overlong,
+        )
+
+    training = encoded("train")
+    has_validation = (dataset_folder / "validation.parquet").is_file()
+    validation = encoded("validation") if has_validation else EncodedSplit([], [], [])
+    lengths = training.lengths
+    sequences = pack_rows(lengths, limit) if adapter.packing else training_units(adapter.objective, len(lengths))
+    windows = training_windows(
+        [sum(lengths[index] for index in sequence) for sequence in sequences],
+        batch_size=adapter.batch_size,
+        epochs=adapter.epochs,
+        seed=adapter.seed,
+        length_sorting=adapter.length_sorting,
+    )
+    if adapter.max_steps is not None:
+        windows = windows[: adapter.max_steps]
+    steps_per_epoch = -(-len(sequences) // adapter.batch_size)
+    return Prepared(tokenizer, template, training, validation, mask_report(training), sequences, windows, max(1, steps_per_epoch))
+
+
+def context_limit(max_length: int, base: ResolvedBase) -> int:
+    """Tokens that a row may have: ``max_length``, but never more than the base has positions for."""
+    config = json.loads((base.folder / "config.json").read_text(encoding="utf-8"))
+    positions = config.get("max_position_embeddings") or config.get("n_positions")
+    return min(max_length, int(positions)) if positions else max_length
+
+
+def _write_before(run_folder: Path, prepared: Prepared) -> None:
+    """What is known before the first step: the template byte for byte, the mask report, every row that is left out."""
+    write_text(run_folder / "chat_template.jinja", prepared.template.text)
+    if prepared.training.left_out:
+        lines = [json.dumps({"id": identity, "reason": reason}) for identity, reason in prepared.training.left_out]
+        write_text(run_folder / "left_out.jsonl", "\n".join(lines) + "\n")
+    template = {"name": prepared.template.name, "file": "chat_template.jinja", "sha256": prepared.template.sha256}
+    record = read_run(run_folder)
+    machine = {**record.machine, "pid": os.getpid()}
+    change_record(
+        run_folder, status="running", error=None, template=template, mask_report=prepared.report.as_dict(), machine=machine
+    )
+
+
+def _load_model(adapter: ChatAdapter, base: ResolvedBase, run_folder: Path, *, device: torch.device, dtype: torch.dtype) -> Any:
+    """Base weights with what trains: adapters, or all of it (then in float32, bfloat16 arithmetic by autocast)."""
+    load_as = torch.float32 if adapter.method == "full" else dtype
+    model: Any = load_causal_lm(
+        base, dtype=load_as, quantization=adapter.quantization, attention=adapter.attention, device=device
+    )
+    if adapter.method == "lora":
+        # The start values of PiSSA are kept for a resume, which must take the same part out of the base.
+        start = run_folder / "checkpoints" / "pissa_start.safetensors" if adapter.lora.init.startswith("pissa") else None
+        torch.manual_seed(adapter.seed)
+        model = attach_lora(
+            model,
+            adapter.lora,
+            quantized=adapter.quantization != "none",
+            gradient_checkpointing=adapter.gradient_checkpointing,
+            start_values=start,
+        )
+    else:
+        model.requires_grad_(True)
+    if uses_compile(adapter, device):
+        _compile_layers(model.get_base_model() if adapter.method == "lora" else model, dynamic=not adapter.packing)
+    return model.train()
+
+
+def _compile_layers(causal_lm: Any, *, dynamic: bool) -> None:
+    """Compile each decoder layer: one short graph that all of them share, instead of one long one."""
+    for layer in causal_lm.get_decoder().layers:
+        layer.compile(dynamic=dynamic)
+
+
+def _build_trainer(
+    adapter: ChatAdapter,
+    run_folder: Path,
+    prepared: Prepared,
+    model: Any,
+    device: torch.device,
+    dtype: torch.dtype,
+    stop: StopOnSignal,
+    checkpoint: Path | None,
+) -> tuple[ChatTrainer, Recorder]:
+    """The trainer with its recorder."""
+    from transformers import EarlyStoppingCallback
+
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    arguments = trainer_settings(
+        adapter,
+        run_folder,
+        device=device,
+        dtype=dtype,
+        steps=len(prepared.windows),
+        steps_per_epoch=prepared.steps_per_epoch,
+        processes=processes,
+        validation=bool(prepared.validation.rows),
+    )
+    lengths = prepared.training.lengths
+    tokens = [sum(lengths[row] for place in window for row in prepared.sequences[place]) for window in prepared.windows]
+    metrics = MetricsFile(run_folder / "metrics.jsonl", resumed_at=step_of(checkpoint) if checkpoint else 0)
+    recorder = Recorder(metrics, tokens, steps_per_epoch=prepared.steps_per_epoch, quiet=int(os.environ.get("RANK", "0")) != 0)
+    callbacks = [recorder, stop]
+    if adapter.early_stopping is not None and prepared.validation.rows:
+        callbacks.append(EarlyStoppingCallback(adapter.early_stopping))
+    kind = ChatTrainer if adapter.objective == "sft" else partial(PreferenceTrainer, adapter=adapter)
+    trainer = kind(
+        model=model,
+        args=arguments,
+        tokenizer=prepared.tokenizer,
+        rows=prepared.training.rows,
+        sequences=prepared.sequences,
+        windows=prepared.windows,
+        validation=prepared.validation.rows,
+        packed=adapter.packing,
+        keep_checkpoints=adapter.keep_checkpoints,
+        loraplus_ratio=adapter.loraplus_ratio,
+        callbacks=callbacks,
+    )
+    return trainer, recorder
+
+
+def _run_trainer(trainer: ChatTrainer, recorder: Recorder, checkpoint: Path | None, run_folder: Path) -> None:
+    """Train, turning the ways in which it ends early into one sentence each."""
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except torch.OutOfMemoryError as error:
+        raise StudioError(
+            "the GPU ran out of memory. Set micro_batch_size to half of what it was (the result stays the same), or "
+            "gradient_checkpointing: true; 'studio plan' tells beforehand."
+        ) from error
+    except Exception as error:
+        # torch, safetensors and tokenizers each raise something else when the disk is full, tokenizers a bare Exception.
+        checkpoints = run_folder / "checkpoints"
+        full = "No space left" in str(error) or "the disk is full" in str(error)
+        if not full and shutil.disk_usage(checkpoints if checkpoints.is_dir() else run_folder).free > 1 << 16:
+            raise
+        whole, _ = newest_whole(checkpoints)
+        stays = f"the last good checkpoint, {whole.name}, stays" if whole else "no checkpoint had been saved yet"
+        raise StudioError(
+            f"the disk is full: the checkpoint after step {trainer.state.global_step} could not be written to {checkpoints}; "
+            f"{stays}. Make room, then: studio train --resume {run_folder.parent.name}/{run_folder.name}"
+        ) from error
+    finally:
+        recorder.close()
+
+
+def _finish(
+    run_folder: Path,
+    adapter: ChatAdapter,
+    base: ResolvedBase,
+    prepared: Prepared,
+    trainer: ChatTrainer,
+    recorder: Recorder,
+    *,
+    seconds: float,
+) -> None:
+    """Take the best weights, save them as a plain folder, draw the loss, write the record and the card."""
+    best_step = trainer.state.best_global_step or None
+    last_step = trainer.state.global_step
+    if best_step and best_step != last_step:
+        _load_weights(trainer.model, run_folder / "checkpoints" / f"checkpoint-{best_step}")
+    target = "adapter" if adapter.method == "lora" else "model"
+    shutil.rmtree(run_folder / target, ignore_errors=True)  # only a finish that was killed can have left one
+    if adapter.method == "lora":
+        save_adapter(
+            trainer.model,
+            run_folder / target,
+            adapter.lora,
+            base_name=base.name,
+            tokenizer=prepared.tokenizer,
+            template=prepared.template,
+        )
+    else:
+        _save_full(trainer.model, run_folder / target, prepared)
+    plot_loss(run_folder / "metrics.jsonl", run_folder / "loss.png")
+    history = trainer.state.log_history
+    losses = [line["loss"] for line in history if "loss" in line]
+    validations = [line["eval_loss"] for line in history if "eval_loss" in line]
+    result = {
+        "steps": last_step,
+        "best_step": best_step or last_step,
+        "epochs": round(last_step / prepared.steps_per_epoch, 4),
+        "first_loss": losses[0] if losses else None,
+        "final_loss": losses[-1] if losses else None,
+        "validation_loss": min(validations) if validations else None,
+        "tokens": recorder.tokens,
+        "tokens_per_second": round(recorder.tokens / max(recorder.seconds, 1e-9), 1),
+        "training_seconds": round(recorder.seconds, 1),
+        "seconds": round(seconds, 1),
+        "first_step_at": recorder.first_step_at,
+        "peak_memory_bytes": peak_memory(),
+        "trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+    }
+    files = hashes(run_folder, target, "config.yaml", "chat_template.jinja")
+    change_record(run_folder, status="finished", finished=now(), result=result, files=files, error=None)
+    write_model_card(run_folder)
+
+
+def _load_weights(model: Any, checkpoint: Path) -> None:
+    """Put the weights of a checkpoint back into the model that is in memory."""
+    adapter_file = checkpoint / "adapter_model.safetensors"
+    if adapter_file.is_file():
+        from peft import set_peft_model_state_dict
+
+        set_peft_model_state_dict(model, load_file(adapter_file))
+        return
+    for shard in sorted(checkpoint.glob("model*.safetensors")):
+        model.load_state_dict(load_file(shard), strict=False)
+
+
+def _save_full(model: Any, target: Path, prepared: Prepared) -> None:
+    """A plain transformers folder of a fully tuned model, its tokenizer carrying the template it was trained with."""
+    with new_folder(target) as folder:
+        model.save_pretrained(folder)
+        prepared.tokenizer.chat_template = prepared.template.text
+        prepared.tokenizer.save_pretrained(folder)
+
+
+def _close_badly(run_folder: Path, error: BaseException) -> None:
+    """Say in the record how it ended; a full disk must not hide the error that is on its way."""
+    status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+    words = str(error) if isinstance(error, StudioError) else "".join(traceback.format_exception_only(error)).strip()
+    try:
+        change_record(run_folder, status=status, error=words)
+    except (StudioError, OSError):
+        return

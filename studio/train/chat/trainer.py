@@ -1,0 +1,228 @@
+"""The trainer: TRL's SFTTrainer with a loss that reads only the targets, an order that is fixed, and checkpoints that are whole.
+
+Legend: b rows of a micro batch, s padded length, d hidden size, n targets in the micro batch, v vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from transformers import PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainerCallback
+from trl import SFTConfig, SFTTrainer
+
+from studio.models.chat.encoding import IGNORE, EncodedRow
+from studio.train.chat.attention import use_short_attention
+from studio.train.chat.batches import Collator, MicroBatches, SlotDataset
+from studio.train.chat.fast import fuse_lora, target_nll
+from studio.train.checkpoints import PARTIAL, clear_partial, publish_checkpoint, rotate_checkpoints
+
+
+class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
+    """Trains on encoded rows.
+
+    What differs from its parent, and why:
+    * the head and the softmax run only at positions that have a target (the parent computes logits and an entropy for
+      every prompt token too);
+    * the rows of every optimizer step are decided beforehand and do not depend on processes or micro batch;
+    * the loss is the sum over targets divided by all targets of the step, in every process and accumulation window;
+    * validation loss is exact over tokens, not a mean of batch means;
+    * a checkpoint becomes visible by one rename, with a manifest of its files, and the best one is never rotated away.
+    """
+
+    control: Any
+    optimizer: Any
+
+    def __init__(
+        self,
+        *,
+        model: Any,
+        args: SFTConfig,
+        tokenizer: PreTrainedTokenizerBase,
+        rows: Sequence[EncodedRow],
+        sequences: Sequence[Sequence[int]],
+        windows: Sequence[Sequence[int]],
+        validation: Sequence[EncodedRow],
+        packed: bool,
+        keep_checkpoints: int,
+        loraplus_ratio: float | None,
+        callbacks: list[TrainerCallback],
+    ) -> None:
+        """``sequences`` are the rows of each training sequence, ``windows`` the sequences of each optimizer step."""
+        self._slots = SlotDataset(rows, sequences)
+        self._windows, self._validation = windows, sorted(validation, key=lambda row: -len(row.input_ids))
+        self._keep, self._loraplus_ratio = keep_checkpoints, loraplus_ratio
+        self._collator = Collator(int(tokenizer.pad_token_id), packed)
+        super().__init__(
+            model=model,
+            args=args,
+            processing_class=tokenizer,
+            train_dataset=datasets.Dataset.from_dict({"input_ids": [row.input_ids for row in rows[:1]]}),
+            eval_dataset=datasets.Dataset.from_dict({"input_ids": [[0]]}) if validation else None,
+            data_collator=self._collator,
+            callbacks=callbacks,
+        )
+        # The parent turns adapters on a quantised base into bfloat16; where bfloat16 is slow (CPU) they stay float32.
+        if not args.bf16:
+            for parameter in self.model.parameters():
+                if parameter.requires_grad and parameter.dtype == torch.bfloat16:
+                    parameter.data = parameter.data.float()
+        self.model_accepts_loss_kwargs = True
+        self.remove_callback(PrinterCallback)  # the recorder shows progress
+        self._put_loss_into_forward()
+        fuse_lora(self.model)
+        use_short_attention(self.model)
+
+    def _put_loss_into_forward(self) -> None:
+        """While targets are set, the model gives the loss of each target [n] in place of logits [b, s, v].
+
+        The decoder then hands its states to the head as one row, [b, s, d] -> [1, b*s, d], so that the model's own
+        ``logits_to_keep`` picks exactly the positions that have a target, and whatever the architecture does around its head
+        (soft-capping, scaling) stays as it is. The loss is taken inside the forward because accelerate turns what comes out of it
+        into float32, of which logits would need a second, larger copy. The forward still goes through the wrapped model, which
+        distributed training needs.
+        """
+        causal_lm = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        self._targets: Tensor | None = None
+
+        def flatten(_module: Any, _inputs: Any, output: Any) -> Any:
+            if self._targets is not None:
+                hidden = output.last_hidden_state
+                output.last_hidden_state = hidden.reshape(1, -1, hidden.shape[-1])
+            return output
+
+        causal_lm.get_decoder().register_forward_hook(flatten)
+        plain = causal_lm.forward
+
+        @wraps(plain)
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            output = plain(*args, **kwargs)
+            if self._targets is not None:
+                output.logits = target_nll(output.logits.squeeze(0), self._targets)
+            return output
+
+        # Not a hook: PEFT calls the forward of what it wraps directly.
+        causal_lm.forward = forward
+
+    def _target_nll(self, model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Negative log-likelihood of each target of a micro batch, float32 [n] in nats, and its place in the flattened batch [n].
+
+        A micro batch without a target gives one figure of weight zero and no place: every process must run forward and
+        backward, and it keeps them in step.
+        """
+        targets = inputs["targets"].reshape(-1)
+        positions = (targets != IGNORE).nonzero().squeeze(-1)  # [n]
+        kept = positions if positions.numel() else positions.new_zeros(1)
+        self._targets = targets[kept].clamp(min=0)
+        try:
+            nll: Tensor = model(
+                input_ids=inputs["input_ids"],
+                attention_mask=inputs.get("attention_mask"),
+                position_ids=inputs.get("position_ids"),
+                use_cache=False,
+                logits_to_keep=kept,
+            ).logits
+        finally:
+            self._targets = None
+        return nll if positions.numel() else nll * 0.0, positions
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Tensor:
+        """Mean loss per target of the whole optimizer step, as this micro batch's share of it.
+
+        ``num_items_in_batch`` counts the targets of all micro batches and processes of the step. Distributed training
+        averages gradients over processes, which the factor undoes.
+        """
+        del return_outputs
+        share: Tensor = self._target_nll(model, inputs)[0].sum() / num_items_in_batch * self.accelerator.num_processes
+        return share
+
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Tensor]], device: torch.device) -> Tensor:
+        """Targets of one optimizer step over all its micro batches and processes."""
+        count = torch.stack([(batch["targets"] != IGNORE).sum() for batch in batch_samples]).sum().to(device)
+        total: Tensor = self.accelerator.reduce(count, "sum") if self.accelerator.num_processes > 1 else count
+        return total
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """The fixed order, cut for this process; not handed to accelerate, which would cut it again."""
+        sampler = MicroBatches(
+            self._windows,
+            accumulation=self.args.gradient_accumulation_steps,
+            micro=self.args.per_device_train_batch_size,
+            rank=self.accelerator.process_index,
+            world=self.accelerator.num_processes,
+        )
+        return DataLoader(self._slots, batch_sampler=sampler, collate_fn=self._collator, pin_memory=torch.cuda.is_available())
+
+    @torch.no_grad()
+    def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
+        """Validation loss: total negative log-likelihood over all targets, divided by their number (nats per token)."""
+        was_training = self.model.training
+        self.model.eval()
+        size, rank, world = self.args.per_device_eval_batch_size, self.accelerator.process_index, self.accelerator.num_processes
+        mine = self._validation[rank::world]
+        totals = torch.zeros(2, dtype=torch.float64, device=self.args.device)
+        collate = Collator(self._collator.pad_id, packed=False)
+        for start in range(0, len(mine), size):
+            batch = self._prepare_inputs(collate([[(row, False)] for row in mine[start : start + size]]))
+            with self.compute_loss_context_manager():
+                totals[0] += self._target_nll(self.model, batch)[0].sum().double()
+            totals[1] += (batch["targets"] != IGNORE).sum()
+        if world > 1:
+            totals = self.accelerator.reduce(totals, "sum")
+        self.model.train(was_training)
+        metrics = {"eval_loss": float(totals[0] / totals[1])}
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        """Save at once whenever the validation loss is the best so far, so that the best weights are never only in memory."""
+        is_best: bool = super()._determine_best_metric(metrics, trial)
+        if is_best:
+            self.control.should_save = True
+        return is_best
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """The preset's optimizer, with a faster learning rate for the B matrices when LoRA+ is asked for."""
+        if self.optimizer is None and self._loraplus_ratio is not None:
+            from peft.optimizers import create_loraplus_optimizer
+
+            optimizer_class, settings = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            self.optimizer = create_loraplus_optimizer(
+                model=self.model,
+                optimizer_cls=optimizer_class,
+                loraplus_lr_ratio=self._loraplus_ratio,
+                loraplus_weight_decay=self.args.weight_decay,
+                **settings,
+            )
+            return self.optimizer
+        return super().create_optimizer(model) if model is not None else super().create_optimizer()
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Skip the parent's token accuracy and entropy, which are not computed."""
+        Trainer.log(self, logs, start_time)
+
+    def _get_output_dir(self, trial: Any) -> str:
+        """Checkpoints are written into a hidden folder first."""
+        del trial
+        return str(Path(self.args.output_dir) / PARTIAL)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Write everything into the hidden folder, then publish it by one rename and drop checkpoints not worth keeping."""
+        if self.accelerator.is_main_process:
+            clear_partial(Path(self.args.output_dir))
+        self.accelerator.wait_for_everyone()
+        Trainer._save_checkpoint(self, model, trial)
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            publish_checkpoint(Path(self.args.output_dir), self.state.global_step)
+            rotate_checkpoints(Path(self.args.output_dir), keep=self._keep, best_step=self.state.best_global_step)
+        self.accelerator.wait_for_everyone()
