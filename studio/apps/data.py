@@ -10,11 +10,12 @@ from typing import Any
 
 import gradio as gr
 
-from studio.apps.entries import REMOVED, Entry, as_html, read_entries
+from studio.apps.entries import as_html, read_entries
 from studio.apps.frame import in_order, page
 from studio.core.errors import StudioError, UserError
 from studio.core.records import DatasetRecord
 from studio.core.workspace import Workspace, read_dataset
+from studio.data.entries import REMOVED, Entry
 
 _ROWS = 15
 _PICTURES = 24

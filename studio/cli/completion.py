@@ -10,7 +10,7 @@ Completer = Callable[[str], list[str]]
 
 
 def content_completer(kind: str) -> Completer:
-    """Completer of registry names of one kind of YAML, for example ``chat/lora``."""
+    """Completer of registry names of one kind of YAML, for example of suites."""
 
     def complete(incomplete: str) -> list[str]:
         from studio.core.content import list_content

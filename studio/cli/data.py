@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from studio.cli import output
-from studio.core.errors import UserError, nearest
+from studio.cli.options import with_kinds_options
+from studio.core.errors import UserError
+from studio.data.kinds import EXAMPLE_RECIPE, all_dataset_kinds
 
 if TYPE_CHECKING:
-    from studio.data.chat.rows import ChatRow, RemovedRow
+    from studio.data.kinds import DatasetKind
 
 app = typer.Typer(help="Build a Dataset from a recipe, and look into it.")
-
-_PAGE = 10
 
 
 @app.command("build")
 def build(
-    recipe: Annotated[str, typer.Argument(help="A recipe: its name (chat/construction-faq-en), short name, or a YAML file.")],
+    recipe: Annotated[str, typer.Argument(help=f"A recipe: its name ({EXAMPLE_RECIPE}), short name, or a YAML file.")],
     set_values: Annotated[
         list[str] | None, typer.Option("--set", help="Change one value of the recipe: --set split.test=100. May be repeated.")
     ] = None,
@@ -28,19 +27,12 @@ def build(
 ) -> None:
     """Build a Dataset from a recipe; what was built before from the same bytes is found again."""
     from studio.core.content import find_content
-    from studio.schema.image_recipe import ImageRecipe, load_recipe
+    from studio.data.kinds import load_recipe
 
     path = find_content("data_recipes", recipe)
-    settings = load_recipe(path, set_values or [])
-    workspace, called = output.open_workspace(), name or settings.name or path.stem
-    if isinstance(settings, ImageRecipe):
-        from studio.data.images.build import build_image_dataset
-
-        outcome = build_image_dataset(settings, workspace, name=called, beside=path.parent, tell=output.note)
-    else:
-        from studio.data.chat.build import build_dataset
-
-        outcome = build_dataset(settings, workspace, name=called, beside=path.parent, tell=output.note)
+    kind, settings = load_recipe(path, set_values or [])
+    called = name or settings.name or path.stem
+    outcome = kind.build(settings, output.open_workspace(), name=called, beside=path.parent, tell=output.note)
     record = outcome.record
     for remark in outcome.notes:
         output.warn(remark)
@@ -96,132 +88,39 @@ def list_datasets() -> None:
     output.say(f"Recipes: {', '.join(recipes) or 'none'}. Build one: studio data build RECIPE")
 
 
-@app.command("show")
 def show(
     dataset: Annotated[str, typer.Argument(help="A Dataset: its name (the newest build), its fingerprint, or its folder.")],
     split: Annotated[str, typer.Option("--split", help="train, validation or test.")] = "train",
     removed: Annotated[bool, typer.Option("--removed", help="Rows that were dropped, with the reason.")] = False,
     row: Annotated[int | None, typer.Option("--row", help="Only this row, counted from 1.")] = None,
     identity: Annotated[str | None, typer.Option("--id", help="Only the row with this id.")] = None,
-    page: Annotated[int, typer.Option("--page", min=1, help=f"Which page of {_PAGE} rows.")] = 1,
-    tokens: Annotated[
-        bool, typer.Option("--tokens", help="Rows as the model sees them: trained, masked and special tokens.")
-    ] = False,
-    model: Annotated[str, typer.Option("--model", help="Base model whose tokenizer is used.")] = "smollm2-135m-instruct",
-    chat_template: Annotated[
-        str | None, typer.Option("--chat-template", help="Template, instead of the tokenizer's own.")
-    ] = None,
-    train_on: Annotated[str, typer.Option("--train-on", help="assistant, last_assistant or all.")] = "assistant",
-    max_length: Annotated[int | None, typer.Option("--max-length", min=1, help="Cut rows after so many tokens.")] = None,
+    page: Annotated[int, typer.Option("--page", min=1, help="Which page of 10 rows.")] = 1,
+    **options: Any,
 ) -> None:
     """Page through the rows of a Dataset: conversations (with --tokens as the model sees them), or a table of pictures."""
     from studio.core.workspace import read_dataset
-    from studio.data.chat.rows import read_removed, read_split
+    from studio.data.kinds import Wanted, dataset_kind
 
     folder = output.open_workspace().find_dataset(dataset)
-    if read_dataset(folder).kind == "image":
-        if tokens:
-            raise UserError(f"{read_dataset(folder).name} holds pictures; --tokens is for conversations. Leave it out.")
-        from studio.cli.pictures import show_pictures
-
-        show_pictures(folder, split, removed=removed, row=row, identity=identity, page=page)
-        return
-    if removed:
-        rows: list[Any] = list(read_removed(folder))
-        what = f"{read_dataset(folder).name}, removed"
-    else:
-        rows = list(read_split(folder, split))
-        what = f"{read_dataset(folder).name}, {split}"
-    if not rows:
-        if output.json_wanted():
-            output.emit_json([])
-        output.say(f"{what}: no rows.")
-        return
-    chosen, first = _choose(rows, row, identity, page)
-    if tokens:
-        _show_tokens([_plain(item) for item in chosen], first, model, chat_template, train_on, max_length)
-        return
-    if output.json_wanted():
-        output.emit_json([_as_json(item, first + offset) for offset, item in enumerate(chosen)])
-        return
-    from studio.cli.conversation import print_conversation, print_removed
-
-    for offset, item in enumerate(chosen):
-        number = f"{first + offset:,}/{len(rows):,}"
-        (print_removed if removed else print_conversation)(item, f"{what} {number}")
-    last = first + len(chosen) - 1
-    if row is None and identity is None and last < len(rows) and sys.stdout.isatty():
-        output.note(f"rows {first} to {last} of {len(rows):,}; next: --page {page + 1}")
+    record = read_dataset(folder)
+    kind = dataset_kind(record)
+    _refuse_foreign(kind, options, record.name)
+    own = {option.name: options[option.name] for option in kind.options}
+    output.tell(kind.show(folder, Wanted(split, removed, row, identity, page), **own))
 
 
-def _choose(rows: list[Any], row: int | None, identity: str | None, page: int) -> tuple[list[Any], int]:
-    """The rows asked for and the number of the first one, counted from 1."""
-    if identity is not None:
-        ids = [_plain(item).id for item in rows]
-        if identity not in ids:
-            raise UserError(f"there is no row {identity!r} here.{nearest(identity, ids)} Ids look like {ids[0]!r}.")
-        position = ids.index(identity)
-        return rows[position : position + 1], position + 1
-    if row is not None:
-        if not 1 <= row <= len(rows):
-            raise UserError(f"there is no row {row}: rows go from 1 to {len(rows)}.")
-        return rows[row - 1 : row], row
-    start = (page - 1) * _PAGE
-    if start >= len(rows):
-        raise UserError(f"there is no page {page}: the last one is {(len(rows) - 1) // _PAGE + 1}.")
-    return rows[start : start + _PAGE], start + 1
+def _refuse_foreign(kind: DatasetKind, options: dict[str, Any], name: str) -> None:
+    """Refuse an option that only rows of another kind have.
+
+    Raises:
+        UserError: says whose it is.
+    """
+    from studio.data.kinds import all_dataset_kinds
+
+    for other in all_dataset_kinds():
+        for option in other.options:
+            if option not in kind.options and options[option.name] != option.default:
+                raise UserError(f"{name} holds {kind.rows}; {option.flag} is for {other.rows}. Leave it out.")
 
 
-def _plain(item: ChatRow | RemovedRow) -> ChatRow:
-    """The conversation of a kept or a removed row."""
-    from studio.data.chat.rows import RemovedRow
-
-    return item.row if isinstance(item, RemovedRow) else item
-
-
-def _as_json(item: ChatRow | RemovedRow, number: int) -> dict[str, Any]:
-    """A row as a plain value."""
-    row = _plain(item)
-    value: dict[str, Any] = {"row": number, "id": row.id, "source": row.source, "messages": row.messages}
-    if item is row:
-        answers = {"chosen": row.chosen, "rejected": row.rejected} if row.is_preference else {}
-        return value | answers | {"group": row.group, "meta": row.meta}
-    return value | {name: getattr(item, name) for name in ("step", "reason", "value", "threshold", "matched")}
-
-
-def _show_tokens(
-    rows: list[ChatRow], first: int, model: str, chat_template: str | None, train_on: str, max_length: int | None
-) -> None:
-    """Rows as the model sees them."""
-    allowed = ("assistant", "last_assistant", "all")
-    if train_on not in allowed:
-        raise UserError(f"--train-on is {train_on!r}.{nearest(train_on, allowed)} Allowed: {', '.join(allowed)}.")
-    from studio.cli.conversation import print_tokens
-    from studio.models.bases import resolve_base
-    from studio.models.chat.encoding import encode_conversation
-    from studio.models.chat.templates import choose_template
-    from studio.models.loading import load_tokenizer
-
-    tokenizer = load_tokenizer(resolve_base(model))
-    template = choose_template(tokenizer, chat_template, model)
-    encoded = [
-        encode_conversation(tokenizer, template, row.messages, train_on=train_on, max_length=max_length)  # type: ignore[arg-type]
-        for row in rows
-    ]
-    if output.json_wanted():
-        output.emit_json(
-            [
-                {
-                    "row": first + offset,
-                    "id": row.id,
-                    "tokens": tokenizer.convert_ids_to_tokens(item.input_ids),
-                    "input_ids": item.input_ids,
-                    "trained": item.trained,
-                    "cut": item.cut,
-                }
-                for offset, (row, item) in enumerate(zip(rows, encoded, strict=True))
-            ]
-        )
-        return
-    for offset, (row, item) in enumerate(zip(rows, encoded, strict=True)):
-        print_tokens(tokenizer, item, f"{row.id} (row {first + offset})", legend=offset == 0)
+app.command("show")(with_kinds_options(show, all_dataset_kinds()))

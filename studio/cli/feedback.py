@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from studio.cli import output
-from studio.core.errors import DataError, GateNotMetError, UserError, nearest
+from studio.core.errors import GateNotMetError, UserError, nearest
 
 if TYPE_CHECKING:
     from studio.feedback.store import FeedbackStore
 
 app = typer.Typer(help="What users said of the answers: statistics, export, drift, forget.")
-
-_FORMS = ("kto", "dpo", "sft")
 
 
 def open_store() -> FeedbackStore:
@@ -27,15 +25,13 @@ def open_store() -> FeedbackStore:
     """
     from studio.feedback.store import FILE_NAME, FeedbackStore
 
-    path = output.open_workspace().root / FILE_NAME
-    if not path.is_file():
-        raise DataError(f"there is no feedback in {path} yet. Open an app and rate some answers: studio app chat RUN")
-    return FeedbackStore(path)
+    return FeedbackStore.existing(output.open_workspace().root / FILE_NAME)
 
 
 @app.command("stats")
 def stats() -> None:
     """Requests, thumbs, corrections and votes of each model."""
+    from studio.feedback.export import RECIPE
     from studio.feedback.summary import summarize
 
     store = open_store()
@@ -66,7 +62,7 @@ def stats() -> None:
     )
     texts = "with their words" if settings.keep_texts else "without their words"
     output.say(f"Requests are kept {texts}, {_days(settings.request_days)}; what people said {_days(settings.feedback_days)}.")
-    output.say(f"File: {store.path}. Training data from it: studio feedback export, or the recipe chat/feedback.")
+    output.say(f"File: {store.path}. Training data from it: studio feedback export, or the recipe {RECIPE}.")
 
 
 @app.command("export")
@@ -82,27 +78,22 @@ def export(
     ] = None,
 ) -> None:
     """Write what people said as training rows: scrubbed, de-duplicated, without questions that evaluations hold out."""
-    if form not in _FORMS:
-        raise UserError(f"--form is {form!r}.{nearest(form, _FORMS)} Allowed: {', '.join(_FORMS)}.")
     from studio.core.files import write_text
-    from studio.data.chat.feedback import as_line, read_feedback
+    from studio.data.feedback import FORMS
 
-    found, _ = read_feedback(
-        output.open_workspace(),
-        form,  # type: ignore[arg-type]
-        per_user=per_user,
-        models=model or (),
-        phone_region=phone_region,
-    )
-    lines = [as_line(lesson, form) for lesson in found.lessons]  # type: ignore[arg-type]
+    if form not in FORMS:
+        known = FORMS.in_order()
+        raise UserError(f"--form is {form!r}.{nearest(form, known)} Allowed: {', '.join(known)}.")
+    given = {"per_user": per_user, "models": model or (), "phone_region": phone_region}
+    lines, left_out = FORMS.get(form)(output.open_workspace(), form, **given)
     if to is not None:
         if to.exists():
             raise UserError(f"{to} exists already and is not overwritten. Give another name: --to FILE")
         write_text(to, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
-    for reason, count in sorted(found.left_out.items()):
+    for reason, count in sorted(left_out.items()):
         output.note(f"left out: {count} {reason}")
     if output.json_wanted():
-        output.emit_json({"form": form, "rows": lines, "left_out": dict(found.left_out), "file": str(to) if to else None})
+        output.emit_json({"form": form, "rows": lines, "left_out": left_out, "file": str(to) if to else None})
     elif to is not None:
         output.say(f"{len(lines)} {form} rows written to {to}")
     elif lines:

@@ -14,12 +14,13 @@ import typer
 
 from studio.cli import output
 from studio.core.errors import UserError, nearest
+from studio.data.kinds import STARTER_KIND
 
 # Starter file -> place in the project.
 _FILES = {
     "project.yaml": "project.yaml",
     "README.md": "README.md",
-    "recipe.yaml": "data_recipes/chat/NAME.yaml",
+    "recipe.yaml": f"data_recipes/{STARTER_KIND}/NAME.yaml",
     "suite.yaml": "evals/NAME.yaml",
     "example.jsonl": "data/example.jsonl",
 }
@@ -78,10 +79,10 @@ def _make(folder: Path) -> None:
 
 def _check(folder: Path) -> None:
     """Read the project's files strictly; the first mistake is the error."""
+    from studio.data.kinds import load_recipe
     from studio.evals.metrics import METRICS
     from studio.schema.loading import load_yaml
     from studio.schema.project import Project
-    from studio.schema.recipe import ChatRecipe
     from studio.schema.suite import Suite
 
     file = folder if folder.is_file() else folder / "project.yaml"
@@ -95,10 +96,9 @@ def _check(folder: Path) -> None:
         if wanted.metric not in METRICS:
             guess = nearest(wanted.metric, METRICS)
             raise UserError(f"{file}: unknown metric {wanted.metric!r} in 'success'.{guess} Allowed: {', '.join(METRICS)}.")
-    recipe = file.parent / "data_recipes" / "chat" / f"{project.name}.yaml"
     suite_file = file.parent / "evals" / f"{project.name}.yaml"
-    if recipe.is_file():
-        load_yaml(recipe, ChatRecipe)
+    for recipe in sorted((file.parent / "data_recipes").glob(f"*/{project.name}.yaml")):
+        load_recipe(recipe)
     missing = []
     if suite_file.is_file():
         suite = load_yaml(suite_file, Suite)

@@ -73,7 +73,7 @@ def _heading(number: int, text: str) -> None:
 def _build_dataset() -> Path:
     """Fetch the starter model and build the starter corpus; both are found again the second time."""
     from studio.core.content import find_content
-    from studio.data.chat.build import build_dataset
+    from studio.data.chat.build import build_chat_dataset
     from studio.models.bases import resolve_base
     from studio.schema.loading import load_yaml
     from studio.schema.recipe import ChatRecipe
@@ -81,7 +81,7 @@ def _build_dataset() -> Path:
     base = resolve_base("smollm2-135m-instruct")
     output.note(f"base model {base.name} ({base.licence}), sha256 {base.sha256[:12]}…")
     path = find_content("data_recipes", RECIPE)
-    built = build_dataset(load_yaml(path, ChatRecipe), output.open_workspace(), name=path.stem)
+    built = build_chat_dataset(load_yaml(path, ChatRecipe), output.open_workspace(), name=path.stem)
     record = built.record
     sizes = ", ".join(f"{rows} {split}" for split, rows in record.splits.items())
     licence = record.sources[0].licence
@@ -92,13 +92,18 @@ def _build_dataset() -> Path:
 
 def _plan(dataset: Path, short: bool) -> Plan:
     """Say what the training will take, before it starts; refuse when it cannot fit."""
-    from studio.cli.plan import memory_of, preset_of, row_lengths
     from studio.models.loading import pick_device
+    from studio.schema.adapter import ChatAdapter
+    from studio.schema.loading import load_yaml
+    from studio.train.capacity import free_disk, memory_of
     from studio.train.chat.plan import check_fits
     from studio.train.chat.plan import plan as make_plan
+    from studio.train.chat.planning import row_lengths
+    from studio.train.opening import Asked, find_preset
 
     workspace = output.open_workspace()
-    preset = preset_of(PRESET, str(dataset), None, list(SHORT_TRAINING) if short else [])
+    asked = Asked(find_preset(PRESET, workspace), PRESET, str(dataset), settings=SHORT_TRAINING if short else ())
+    preset = load_yaml(asked.preset, ChatAdapter, asked.overrides)
     lengths, targets = row_lengths(preset, workspace)
     device: Literal["cpu", "cuda"] = "cuda" if pick_device().type == "cuda" else "cpu"
     planned = make_plan(
@@ -107,7 +112,7 @@ def _plan(dataset: Path, short: bool) -> Plan:
         supervised=targets,
         device=device,
         memory=memory_of(device),
-        free_disk=shutil.disk_usage(workspace.root).free,
+        free_disk=free_disk(workspace),
     )
     check_fits(planned)
     output.note(f"{planned.trained_parameters:,} numbers train in {planned.dtype} on {device}, {planned.steps} steps")

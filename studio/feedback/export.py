@@ -15,6 +15,8 @@ from typing import Any, Literal
 from studio.feedback.store import FeedbackStore
 
 Form = Literal["sft", "kto", "dpo"]
+RECIPE = "chat/feedback"
+"""The recipe that makes a Dataset of it."""
 Message = dict[str, str]
 
 # Judgements that only say how good an answer is; a label of the annotation app is one of these or a class of the person's own.

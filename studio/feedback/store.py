@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from studio.core.errors import StudioError, UserError
+from studio.core.errors import DataError, StudioError, UserError
 from studio.feedback.database import Database
 from studio.feedback.tables import TABLES
 
@@ -91,6 +91,17 @@ class FeedbackStore:
         self._database = Database(self.path)
         self._purged = 0.0
         self.settings()
+
+    @classmethod
+    def existing(cls, path: Path) -> FeedbackStore:
+        """Open a file that is there already.
+
+        Raises:
+            DataError: there is none yet. UserError, StudioError: as when one is opened.
+        """
+        if not path.is_file():
+            raise DataError(f"there is no feedback in {path} yet. Open an app and rate some answers: studio app chat RUN")
+        return cls(path)
 
     # -- writing -------------------------------------------------------------------------------------------------
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from studio.schema.image_steps import BucketsStep, ImageStep, ResizeStep, Score, Side, TrainStep
-from studio.schema.loading import Settings, load_yaml
+from studio.schema.loading import Settings
 from studio.schema.places import InWheel, OnHub
-from studio.schema.recipe import ChatRecipe, Positive, Size
+from studio.schema.recipe import Positive, Size
 
 Captions = Literal["auto", "sidecar", "metadata", "file_name", "folder", "emoji", "none"]
 
@@ -149,23 +148,3 @@ class ImageRecipe(Settings):
         if len(sizes) > 1:
             raise ValueError(f"two steps set the size of the pictures ({' and '.join(sizes)}). Keep one.")
         return self
-
-
-class _Kind(Settings):
-    """The one line by which recipes differ."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    kind: Literal["chat", "image"]
-
-
-def load_recipe(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> ChatRecipe | ImageRecipe:
-    """Read a recipe of either kind.
-
-    Raises:
-        ConfigError: see :func:`studio.schema.loading.load_yaml`.
-    """
-    kinds = [override for override in overrides if override.partition("=")[0].strip() == "kind"]
-    if load_yaml(path, _Kind, kinds).kind == "image":
-        return load_yaml(path, ImageRecipe, overrides)
-    return load_yaml(path, ChatRecipe, overrides)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from studio.core.content import find_content, list_content
-from studio.schema.presets import load_preset
+from studio.train.kinds import load_preset
 
 ADAPTERS = Path(__file__).resolve().parents[2] / "adapters"
 PRESETS = sorted(path.relative_to(ADAPTERS).with_suffix("").as_posix() for path in ADAPTERS.rglob("*.yaml"))

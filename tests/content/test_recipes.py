@@ -10,7 +10,8 @@ from studio.core.content import find_content, list_content
 from studio.data.chat.build import make_step
 from studio.data.images.build import make_image_step
 from studio.data.images.steps.base import ImageStep
-from studio.schema.image_recipe import ImageRecipe, ImageWheelSource, load_recipe
+from studio.data.kinds import load_recipe
+from studio.schema.image_recipe import ImageRecipe, ImageWheelSource
 from studio.schema.loading import load_yaml
 from studio.schema.recipe import ChatRecipe, WheelSource
 
@@ -29,7 +30,7 @@ def test_recipes_are_all_found_by_name() -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipe_is_valid_and_explained(name: str) -> None:
     path = find_content("data_recipes", name)
-    recipe = load_recipe(path)
+    _, recipe = load_recipe(path)
     assert recipe.kind == name.partition("/")[0]
     assert recipe.description.endswith(".") and len(recipe.description) <= 100, "one line in a list"
     assert path.read_text(encoding="utf-8").startswith("# "), "a recipe starts with what it is"

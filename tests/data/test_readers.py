@@ -14,17 +14,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from studio.core.errors import DataError
-from studio.data.readers import Damage, Raw, ReadOptions, read_file
+from studio.data.chat.reading import CHAT_READERS, ChatReadOptions
+from studio.data.readers import Damage, Raw, read_file
 
 ROWS = [{"q": f"Fråga {number}?", "a": f"Svar {number}, med 'citat' och\nny rad."} for number in range(5)]
 
 
 def values(path: Path, **options: str) -> list:
-    return [found.value for found in read_file(path, ReadOptions(**options)) if isinstance(found, Raw)]
+    return [found.value for found in read_file(path, ChatReadOptions(**options), CHAT_READERS) if isinstance(found, Raw)]
 
 
 def damages(path: Path, **options: str) -> list[Damage]:
-    return [found for found in read_file(path, ReadOptions(**options)) if isinstance(found, Damage)]
+    return [found for found in read_file(path, ChatReadOptions(**options), CHAT_READERS) if isinstance(found, Damage)]
 
 
 def write_all(folder: Path) -> dict[str, Path]:

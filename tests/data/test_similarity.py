@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from studio.data.chat.rows import ChatRow
+from studio.data.chat.rows import ChatRow, comparable_text
 from studio.data.chat.steps.base import Drop
 from studio.data.chat.steps.duplicates import ExactDuplicates, NearDuplicates
-from studio.data.similarity import Clusters, NearPairs, Shingler, Shingling, bands_for, comparable_text, jaccard, words_of
+from studio.data.similarity import Clusters, NearPairs, Shingler, Shingling, bands_for, jaccard, words_of
 from tests.data.made_rows import WORDS, changed, pair, sentence
 
 

@@ -13,7 +13,8 @@ import pytest
 from studio.core.files import sha256_file, write_json, write_text
 from studio.core.records import DatasetRecord, RunRecord
 from studio.core.workspace import Workspace
-from studio.data.chat.rows import ChatRow, rows_to_table, write_table
+from studio.data.chat.rows import ChatRow, rows_to_table
+from studio.data.parquet import write_table
 
 if TYPE_CHECKING:
     from studio.evals.subjects import LocalSubject

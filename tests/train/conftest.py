@@ -9,7 +9,8 @@ import yaml
 
 from studio.core.records import RunRecord
 from studio.core.workspace import Workspace, read_run
-from studio.data.chat.rows import ChatRow, rows_to_table, write_table
+from studio.data.chat.rows import ChatRow, rows_to_table
+from studio.data.parquet import write_table
 
 TOPICS = ("balcony", "door", "window", "stair", "roof", "wall", "exit", "floor", "cellar", "chimney", "garage", "attic")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +11,12 @@ from studio.core.files import sha256_json
 from studio.core.workspace import Workspace, read_dataset
 from studio.data.chat.rows import ChatRow, read_split
 from studio.data.chat.steps.scrub import Scrub
+from studio.data.sources import KnownRows
 from studio.feedback.export import Form, Harvest, Lesson, comparable, harvest
 from studio.feedback.store import FILE_NAME, FeedbackStore
 
 KIND = "feedback"
 _HELD_OUT_SPLITS = ("validation", "test")
-
-
-@dataclass(frozen=True)
-class FeedbackTable:
-    """Rows of one form, read once, so that what is hashed is what is built. notes: what was left out, for people."""
-
-    id: str
-    lines: tuple[dict[str, Any], ...]
-    notes: tuple[str, ...] = ()
 
 
 def read_feedback(
@@ -49,9 +40,7 @@ def read_feedback(
         DataError: there is no feedback file.
     """
     file = path or workspace.root / FILE_NAME
-    if not file.is_file():
-        raise DataError(f"there is no feedback in {file} yet. Open an app and rate some answers: studio app chat RUN")
-    store = FeedbackStore(file)
+    store = FeedbackStore.existing(file)
     try:
         found = harvest(
             store,
@@ -66,7 +55,7 @@ def read_feedback(
     return found, file
 
 
-def resolve_feedback(workspace: Workspace, form: Form, **settings: Any) -> tuple[FeedbackTable, str, str]:
+def resolve_feedback(workspace: Workspace, form: Form, **settings: Any) -> tuple[KnownRows, str, str]:
     """The rows of a recipe's source ``feedback``.
 
     Args:
@@ -85,7 +74,13 @@ def resolve_feedback(workspace: Workspace, form: Form, **settings: Any) -> tuple
         )
     lines = tuple(as_line(lesson, form) for lesson in found.lessons)
     notes = (f"feedback left out: {left_out}",) if left_out else ()
-    return FeedbackTable(file.name, lines, notes), str(file.resolve()), sha256_json(lines)
+    return KnownRows(file.name, lines, notes), str(file.resolve()), sha256_json(lines)
+
+
+def feedback_lines(workspace: Workspace, form: Form, **settings: Any) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """Training rows of one form, and how much was left out for which reason; settings as those of :func:`read_feedback`."""
+    found, _ = read_feedback(workspace, form, **settings)
+    return [as_line(lesson, form) for lesson in found.lessons], dict(found.left_out)
 
 
 def as_line(lesson: Lesson, form: Form) -> dict[str, Any]:

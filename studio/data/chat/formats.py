@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from studio.data.chat.documents import read_transcript
-from studio.data.readers import TURN_KEYS
 
 Messages = list[dict[str, str]]
 
+# Keys under which one conversation, not a list of them, lies in a JSON object.
+TURN_KEYS = ("messages", "conversations", "conversation", "items", "turns", "dialog")
 ROLE_NAMES = {
     "system": "system",
     "developer": "system",

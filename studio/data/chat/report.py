@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, select_autoescape
 
 from studio.core.records import DatasetRecord
 from studio.data.chat.rows import ChatRow, RemovedRow
+from studio.data.page import page_template
 
 # Examples of one reason; enough to judge a step, few enough to read.
 _EXAMPLES = 3
 _SHOWN_CHARACTERS = 420
-_TEMPLATES = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True)
@@ -46,19 +43,6 @@ class Reason:
     reason: str
     count: int
     examples: list[Example]
-
-
-def page_template(name: str) -> Template:
-    """A template of this package, with everything from data escaped; ``parts.html.j2`` holds what pages share."""
-    environment = Environment(
-        autoescape=select_autoescape(default=True, default_for_string=True),
-        loader=FileSystemLoader(_TEMPLATES),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = lambda value: f"{value:,}"
-    return environment.get_template(name)
 
 
 def render_report(

@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from studio.core.errors import StudioError, UserError, nearest
-from studio.core.files import sha256_file
-from studio.core.workspace import read_dataset
+from studio.core.errors import UserError
+from studio.data.parquet import read_removed_table, read_split_table, read_whole_dataset
 
 ROLES = ("system", "user", "assistant")
-REMOVED_FILE = "removed.parquet"
 
 _MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 ROW_SCHEMA = pa.schema(
@@ -88,12 +85,6 @@ class RemovedRow:
     matched: str | None = None
 
 
-def facts_of(meta: dict[str, Any]) -> dict[str, str]:
-    """What the unused columns hold, as a person reads it: empty ones are left out, lists are written with commas."""
-    given = {str(key): value for key, value in meta.items() if value not in (None, "", [], {})}
-    return {key: ", ".join(map(str, value)) if isinstance(value, list) else str(value) for key, value in given.items()}
-
-
 def rows_to_table(rows: Sequence[ChatRow]) -> pa.Table:
     """Arrow table of rows, in order."""
     table = pa.table(
@@ -156,25 +147,19 @@ def table_to_removed(table: pa.Table) -> list[RemovedRow]:
     ]
 
 
-def write_table(table: pa.Table, path: Path) -> None:
-    """Write a parquet file; the folder around it is moved into place as a whole by the caller."""
-    pq.write_table(table, path, compression="zstd", compression_level=1)
-
-
 def read_split(dataset_folder: Path, split: str) -> list[ChatRow]:
     """Read one split of a finished Dataset.
 
     Raises:
-        UserError: the folder is no Dataset, or it has no such split (those it has are named).
+        UserError: the folder is no Dataset of conversations, or it has no such split (those it has are named).
         StudioError: the file's bytes are not those that were written.
     """
-    if not (dataset_folder / "dataset.json").is_file():
-        raise UserError(f"{dataset_folder} is not a dataset: it has no dataset.json. Build one: studio data build RECIPE")
-    record = read_dataset(dataset_folder)
-    if split not in record.splits:
-        known = ", ".join(record.splits)
-        raise UserError(f"the dataset {record.name} has no split {split!r}.{nearest(split, record.splits)} Splits: {known}.")
-    return table_to_rows(read_checked(dataset_folder, f"{split}.parquet", record.files))
+    record = read_whole_dataset(dataset_folder)
+    if record.kind != "chat":
+        raise UserError(
+            f"the dataset {record.name} holds {record.kind} rows, not conversations. Build one: studio data build chat/…"
+        )
+    return table_to_rows(read_split_table(dataset_folder, record, split))
 
 
 def read_removed(dataset_folder: Path) -> list[RemovedRow]:
@@ -183,26 +168,14 @@ def read_removed(dataset_folder: Path) -> list[RemovedRow]:
     Raises:
         StudioError: the file is missing or damaged.
     """
-    return table_to_removed(read_checked(dataset_folder, REMOVED_FILE, read_dataset(dataset_folder).files))
-
-
-def read_checked(folder: Path, name: str, files: dict[str, str]) -> pa.Table:
-    """Read a parquet file of a Dataset after comparing its hash with the recorded one.
-
-    Raises:
-        StudioError: the file is missing, or its bytes are not those that were written.
-    """
-    path = folder / name
-    if not path.is_file():
-        raise StudioError(f"{folder} is not whole: {name} is missing. Build the dataset again.")
-    expected = files.get(name)
-    if expected and sha256_file(path) != expected:
-        raise StudioError(
-            f"{path} is damaged: its sha256 is not the one recorded in dataset.json. Remove the folder and build it again."
-        )
-    return pq.read_table(path)
+    return table_to_removed(read_removed_table(dataset_folder))
 
 
 def characters(rows: Iterable[ChatRow]) -> list[int]:
     """Length of each conversation in characters, roles not counted."""
     return [sum(len(turn["content"]) for turn in row.turns) for row in rows]
+
+
+def comparable_text(row: ChatRow) -> str:
+    """What of a conversation is compared: user and assistant turns. A system turn shared by all rows would make all alike."""
+    return "\n".join(turn["content"] for turn in row.turns if turn["role"] != "system")

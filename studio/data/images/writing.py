@@ -1,29 +1,25 @@
-"""The last part of a build: the record, the pictures, the tables and the report, moved into place as one folder."""
+"""The last part of a build: the pictures, the tables and the report."""
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from itertools import pairwise
+from collections.abc import Sequence
 from pathlib import Path
 
-import studio
 from studio.core.errors import DataError
-from studio.core.files import folder_size, new_folder, sha256_file, write_json, write_text
+from studio.core.files import folder_size, write_text
 from studio.core.records import DatasetRecord
+from studio.data.build import peak_bytes
 from studio.data.cache import code_version, library_versions
-from studio.data.chat.build import REPORT_FILE, peak_bytes, source_record
-from studio.data.chat.rows import REMOVED_FILE, write_table
 from studio.data.images.crew import Crew
 from studio.data.images.look import Picture
 from studio.data.images.making import Made, stored_name
 from studio.data.images.report import render_image_report
 from studio.data.images.rows import PICTURES, ImageRow, RemovedImage, removed_to_table, rows_to_table
 from studio.data.images.training import Copy, training_rows
-from studio.data.sources import ResolvedSource
+from studio.data.page import REPORT_FILE
+from studio.data.parquet import REMOVED_FILE, write_table
 from studio.data.split import Division
 from studio.data.stages import Stages, Tell
 from studio.schema.image_recipe import ImageRecipe
@@ -36,44 +32,8 @@ _KEEP_BYTES = 4 * 1024**3
 Work = Stages[Picture, RemovedImage]
 
 
-def draft_record(
-    recipe: ImageRecipe,
-    name: str,
-    fingerprint: str,
-    sources: Sequence[ResolvedSource],
-    work: Work,
-    division: Division[Picture],
-) -> DatasetRecord:
-    """``dataset.json`` before train gets its copies; counts that do not add up are a defect and stop the build."""
-    counts: Mapping[str, int] = work.figures["read"]
-    read, kept = sum(counts.values()), sum(map(len, division.splits.values()))
-    if read != kept + len(work.removed) or any(one.rows_out != two.rows_in for one, two in pairwise(work.steps)):
-        raise AssertionError(f"{read} rows were read, but {kept} kept and {len(work.removed)} removed")
-    buckets = Counter(picture.bucket for part in division.splits.values() for picture in part if picture.bucket)
-    return DatasetRecord.model_validate(
-        {
-            "kind": "image",
-            "name": name,
-            "fingerprint": fingerprint,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "recipe": recipe.model_dump(mode="json"),
-            "sources": [source_record(source, counts[source.name]) for source in sources],
-            "steps": work.steps,
-            "splits": {split: len(part) for split, part in division.splits.items()},
-            "rows_read": read,
-            "rows_removed": len(work.removed),
-            "rows_added": 0,
-            "studio_version": studio.__version__,
-            "notes": [*work.notes, *(f"split: {note}" for note in division.notes)],
-            "clusters": {"count": division.clusters, "tied_rows": division.tied, "largest": division.largest},
-            "buckets": dict(buckets.most_common()),
-            "libraries": library_versions(LIBRARIES),
-        }
-    )
-
-
 def write_dataset(
-    folder: Path,
+    place: Path,
     record: DatasetRecord,
     recipe: ImageRecipe,
     removed: Sequence[RemovedImage],
@@ -81,8 +41,8 @@ def write_dataset(
     crew: Crew,
     store: Path,
     tell: Tell,
-) -> None:
-    """Make the pictures and write the folder in one step; ``dataset.json`` goes last.
+) -> DatasetRecord:
+    """Make the pictures and write them, the tables and the report into a folder; gives back the record with what was made.
 
     Args:
         store: pictures by hash, shared by the builds of a workspace.
@@ -95,26 +55,24 @@ def write_dataset(
     made = _make([copy for part in copies.values() for copy in part], crew, store)
     distinct = {one.sha256 for one in made}
     tell(f"pictures: {len(distinct):,} made for {len(made):,} rows ({time.perf_counter() - started:.1f} s)")
-    with new_folder(folder) as place:
-        for digest in sorted(distinct):
-            _take_over(store / stored_name(digest), place / PICTURES / stored_name(digest))
-        done = iter(made)
-        splits = {split: [_row(copy, next(done)) for copy in part] for split, part in copies.items()}
-        for split, rows in splits.items():
-            write_table(rows_to_table(rows), place / f"{split}.parquet")
-        write_table(removed_to_table(removed), place / REMOVED_FILE)
-        record = record.model_copy(
-            update={
-                "steps": [*record.steps, *late],
-                "splits": {split: len(rows) for split, rows in splits.items()},
-                "rows_added": len(made) - sum(record.splits.values()),
-                "pictures": {"files": len(distinct), "bytes": folder_size(place / PICTURES)},
-                "peak_bytes": peak_bytes(),
-            }
-        )
-        write_text(place / REPORT_FILE, render_image_report(record, removed, splits, place))
-        files = {file.name: sha256_file(file) for file in sorted(place.iterdir()) if file.is_file()}
-        write_json(place / "dataset.json", record.model_copy(update={"files": files}).model_dump(mode="json"))
+    for digest in sorted(distinct):
+        _take_over(store / stored_name(digest), place / PICTURES / stored_name(digest))
+    done = iter(made)
+    splits = {split: [_row(copy, next(done)) for copy in part] for split, part in copies.items()}
+    for split, rows in splits.items():
+        write_table(rows_to_table(rows), place / f"{split}.parquet")
+    write_table(removed_to_table(removed), place / REMOVED_FILE)
+    record = record.model_copy(
+        update={
+            "steps": [*record.steps, *late],
+            "splits": {split: len(rows) for split, rows in splits.items()},
+            "rows_added": len(made) - sum(record.splits.values()),
+            "pictures": {"files": len(distinct), "bytes": folder_size(place / PICTURES)},
+            "peak_bytes": peak_bytes(),
+        }
+    )
+    write_text(place / REPORT_FILE, render_image_report(record, removed, splits, place))
+    return record
 
 
 def _make(copies: Sequence[Copy], crew: Crew, store: Path) -> list[Made]:

@@ -30,7 +30,6 @@ from studio.models.images.families.labelled import LabelGan, LabelledFamily, Lab
 from studio.models.images.grid import save_picture_grid
 from studio.models.loading import pick_device
 from studio.schema.generative import GanAdapter, LabelledAdapter, VaeAdapter
-from studio.schema.presets import load_preset
 from studio.train.checkpoints import PARTIAL, clear_partial, publish_checkpoint, resume_point, rotate_checkpoints, step_of
 from studio.train.images.checkpoint import Standing
 from studio.train.images.collapse import Collapse, check_collapse
@@ -41,6 +40,7 @@ from studio.train.images.pictures import LivePictures, image_windows
 from studio.train.images.prepare import sample_prompts
 from studio.train.images.run import Say, _plain_words, to_the_end
 from studio.train.images.trained import Ema
+from studio.train.kinds import load_preset
 from studio.train.record import change_record, hashes, now, peak_memory
 from studio.train.recording import MetricsFile, StopOnSignal
 

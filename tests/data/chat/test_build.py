@@ -18,9 +18,10 @@ from studio.core.content import find_content
 from studio.core.errors import DataError, StudioError, UserError
 from studio.core.fetch import fetch_wheel
 from studio.core.workspace import Workspace
+from studio.data.build import BuildOutcome
 from studio.data.cache import StepCache
 from studio.data.chat import build as build_module
-from studio.data.chat.build import CODEC, LENGTH_EDGES, BuildOutcome, build_dataset, histogram
+from studio.data.chat.build import CODEC, LENGTH_EDGES, build_chat_dataset, histogram
 from studio.data.chat.rows import read_removed, read_split
 from studio.schema.loading import load_yaml, validate
 from studio.schema.recipe import ChatRecipe
@@ -49,7 +50,7 @@ def recipe(
 
 
 def build(made: ChatRecipe, workspace: Workspace, name: str = "made", **more: Any) -> BuildOutcome:
-    return build_dataset(made, workspace, name=name, **more)
+    return build_chat_dataset(made, workspace, name=name, **more)
 
 
 def wheel_is_here(package: str, version: str) -> None:
@@ -279,8 +280,8 @@ def test_same_result_with_several_processes(tmp_path: Path, workspace: Workspace
     (tmp_path / "rows.jsonl").write_text("\n".join(lines))
     made = recipe(tmp_path / "rows.jsonl", [{"step": "unicode"}, {"step": "whitespace"}, {"step": "scrub"}])
     alone = build(made, workspace, "alone")
-    monkeypatch.setattr("studio.data.runner._WORTH_CHARACTERS", 0)
-    monkeypatch.setattr("studio.data.runner._CHUNK_CHARACTERS", 5_000)
+    monkeypatch.setattr("studio.data.chat.runner._WORTH_CHARACTERS", 0)
+    monkeypatch.setattr("studio.data.chat.runner._CHUNK_CHARACTERS", 5_000)
     together = build(made, Workspace.open(tmp_path / "other"), "alone")
     assert [step.changed for step in together.record.steps] == [step.changed for step in alone.record.steps] == [0, 300, 300, 300]
     assert read_split(together.folder, "train") == read_split(alone.folder, "train")

@@ -94,7 +94,7 @@ def test_wrong_shapes_say_what_was_found(value: object, format: str, columns: di
 
 
 def test_unused_columns_are_shown_as_a_person_reads_them() -> None:
-    from studio.data.chat.rows import facts_of
+    from studio.data.entries import facts_of
 
     meta = {"sources": ["PBL 9", "Boverket"], "service": None, "note": "", "year": 0, "checked": False}
     assert facts_of(meta) == {"sources": "PBL 9, Boverket", "year": "0", "checked": "False"}

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from studio.core.workspace import Workspace
-from studio.data.chat.build import build_dataset
+from studio.data.chat.build import build_chat_dataset
 from studio.schema.loading import validate
 from studio.schema.recipe import ChatRecipe
 from tests.data.made_rows import sentence
@@ -53,7 +53,7 @@ def test_report(tmp_path: Path, workspace: Workspace) -> None:
         "steps": [{"step": "drop_empty"}, {"step": "exact_duplicates"}],
         "split": {"test": 4, "validation": 4},
     }
-    outcome = build_dataset(validate(value, ChatRecipe), workspace, name="evil")
+    outcome = build_chat_dataset(validate(value, ChatRecipe), workspace, name="evil")
     html = (outcome.folder / "report.html").read_text(encoding="utf-8")
     page = Page()
     page.feed(html)

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from studio.core.errors import DataError
-from studio.data.chat.rows import ChatRow
-from studio.data.similarity import Shingler, Shingling, comparable_text, jaccard
-from studio.data.split import SplitPlan, divide
+from studio.data.chat.rows import ChatRow, comparable_text
+from studio.data.chat.split import SplitPlan, divide
+from studio.data.similarity import Shingler, Shingling, jaccard
 from tests.data.made_rows import changed, pair, sentence
 
 PLAN = SplitPlan(validation=20, test=40)

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from studio.core.workspace import Workspace
-from studio.data.chat.build import BuildOutcome
+from studio.data.build import BuildOutcome
 from studio.data.images.build import build_image_dataset
 from studio.data.images.look import Look, Picture, look_at
 from studio.schema.image_recipe import ImageRecipe

@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw
 from studio.core.files import sha256_file, write_json
 from studio.core.records import DatasetRecord
 from studio.core.workspace import Workspace, read_dataset
-from studio.data.chat.rows import write_table
 from studio.data.images.rows import ImageRow, rows_to_table
+from studio.data.parquet import write_table
 from studio.schema.diffusion import DiffusionAdapter
 from studio.schema.loading import validate
 from studio.train.record import open_run

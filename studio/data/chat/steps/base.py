@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from studio.data.chat.rows import ChatRow
-
-
-@dataclass(frozen=True)
-class Drop:
-    """A verdict against a row. value: what was seen; threshold: the limit it broke; matched: id of the row it repeats."""
-
-    reason: str
-    value: str | None = None
-    threshold: str | None = None
-    matched: str | None = None
-
+from studio.data.verdicts import Drop
 
 Verdict = ChatRow | Drop
 

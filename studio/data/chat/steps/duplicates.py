@@ -6,9 +6,10 @@ import hashlib
 import unicodedata
 from collections.abc import Sequence
 
-from studio.data.chat.rows import ChatRow
-from studio.data.chat.steps.base import CorpusStep, Drop, Verdict
-from studio.data.similarity import NearPairs, Shingling, comparable_text, plain_key
+from studio.data.chat.rows import ChatRow, comparable_text
+from studio.data.chat.steps.base import CorpusStep, Verdict
+from studio.data.similarity import NearPairs, Shingling, plain_key
+from studio.data.verdicts import Drop
 
 
 class ExactDuplicates(CorpusStep):

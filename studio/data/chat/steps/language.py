@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from studio.core.errors import UserError, nearest
-from studio.data.chat.rows import ChatRow
-from studio.data.chat.steps.base import Drop, RowStep, Verdict
-from studio.data.similarity import comparable_text
+from studio.data.chat.rows import ChatRow, comparable_text
+from studio.data.chat.steps.base import RowStep, Verdict
+from studio.data.verdicts import Drop
 
 _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 # Characters that are looked at; more does not change the answer of an n-gram model. A glance that finds an allowed language for

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from studio.data.chat.rows import ChatRow
-from studio.data.chat.steps.base import CorpusStep, Drop, Verdict
+from studio.data.chat.steps.base import CorpusStep, Verdict
 from studio.data.chat.tokens import TokenCounter
+from studio.data.verdicts import Drop
 
 _WORD = re.compile(r"\S+")
 # Texts given to the tokenizer at once; bounds its memory.

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from studio.data.chat.rows import ChatRow
-from studio.data.chat.steps.base import Drop, RowStep, Verdict
+from studio.data.chat.steps.base import RowStep, Verdict
+from studio.data.verdicts import Drop
 
 
 class DropEmpty(RowStep):

@@ -6,7 +6,8 @@ from dataclasses import replace
 from itertools import pairwise
 
 from studio.data.chat.rows import ChatRow
-from studio.data.chat.steps.base import Drop, RowStep, Verdict
+from studio.data.chat.steps.base import RowStep, Verdict
+from studio.data.verdicts import Drop
 
 _ORDER = "system?, then user and assistant in turn, assistant last"
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from studio.data.chat.rows import ChatRow
-from studio.data.chat.steps.base import Drop, RowStep, Verdict, with_contents
+from studio.data.chat.steps.base import RowStep, Verdict, with_contents
+from studio.data.verdicts import Drop
 
 Span = tuple[int, int]
 

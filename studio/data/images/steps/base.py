@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from studio.data.chat.steps.base import Drop
 from studio.data.images.look import Picture
+from studio.data.verdicts import Drop
 
 Verdict = Picture | Drop
 

@@ -7,11 +7,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from studio.data.chat.steps.base import Drop
-from studio.data.chat.steps.text import repair_text
 from studio.data.images.look import Picture
 from studio.data.images.steps.base import ImageStep, SingleStep, Verdict
 from studio.data.similarity import plain_key
+from studio.data.text import repair_text
+from studio.data.verdicts import Drop
 
 # A comma that does not stand between two digits.
 _COMMA = re.compile(r"(?<!\d),|,(?!\d)")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from studio.data.chat.steps.base import Drop
 from studio.data.images.look import Picture
 from studio.data.images.similarity import NearImages as NearPairs
 from studio.data.images.steps.base import ImageStep, Verdict, counted
+from studio.data.verdicts import Drop
 
 
 class ExactImages(ImageStep):

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from studio.data.chat.steps.base import Drop
 from studio.data.images.look import Picture
 from studio.data.images.steps.base import ImageStep, SingleStep, Verdict, counted
+from studio.data.verdicts import Drop
 
 Shape = tuple[int, int]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from studio.data.chat.steps.base import Drop
 from studio.data.images.look import Picture
 from studio.data.images.steps.base import SingleStep, Verdict
+from studio.data.verdicts import Drop
 
 
 class Blur(SingleStep):

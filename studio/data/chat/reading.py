@@ -1,0 +1,139 @@
+"""From the files, tables and rows of a source to conversations; what has no known shape is damage."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from studio.core.errors import DataError
+from studio.data.chat.documents import read_document
+from studio.data.chat.formats import TURN_KEYS, ColumnNames, ShapeError, shape_row
+from studio.data.chat.rows import ChatRow, RemovedRow
+from studio.data.readers import READERS, Damage, Raw, Reader, ReadOptions, read_file
+from studio.data.readers.encoding import open_text
+from studio.data.sources import READ_STEP, DataFile, ResolvedSource
+
+
+def conversations_in(document: Mapping[str, Any]) -> list[Any] | None:
+    """The rows of a document of a chatterbot corpus: an object with a list of conversations, each a list of turns."""
+    conversations = document.get("conversations")
+    if not isinstance(conversations, list) or not any(isinstance(turns, list) for turns in conversations):
+        return None
+    extra = {key: other for key, other in document.items() if key != "conversations"}
+    return [{"conversation": turns, **extra} for turns in conversations]
+
+
+@dataclass(frozen=True)
+class ChatReadOptions(ReadOptions):
+    """How files of conversations are read. prompt: question made for document sections."""
+
+    prompt: str = "{heading}"
+    one_row: tuple[str, ...] = TURN_KEYS
+    unfold: Callable[[Mapping[str, Any]], list[Any] | None] = conversations_in
+
+
+def read_document_file(path: Path, options: ChatReadOptions) -> Iterator[Raw | Damage]:
+    """A text or markdown file: its sections, or the questions and answers written out in it."""
+    with open_text(path, options) as stream:
+        text = stream.read()
+    rows = read_document(text, path.stem, markdown=path.suffix.lower() in {".md", ".markdown"}, prompt=options.prompt)
+    if not rows:
+        yield Damage("the file", "holds no text")
+    for number, row in enumerate(rows, start=1):
+        yield Raw(f"section {number:,}", row)
+
+
+CHAT_READERS: dict[str, Reader] = {
+    **READERS,
+    ".txt": read_document_file,
+    ".md": read_document_file,
+    ".markdown": read_document_file,
+}
+"""Suffix to reader: the files that rows of any kind may lie in, and documents, whose sections become questions."""
+
+
+@dataclass(frozen=True)
+class ShapeOptions:
+    """How raw rows become conversations. Fields as in :class:`studio.schema.recipe.SourceSettings`."""
+
+    format: str = "auto"
+    columns: ColumnNames = field(default_factory=ColumnNames)
+    group: str | None = None
+    system: str | None = None
+    keep_damaged: bool = False
+    limit: int | None = None
+
+
+def read_source(source: ResolvedSource, read: ReadOptions, shape: ShapeOptions) -> Iterator[ChatRow | RemovedRow]:
+    """Rows of a source in order; damaged ones come as removed rows when the recipe keeps the good ones.
+
+    Raises:
+        DataError: the first damaged row, with file, place and reason, when it does not.
+    """
+    seen: dict[str, int] = {}
+    number = 0
+    for file, found in itertools.islice(_found(source, read), shape.limit):
+        number += 1
+        outcome = _to_row(source, file, found, shape, number)
+        if isinstance(outcome, Damage):
+            sentence = f"{file.label} {outcome.place} {outcome.reason}"
+            if not shape.keep_damaged:
+                full = f"{file.path}: {outcome.place} {outcome.reason}".rstrip(".")
+                raise DataError(f"{full}. Repair it, or keep the good rows with 'damaged: keep' in the source's recipe.")
+            row = ChatRow(f"{source.name}/damaged-{number}", _glimpse(found), source.name)
+            yield RemovedRow(row, READ_STEP, sentence, value=outcome.place, threshold="a readable row")
+            continue
+        count = seen[outcome.id] = seen.get(outcome.id, 0) + 1
+        yield outcome if count == 1 else replace(outcome, id=f"{outcome.id}~{count}")
+    if number == 0:
+        raise DataError(f"{source.location} holds no rows.")
+
+
+def _found(source: ResolvedSource, read: ReadOptions) -> Iterator[tuple[DataFile, Raw | Damage]]:
+    """Everything that lies in a source's files, or in its Hub table."""
+    if source.table is not None:
+        file = DataFile(Path(source.table.id), source.table.id)
+        for index, value in enumerate(source.table.rows(), start=1):
+            yield file, Raw(f"row {index:,}", value)
+    if source.known is not None:
+        for index, value in enumerate(source.known.lines, start=1):
+            yield DataFile(Path(source.location), source.known.id), Raw(f"row {index:,}", value)
+    for file in source.files:
+        for found in read_file(file.path, read, CHAT_READERS):
+            yield file, found
+
+
+def _to_row(source: ResolvedSource, file: DataFile, found: Raw | Damage, shape: ShapeOptions, number: int) -> ChatRow | Damage:
+    """Shape one raw row; what has no known shape is damage."""
+    if isinstance(found, Damage):
+        return found
+    try:
+        shaped = shape_row(found.value, shape.format, shape.columns)
+    except ShapeError as error:
+        return Damage(found.place, str(error))
+    value: dict[str, Any] = found.value if isinstance(found.value, dict) else {}
+    messages = shaped.messages
+    if shape.system and messages and messages[0]["role"] != "system":
+        messages = [{"role": "system", "content": shape.system}, *messages]
+    id_key = shape.columns.id or "id"
+    given = value.get(id_key)
+    meta = {key: other for key, other in value.items() if key not in shaped.used and key != id_key}
+    if len(source.files) > 1:
+        meta["file"] = file.label
+    group = None
+    if shape.group is not None:
+        tie = file.label if shape.group == "file" and "file" not in value else value.get(shape.group)
+        if tie is None:
+            columns = ", ".join(str(key) for key in value) or "none"
+            return Damage(found.place, f"has no group column {shape.group!r}; its columns are {columns}")
+        group = str(tie)
+    identity = f"{source.name}/{given if given not in (None, '') else number}"
+    return ChatRow(identity, messages, source.name, group, meta, shaped.chosen, shaped.rejected)
+
+
+def _glimpse(found: Raw | Damage) -> list[dict[str, str]]:
+    """What can be shown of a row that could not be used."""
+    return [] if isinstance(found, Damage) else [{"role": "user", "content": str(found.value)[:2000]}]

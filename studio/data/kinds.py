@@ -1,0 +1,126 @@
+"""Which kinds of Datasets there are. A kind is one object in its own room with the verbs that a Dataset's road has.
+
+A new kind is a room beside ``chat`` and ``images``, and one line here; ``docs/kinds.md`` shows it done.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from studio.core.errors import StudioError
+from studio.core.registry import Registry
+
+# Nothing heavy is imported here: the help of commands is made from this table.
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from studio.core.options import Option
+    from studio.core.records import DatasetRecord
+    from studio.core.telling import Told
+    from studio.core.workspace import Workspace
+    from studio.data.build import BuildOutcome
+    from studio.data.entries import Entry
+    from studio.data.stages import Tell
+    from studio.schema.loading import Settings
+
+DATASET_KINDS = Registry(
+    "kind of Dataset",
+    {
+        "chat": "studio.data.chat.kind:CHAT",
+        "image": "studio.data.images.kind:IMAGE",
+    },
+)
+EXAMPLE_RECIPE = "chat/construction-faq-en"
+"""The recipe that helps and messages show to those who have none yet."""
+STARTER_KIND = "chat"
+"""The kind of Dataset that a new project begins with."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which rows a person wants to see: a split or what was removed; a row by number (from 1) or id, or a page (from 1)."""
+
+    split: str = "train"
+    removed: bool = False
+    row: int | None = None
+    identity: str | None = None
+    page: int = 1
+
+
+class DatasetKind(ABC):
+    """One kind of Dataset."""
+
+    name: ClassVar[str]
+    """What stands under ``kind`` in recipes and in ``dataset.json``."""
+    rows: ClassVar[str]
+    """What its rows are called, in the plural: ``conversations``."""
+    title: ClassVar[str]
+    """Heading of its recipes in the reference."""
+    about: ClassVar[str]
+    """What its recipes are and where they lie, for the reference."""
+    options: ClassVar[tuple[Option, ...]] = ()
+    """Options of ``studio data show`` that only this kind understands."""
+
+    @property
+    @abstractmethod
+    def schema(self) -> type[Settings]:
+        """The shape of its recipes."""
+
+    @abstractmethod
+    def build(self, recipe: Any, workspace: Workspace, *, name: str, beside: Path, tell: Tell) -> BuildOutcome:
+        """Build a Dataset from a recipe of this kind, or find it; see :func:`studio.data.build.build_dataset`."""
+
+    @abstractmethod
+    def entries(self, folder: Path, part: str) -> Iterable[Entry]:
+        """Rows of a split, or those that were removed, as pages show them."""
+
+    @abstractmethod
+    def show(self, folder: Path, wanted: Wanted, **options: Any) -> Told:
+        """Rows as a terminal shows them; ``options`` are this kind's own.
+
+        Raises:
+            UserError: there is no such split, row, id or page.
+        """
+
+
+def dataset_kind(record: DatasetRecord) -> DatasetKind:
+    """The kind of a Dataset on disk.
+
+    Raises:
+        StudioError: it was built by a studio that knows more kinds.
+    """
+    if record.kind not in DATASET_KINDS:
+        known = ", ".join(DATASET_KINDS)
+        raise StudioError(f"the dataset {record.name} is of kind {record.kind!r}, and this studio knows {known}. Update it.")
+    found: DatasetKind = DATASET_KINDS.get(record.kind)
+    return found
+
+
+def all_dataset_kinds() -> list[DatasetKind]:
+    """Every kind, in the order of the table."""
+    return [DATASET_KINDS.get(name) for name in DATASET_KINDS.in_order()]
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> tuple[DatasetKind, Any]:
+    """Read a recipe of any kind, and say of which it is.
+
+    Raises:
+        ConfigError: see :func:`studio.schema.loading.load_yaml`.
+    """
+    from pydantic import ConfigDict, create_model
+
+    from studio.schema.loading import Settings, load_yaml
+
+    class AnyRecipe(Settings):
+        """The one line by which recipes differ."""
+
+        model_config = ConfigDict(extra="ignore")
+
+    known: Any = Literal[tuple(DATASET_KINDS)]
+    only_kind = create_model("Recipe", __base__=AnyRecipe, kind=(known, ...))
+    said = load_yaml(path, only_kind, [override for override in overrides if override.partition("=")[0].strip() == "kind"])
+    kind: DatasetKind = DATASET_KINDS.get(said.model_dump()["kind"])
+    return kind, load_yaml(path, kind.schema, overrides)

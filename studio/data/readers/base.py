@@ -1,0 +1,47 @@
+"""What a reader of files gives: rows as they were found, and damage with its place and reason, never swallowed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A row as it was found. place: ``line 3``, ``row 3``; value: what the file holds there."""
+
+    place: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Something that is not a row. place: where in the file; reason: one clause."""
+
+    place: str
+    reason: str
+
+
+def _nothing(_document: Mapping[str, Any]) -> list[Any] | None:
+    """Every object is what it looks like."""
+    return None
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How files are read.
+
+    encoding: of text. records: key of the list of rows in JSON and YAML. one_row: keys whose list belongs to one row, and so is
+    no list of rows. unfold: the rows of an object that holds several in a form of its own, None for any other object.
+    """
+
+    encoding: str = "utf-8"
+    records: str | None = None
+    one_row: tuple[str, ...] = ()
+    unfold: Callable[[Mapping[str, Any]], list[Any] | None] = _nothing
+
+
+Reader = Callable[[Path, Any], Iterator[Raw | Damage]]
+"""Takes a file and :class:`ReadOptions`, or what a kind of rows makes of them."""

@@ -1,0 +1,147 @@
+"""JSON, streamed: an array, an object that holds one, one object; and JSON lines, whatever the file is called."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import ijson
+
+from studio.data.readers.base import Damage, Raw, ReadOptions
+from studio.data.readers.document import rows_of
+from studio.data.readers.encoding import AsUtf8, check_encoding, open_text, with_mark
+
+_CHUNK = 1 << 20
+
+
+def read_json(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
+    """A JSON array, an object that holds one, one row, or JSON lines under the wrong name."""
+    if _holds_lines(path):
+        yield from read_jsonl(path, options)
+        return
+    check_encoding(path, options.encoding)
+    found = options.records or _list_key(path, options)
+    if found is None:
+        yield from _read_json_object(path, options)
+        return
+    stream = AsUtf8(path, options.encoding)
+    row = 0
+    try:
+        prefix = "item" if found == "" else f"{found}.item"
+        for value in ijson.items(stream, prefix, use_float=True):
+            row += 1
+            yield Raw(f"row {row:,}", value)
+    except ijson.IncompleteJSONError as error:
+        if "premature EOF" in str(error) or "Incomplete" in str(error):
+            size = path.stat().st_size
+            yield Damage(f"row {row + 1:,}", f"the file is cut off in the middle of this row, at byte {size:,}")
+        else:
+            yield Damage(f"row {row + 1:,}", f"is not valid JSON ({_first_line(error)}, before byte {stream.position:,})")
+        row += 1
+    except ijson.JSONError as error:
+        yield Damage(f"row {row + 1:,}", f"is not valid JSON ({_first_line(error)}, before byte {stream.position:,})")
+        row += 1
+    finally:
+        stream.close()
+    if row == 0:
+        key = f" under {found!r}" if found else ""
+        yield Damage("the file", f"holds no rows{key}")
+
+
+def _first_line(error: Exception) -> str:
+    """First line of a parser's message, without its prefix."""
+    return str(error).strip().splitlines()[0].removeprefix("lexical error: ").removeprefix("parse error: ")
+
+
+def _holds_lines(path: Path) -> bool:
+    """True when a .json file has one whole object per line, more than one of them."""
+    with path.open("rb") as stream:
+        first = stream.readline(_CHUNK * 8).strip()
+        second = stream.readline(_CHUNK * 8).strip()
+    if not (first.startswith(b"{") and first.endswith(b"}") and second.startswith(b"{")):
+        return False
+    try:
+        json.loads(first)
+    except ValueError:
+        return False
+    return True
+
+
+def _list_key(path: Path, options: ReadOptions) -> str | None:
+    """Where the rows lie: '' for a top-level array, a key, or None when the file is one object (or not JSON)."""
+    stream = AsUtf8(path, options.encoding)
+    candidate: str | None = None
+    try:
+        for prefix, event, _ in ijson.parse(stream):
+            if prefix == "" and event == "start_array":
+                return ""
+            if event == "start_array" and prefix and "." not in prefix:
+                candidate = prefix
+            elif candidate is not None and prefix == f"{candidate}.item":
+                if event == "start_map" and candidate not in options.one_row:
+                    return candidate
+                candidate = None
+    except ijson.JSONError:
+        return None
+    finally:
+        stream.close()
+    return None
+
+
+def _read_json_object(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
+    """A file that holds one object: one row, or a document of several."""
+    with open_text(path, options) as stream:
+        try:
+            value = json.load(stream)
+        except json.JSONDecodeError as error:
+            where = "is cut off" if error.pos >= len(error.doc.rstrip()) else "is not valid JSON"
+            yield Damage(f"line {error.lineno}", f"{where}: {error.msg} (column {error.colno})")
+            return
+    yield from rows_of(value, options)
+
+
+def read_jsonl(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
+    """One JSON value per line; each bad line is damage of its own."""
+    rows = 0
+    with path.open("rb") as stream:
+        for number, line, start in _lines(stream, path, options):
+            place = f"line {number:,}"
+            try:
+                text = line.decode(with_mark(options.encoding) if number == 1 else options.encoding)
+                if not text.strip():
+                    continue
+                yield Raw(place, json.loads(text.rstrip("\r\n")))
+            except UnicodeDecodeError as error:
+                byte = error.object[error.start]
+                yield Damage(
+                    place,
+                    f"is not {options.encoding.upper()} text: byte {start + error.start} of the file is 0x{byte:02x} "
+                    "(name the file's encoding in the recipe, for example encoding: cp1252)",
+                )
+            except ValueError as error:
+                detail = (
+                    f"{error.msg.removesuffix(' at')} at column {error.colno}"
+                    if isinstance(error, json.JSONDecodeError)
+                    else str(error)
+                )
+                cut = "is cut off: " if not line.endswith(b"\n") else "is not valid JSON: "
+                yield Damage(place, f"{cut}{detail}")
+            rows += 1
+    if not rows:
+        yield Damage("the file", "holds no rows")
+
+
+def _lines(stream: BinaryIO, path: Path, options: ReadOptions) -> Iterator[tuple[int, bytes, int]]:
+    """Number, bytes and start of each line; encodings with wide characters are decoded first."""
+    start = 0
+    if options.encoding.lower().startswith(("utf-16", "utf-32", "utf16", "utf32")):
+        check_encoding(path, options.encoding)
+        with path.open("r", encoding=options.encoding) as text:
+            for number, line in enumerate(text, start=1):
+                yield number, line.encode(options.encoding), 0
+        return
+    for number, data in enumerate(stream, start=1):
+        yield number, data, start
+        start += len(data)

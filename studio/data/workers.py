@@ -1,0 +1,49 @@
+"""Processes that help to build a Dataset of any kind; none is started before there is work that is worth it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+
+
+def leave_interrupts() -> None:
+    """Ctrl-C reaches all processes of a terminal; the first one deals with it and stops the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class Workers:
+    """Processes that judge rows; none is started before the first step that is worth it."""
+
+    def __init__(self, count: int | None = None, prepare: Callable[[], None] = leave_interrupts) -> None:
+        """``count``: None means one per processor this process may use, at most 8; ``prepare`` is called in each process."""
+        available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.count = count or min(available, 8)
+        self._prepare = prepare
+        self._pool: Executor | None = None
+
+    def pool(self) -> Executor:
+        """The pool, started when first asked for. Fresh interpreters: threads of Rust libraries do not survive a fork."""
+        if self._pool is None:
+            context = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
+            self._pool = ProcessPoolExecutor(self.count, mp_context=context, initializer=self._prepare)
+        return self._pool
+
+    def close(self) -> None:
+        """Stop the processes."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+
+@contextmanager
+def workers(count: int | None = None) -> Iterator[Workers]:
+    """Workers that are stopped at the end of the block."""
+    crew = Workers(count)
+    try:
+        yield crew
+    finally:
+        crew.close()

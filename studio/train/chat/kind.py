@@ -1,0 +1,119 @@
+"""Runs of language models: tuned on conversations, or on preferences between answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studio.core.records import RunRecord
+from studio.core.telling import size_text
+from studio.core.workspace import Workspace
+from studio.schema.loading import load_yaml
+from studio.train.kinds import Planned, PlanWish, RunKind
+from studio.train.opening import Asked, Say, find_rows, named_dataset
+
+if TYPE_CHECKING:
+    from studio.schema.adapter import ChatAdapter
+
+
+class ChatKind(RunKind):
+    """Language models."""
+
+    name = "chat"
+    title = "Preset"
+    about = "`adapters/chat/*.yaml`: one way of tuning. `--set name=value` changes any field."
+    suite = "chatbot"
+    app = "chat"
+
+    @property
+    def schema(self) -> type[ChatAdapter]:
+        """See :class:`studio.schema.adapter.ChatAdapter`."""
+        from studio.schema.adapter import ChatAdapter
+
+        return ChatAdapter
+
+    def open(self, asked: Asked, workspace: Workspace) -> Path:
+        """See :meth:`studio.train.kinds.RunKind.open`."""
+        from studio.models.bases import resolve_base
+        from studio.models.loading import pick_device, pick_dtype
+        from studio.train.chat.settings import check_trackers, split_batch
+        from studio.train.record import open_run
+
+        adapter = load_yaml(asked.preset, self.schema, asked.overrides)
+        named_dataset(adapter.data, workspace)
+        workspace.check_writable()
+        split_batch(adapter, asked.processes)
+        check_trackers(adapter)
+        dataset_folder, dataset = find_rows(
+            adapter.data, workspace, kind="chat", rows="conversations", example="chat/construction-faq-en"
+        )
+        base = resolve_base(adapter.model, adapter.revision)
+        # What was left to the machine is written down, so that a resume or a second run computes as this one did.
+        dtype = str(pick_dtype(adapter.dtype, pick_device())).removeprefix("torch.")
+        resolved = {"data": f"{dataset.name}/{dataset.fingerprint}", "dtype": dtype}
+        if base.source == "local":  # found again from any folder
+            resolved["model"] = str(base.folder)
+        if adapter.chat_template and Path(adapter.chat_template).is_file():
+            resolved["chat_template"] = str(Path(adapter.chat_template).resolve())
+        return open_run(
+            adapter.model_copy(update=resolved),
+            workspace,
+            name=asked.run_name(dataset),
+            dataset_folder=dataset_folder,
+            dataset=dataset,
+            base=base.record(),
+            processes=asked.processes,
+            method=method_name(adapter),
+        )
+
+    def plan(self, asked: Asked, wish: PlanWish, workspace: Workspace, say: Say) -> Planned:
+        """See :func:`studio.train.chat.planning.plan_as_wished`."""
+        from studio.train.chat.planning import plan_as_wished
+
+        adapter = load_yaml(asked.preset, self.schema, asked.overrides)
+        return plan_as_wished(adapter, wish, workspace, asked.processes, say)
+
+    def train(self, folder: Path, *, resume: bool, processes: int, accelerate_config: Path | None, say: Say) -> RunRecord:
+        """Here, or in the processes that are asked for."""
+        if processes > 1 or accelerate_config is not None:
+            from studio.train.chat.launch import launch
+
+            return launch(folder, resume=resume, processes=processes, accelerate_config=accelerate_config)
+        from studio.train.chat.run import train_run
+
+        return train_run(folder, resume=resume, say=say)
+
+    def loss_unit(self, record: RunRecord) -> str:  # noqa: ARG002 - the same for all
+        """The mean over tokens."""
+        return "nats per token"
+
+    def figures(self, folder: Path, record: RunRecord) -> Iterator[tuple[str, object]]:  # noqa: ARG002 - all is in the record
+        """Validation and speed."""
+        result: dict[str, Any] = record.result
+        if result.get("validation_loss") is not None:
+            best = f"at step {result['best_step']}, whose weights are kept"
+            yield "validation", f"{result['validation_loss']:.3f} {best}"
+        yield "speed", f"{result['tokens_per_second']:.0f} tokens/s, peak {size_text(result['peak_memory_bytes'])}"
+
+    def next_steps(self, folder: Path, record: RunRecord) -> list[str]:  # noqa: ARG002 - the same for all
+        """Measure it, and talk to it in the terminal."""
+        run = f"{folder.parent.name}/{folder.name}"
+        return [f"studio eval {self.suite} --model {run}", f"studio chat {run}"]
+
+
+def method_name(adapter: ChatAdapter) -> str:
+    """The usual name of what a preset does: full, lora, qlora, dora, rslora, pissa, lora+ and their combinations."""
+    if adapter.method == "full":
+        return "full"
+    parts = [
+        "qlora" if adapter.quantization != "none" else "lora",
+        *(["dora"] if adapter.lora.dora else []),
+        *(["rslora"] if adapter.lora.rslora else []),
+        *(["pissa"] if adapter.lora.init.startswith("pissa") else []),
+        *(["lora+"] if adapter.loraplus_ratio else []),
+    ]
+    return "-".join(parts)
+
+
+CHAT = ChatKind()

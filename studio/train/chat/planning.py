@@ -1,0 +1,93 @@
+"""From a preset, a Dataset and a wish to the plan of a language model's training."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+from studio.core.errors import UserError, nearest
+from studio.core.workspace import Workspace
+from studio.schema.adapter import ChatAdapter
+from studio.train.capacity import free_disk, memory_of
+from studio.train.kinds import Planned, PlanWish
+from studio.train.opening import Say
+
+if TYPE_CHECKING:
+    from studio.train.chat.plan import Plan
+    from studio.train.chat.probe import Probed
+
+Device = Literal["cpu", "cuda"]
+
+
+def plan_as_wished(preset: ChatAdapter, wish: PlanWish, workspace: Workspace, processes: int, say: Say) -> Planned:
+    """Plan, search the largest micro batch and probe, as far as that is wished.
+
+    Raises:
+        UserError: another device than there is, a search without a known memory, a probe that cannot run here.
+    """
+    from studio.train.chat.plan import check_fits, largest_micro_batch, plan
+    from studio.train.chat.showing import plan_told
+
+    device = device_of(wish.device)
+    limit = wish.memory if wish.memory is not None else memory_of(device)
+    lengths, supervised = row_lengths(preset, workspace)
+    given: dict[str, Any] = {"lengths": lengths, "supervised": supervised, "device": device, "processes": processes}
+    planned = plan(preset, memory=limit, free_disk=free_disk(workspace), **given)
+    sweep = None
+    if wish.sweep:
+        if limit is None:
+            raise UserError("--sweep needs to know how much memory there is. Add --memory, for example --memory 24GiB.")
+        sweep = largest_micro_batch(preset, limit, **given)
+    probed = _probe(preset, planned, lengths, supervised, device, say) if wish.probe and planned.fits else None
+    return Planned(plan_told(planned, probed, sweep), partial(check_fits, planned))
+
+
+def device_of(chosen: str | None) -> Device:
+    """``cpu`` or ``cuda``; this machine's when none is chosen.
+
+    Raises:
+        UserError: another word.
+    """
+    if chosen is None:
+        import torch
+
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    devices: dict[str, Device] = {"cpu": "cpu", "cuda": "cuda"}
+    if chosen in devices:
+        return devices[chosen]
+    raise UserError(f"--device {chosen!r} is not known.{nearest(chosen, devices)} Allowed: cpu, cuda.")
+
+
+def row_lengths(preset: ChatAdapter, workspace: Workspace) -> tuple[list[int] | None, list[int] | None]:
+    """Tokens and targets of every training row, when a Dataset is named."""
+    if preset.data is None:
+        return None, None
+    from studio.models.bases import resolve_base
+    from studio.train.chat.run import prepare
+
+    folder = workspace.find_dataset(preset.data)
+    split = prepare(preset, resolve_base(preset.model, preset.revision), folder).training
+    return split.lengths, [sum(row.trained[1:]) for row in split.rows]
+
+
+def _probe(
+    preset: ChatAdapter, planned: Plan, lengths: list[int] | None, supervised: list[int] | None, device: Device, say: Say
+) -> Probed:
+    """Run the probe.
+
+    Raises:
+        UserError: the plan is for another device than this machine's, or for steps that the probe does not know.
+    """
+    from studio.train.chat.probe import probe
+
+    if device != device_of(None) or planned.processes > 1:
+        raise UserError("--probe trains on this machine in one process: leave out --device and --processes.")
+    if preset.objective != "sft":
+        raise UserError(
+            f"--probe knows no steps of 'objective: {preset.objective}'. Leave it out: the memory is planned without it."
+        )
+    say("probing: 3 real steps with the longest rows, 3 with usual ones")
+    if lengths is None or supervised is None:
+        lengths = [planned.longest.length] * preset.batch_size
+        supervised = [planned.longest.targets // planned.longest.rows] * preset.batch_size
+    return probe(preset, lengths, supervised)
