@@ -26,8 +26,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from studio.core.telling import Pairs, Table, Told, cell_text, duration_text, size_text
+
 if TYPE_CHECKING:
     from studio.core.workspace import Workspace
+
+__all__ = [
+    "cell_text",
+    "duration_text",
+    "emit_json",
+    "json_wanted",
+    "note",
+    "open_workspace",
+    "pairs",
+    "say",
+    "screen_width",
+    "set_json",
+    "set_workspace",
+    "size_text",
+    "table",
+    "tell",
+    "warn",
+]
 
 
 @dataclass
@@ -83,6 +103,20 @@ def emit_json(value: Any) -> None:
     _write(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False), sys.stdout)
 
 
+def tell(told: Told) -> None:
+    """Print what a stage hands back: its document when JSON is wanted, else its blocks one after the other."""
+    if json_wanted():
+        emit_json(told.document)
+        return
+    for block in told.blocks:
+        if isinstance(block, Table):
+            table(block.columns, block.rows, right=block.right, empty=block.empty)
+        elif isinstance(block, Pairs):
+            pairs(block.rows)
+        else:
+            say(block)
+
+
 def table(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[str] = (), empty: str = "Nothing to show."
 ) -> None:
@@ -115,36 +149,6 @@ def pairs(rows: Iterable[tuple[str, object]]) -> None:
     width = max((screen_width(name) for name, _ in lines), default=0)
     for name, value in lines:
         say(f"{name}{' ' * (width - screen_width(name))}  {value}".rstrip())
-
-
-def cell_text(value: object) -> str:
-    """A value as it stands in a table: None is ``-``, floats have four significant digits, large ones separators."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
-    return str(value).replace("\n", " ")
-
-
-def size_text(size: float) -> str:
-    """Bytes in words a person reads: ``512 B``, ``1.5 MB``, powers of 1,000."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(size) < 1000:
-            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
-
-
-def duration_text(seconds: float) -> str:
-    """Seconds in words a person reads: ``8.2 s``, ``3 min 20 s``, ``1 h 02 min``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def screen_width(text: str) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from studio.cli import output
+from studio.core.telling import Pairs, Table, Told
 
 
 @dataclasses.dataclass
@@ -41,6 +42,28 @@ def test_table_lines_up_with_wide_characters(capsys: pytest.CaptureFixture[str])
 def test_empty_table_says_so(capsys: pytest.CaptureFixture[str]):
     output.table(["name"], [], empty="No runs.")
     assert capsys.readouterr().out == "No runs.\n"
+
+
+TOLD = Told(
+    ("Done.\nLook:", Table(["a", "n"], [["x", 1.5]], right=["n"]), Table(["a"], [], empty="None."), Pairs([("b", True)])),
+    {"a": 1},
+)
+
+
+def test_what_a_stage_hands_back_is_printed_in_order(capsys: pytest.CaptureFixture[str]):
+    output.tell(TOLD)
+    assert capsys.readouterr().out.splitlines() == ["Done.", "Look:", "a    n", "-  ---", "x  1.5", "None.", "b  yes"]
+
+
+def test_with_json_only_its_document_is_printed(capsys: pytest.CaptureFixture[str]):
+    output.set_json(True)
+    try:
+        output.tell(TOLD)
+    finally:
+        output.set_json(False)
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == {"a": 1}
+    assert captured.err == ""
 
 
 def test_with_json_people_read_stderr(capsys: pytest.CaptureFixture[str]):
@@ -74,14 +97,3 @@ def test_a_terminal_without_unicode_gets_question_marks(monkeypatch: pytest.Monk
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
     output.say("5 € – å")
     assert raw.getvalue() == b"5 ? ? ?\n"
-
-
-def test_sizes_and_durations():
-    assert [output.size_text(size) for size in (0, 999, 1500, 5_500_000_000, 2e12)] == [
-        "0 B",
-        "999 B",
-        "1.5 kB",
-        "5.5 GB",
-        "2.0 TB",
-    ]
-    assert [output.duration_text(seconds) for seconds in (8.24, 200, 3720)] == ["8.2 s", "3 min 20 s", "1 h 02 min"]

@@ -1,0 +1,76 @@
+"""What a stage hands to whoever shows it: lines, tables and pairs for people, one document for programs.
+
+The stages below the command line print nothing. They give back a ``Told``; ``cli/output.tell`` prints its blocks one after the
+other, or its document when JSON is asked for. Sizes, durations and cells are put into words here, once for everybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under headings.
+
+    Attributes:
+        right: headings of the columns that are aligned on the right, usually numbers.
+        empty: what is said instead when there are no rows.
+    """
+
+    columns: Sequence[str]
+    rows: Iterable[Sequence[object]]
+    right: Iterable[str] = ()
+    empty: str = "Nothing to show."
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """``name  value`` lines, the values aligned."""
+
+    rows: Iterable[tuple[str, object]]
+
+
+@dataclass(frozen=True)
+class Told:
+    """A result.
+
+    Attributes:
+        blocks: for people, in the order they are read; a text is one line or several.
+        document: for programs: what JSON can hold, pydantic models, dataclasses and paths.
+    """
+
+    blocks: tuple[str | Table | Pairs, ...]
+    document: Any
+
+
+def cell_text(value: object) -> str:
+    """A value as it stands in a table: None is ``-``, floats have four significant digits, large ones separators."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
+    return str(value).replace("\n", " ")
+
+
+def size_text(size: float) -> str:
+    """Bytes in words a person reads: ``512 B``, ``1.5 MB``, powers of 1,000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(size) < 1000:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds in words a person reads: ``8.2 s``, ``3 min 20 s``, ``1 h 02 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
