@@ -199,8 +199,8 @@ def _show_tokens(
     from studio.cli.conversation import print_tokens
     from studio.models.bases import resolve_base
     from studio.models.chat.encoding import encode_conversation
+    from studio.models.chat.loading import load_tokenizer
     from studio.models.chat.templates import choose_template
-    from studio.models.loading import load_tokenizer
 
     tokenizer = load_tokenizer(resolve_base(model))
     template = choose_template(tokenizer, chat_template, model)

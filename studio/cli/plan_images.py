@@ -36,7 +36,7 @@ def plan_image_training(
     from studio.cli.plan import memory_of
     from studio.cli.train_images import find_base, find_pictures, read_image_preset
     from studio.core.errors import UserError
-    from studio.models.loading import pick_device
+    from studio.models.device import pick_device
     from studio.train.images.plan import as_json, check_image_plan, plan_images, probe_images
 
     workspace = output.open_workspace()

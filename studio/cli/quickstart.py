@@ -93,7 +93,7 @@ def _build_dataset() -> Path:
 def _plan(dataset: Path, short: bool) -> Plan:
     """Say what the training will take, before it starts; refuse when it cannot fit."""
     from studio.cli.plan import memory_of, preset_of, row_lengths
-    from studio.models.loading import pick_device
+    from studio.models.device import pick_device
     from studio.train.chat.plan import check_fits
     from studio.train.chat.plan import plan as make_plan
 

@@ -99,7 +99,7 @@ def _plan(dataset: Path, short: bool) -> None:
     from studio.cli.plan import memory_of
     from studio.cli.train import preset_file
     from studio.cli.train_images import read_image_preset
-    from studio.models.loading import pick_device
+    from studio.models.device import pick_device
     from studio.train.images.plan import check_image_plan, plan_images
 
     workspace = output.open_workspace()

@@ -79,7 +79,7 @@ def new_run(
     from studio.core.errors import UserError
     from studio.core.workspace import read_dataset
     from studio.models.bases import resolve_base
-    from studio.models.loading import pick_device, pick_dtype
+    from studio.models.device import pick_device, pick_dtype
     from studio.schema.adapter import ChatAdapter
     from studio.schema.loading import load_yaml
     from studio.schema.presets import kind_of

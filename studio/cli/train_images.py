@@ -34,8 +34,8 @@ def new_image_run(
     Raises:
         UserError: preset, Dataset, base or setting is wrong.
     """
+    from studio.models.device import pick_device, pick_dtype
     from studio.models.images.families.base import family_of
-    from studio.models.loading import pick_device, pick_dtype
     from studio.train.record import open_run
 
     adapter = read_image_preset(path, data=data, model=model, settings=settings, workspace=workspace)

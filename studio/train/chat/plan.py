@@ -116,7 +116,7 @@ def plan(
     """
     import torch
 
-    from studio.models.loading import pick_dtype
+    from studio.models.device import pick_dtype
 
     folder = config_folder or find_config(adapter.model, adapter.revision)
     micro, accumulation = split_batch(adapter, processes)

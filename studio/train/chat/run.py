@@ -26,8 +26,9 @@ from studio.core.records import RunRecord
 from studio.core.workspace import Workspace, read_run, run_dataset
 from studio.data.chat.rows import read_split
 from studio.models.bases import ResolvedBase, resolve_base
+from studio.models.chat.loading import load_causal_lm, load_tokenizer
 from studio.models.chat.templates import ChatTemplate, choose_template
-from studio.models.loading import load_causal_lm, load_tokenizer, pick_device, pick_dtype
+from studio.models.device import pick_device, pick_dtype
 from studio.schema.adapter import ChatAdapter
 from studio.schema.loading import load_yaml
 from studio.train.chat.batches import training_units, training_windows

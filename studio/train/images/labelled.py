@@ -26,9 +26,9 @@ from studio.core.progress import Progress
 from studio.core.records import RunRecord
 from studio.core.workspace import Workspace, read_run, run_dataset
 from studio.data.images.rows import ImageRow, read_image_split
+from studio.models.device import pick_device
 from studio.models.images.families.labelled import LabelGan, LabelledFamily, LabelVae
 from studio.models.images.grid import save_picture_grid
-from studio.models.loading import pick_device
 from studio.schema.generative import GanAdapter, LabelledAdapter, VaeAdapter
 from studio.schema.presets import load_preset
 from studio.train.checkpoints import PARTIAL, clear_partial, publish_checkpoint, resume_point, rotate_checkpoints, step_of

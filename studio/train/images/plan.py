@@ -21,8 +21,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from studio.adapters.images.lora import attach_image_lora
 from studio.core.errors import GateNotMetError, StudioError
 from studio.models.bases import ResolvedBase
+from studio.models.device import pick_dtype
 from studio.models.images.families.base import Family
-from studio.models.loading import pick_dtype
 from studio.schema.diffusion import DiffusionAdapter
 from studio.train.chat.plan_trace import StorageTracker, _materialise
 from studio.train.images.loop import diffusion_loss
