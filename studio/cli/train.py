@@ -95,7 +95,7 @@ def new_run(
             raise UserError(f"--processes {processes}: image models train in one process. Leave it out.")
         opening = new_labelled_run if kind in {"vae", "gan"} else new_image_run
         return opening(workspace, path, data=data, model=model, settings=settings, name=name)
-    from studio.train.chat.settings import check_trackers, split_batch
+    from studio.train.chat.settings import check_trackers, method_name, split_batch
 
     # Quoted, because a fingerprint or a folder may look like a number.
     given = {"data": data, "model": model}
@@ -127,6 +127,7 @@ def new_run(
         dataset=dataset,
         base=base.record(),
         processes=processes,
+        method=method_name(adapter),
     )
     output.note(f"run {folder.parent.name}/{folder.name}")
     return folder
