@@ -21,7 +21,7 @@ from docs import add_option, write_section
 from studio.evals.chat.bias.crows_pairs import Pair, edition, pair_texts, read_crows_pairs
 from studio.evals.chat.text_likelihood import encode_texts, text_logprobs
 from studio.models.bases import resolve_base
-from studio.models.loading import load_causal_lm, load_tokenizer
+from studio.models.chat.loading import load_causal_lm, load_tokenizer
 
 Texts = Sequence[tuple[str, str]]
 Scorer = Callable[[Texts], list[float]]

@@ -129,7 +129,7 @@ def measure(
     import torch
 
     from studio.adapters.chat.attach import attach_lora
-    from studio.models.loading import pick_device
+    from studio.models.device import pick_device
     from studio.schema.adapter import ChatAdapter, LoraSettings
     from studio.train.chat.probe import step_clock
     from studio.train.chat.run import _compile_layers

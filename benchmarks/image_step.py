@@ -35,8 +35,8 @@ import docs
 from studio.core.allocator import keep_freed_memory
 from studio.core.content import find_content
 from studio.core.workspace import Workspace
+from studio.models.device import pick_device, pick_dtype
 from studio.models.images.bases import resolve_image_base
-from studio.models.loading import pick_device, pick_dtype
 from studio.schema.diffusion import DiffusionAdapter, ImageLoraSettings
 from studio.schema.loading import load_yaml
 from studio.train.images.loop import one_step

@@ -65,7 +65,7 @@ def measure_machine(task: Task) -> dict[str, Any]:
 
 def studio_default() -> str:
     """What ``dtype: auto`` takes on this machine."""
-    code = "from studio.models.loading import pick_dtype, pick_device; print(pick_dtype('auto', pick_device()))"
+    code = "from studio.models.device import pick_dtype, pick_device; print(pick_dtype('auto', pick_device()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     return done.stdout.split()[-1].removeprefix("torch.")
 

@@ -64,9 +64,9 @@ def from_scratch(adapter: DiffusionAdapter, dataset: Path, steps: int) -> list[f
     from diffusers.optimization import get_scheduler
     from diffusers.training_utils import EMAModel
 
+    from studio.models.device import pick_device, pick_dtype
     from studio.models.images.pixel_network import PixelTransformer
     from studio.models.images.words import Words
-    from studio.models.loading import pick_device, pick_dtype
 
     mixed = "bf16" if pick_dtype(adapter.dtype, pick_device()) == torch.bfloat16 else "no"
     accelerator = Accelerator(mixed_precision=mixed, cpu=pick_device().type == "cpu")

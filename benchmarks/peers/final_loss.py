@@ -17,8 +17,8 @@ from peft import PeftModel
 
 from studio.models.bases import resolve_base
 from studio.models.chat.encoding import IGNORE, EncodedRow, encode_conversation
+from studio.models.chat.loading import load_causal_lm, load_tokenizer
 from studio.models.chat.templates import choose_template
-from studio.models.loading import load_causal_lm, load_tokenizer
 from studio.train.chat.batches import collate_padded
 
 

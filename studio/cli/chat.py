@@ -93,8 +93,9 @@ def _open(reference: str) -> Opened:
 def _open_base(reference: str, no_run: UserError) -> Opened:
     """Open a base model with its own template."""
     from studio.models.bases import resolve_base
+    from studio.models.chat.loading import load_causal_lm, load_tokenizer
     from studio.models.chat.templates import choose_template
-    from studio.models.loading import load_causal_lm, load_tokenizer, pick_device, pick_dtype
+    from studio.models.device import pick_device, pick_dtype
 
     try:
         base = resolve_base(reference)

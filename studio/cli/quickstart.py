@@ -92,7 +92,7 @@ def _build_dataset() -> Path:
 
 def _plan(dataset: Path, short: bool) -> Plan:
     """Say what the training will take, before it starts; refuse when it cannot fit."""
-    from studio.models.loading import pick_device
+    from studio.models.device import pick_device
     from studio.schema.adapter import ChatAdapter
     from studio.schema.loading import load_yaml
     from studio.train.capacity import free_disk, memory_of

@@ -96,7 +96,7 @@ def _build(recipe_name: str) -> Path:
 
 def _plan(dataset: Path, short: bool) -> None:
     """Say what the training will take, before it starts; refuse when it cannot fit."""
-    from studio.models.loading import pick_device
+    from studio.models.device import pick_device
     from studio.train.capacity import free_disk, memory_of
     from studio.train.images.opening import read_image_preset
     from studio.train.images.plan import check_image_plan, plan_images

@@ -191,7 +191,7 @@ def _number_types() -> Iterator[Finding]:
     """Which number type multiplies matrices fastest here, and what ``dtype: auto`` takes."""
     import torch
 
-    from studio.models.loading import pick_device, pick_dtype
+    from studio.models.device import pick_device, pick_dtype
 
     device = pick_device()
     size = 8192 if device.type == "cuda" else 1024

@@ -14,7 +14,7 @@ from studio.adapters.chat.loading import ADAPTER_WEIGHTS, read_template, resolve
 from studio.adapters.chat.vllm import MAX_LORA_RANKS
 from studio.core.errors import StudioError, UserError
 from studio.core.workspace import read_run
-from studio.models.loading import pick_device, pick_dtype
+from studio.models.device import pick_device, pick_dtype
 from studio.models.weights import check_model_folder, check_safetensors, verify_hashes, weights_hash
 from studio.serve.servable import Servable
 

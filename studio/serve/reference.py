@@ -296,7 +296,7 @@ def _ends_alone(servable: Servable) -> list[int]:
     from studio.adapters.chat.loading import read_template
     from studio.core.workspace import read_run
     from studio.models.bases import ResolvedBase
-    from studio.models.loading import load_tokenizer
+    from studio.models.chat.loading import load_tokenizer
 
     folder = Path(servable.path if servable.kind == "model" else servable.base["path"])
     tokenizer = load_tokenizer(ResolvedBase(servable.name, folder, None, "", None, "local"))

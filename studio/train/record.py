@@ -10,7 +10,7 @@ import subprocess
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import psutil
 import yaml
@@ -20,7 +20,6 @@ from studio.core.files import disk_errors, sha256_file, write_json, write_text
 from studio.core.records import DatasetRecord, RunRecord
 from studio.core.workspace import Workspace, read_run
 from studio.models.bases import ResolvedBase
-from studio.schema.adapter import ChatAdapter
 
 _STACK = (
     "torch", "transformers", "peft", "trl", "accelerate", "datasets", "bitsandbytes", "tokenizers", "safetensors", "diffusers",
@@ -51,13 +50,13 @@ def open_run(
     dataset: DatasetRecord,
     base: dict[str, Any],
     processes: int,
-    method: str | None = None,
+    method: str,
 ) -> Path:
     """Make a Run folder with its resolved preset and a record that says ``running``.
 
     Args:
         base: what ``ResolvedBase.record`` gives.
-        method: the usual name of what is done; None works it out from a chat preset.
+        method: the usual name of what is done, as records and cards give it.
     Raises:
         UserError: the name is not usable as a folder name.
         StudioError: the workspace cannot be written.
@@ -76,7 +75,7 @@ def open_run(
         id=identity,
         status="running",
         created=created.isoformat(timespec="seconds"),
-        method=method or method_name(cast(ChatAdapter, adapter)),
+        method=method,
         base=base,
         dataset=where,
         seed=adapter.seed,
@@ -115,23 +114,14 @@ def change_record(folder: Path, **changes: Any) -> RunRecord:
     return record
 
 
+def mark_running(folder: Path, **known: Any) -> RunRecord:
+    """Write down that this process trains the Run, and what is known before the first step."""
+    return change_record(folder, status="running", error=None, machine={**read_run(folder).machine, "pid": os.getpid()}, **known)
+
+
 def now() -> str:
     """UTC time as it stands in records."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def method_name(adapter: ChatAdapter) -> str:
-    """The usual name of what a preset does: full, lora, qlora, dora, rslora, pissa, lora+ and their combinations."""
-    if adapter.method == "full":
-        return "full"
-    parts = [
-        "qlora" if adapter.quantization != "none" else "lora",
-        *(["dora"] if adapter.lora.dora else []),
-        *(["rslora"] if adapter.lora.rslora else []),
-        *(["pissa"] if adapter.lora.init.startswith("pissa") else []),
-        *(["lora+"] if adapter.loraplus_ratio else []),
-    ]
-    return "-".join(parts)
 
 
 def hashes(folder: Path, *names: str) -> dict[str, str]:

@@ -14,8 +14,8 @@ from studio.adapters.chat.attach import attach_lora, save_adapter
 from studio.core.files import sha256_file, write_json
 from studio.core.records import RunRecord
 from studio.models.bases import resolve_base
+from studio.models.chat.loading import load_causal_lm, load_tokenizer
 from studio.models.chat.templates import choose_template
-from studio.models.loading import load_causal_lm, load_tokenizer
 from studio.schema.adapter import LoraSettings
 
 CPU = torch.device("cpu")

@@ -80,8 +80,8 @@ def write_run(workspace: Workspace, base_folder: Path, dataset: Path, name: str 
 
     from studio.adapters.chat.attach import attach_lora, save_adapter
     from studio.models.bases import resolve_base
+    from studio.models.chat.loading import load_causal_lm, load_tokenizer
     from studio.models.chat.templates import choose_template
-    from studio.models.loading import load_causal_lm, load_tokenizer
     from studio.schema.adapter import LoraSettings
 
     base = resolve_base(str(base_folder))
@@ -181,8 +181,8 @@ def subject(lively_base: Path) -> LocalSubject:
 
     from studio.evals.subjects import LocalSubject
     from studio.models.bases import resolve_base
+    from studio.models.chat.loading import load_causal_lm, load_tokenizer
     from studio.models.chat.templates import choose_template
-    from studio.models.loading import load_causal_lm, load_tokenizer
 
     base = resolve_base(str(lively_base))
     tokenizer = load_tokenizer(base)

@@ -21,8 +21,8 @@ from studio.core.files import sha256_file, write_json
 from studio.core.records import RunRecord
 from studio.models.bases import resolve_base
 from studio.models.chat.encoding import encode_conversation
+from studio.models.chat.loading import load_causal_lm, load_tokenizer
 from studio.models.chat.templates import ChatTemplate, choose_template
-from studio.models.loading import load_causal_lm, load_tokenizer
 from studio.schema.adapter import LoraSettings
 from studio.serve.client import Client
 

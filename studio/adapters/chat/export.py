@@ -21,8 +21,8 @@ from studio.core.workspace import Workspace, read_run, run_dataset
 from studio.data.chat.rows import read_split
 from studio.models.bases import ResolvedBase
 from studio.models.chat.encoding import encode_conversation, encode_prompt
+from studio.models.chat.loading import load_causal_lm
 from studio.models.chat.templates import ChatTemplate
-from studio.models.loading import load_causal_lm
 from studio.models.quiet import quiet_transformers
 from studio.models.weights import MANIFEST
 

@@ -16,8 +16,9 @@ from studio.core.errors import StudioError, UserError
 from studio.core.records import RunRecord
 from studio.core.workspace import read_run
 from studio.models.bases import ResolvedBase, resolve_base
+from studio.models.chat.loading import Quantization, load_causal_lm, load_tokenizer
 from studio.models.chat.templates import ChatTemplate
-from studio.models.loading import Quantization, load_causal_lm, load_tokenizer, pick_device, pick_dtype
+from studio.models.device import pick_device, pick_dtype
 from studio.models.weights import check_model_folder, check_safetensors, verify_hashes, weights_hash
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"

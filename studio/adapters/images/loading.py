@@ -21,9 +21,9 @@ from studio.core.errors import StudioError, UserError
 from studio.core.records import RunRecord
 from studio.core.workspace import read_run
 from studio.models.bases import ResolvedBase
+from studio.models.device import pick_device, pick_dtype
 from studio.models.images.bases import resolve_image_base
 from studio.models.images.families.base import Family, family_of, open_family
-from studio.models.loading import pick_device, pick_dtype
 from studio.models.weights import verify_hashes
 
 logger = logging.getLogger("studio")

@@ -97,8 +97,8 @@ def _tokens(
         raise UserError(f"--train-on is {train_on!r}.{nearest(train_on, _TRAIN_ON)} Allowed: {', '.join(_TRAIN_ON)}.")
     from studio.models.bases import resolve_base
     from studio.models.chat.encoding import encode_conversation
+    from studio.models.chat.loading import load_tokenizer
     from studio.models.chat.templates import choose_template
-    from studio.models.loading import load_tokenizer
 
     tokenizer = load_tokenizer(resolve_base(model))
     template = choose_template(tokenizer, chat_template, model)

@@ -31,7 +31,7 @@ class TokenCounter:
 
             self._tokenizer = Tokenizer.from_file(str(file))
         else:
-            from studio.models.loading import load_tokenizer
+            from studio.models.chat.loading import load_tokenizer
 
             self._tokenizer = load_tokenizer(base).backend_tokenizer  # type: ignore[attr-defined]
         self._tokenizer.no_padding()

@@ -29,8 +29,8 @@ from studio.evals.evidence import Answer, Likelihood, LogProb, Message
 from studio.evals.subjects import Advance
 from studio.models.bases import ResolvedBase, resolve_base
 from studio.models.chat.encoding import encode_conversation
+from studio.models.chat.loading import load_tokenizer
 from studio.models.chat.templates import ChatTemplate, choose_template
-from studio.models.loading import load_tokenizer
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -23,8 +23,9 @@ from studio.evals.subjects import LocalSubject, Subject
 from studio.evals.tasks.base import NotComputedError
 from studio.models.bases import ResolvedBase, resolve_base
 from studio.models.chat.encoding import TrainOn
+from studio.models.chat.loading import load_causal_lm, load_tokenizer
 from studio.models.chat.templates import PLAIN, ChatTemplate, choose_template
-from studio.models.loading import load_causal_lm, load_tokenizer, pick_device, pick_dtype
+from studio.models.device import pick_device, pick_dtype
 from studio.models.weights import cached_sha256
 
 OWN_BASE: Literal["base"] = "base"

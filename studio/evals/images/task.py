@@ -107,7 +107,7 @@ def _limited(task: ImagesTask) -> ImagesTask:
 
 def open_eyes(context: TaskContext[ImagesTask], task: ImagesTask, corpus: Corpus) -> tuple[Eyes, list[str]]:
     """The networks that look (Inception where its file is, else the studio's classifier), and what the reader must know."""
-    from studio.models.loading import pick_device
+    from studio.models.device import pick_device
 
     device, notes = str(pick_device()), []
     weights = find_weights(task.inception_weights)

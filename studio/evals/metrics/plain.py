@@ -52,7 +52,8 @@ def text_perplexity(texts: Sequence[str], model: str, *, batch_size: int = 16) -
     """
     from studio.evals.chat.text_likelihood import text_logprobs
     from studio.models.bases import resolve_base
-    from studio.models.loading import load_causal_lm, load_tokenizer, pick_device, pick_dtype
+    from studio.models.chat.loading import load_causal_lm, load_tokenizer
+    from studio.models.device import pick_device, pick_dtype
 
     base, device = resolve_base(model), pick_device()
     network = load_causal_lm(base, dtype=pick_dtype("auto", device), device=device)

@@ -76,7 +76,7 @@ def open_encoder(name: str) -> Encoder:
 
     from studio.core.errors import UserError
     from studio.models.bases import resolve_base
-    from studio.models.loading import pick_device
+    from studio.models.device import pick_device
 
     base = resolve_base(name)
     try:

@@ -36,7 +36,7 @@ class ChatKind(RunKind):
     def open(self, asked: Asked, workspace: Workspace) -> Path:
         """See :meth:`studio.train.kinds.RunKind.open`."""
         from studio.models.bases import resolve_base
-        from studio.models.loading import pick_device, pick_dtype
+        from studio.models.device import pick_device, pick_dtype
         from studio.train.chat.settings import check_trackers, split_batch
         from studio.train.record import open_run
 

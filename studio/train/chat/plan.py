@@ -24,6 +24,8 @@ from studio.train.plan_baseline import baseline_bytes
 
 DeviceType = Literal["cpu", "cuda"]
 
+_TRAINER = "studio.train.chat.run"
+
 REMEDY = {
     "activations": "set micro_batch_size to half, gradient_checkpointing=true, or lower max_length",
     "logits": "set micro_batch_size to half, or lower max_length",
@@ -116,7 +118,7 @@ def plan(
     """
     import torch
 
-    from studio.models.loading import pick_dtype
+    from studio.models.device import pick_dtype
 
     folder = config_folder or find_config(adapter.model, adapter.revision)
     micro, accumulation = split_batch(adapter, processes)
@@ -128,7 +130,7 @@ def plan(
     shape = heaviest(shapes, skeleton)
     trace = trace_step(skeleton.copy(), shape, device_type=device, accumulated=accumulation > 1)
     optimizer = optimizer_bytes(adapter.optimizer, skeleton)
-    runtime = baseline_bytes(device)
+    runtime = baseline_bytes(device, _TRAINER)
     parts = parts_at_peak(skeleton, trace, optimizer, runtime, device, processes, accumulated=accumulation > 1)
     kind, others = str(dtype).removeprefix("torch."), sum(parts.values()) - runtime
     parts["file"] = mapped_file(skeleton, folder, adapter, device, kind, others=others)

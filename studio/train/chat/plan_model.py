@@ -91,7 +91,7 @@ def build_skeleton(adapter: ChatAdapter, config_folder: Path, *, dtype: torch.dt
 
     Args:
         config_folder: holds ``config.json``.
-        dtype: type of the arithmetic, see :func:`studio.models.loading.pick_dtype`.
+        dtype: type of the arithmetic, see :func:`studio.models.device.pick_dtype`.
     Raises:
         UserError: transformers does not know the architecture, or a layer name fits nothing.
     """

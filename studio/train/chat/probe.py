@@ -90,7 +90,8 @@ def train_rows(adapter: ChatAdapter, sets: Sequence[Sequence[tuple[int, int]]], 
     import torch
 
     from studio.models.bases import resolve_base
-    from studio.models.loading import load_tokenizer, pick_device, pick_dtype
+    from studio.models.chat.loading import load_tokenizer
+    from studio.models.device import pick_device, pick_dtype
     from studio.train.chat.settings import trainer_settings
     from studio.train.chat.trainer import ChatTrainer
 
@@ -141,7 +142,7 @@ def _load(adapter: ChatAdapter, base: Any, device: Any, dtype: Any) -> Any:
     import torch
 
     from studio.adapters.chat.attach import attach_lora
-    from studio.models.loading import load_causal_lm
+    from studio.models.chat.loading import load_causal_lm
 
     full = adapter.method == "full"
     model = load_causal_lm(

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,17 +16,15 @@ import torch
 from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerBase, set_seed
 
-from studio.adapters.card import write_model_card
 from studio.adapters.chat.attach import attach_lora, save_adapter
-from studio.core.allocator import keep_freed_memory
-from studio.core.errors import InterruptedRunError, StudioError
 from studio.core.files import new_folder, write_text
 from studio.core.records import RunRecord
 from studio.core.workspace import Workspace, read_run, run_dataset
 from studio.data.chat.rows import read_split
 from studio.models.bases import ResolvedBase, resolve_base
+from studio.models.chat.loading import load_causal_lm, load_tokenizer
 from studio.models.chat.templates import ChatTemplate, choose_template
-from studio.models.loading import load_causal_lm, load_tokenizer, pick_device, pick_dtype
+from studio.models.device import pick_device, pick_dtype
 from studio.schema.adapter import ChatAdapter
 from studio.schema.loading import load_yaml
 from studio.train.chat.batches import training_units, training_windows
@@ -36,8 +33,9 @@ from studio.train.chat.packing import pack_rows, prove_isolation
 from studio.train.chat.preference import PreferenceTrainer, encode_preferences, refuse_preferences
 from studio.train.chat.settings import trainer_settings, uses_compile
 from studio.train.chat.trainer import ChatTrainer
-from studio.train.checkpoints import newest_whole, resume_point, step_of
-from studio.train.record import change_record, hashes, now, peak_memory, unchanged
+from studio.train.checkpoints import resume_point, step_of
+from studio.train.ending import close_well, plain_words, to_the_end
+from studio.train.record import mark_running, peak_memory, unchanged
 from studio.train.recording import MetricsFile, Recorder, StopOnSignal, plot_loss
 
 Say = Callable[[str], None]
@@ -70,20 +68,7 @@ def train_run(run_folder: Path, *, resume: bool, say: Say) -> RunRecord:
     """
     main = int(os.environ.get("RANK", "0")) == 0
     speak: Say = say if main else lambda _text: None
-    keep_freed_memory()
-    try:
-        with StopOnSignal() as stop:
-            _train(run_folder, resume=resume, say=speak, main=main, stop=stop)
-    except BaseException as error:
-        if main:
-            _close_badly(run_folder, error)
-        raise
-    if main and stop.stopped:
-        change_record(run_folder, status="interrupted", error=None)
-        raise InterruptedRunError(
-            f"stopped and saved. Go on with: studio train --resume {run_folder.parent.name}/{run_folder.name}"
-        )
-    return read_run(run_folder)
+    return to_the_end(run_folder, lambda stop: _train(run_folder, resume=resume, say=speak, main=main, stop=stop), main=main)
 
 
 def _train(run_folder: Path, *, resume: bool, say: Say, main: bool, stop: StopOnSignal) -> None:
@@ -175,11 +160,7 @@ def _write_before(run_folder: Path, prepared: Prepared) -> None:
         lines = [json.dumps({"id": identity, "reason": reason}) for identity, reason in prepared.training.left_out]
         write_text(run_folder / "left_out.jsonl", "\n".join(lines) + "\n")
     template = {"name": prepared.template.name, "file": "chat_template.jinja", "sha256": prepared.template.sha256}
-    record = read_run(run_folder)
-    machine = {**record.machine, "pid": os.getpid()}
-    change_record(
-        run_folder, status="running", error=None, template=template, mask_report=prepared.report.as_dict(), machine=machine
-    )
+    mark_running(run_folder, template=template, mask_report=prepared.report.as_dict())
 
 
 def _load_model(adapter: ChatAdapter, base: ResolvedBase, run_folder: Path, *, device: torch.device, dtype: torch.dtype) -> Any:
@@ -262,25 +243,15 @@ def _build_trainer(
 
 def _run_trainer(trainer: ChatTrainer, recorder: Recorder, checkpoint: Path | None, run_folder: Path) -> None:
     """Train, turning the ways in which it ends early into one sentence each."""
+
+    def unwritten() -> str:
+        step = trainer.state.global_step
+        return f"the checkpoint after step {step} could not be written to {run_folder / 'checkpoints'}"
+
     try:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    except torch.OutOfMemoryError as error:
-        raise StudioError(
-            "the GPU ran out of memory. Set micro_batch_size to half of what it was (the result stays the same), or "
-            "gradient_checkpointing: true; 'studio plan' tells beforehand."
-        ) from error
-    except Exception as error:
         # torch, safetensors and tokenizers each raise something else when the disk is full, tokenizers a bare Exception.
-        checkpoints = run_folder / "checkpoints"
-        full = "No space left" in str(error) or "the disk is full" in str(error)
-        if not full and shutil.disk_usage(checkpoints if checkpoints.is_dir() else run_folder).free > 1 << 16:
-            raise
-        whole, _ = newest_whole(checkpoints)
-        stays = f"the last good checkpoint, {whole.name}, stays" if whole else "no checkpoint had been saved yet"
-        raise StudioError(
-            f"the disk is full: the checkpoint after step {trainer.state.global_step} could not be written to {checkpoints}; "
-            f"{stays}. Make room, then: studio train --resume {run_folder.parent.name}/{run_folder.name}"
-        ) from error
+        with plain_words(run_folder, unwritten, check_disk=True):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     finally:
         recorder.close()
 
@@ -332,9 +303,7 @@ def _finish(
         "peak_memory_bytes": peak_memory(),
         "trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
     }
-    files = hashes(run_folder, target, "config.yaml", "chat_template.jinja")
-    change_record(run_folder, status="finished", finished=now(), result=result, files=files, error=None)
-    write_model_card(run_folder)
+    close_well(run_folder, result, target, "config.yaml", "chat_template.jinja")
 
 
 def _load_weights(model: Any, checkpoint: Path) -> None:
@@ -355,13 +324,3 @@ def _save_full(model: Any, target: Path, prepared: Prepared) -> None:
         model.save_pretrained(folder)
         prepared.tokenizer.chat_template = prepared.template.text
         prepared.tokenizer.save_pretrained(folder)
-
-
-def _close_badly(run_folder: Path, error: BaseException) -> None:
-    """Say in the record how it ended; a full disk must not hide the error that is on its way."""
-    status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-    words = str(error) if isinstance(error, StudioError) else "".join(traceback.format_exception_only(error)).strip()
-    try:
-        change_record(run_folder, status=status, error=words)
-    except (StudioError, OSError):
-        return

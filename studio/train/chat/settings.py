@@ -16,6 +16,20 @@ from studio.schema.adapter import ChatAdapter
 _TRACKER_MODULES = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb", "mlflow": "mlflow"}
 
 
+def method_name(adapter: ChatAdapter) -> str:
+    """The usual name of what a preset does: full, lora, qlora, dora, rslora, pissa, lora+ and their combinations."""
+    if adapter.method == "full":
+        return "full"
+    parts = [
+        "qlora" if adapter.quantization != "none" else "lora",
+        *(["dora"] if adapter.lora.dora else []),
+        *(["rslora"] if adapter.lora.rslora else []),
+        *(["pissa"] if adapter.lora.init.startswith("pissa") else []),
+        *(["lora+"] if adapter.loraplus_ratio else []),
+    ]
+    return "-".join(parts)
+
+
 def split_batch(adapter: ChatAdapter, processes: int) -> tuple[int, int]:
     """Rows per forward pass and process, and forward passes per optimizer step.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,6 +25,11 @@ class Standing:
     best_loss: float | None = None
     best_step: int | None = None
     worse: int = 0
+
+
+def unwritten(run_folder: Path, standing: Standing) -> Callable[[], str]:
+    """What could not be written to where, once the disk is full; see :func:`studio.train.ending.plain_words`."""
+    return lambda: f"what belongs to step {standing.step} could not be written to {run_folder}"
 
 
 def save_checkpoint(folder: Path, learner: Learner, standing: Standing) -> Path:

@@ -82,8 +82,8 @@ class DiffusionKind(ImageKind):
 
     def open(self, asked: Asked, workspace: Workspace) -> Path:
         """See :meth:`studio.train.kinds.RunKind.open`."""
+        from studio.models.device import pick_device, pick_dtype
         from studio.models.images.families.base import family_of
-        from studio.models.loading import pick_device, pick_dtype
         from studio.train.images.opening import base_record, find_base, find_pictures, read_image_preset, refuse_processes
         from studio.train.record import open_run
 

@@ -6,7 +6,6 @@ Legend: b pictures, s side in pixels, d latent size, k labels.
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -18,7 +17,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from studio.adapters.card import write_model_card
 from studio.adapters.images.loading import to_pictures
 from studio.core.errors import StudioError, UserError
 from studio.core.files import disk_errors, new_folder, write_json
@@ -26,22 +24,22 @@ from studio.core.progress import Progress
 from studio.core.records import RunRecord
 from studio.core.workspace import Workspace, read_run, run_dataset
 from studio.data.images.rows import ImageRow, read_image_split
+from studio.models.device import pick_device
 from studio.models.images.families.labelled import LabelGan, LabelledFamily, LabelVae
 from studio.models.images.grid import save_picture_grid
-from studio.models.loading import pick_device
 from studio.schema.generative import GanAdapter, LabelledAdapter, VaeAdapter
 from studio.train.checkpoints import PARTIAL, clear_partial, publish_checkpoint, resume_point, rotate_checkpoints, step_of
-from studio.train.images.checkpoint import Standing
+from studio.train.ending import close_well, plain_words, to_the_end
+from studio.train.images.checkpoint import Standing, unwritten
 from studio.train.images.collapse import Collapse, check_collapse
 from studio.train.images.curve import plot_image_loss
 from studio.train.images.learning import GanLearning, Learning, VaeLearning
 from studio.train.images.loop import step_draws
 from studio.train.images.pictures import LivePictures, image_windows
-from studio.train.images.prepare import sample_prompts
-from studio.train.images.run import Say, _plain_words, to_the_end
+from studio.train.images.prepare import Say, sample_prompts
 from studio.train.images.trained import Ema
 from studio.train.kinds import load_preset
-from studio.train.record import change_record, hashes, now, peak_memory
+from studio.train.record import mark_running, peak_memory
 from studio.train.recording import MetricsFile, StopOnSignal
 
 # Pictures that the check for collapse draws and compares, at most.
@@ -79,7 +77,7 @@ def _train(run_folder: Path, *, resume: bool, say: Say, stop: StopOnSignal) -> N
     adapter = cast(LabelledAdapter, load_preset(run_folder / "config.yaml"))
     record = read_run(run_folder)
     checkpoint = resume_point(run_folder, say) if resume else None
-    change_record(run_folder, status="running", error=None, machine={**record.machine, "pid": os.getpid()})
+    mark_running(run_folder)
 
     dataset = run_dataset(record, Workspace.around(run_folder))
     rows = read_image_split(dataset, "train")
@@ -95,7 +93,7 @@ def _train(run_folder: Path, *, resume: bool, say: Say, stop: StopOnSignal) -> N
         session.load(checkpoint)
     session.metrics = MetricsFile(run_folder / "metrics.jsonl", resumed_at=step_of(checkpoint) if checkpoint else 0)
     windows = image_windows(training.pictures.shapes, batch_size=adapter.batch_size, steps=adapter.steps, seed=adapter.seed)
-    with _plain_words(run_folder, session.standing), Progress("train", adapter.steps, "steps") as progress:
+    with plain_words(run_folder, unwritten(run_folder, session.standing)), Progress("train", adapter.steps, "steps") as progress:
         progress.start_at(session.standing.step)
         for index in range(session.standing.step, adapter.steps):
             if session.after(session.step(windows[index], index), progress):
@@ -307,6 +305,4 @@ def _finish(run_folder: Path, session: Session, say: Say, *, seconds: float) -> 
         **problems,
         "warnings": warnings,
     }
-    files = hashes(run_folder, "model", "config.yaml")
-    change_record(run_folder, status="finished", finished=now(), result=result, files=files, error=None)
-    write_model_card(run_folder)
+    close_well(run_folder, result, "model", "config.yaml")

@@ -21,14 +21,16 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from studio.adapters.images.lora import attach_image_lora
 from studio.core.errors import GateNotMetError, StudioError
 from studio.models.bases import ResolvedBase
+from studio.models.device import pick_dtype
 from studio.models.images.families.base import Family
-from studio.models.loading import pick_dtype
 from studio.schema.diffusion import DiffusionAdapter
-from studio.train.chat.plan_trace import StorageTracker, _materialise
 from studio.train.images.loop import diffusion_loss
 from studio.train.images.prepare import open_base
+from studio.train.plan_baseline import baseline_bytes
+from studio.train.storage import StorageTracker, materialise
 
 PARTS = ("runtime", "weights", "optimizer", "average", "gradients", "activations", "working")
+_TRAINER = "studio.train.images.run"
 # What is left free, so that a plan that fits does fit: fragmentation, other programs waking up.
 _HEADROOM = 1.05
 # Bytes of optimizer state per trained number, by transformers' name.
@@ -99,7 +101,7 @@ def plan_images(adapter: DiffusionAdapter, base: ResolvedBase | None, *, memory:
     beside = 0 if cached else sum(_bytes(net) for name, net in family.networks().items() if name != family.tuned)
     state = _STATE_BYTES[adapter.optimizer] * trained
     parts = {
-        "runtime": _baseline(device),
+        "runtime": baseline_bytes(device.type, _TRAINER, measure_context=False),
         "weights": trace["weights"] + beside,
         "optimizer": state,
         # The average itself, and while it is sampled a copy of what trains.
@@ -164,7 +166,7 @@ def _trace(family: Family, adapter: DiffusionAdapter, conditions: dict[str, Any]
     shape = (micro, *family.latent_shape(size, size))
     network.train()
     with FakeTensorMode(allow_non_fake_inputs=True) as fake:
-        _materialise(network)
+        materialise(network)
         clean, noise = torch.empty(shape), torch.empty(shape)
         times = fake.from_tensor(family.process.quantiles([0.5] * micro))
         text = {name: torch.empty((micro, *kept[:-1]), dtype=kept[-1]) for name, kept in conditions.items()}
@@ -212,19 +214,6 @@ def as_json(planned: ImagePlan, probed: ImageProbe | None) -> dict[str, Any]:
     """The one JSON document."""
     value = {**asdict(planned), "needed": planned.needed, "fits": planned.fits}
     return value | ({"probe": {**asdict(probed), "training_seconds": probed.step_seconds * planned.steps}} if probed else {})
-
-
-def _baseline(device: torch.device) -> int:
-    """Bytes that a training process takes besides the model: what this one holds, with everything imported."""
-    from studio.train.plan_baseline import ASSUMED_CUDA_CONTEXT
-
-    if device.type == "cuda":
-        return ASSUMED_CUDA_CONTEXT
-    import psutil
-
-    import studio.train.images.run  # noqa: F401 - imported for its weight
-
-    return int(psutil.Process().memory_info().rss)
 
 
 def _bytes(network: nn.Module) -> int:

@@ -6,7 +6,7 @@ from functools import partial
 
 from studio.core.errors import UserError
 from studio.core.workspace import Workspace
-from studio.models.loading import pick_device
+from studio.models.device import pick_device
 from studio.schema.diffusion import DiffusionAdapter
 from studio.train.capacity import free_disk, memory_of
 from studio.train.images.opening import find_base, find_pictures

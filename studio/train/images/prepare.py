@@ -16,10 +16,10 @@ from studio.adapters.images.lora import attach_image_lora
 from studio.core.errors import UserError
 from studio.data.images.rows import ImageRow, read_image_split
 from studio.models.bases import ResolvedBase
+from studio.models.device import pick_device, pick_dtype
 from studio.models.images.families.base import Family, family_of, open_family
 from studio.models.images.families.pixel import PixelFamily
 from studio.models.images.noise import DiscreteProcess, FlowProcess
-from studio.models.loading import pick_device, pick_dtype
 from studio.schema.diffusion import DiffusionAdapter, NoiseSettings
 from studio.train.images.dreambooth import class_rows, with_prompt
 from studio.train.images.latents import keep_features

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
-import traceback
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
-import torch
-
-from studio.adapters.card import write_model_card
 from studio.adapters.images.inversion import save_inversion
 from studio.adapters.images.lora import save_image_lora
-from studio.core.allocator import keep_freed_memory
-from studio.core.errors import InterruptedRunError, StudioError, UserError
+from studio.core.errors import UserError
 from studio.core.files import new_folder
 from studio.core.records import RunRecord
 from studio.core.workspace import Workspace, read_run, run_dataset
@@ -24,18 +16,17 @@ from studio.models.bases import ResolvedBase
 from studio.models.images.bases import resolve_image_base
 from studio.schema.diffusion import DiffusionAdapter
 from studio.schema.loading import load_yaml
-from studio.train.checkpoints import newest_whole, resume_point, step_of
-from studio.train.images.checkpoint import Standing, load_checkpoint, saved_weights
+from studio.train.checkpoints import resume_point, step_of
+from studio.train.ending import close_well, plain_words, to_the_end
+from studio.train.images.checkpoint import Standing, load_checkpoint, saved_weights, unwritten
 from studio.train.images.curve import plot_image_loss
 from studio.train.images.dreambooth import paired_windows
 from studio.train.images.loop import train_steps
 from studio.train.images.pictures import image_windows
-from studio.train.images.prepare import Prepared, prepare
+from studio.train.images.prepare import Prepared, Say, prepare
 from studio.train.images.recorder import SMOOTHED, Recorder
-from studio.train.record import change_record, hashes, now, peak_memory, unchanged
+from studio.train.record import mark_running, peak_memory, unchanged
 from studio.train.recording import MetricsFile, StopOnSignal
-
-Say = Callable[[str], None]
 
 
 def train_image_run(run_folder: Path, *, resume: bool, say: Say) -> RunRecord:
@@ -52,30 +43,13 @@ def train_image_run(run_folder: Path, *, resume: bool, say: Say) -> RunRecord:
     return to_the_end(run_folder, lambda stop: _train(run_folder, resume=resume, say=say, stop=stop))
 
 
-def to_the_end(run_folder: Path, story: Callable[[StopOnSignal], None]) -> RunRecord:
-    """Train, and leave a record that says how it ended: finished, interrupted after saving, or failed and why."""
-    keep_freed_memory()
-    try:
-        with StopOnSignal() as stop:
-            story(stop)
-    except BaseException as error:
-        _close_badly(run_folder, error)
-        raise
-    if stop.stopped:
-        change_record(run_folder, status="interrupted", error=None)
-        raise InterruptedRunError(
-            f"stopped and saved. Go on with: studio train --resume {run_folder.parent.name}/{run_folder.name}"
-        )
-    return read_run(run_folder)
-
-
 def _train(run_folder: Path, *, resume: bool, say: Say, stop: StopOnSignal) -> None:
     """The story: prepare, take up a checkpoint, train, take the best, write down."""
     started = time.time()
     adapter = load_yaml(run_folder / "config.yaml", DiffusionAdapter)
     record = read_run(run_folder)
     checkpoint = resume_point(run_folder, say) if resume else None
-    change_record(run_folder, status="running", error=None, machine={**record.machine, "pid": os.getpid()})
+    mark_running(run_folder)
 
     base = same_base(adapter, record)
     prepared = prepare(adapter, base, run_dataset(record, Workspace.around(run_folder)), say=say)
@@ -97,7 +71,7 @@ def _train(run_folder: Path, *, resume: bool, say: Say, stop: StopOnSignal) -> N
         standing,
         stop,
     )
-    with recorder, _plain_words(run_folder, standing):
+    with recorder, plain_words(run_folder, unwritten(run_folder, standing)):
         train_steps(
             prepared.family,
             prepared.learner,
@@ -118,33 +92,6 @@ def same_base(adapter: DiffusionAdapter, record: RunRecord) -> ResolvedBase | No
     if adapter.model is None:
         raise UserError("which base? Give --model: a run, a folder in diffusers' layout, or a Hub id.")
     return unchanged(resolve_image_base(adapter.model, adapter.revision), record)
-
-
-class _plain_words:  # noqa: N801 - reads as a statement
-    """Turns the ways in which a training ends early into one sentence each."""
-
-    def __init__(self, run_folder: Path, standing: Standing) -> None:
-        self.run_folder, self.standing = run_folder, standing
-
-    def __enter__(self) -> None:
-        """Nothing to do."""
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        """Raise the sentence in the error's place."""
-        if isinstance(error, torch.OutOfMemoryError):
-            raise StudioError(
-                "the GPU ran out of memory. Set micro_batch_size to half of what it was (the result stays the same), or "
-                "gradient_checkpointing: true; 'studio plan' tells beforehand."
-            ) from error
-        if not isinstance(error, Exception) or ("No space left" not in str(error) and "the disk is full" not in str(error)):
-            return
-        checkpoints = self.run_folder / "checkpoints"
-        whole, _ = newest_whole(checkpoints)
-        stays = f"the last good checkpoint, {whole.name}, stays" if whole else "no checkpoint had been saved yet"
-        raise StudioError(
-            f"the disk is full: what belongs to step {self.standing.step} could not be written to {self.run_folder}; {stays}. "
-            f"Make room, then: studio train --resume {self.run_folder.parent.name}/{self.run_folder.name}"
-        ) from error
 
 
 def _finish(run_folder: Path, adapter: DiffusionAdapter, prepared: Prepared, recorder: Recorder, *, seconds: float) -> None:
@@ -181,14 +128,4 @@ def _finish(run_folder: Path, adapter: DiffusionAdapter, prepared: Prepared, rec
         "peak_memory_bytes": peak_memory(),
         "trained_parameters": len(learner.trained),
     }
-    files = hashes(run_folder, target.name, "config.yaml")
-    change_record(run_folder, status="finished", finished=now(), result=result, files=files, error=None)
-    write_model_card(run_folder)
-
-
-def _close_badly(run_folder: Path, error: BaseException) -> None:
-    """Say in the record how it ended; a full disk must not hide the error that is on its way."""
-    status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-    words = str(error) if isinstance(error, StudioError) else "".join(traceback.format_exception_only(error)).strip()
-    with suppress(StudioError, OSError):
-        change_record(run_folder, status=status, error=words)
+    close_well(run_folder, result, target.name, "config.yaml")

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 from studio.adapters.chat.attach import attach_lora, lora_config, save_adapter, target_modules
 from studio.core.errors import StudioError, UserError
 from studio.models.bases import resolve_base
-from studio.models.loading import load_causal_lm
+from studio.models.chat.loading import load_causal_lm
 from studio.schema.adapter import LoraSettings
 from tests.adapters.conftest import CPU, nudge
 

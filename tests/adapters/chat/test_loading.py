@@ -11,7 +11,7 @@ import torch
 from studio.adapters.chat.loading import load_run
 from studio.core.errors import StudioError, UserError
 from studio.models.bases import resolve_base
-from studio.models.loading import load_causal_lm
+from studio.models.chat.loading import load_causal_lm
 from tests.adapters.conftest import CPU, MakeRun
 from tests.conftest import build_tiny_base
 

@@ -14,7 +14,7 @@ from studio.core.errors import UserError
 
 @pytest.fixture(autouse=True)
 def known_baseline(monkeypatch):
-    monkeypatch.setattr("studio.train.chat.plan.baseline_bytes", lambda device: 700_000_000)
+    monkeypatch.setattr("studio.train.chat.plan.baseline_bytes", lambda device, trainer: 700_000_000)
     yield
     output.set_json(False)
     output.set_workspace(None)

@@ -9,7 +9,8 @@ from studio.schema.adapter import ChatAdapter
 from studio.train.chat.attention import use_short_attention
 from studio.train.chat.fast import fuse_lora, target_nll
 from studio.train.chat.plan_model import build_skeleton
-from studio.train.chat.plan_trace import BatchShape, StorageTracker, trace_step
+from studio.train.chat.plan_trace import BatchShape, trace_step
+from studio.train.storage import StorageTracker
 
 SHAPE = BatchShape(rows=3, length=40, targets=17)
 
@@ -90,17 +91,3 @@ def test_the_peak_is_that_of_a_real_pass_under_the_same_tracker(tiny_base, value
     assert traced.gradients == sum(
         parameter.numel() * 4 for parameter in model.parameters() if parameter.requires_grad and parameter.grad is not None
     )
-
-
-def test_nothing_is_left_when_a_pass_is_over():
-    tracker = StorageTracker()
-    with tracker:
-        first = torch.ones(1000)
-        second = first.view(10, 100)  # the same storage counts once
-        assert tracker.now == 4032
-        third = first + 1
-        assert tracker.now == 8064
-        del first, third
-        assert tracker.now == 4032
-        del second
-    assert (tracker.now, tracker.peak) == (0, 8064)

@@ -147,7 +147,7 @@ def open_classifier(name: str) -> tuple[Callable[[Sequence[str]], list[float]], 
 
     from studio.core.errors import UserError
     from studio.models.bases import resolve_base
-    from studio.models.loading import pick_device
+    from studio.models.device import pick_device
 
     base = resolve_base(name)
     tokenizer = AutoTokenizer.from_pretrained(base.folder, trust_remote_code=False, local_files_only=True)

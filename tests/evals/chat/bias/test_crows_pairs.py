@@ -171,7 +171,7 @@ def test_published_counts_of_gpt2(published: Path) -> None:
 
     from studio.evals.chat.text_likelihood import text_logprobs
     from studio.models.bases import resolve_base
-    from studio.models.loading import load_causal_lm, load_tokenizer
+    from studio.models.chat.loading import load_causal_lm, load_tokenizer
 
     folder = os.environ.get("STUDIO_TEST_GPT2")
     if not folder:

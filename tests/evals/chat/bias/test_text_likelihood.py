@@ -198,7 +198,7 @@ def test_starter_model_batch_one_and_sixteen(published: Path) -> None:
     """On the model the studio ships with, in float32, with real pairs."""
     from studio.evals.chat.bias.crows_pairs import read_crows_pairs
     from studio.models.bases import resolve_base
-    from studio.models.loading import load_causal_lm, load_tokenizer
+    from studio.models.chat.loading import load_causal_lm, load_tokenizer
 
     base = resolve_base("smollm2-135m-instruct")
     tokenizer = load_tokenizer(base)

@@ -1,10 +1,7 @@
-"""Opening base weights with transformers: device, number type, quantisation. Safetensors only, never a model's own code."""
+"""Opening a language model with transformers: tokenizer, weights, quantisation. Safetensors only, never a model's own code."""
 
 from __future__ import annotations
 
-import functools
-import os
-import time
 from typing import Any, Literal
 
 import torch
@@ -12,47 +9,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from studio.core.errors import StudioError, UserError
 from studio.models.bases import ResolvedBase
+from studio.models.device import pick_device
 from studio.models.quiet import quiet_transformers
 
 Quantization = Literal["none", "nf4", "int8"]
-
-
-def pick_device() -> torch.device:
-    """The accelerator of this process (``LOCAL_RANK`` chooses among several), else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
-    if torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
-
-
-def pick_dtype(name: Literal["auto", "float32", "bfloat16"], device: torch.device) -> torch.dtype:
-    """Number type by name; ``auto`` takes what is fast on the device.
-
-    bfloat16 on GPUs that compute in it; on a CPU whichever a short measurement finds faster, for processors with
-    bfloat16 instructions multiply about four times as fast in it and others half as fast as in float32.
-    """
-    if name == "auto":
-        if device.type == "cuda":
-            return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-        return torch.bfloat16 if device.type == "cpu" and cpu_prefers_bfloat16() else torch.float32
-    return torch.bfloat16 if name == "bfloat16" else torch.float32
-
-
-@functools.cache
-def cpu_prefers_bfloat16() -> bool:
-    """True when this processor multiplies matrices clearly faster in bfloat16 (best of five each, in turn; 0.1 to 0.3 s).
-
-    Half as fast again is asked for, because the steps around the products gain nothing.
-    """
-    size, best = 768, {torch.float32: float("inf"), torch.bfloat16: float("inf")}
-    matrices = {dtype: torch.ones(size, size, dtype=dtype) for dtype in best}
-    for _ in range(5):
-        for dtype, matrix in matrices.items():
-            started = time.perf_counter()
-            torch.mm(matrix, matrix)
-            best[dtype] = min(best[dtype], time.perf_counter() - started)
-    return best[torch.float32] > 1.5 * best[torch.bfloat16]
 
 
 def load_tokenizer(base: ResolvedBase) -> PreTrainedTokenizerBase:
