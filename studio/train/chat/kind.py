@@ -37,7 +37,7 @@ class ChatKind(RunKind):
         """See :meth:`studio.train.kinds.RunKind.open`."""
         from studio.models.bases import resolve_base
         from studio.models.device import pick_device, pick_dtype
-        from studio.train.chat.settings import check_trackers, split_batch
+        from studio.train.chat.settings import check_trackers, method_name, split_batch
         from studio.train.record import open_run
 
         adapter = load_yaml(asked.preset, self.schema, asked.overrides)
@@ -100,20 +100,6 @@ class ChatKind(RunKind):
         """Measure it, and talk to it in the terminal."""
         run = f"{folder.parent.name}/{folder.name}"
         return [f"studio eval {self.suite} --model {run}", f"studio chat {run}"]
-
-
-def method_name(adapter: ChatAdapter) -> str:
-    """The usual name of what a preset does: full, lora, qlora, dora, rslora, pissa, lora+ and their combinations."""
-    if adapter.method == "full":
-        return "full"
-    parts = [
-        "qlora" if adapter.quantization != "none" else "lora",
-        *(["dora"] if adapter.lora.dora else []),
-        *(["rslora"] if adapter.lora.rslora else []),
-        *(["pissa"] if adapter.lora.init.startswith("pissa") else []),
-        *(["lora+"] if adapter.loraplus_ratio else []),
-    ]
-    return "-".join(parts)
 
 
 CHAT = ChatKind()
