@@ -16,7 +16,7 @@ from studio.core.workspace import Workspace
 from studio.data.chat.rows import ChatRow, rows_to_table, write_table
 
 if TYPE_CHECKING:
-    from studio.evals.subjects import LocalSubject
+    from studio.evals.chat.subjects import LocalSubject
 
 NOUNS = (
     "balcony",
@@ -178,7 +178,7 @@ def subject(lively_base: Path) -> LocalSubject:
     """The lively base, ready to answer and to be scored."""
     import torch
 
-    from studio.evals.subjects import LocalSubject
+    from studio.evals.chat.subjects import LocalSubject
     from studio.models.bases import resolve_base
     from studio.models.chat.templates import choose_template
     from studio.models.loading import load_causal_lm, load_tokenizer

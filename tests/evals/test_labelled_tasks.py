@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 
 from studio.core.errors import DataError, UserError
-from studio.evals.chat.opening import Target
 from studio.evals.labelled import read_label, read_number
 from studio.evals.metrics.classification import _FIGURES, classification_statistic
 from studio.evals.metrics.fairness import RateStatistic, by_chance, numbered
 from studio.evals.metrics.regression import regression_statistic
 from studio.evals.runner import evaluate_model, evaluate_run
 from studio.evals.suites import load_suite
+from studio.evals.targets import Target
 from tests.evals.conftest import ChatRow, write_dataset
 
 if TYPE_CHECKING:
