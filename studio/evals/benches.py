@@ -44,11 +44,14 @@ class Benches:
         """The model of a label as a kind of task asks it."""
         if kind not in ASKED:
             raise ValueError(f"the task {kind!r} asks models and does not say in which way: add it to studio.evals.tasks.ASKED")
-        way = ASKED[kind]
+        return self.bench(ASKED[kind]).subject(label)
+
+    def bench(self, way: str) -> Bench:
+        """The bench of a way of asking, opened when it is first wanted."""
         if way not in self._opened:
-            bench = BENCHES.get(way)(self.targets, self.workspace, cached=self.cached, about=self.about)
-            self._opened[way] = self._left_at_the_end.enter_context(bench)
-        return self._opened[way].subject(label)
+            opening = BENCHES.get(way)(self.targets, self.workspace, cached=self.cached, about=self.about)
+            self._opened[way] = self._left_at_the_end.enter_context(opening)
+        return self._opened[way]
 
 
 @contextmanager
