@@ -43,7 +43,7 @@ def chat(
     note(f"opening {model} …")
     opened = _open(model)
     from studio.evals.chat.conversation import Conversation
-    from studio.evals.chat.generation import Decoding
+    from studio.evals.evidence import Decoding
 
     decoding = Decoding(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
     talk = Conversation(opened.model, opened.tokenizer, opened.template, decoding, system)

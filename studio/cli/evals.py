@@ -50,17 +50,18 @@ def evaluate(
 ) -> None:
     """Measure models against their base, and write a report for each."""
     from studio.core.errors import ConfigError, GateNotMetError, UserError
-    from studio.evals.suites import load_suite
+    from studio.evals.suites import load_suite, with_setting
 
     plan = load_suite(suite, overrides or [])
     if inception_weights is not None:
-        plan = _with_inception_weights(plan, inception_weights)
+        option = "--inception-weights"
+        plan = with_setting(plan, "inception_weights", inception_weights, option=option, meant_for="pictures")
     if gate and not plan.thresholds:
         raise ConfigError(f"--gate needs thresholds, and the suite {plan.name} has none. Add 'thresholds:' to it.")
     workspace = open_workspace()
     data_folder = workspace.find_dataset(data) if data else None
-    from studio.evals.chat.opening import Target
-    from studio.evals.runner import evaluate_model, find_baseline, find_model
+    from studio.evals.runner import evaluate_model
+    from studio.evals.targets import Target, find_baseline, find_model
 
     # All names are looked up before anything is asked: a misspelt one should not cost minutes.
     targets = [find_model(reference, workspace, tokenizer=tokenizer) for reference in model or []]
@@ -93,21 +94,6 @@ def evaluate(
         if missed:
             raise GateNotMetError(_gate_sentence(missed, plan, several=len(reports) > 1))
         note(f"gate met: all {len(plan.thresholds)} thresholds")
-
-
-def _with_inception_weights(plan: Suite, file: str) -> Suite:
-    """The suite with that file for every task that scores pictures.
-
-    Raises:
-        UserError: it has no such task.
-    """
-    from studio.core.errors import UserError
-    from studio.schema.image_scores import ImagesTask
-
-    if not any(isinstance(task, ImagesTask) for task in plan.tasks):
-        raise UserError(f"--inception-weights is for pictures, and the suite {plan.name} scores none. Take the suite images.")
-    tasks = [task.model_copy(update={"inception_weights": file}) if isinstance(task, ImagesTask) else task for task in plan.tasks]
-    return plan.model_copy(update={"tasks": tasks})
 
 
 def _gate_sentence(missed: dict[str, list[str]], plan: Suite, *, several: bool) -> str:

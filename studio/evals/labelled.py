@@ -1,9 +1,12 @@
-"""Labelled predictions: read from a file, or made by asking models; what classification, regression and fairness stand on."""
+"""Labelled predictions: read from a file, or made by asking models; what classification, regression and fairness stand on.
+
+How rows are read and models are asked about them is a matter of the Dataset's kind, and stands in the room of that kind.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,12 +15,15 @@ import pandas as pd
 
 from studio.core.errors import DataError, nearest
 from studio.core.files import sha256_file
+from studio.core.registry import Registry
 from studio.core.workspace import read_dataset
-from studio.data.chat.rows import ChatRow
-from studio.evals.chat.tasks.conversation import choose_rows, decoding_of
-from studio.evals.evidence import Message, question_from
+from studio.evals.evidence import Evidence
+from studio.evals.metrics.base import Metric
 from studio.evals.tasks.base import NotComputedError, TaskContext
-from studio.schema.tasks import LabelledTask, PredictionFile
+from studio.schema.tasks import PredictionFile
+
+# How models are asked about rows whose truth is known, by the kind of the Dataset.
+ASKING = Registry("kind of Dataset", {"chat": "studio.evals.chat.labelled:CONVERSATIONS"})
 
 
 @dataclass
@@ -26,7 +32,7 @@ class Labelled:
 
     ids, truth: one per example. said: label of the model to what it said, as text (None: it could not be asked).
     groups: the group of each example, None where it has none; None when no group was asked for.
-    prompts: what was asked, empty for predictions from a file.
+    prompts: what was asked, empty for predictions from a file. rows: as the kind of the Dataset has them, empty likewise.
     """
 
     ids: list[str]
@@ -34,9 +40,55 @@ class Labelled:
     said: dict[str, list[str | None]]
     groups: list[str | None] | None = None
     prompts: list[str] = field(default_factory=list)
-    rows: list[ChatRow] = field(default_factory=list)
+    rows: list[Any] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How models are asked about the rows of one kind of Dataset.
+
+    truth_rows: the rows with their truth and, for a column that is named, their group; nothing is asked yet.
+    answers: fills ``said`` with what every model says, given the labels there are (none: it says a number).
+    likelihoods: fills ``said`` with the label that every model finds most likely.
+    evidence: fills ``said`` with free answers, and gives all that these metrics need, by label of the model.
+    text_columns: the columns of the rows that hold text, and so may name a group.
+    """
+
+    truth_rows: Callable[[TaskContext[Any], str | None], Labelled]
+    answers: Callable[[TaskContext[Any], Labelled, Sequence[str]], None]
+    likelihoods: Callable[[TaskContext[Any], Labelled, Sequence[str]], None]
+    evidence: Callable[[TaskContext[Any], Labelled, Sequence[Metric]], dict[str, list[Evidence]]]
+    text_columns: Callable[[TaskContext[Any]], list[str]]
+
+
+def asking_about(context: TaskContext[Any]) -> Asking:
+    """How models are asked about the Dataset of a task of :class:`studio.schema.tasks.LabelledTask`.
+
+    Raises:
+        NotComputedError: no dataset is named, or models are asked about no rows of its kind (the kinds are named).
+    """
+    record = read_dataset(context.dataset_folder(context.task.data.dataset))
+    if record.kind not in ASKING:
+        raise NotComputedError(
+            f"the dataset {record.name} holds {record.kind} rows, and models are asked about {' or '.join(ASKING)} rows only. "
+            "Give another with --data DATASET, or give predictions.file."
+        )
+    found: Asking = ASKING.get(record.kind)
+    return found
+
+
+def labelled_rows(context: TaskContext[Any], group: str | None) -> tuple[Labelled, Asking | None]:
+    """The examples of a task, and how models are asked about them: None where the predictions come from a file.
+
+    Raises:
+        DataError: a column or file is missing. NotComputedError: there is no data, or none of a kind that models are asked about.
+    """
+    if context.task.predictions is not None:
+        return read_predictions(context.task.predictions, group), None
+    asking = asking_about(context)
+    return asking.truth_rows(context, group), asking
 
 
 def read_predictions(source: PredictionFile, group: str | None) -> Labelled:
@@ -71,88 +123,6 @@ def read_predictions(source: PredictionFile, group: str | None) -> Labelled:
     )
 
 
-def truth_rows(context: TaskContext[LabelledTask], group: str | None) -> Labelled:
-    """The rows of a Dataset with their truth and group; nothing is asked yet.
-
-    Raises:
-        NotComputedError: no dataset is named, or its rows lack the column (the columns they have are named).
-    """
-    task = context.task
-    folder = context.dataset_folder(task.data.dataset)
-    rows, _, notes = choose_rows(folder, task.data, context.run, context.workspace, task.limit, context.seed)
-    columns = sorted({key for row in rows for key in row.meta})
-    for name in (task.label_column, group):
-        if name is not None and name not in columns:
-            raise NotComputedError(
-                f"the rows of {folder.parent.name} have no column '{name}'.{nearest(name, columns)} "
-                f"Columns: {', '.join(columns) or 'none'}."
-            )
-    kept, truth = [], []
-    for row in rows:
-        value = row.meta.get(task.label_column) if task.label_column else question_from(row.id, row.messages).reference
-        if value is not None:
-            kept.append(row)
-            truth.append(_plain(value) or "")
-    if len(kept) < len(rows):
-        notes.append(f"{len(rows) - len(kept)} of {len(rows)} rows have no true value and were left out.")
-    if not kept:
-        raise NotComputedError(f"no row of {folder.parent.name} has a true value. Name a column with label_column.")
-    dataset = read_dataset(folder)
-    return Labelled(
-        ids=[row.id for row in kept],
-        truth=truth,
-        said={},
-        groups=[_plain(row.meta.get(group)) for row in kept] if group else None,
-        rows=kept,
-        data={
-            "path": str(folder), "name": dataset.name, "fingerprint": dataset.fingerprint, "split": task.data.split,
-            "rows": len(kept), "rows_in_split": dataset.splits[task.data.split],
-        },
-        notes=notes,
-    )  # fmt: skip
-
-
-def ask_answers(context: TaskContext[LabelledTask], found: Labelled, labels: Sequence[str] = ()) -> None:
-    """Fill ``said`` with what every model writes."""
-    prompts = [asked(row, context.task.prompt, labels) for row in found.rows]
-    found.prompts = [prompt[-1]["content"] if prompt else "" for prompt in prompts]
-    assert context.task.generation is not None
-    for label in context.labels:
-        with context.subject(label) as subject, context.bar(f"{label}: answers", len(prompts)) as advance:
-            answers = subject.answers(
-                prompts, decoding_of(context), batch_size=context.task.generation.batch_size, advance=advance
-            )
-        found.said[label] = [answer.text if answer else None for answer in answers]
-
-
-def ask_likelihoods(context: TaskContext[LabelledTask], found: Labelled, labels: Sequence[str]) -> None:
-    """Fill ``said`` with the label that every model finds most likely as the whole answer."""
-    prompts = [asked(row, context.task.prompt, labels) for row in found.rows]
-    found.prompts = [prompt[-1]["content"] if prompt else "" for prompt in prompts]
-    pairs = [[*prompt, {"role": "assistant", "content": label}] for prompt in prompts for label in labels]
-    settings = context.task.likelihood
-    assert settings is not None
-    for name in context.labels:
-        with context.subject(name) as subject, context.bar(f"{name}: likelihood of labels", len(pairs)) as advance:
-            values = subject.likelihoods(pairs, batch_size=settings.batch_size, max_length=settings.max_length, advance=advance)
-        found.said[name] = []
-        for start in range(0, len(values), len(labels)):
-            scored = [
-                (value.nll, label) for value, label in zip(values[start : start + len(labels)], labels, strict=True) if value
-            ]
-            found.said[name].append(min(scored)[1] if len(scored) == len(labels) else None)
-
-
-def asked(row: ChatRow, prompt: str | None, labels: Sequence[str]) -> list[Message]:
-    """The turns that are asked: the row's own, or the task's prompt in place of its last question."""
-    turns = list(question_from(row.id, row.messages).prompt) or [turn for turn in row.messages if turn["role"] != "assistant"]
-    if prompt is None or not turns:
-        return turns
-    question = turns[-1]["content"]
-    text = prompt.replace("{question}", question).replace("{labels}", ", ".join(labels))
-    return [*turns[:-1], {"role": "user", "content": text}]
-
-
 def read_label(text: str | None, labels: Sequence[str]) -> str | None:
     """The label an answer names: the whole answer, else the only label whose words stand in it; None where that is unclear."""
     if text is None:
@@ -175,6 +145,15 @@ def read_number(text: str | None) -> float | None:
     plain = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
     numbers = {float(value) for value in re.findall(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?!\w)", plain)}
     return numbers.pop() if len(numbers) == 1 else None
+
+
+def as_text(value: Any) -> str | None:
+    """A value of a table as text; True and 1.0 as ``True`` and ``1``."""
+    if value is None or isinstance(value, Mapping):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
 
 
 def labels_of(truth: Sequence[str], given: Sequence[str] | None, most: int) -> list[str]:
@@ -217,16 +196,7 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 def _texts(column: Any) -> list[str | None]:
     """A column as texts, None where it is empty."""
-    return [None if pd.isna(value) else _plain(value) for value in column]
-
-
-def _plain(value: Any) -> str | None:
-    """A value of a table as text; True and 1.0 as ``True`` and ``1``."""
-    if value is None or isinstance(value, Mapping):
-        return None
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
+    return [None if pd.isna(value) else as_text(value) for value in column]
 
 
 def _words(text: str) -> str:

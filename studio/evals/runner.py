@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,11 @@ from studio.core.allocator import keep_freed_memory
 from studio.core.errors import UserError
 from studio.core.records import Difference, GroupScores, ReportRecord, Score, TaskRecord
 from studio.core.workspace import Workspace
-from studio.evals.chat.cache import FILE, EvidenceCache
-from studio.evals.chat.opening import OWN_BASE, Bench, Target, find_baseline, find_model, run_record
+from studio.evals.benches import Benches, benches_for
 from studio.evals.gate import judge
 from studio.evals.report import write_report
 from studio.evals.scoring import corrected
+from studio.evals.targets import OWN_BASE, Target, find_baseline, run_record
 from studio.evals.tasks import TASKS
 from studio.evals.tasks.base import NotComputedError, TaskContext, TaskResult
 from studio.schema.suite import Suite, Task
@@ -82,10 +82,9 @@ def evaluate_model(
             update={"limit": limit, "tasks": [task.model_copy(update={"limit": limit}) for task in suite.tasks]}
         )
     targets = {"tuned": target} | ({"base": baseline} if baseline is not None else {})
-    with _bench(targets, workspace, cached) as bench:
-        results = [_run_task(task, bench, suite, data, progress) for task in suite.all_tasks()]
-        about = bench.about
-    record = assemble(suite, results, about, targets)
+    with benches_for(targets, workspace, cached=cached) as benches:
+        results = [_run_task(task, benches, suite, data, progress) for task in suite.all_tasks()]
+    record = assemble(suite, results, benches.about, targets)
     record = record.model_copy(update={"seconds": round(time.monotonic() - started, 2)})
     record = record.model_copy(update={"gate": judge(record, suite.thresholds)})
     folder = write_report(report_root(target, workspace), record, {task.name: result for task, result in results}, suite)
@@ -152,33 +151,33 @@ def _warnings(suite: Suite, results: Sequence[tuple[TaskRecord, TaskResult]]) ->
     return missing + [f"{'' if suite.short else task.name + ': '}{note}" for task, result in results for note in result.notes]
 
 
-def _run_task(task: Task, bench: Bench, suite: Suite, data: Path | None, progress: bool) -> tuple[TaskRecord, TaskResult]:
+def _run_task(task: Task, benches: Benches, suite: Suite, data: Path | None, progress: bool) -> tuple[TaskRecord, TaskResult]:
     """One task, with its place in the record; a task whose data or tool cannot be had leaves a reason instead of scores."""
     started = time.monotonic()
-    target = bench.targets["tuned"]
+    target = benches.targets["tuned"]
     context: TaskContext[Any] = TaskContext(
-        labels=list(bench.targets),
+        labels=list(benches.targets),
         task=task,
         seed=suite.seed,
         resamples=suite.resamples,
-        workspace=bench.workspace,
-        open_subject=bench.subject,
+        workspace=benches.workspace,
+        open_subject=partial(benches.subject, task.type),
         run_folder=target.run,
         run=run_record(target),
         dataset=data,
         progress=progress,
-        targets=bench.targets,
+        targets=benches.targets,
     )
     reason = None
     try:
         result: TaskResult = TASKS.get(task.type)(context)
         for label, about in result.about.items():
-            bench.about.setdefault(label, about)
+            benches.about.setdefault(label, about)
     except NotComputedError as error:
         if suite.short:
             raise UserError(str(error)) from error
         reason = str(error)
-        result = TaskResult(scores={label: _without_values(task, reason) for label in bench.targets})
+        result = TaskResult(scores={label: _without_values(task, reason) for label in benches.targets})
     record = TaskRecord(
         name=task.key,
         type=task.type,
@@ -211,19 +210,3 @@ def _without_values(task: Task, reason: str) -> list[Score]:
         )
         for name in task.metric_names() or []
     ]
-
-
-@contextmanager
-def _bench(targets: dict[str, Target], workspace: Workspace, cached: bool) -> Iterator[Bench]:
-    """The models, and the cache where one is wanted; what an endpoint said is forgotten once all tasks are done."""
-    cache = EvidenceCache(workspace.root / "cache" / FILE) if cached else None
-    try:
-        bench = Bench(targets, workspace, cache)
-        yield bench
-        bench.close()
-    finally:
-        if cache is not None:
-            cache.close()
-
-
-__all__ = ["evaluate_model", "evaluate_run", "find_baseline", "find_model"]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Union, get_args
+from typing import Annotated, Any, Union, get_args
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, create_model, model_validator
 
-from studio.core.content import find_content
-from studio.core.errors import UserError, nearest
+from studio.core.content import content_roots, find_content
+from studio.core.errors import ConfigError, UserError, nearest
 from studio.core.extras import available, require
 from studio.evals.metrics import METRICS
 from studio.evals.metrics.base import Metric
+from studio.evals.tasks import SETTINGS
 from studio.schema.loading import load_value, load_yaml
 from studio.schema.suite import Suite, Task
 from studio.schema.tasks import ConversationTask
@@ -46,19 +48,12 @@ class CheckedConversationTask(ConversationTask):
         return self
 
 
-if TYPE_CHECKING:
-    CheckedTask = Task
-else:
-    # The schema stands below the metrics and cannot know them, so its conversation task is replaced by the checked one.
-    _KINDS = tuple(CheckedConversationTask if kind is ConversationTask else kind for kind in get_args(get_args(Task)[0]))
-    CheckedTask = Annotated[Union[_KINDS], Field(discriminator="type")]  # noqa: UP007 - made at run time
-
-
 class CheckedSuite(Suite):
-    """A suite whose metrics exist; the schema cannot know them, because it stands below the metrics."""
+    """A suite whose metrics exist; the schema cannot know them, because it stands below the metrics.
 
-    tasks: list[CheckedTask] = []
-    """What is measured, in the order of the report. Without tasks the suite is one conversation task made of the fields below."""
+    It is read by a subclass whose tasks are those that are registered: see :func:`checked_suite`.
+    """
+
     metrics: list[KnownMetric] = []
     """Short form: registry keys of metrics, in the order of the report."""
 
@@ -82,6 +77,22 @@ def _refuse_without_direction(name: str, field: str) -> None:
         raise ValueError(f"{field} cannot be asked of '{name}': neither more nor less of it is better.")
 
 
+def checked_suite() -> type[CheckedSuite]:
+    """The schema of a suite that may have every kind of task that is registered now."""
+    # Those of the documentation in its order, for messages that list them; then what was added from outside.
+    documented = [get_args(kind.model_fields["type"].annotation)[0] for kind in get_args(get_args(Task)[0])]
+    names = [name for name in documented if name in SETTINGS] + [name for name in SETTINGS if name not in documented]
+    return _suite_of(tuple((name, SETTINGS.target(name)) for name in names))
+
+
+@cache
+def _suite_of(kinds: tuple[tuple[str, str], ...]) -> type[CheckedSuite]:
+    """A schema whose tasks are of these kinds, told apart by their type; made once for the same table of kinds."""
+    task: Any = Annotated[Union[tuple(SETTINGS.get(name) for name, _ in kinds)], Field(discriminator="type")]  # noqa: UP007
+    tasks: Any = Field(default=[], description=Suite.model_fields["tasks"].description)
+    return create_model("CheckedSuite", __base__=CheckedSuite, __doc__=CheckedSuite.__doc__, tasks=(list[task], tasks))
+
+
 def load_suite(name: str | Path, overrides: Sequence[str] = ()) -> Suite:
     """Find and read a suite by registry name or path; ``lm-eval:TASK,TASK`` makes one of lm-evaluation-harness' tasks.
 
@@ -93,7 +104,38 @@ def load_suite(name: str | Path, overrides: Sequence[str] = ()) -> Suite:
     """
     if str(name).startswith(HARNESS):
         return _harness_suite(str(name).removeprefix(HARNESS), overrides)
-    return load_yaml(find_content("evals", str(name)), CheckedSuite, overrides)
+    return load_yaml(find_content("evals", str(name)), checked_suite(), overrides)
+
+
+def with_setting(suite: Suite, field: str, value: object, *, option: str, meant_for: str) -> Suite:
+    """The suite with a value for every task that has such a setting.
+
+    Args:
+        option: how the person gave it. meant_for: what the tasks score that have it. Both are for the message.
+    Raises:
+        UserError: no task of the suite has it; the studio's suites that have one are named.
+    """
+    if not any(field in type(task).model_fields for task in suite.tasks):
+        raise UserError(
+            f"{option} is for {meant_for}, and the suite {suite.name} scores none. Take the suite {_suites_with(field)}."
+        )
+    update = {field: value}
+    tasks = [task.model_copy(update=update) if field in type(task).model_fields else task for task in suite.tasks]
+    return suite.model_copy(update={"tasks": tasks})
+
+
+def _suites_with(field: str) -> str:
+    """The studio's own suites that have a task with that setting."""
+    shipped = content_roots("evals")[-1]  # a person's own folder comes before it
+    found = []
+    for path in sorted(shipped.rglob("*.yaml")):
+        try:
+            suite = load_suite(path)
+        except ConfigError:  # a word list, which stands beside the suites
+            continue
+        if any(field in type(task).model_fields for task in suite.tasks):
+            found.append(path.relative_to(shipped).with_suffix("").as_posix())
+    return " or ".join(found)
 
 
 def _harness_suite(names: str, overrides: Sequence[str]) -> Suite:
@@ -106,7 +148,7 @@ def _harness_suite(names: str, overrides: Sequence[str]) -> Suite:
     title = re.sub(r"[^A-Za-z0-9._-]+", "-", f"lm-eval-{'-'.join(tasks)}")[:80]
     description = f"lm-evaluation-harness: {', '.join(tasks)}."
     value = {"name": title, "description": description, "tasks": [{"type": "lm_eval", "tasks": tasks}]}
-    return load_value(value, CheckedSuite, overrides, source=f"{HARNESS}{names}")
+    return load_value(value, checked_suite(), overrides, source=f"{HARNESS}{names}")
 
 
 def metric(name: str) -> Metric:

@@ -17,7 +17,7 @@ from studio.data.chat.rows import ChatRow, rows_to_table
 from studio.data.parquet import write_table
 
 if TYPE_CHECKING:
-    from studio.evals.subjects import LocalSubject
+    from studio.evals.chat.subjects import LocalSubject
 
 NOUNS = (
     "balcony",
@@ -179,7 +179,7 @@ def subject(lively_base: Path) -> LocalSubject:
     """The lively base, ready to answer and to be scored."""
     import torch
 
-    from studio.evals.subjects import LocalSubject
+    from studio.evals.chat.subjects import LocalSubject
     from studio.models.bases import resolve_base
     from studio.models.chat.loading import load_causal_lm, load_tokenizer
     from studio.models.chat.templates import choose_template

@@ -15,10 +15,10 @@ from studio.core.errors import StudioError, UserError
 from studio.core.files import write_json
 from studio.core.records import ReportRecord, read_record
 from studio.data.chat.rows import ChatRow
-from studio.evals.chat.opening import find_baseline, find_model
 from studio.evals.report import newest_report
 from studio.evals.runner import evaluate_model, evaluate_run
 from studio.evals.suites import load_suite
+from studio.evals.targets import find_baseline, find_model
 from tests.conftest import build_tiny_base
 from tests.evals.conftest import chat_rows, write_dataset, write_run
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +12,15 @@ import pandas as pd
 import pytest
 
 from studio.core.errors import DataError, UserError
-from studio.evals.chat.opening import Target
-from studio.evals.labelled import read_label, read_number
+from studio.core.files import write_json
+from studio.evals.labelled import ASKING, Asking, Labelled, read_label, read_number
 from studio.evals.metrics.classification import _FIGURES, classification_statistic
 from studio.evals.metrics.fairness import RateStatistic, by_chance, numbered
 from studio.evals.metrics.regression import regression_statistic
 from studio.evals.runner import evaluate_model, evaluate_run
 from studio.evals.suites import load_suite
+from studio.evals.targets import Target
+from studio.evals.tasks.base import TaskContext
 from tests.evals.conftest import ChatRow, write_dataset
 
 if TYPE_CHECKING:
@@ -183,6 +187,45 @@ def test_the_model_labels_rows_of_a_dataset(tiny: Tiny) -> None:
         tiny.run, load_suite("fairness", ("tasks.0.group=kind", "tasks.0.label_column=size", "thresholds=[]")), data=data
     )
     assert record.tasks[0].reason is None and scores(record)["quality_gap"].n == 8
+
+
+def of_kind(folder: Path, kind: str) -> Path:
+    record = json.loads((folder / "dataset.json").read_text())
+    write_json(folder / "dataset.json", record | {"kind": kind})
+    return folder
+
+
+def test_rows_of_a_kind_that_nothing_is_asked_about_are_one_sentence(tiny: Tiny) -> None:
+    data = of_kind(write_dataset(tiny.workspace, "pictures", {"test": []}), "image")
+    for kind, override in (("classification", "limit=3"), ("regression", "limit=3"), ("fairness", "tasks.0.group=sex")):
+        _, record = evaluate_run(tiny.run, load_suite(kind, ("thresholds=[]", override)), data=data)
+        assert record.tasks[0].reason == (
+            "the dataset pictures holds image rows, and models are asked about chat rows only. Give another with --data DATASET, "
+            "or give predictions.file."
+        ), kind
+    _, record = evaluate_run(tiny.run, load_suite("fairness", ("thresholds=[]",)), data=data)
+    assert record.tasks[0].reason.startswith("no group column is named. Set group")
+
+
+def shapes(context: TaskContext[Any], group: str | None) -> Labelled:
+    return Labelled([str(place) for place in range(8)], ["round", "flat"] * 4, {}, rows=list(range(8)))
+
+
+def look(context: TaskContext[Any], found: Labelled, labels: Sequence[str]) -> None:
+    found.said = {label: ["flat" if row % 2 else "round" for row in found.rows] for label in context.labels}
+
+
+SHAPES = Asking(shapes, look, look, lambda *_: {}, lambda _: [])
+
+
+def test_another_kind_of_rows_brings_its_own_way_of_asking(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ASKING._targets, "image", f"{__name__}:SHAPES")
+    data = of_kind(write_dataset(tiny.workspace, "pictures", {"test": []}), "image")
+    for by in ("answer", "likelihood"):
+        suite = load_suite("classification", ("thresholds=[]", "resamples=100", f"tasks.0.by={by}"))
+        _, record = evaluate_run(tiny.run, suite, data=data)
+        assert scores(record)["accuracy"].value == 1 and scores(record, "base")["accuracy"].n == 8
+        assert record.models["tuned"]["kind"] == "not asked"
 
 
 def test_quality_of_free_answers_between_groups(tiny: Tiny) -> None:

@@ -9,7 +9,6 @@ import pytest
 
 from studio.core.records import Difference, GroupScores, Score, TaskRecord
 from studio.evals.charts import bars, difference_picture, scale_of
-from studio.evals.chat.opening import Target
 from studio.evals.chat.tasks.conversation import _cards, _limits, choose_comparison
 from studio.evals.evidence import Answer, Evidence, Likelihood, question_from
 from studio.evals.numbers import interval_text, number
@@ -17,6 +16,7 @@ from studio.evals.page import render_page
 from studio.evals.runner import assemble
 from studio.evals.scoring import difference, example_table, most_changed, score
 from studio.evals.suites import load_suite, metric
+from studio.evals.targets import Target
 from studio.evals.tasks.base import Card, CardGroup, Part, TaskResult
 
 NASTY = "<script>alert('x')</script> & <img src=http://example.com/x.png>"

@@ -21,8 +21,7 @@ from typing import Any, TypeVar
 from studio.core.errors import StudioError
 from studio.core.files import sha256_json
 from studio.core.sqlite import is_damage, write_ahead
-from studio.evals.chat.generation import Decoding
-from studio.evals.evidence import Answer, Likelihood, LogProb, Message
+from studio.evals.evidence import Answer, Decoding, Likelihood, LogProb, Message
 from studio.evals.subjects import Advance, Subject
 
 E = TypeVar("E", Answer, Likelihood, LogProb)
@@ -31,7 +30,7 @@ FILE = "evaluation-cache.sqlite"
 _BUSY_SECONDS = 60.0
 # Code and libraries that decide what a model answers; a change in any of them makes every old answer unknown.
 _CODE = (
-    "evals/chat/generation.py", "evals/chat/likelihood.py", "evals/chat/text_likelihood.py", "evals/subjects.py",
+    "evals/chat/generation.py", "evals/chat/likelihood.py", "evals/chat/text_likelihood.py", "evals/chat/subjects.py",
     "evals/chat/endpoint.py", "evals/chat/opening.py", "models/chat/encoding.py", "models/chat/templates.py",
     "models/chat/loading.py", "models/device.py", "adapters/chat/loading.py",
 )  # fmt: skip

@@ -9,7 +9,8 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from studio.core.errors import UserError
-from studio.evals.chat.generation import Decoding, context_length, end_tokens, stream_tokens
+from studio.evals.chat.generation import context_length, end_tokens, stream_tokens
+from studio.evals.evidence import Decoding
 from studio.models.chat.encoding import Message, encode_prompt
 from studio.models.chat.templates import ChatTemplate
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 from transformers import PreTrainedTokenizerBase
@@ -23,10 +22,10 @@ from studio.adapters.chat.loading import read_template
 from studio.core.errors import DataError, StudioError, UserError
 from studio.core.files import sha256_json
 from studio.core.workspace import Workspace, read_run
-from studio.evals.chat.generation import Decoding
 from studio.evals.chat.text_likelihood import encode_texts
-from studio.evals.evidence import Answer, Likelihood, LogProb, Message
+from studio.evals.evidence import Answer, Decoding, Likelihood, LogProb, Message
 from studio.evals.subjects import Advance
+from studio.evals.targets import KEY_VARIABLE, Endpoint
 from studio.models.bases import ResolvedBase, resolve_base
 from studio.models.chat.encoding import encode_conversation
 from studio.models.chat.loading import load_tokenizer
@@ -35,7 +34,6 @@ from studio.models.chat.templates import ChatTemplate, choose_template
 T = TypeVar("T")
 R = TypeVar("R")
 
-KEY_VARIABLE = "STUDIO_API_KEY"
 _TIMEOUT = httpx.Timeout(300.0, connect=10.0)
 # Requests at a time; a server batches them itself.
 _AT_ONCE = 16
@@ -47,34 +45,6 @@ _WAITS = 30
 
 class EndpointError(StudioError):
     """The server is gone or refuses: one sentence; what was answered so far is kept and the same command goes on from there."""
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Where a model is served.
-
-    url: up to and with ``/v1``. model: its name there; None takes the only one. tokenizer: run, base or folder whose tokenizer
-    and template the served model uses; None looks for a run of the model's name.
-    """
-
-    url: str
-    model: str | None = None
-    tokenizer: str | None = None
-
-
-def parse_endpoint(reference: str, tokenizer: str | None = None) -> Endpoint:
-    """Read ``http://host:port/v1#name``.
-
-    Raises:
-        UserError: no host is in it, or a password is.
-    """
-    parts = urlsplit(reference)
-    if not parts.hostname:
-        raise UserError(f"{reference} names no server. Write http://host:port/v1#model-name.")
-    if parts.username or parts.password:
-        raise UserError(f"the endpoint {parts.hostname} is given with a password in it. Put the key into {KEY_VARIABLE} instead.")
-    path = parts.path.rstrip("/") or "/v1"
-    return Endpoint(urlunsplit((parts.scheme, parts.netloc, path, "", "")), parts.fragment or None, tokenizer)
 
 
 @dataclass
@@ -345,7 +315,7 @@ def _headers() -> dict[str, str]:
 
 
 def _vocabulary(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Hash of the vocabulary, as :class:`studio.evals.subjects.LocalSubject` makes it."""
+    """Hash of the vocabulary, as :class:`studio.evals.chat.subjects.LocalSubject` makes it."""
     return sha256_json(sorted(tokenizer.get_vocab().items()))
 
 

@@ -19,22 +19,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from studio.core.errors import DataError
 from studio.evals.chat.attention import share_heads
+from studio.evals.evidence import Decoding as Decoding  # callers of this module have it from here
 from studio.models.chat.encoding import encode_conversation
 from studio.models.chat.templates import ChatTemplate
 
 # Finished answers are taken out of the batch once a quarter of it is done: taking them out copies the key-value cache.
 _EVICT_BELOW = 0.75
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How the next token is chosen; temperature 0 is greedy, top_p 1 and top_k 0 keep all tokens."""
-
-    max_new_tokens: int = 128
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    seed: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
-"""Finding and opening the models to be measured: a run with its adapter on, its own base with the adapter off, another run,
-a base or merged folder, or an endpoint.
+"""Opening the language models to be measured: a run with its adapter on, its own base with the adapter off, another run, a base
+or merged folder, or an endpoint.
 """
 
 from __future__ import annotations
@@ -8,82 +8,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from studio.adapters.chat.loading import ADAPTER_WEIGHTS, LoadedRun, load_run, saved_settings
 from studio.core.errors import UserError
 from studio.core.files import sha256_file
-from studio.core.records import RunRecord
-from studio.core.workspace import Workspace, read_run
-from studio.evals.chat.cache import CachedSubject, EvidenceCache
-from studio.evals.chat.endpoint import Endpoint, EndpointSubject, parse_endpoint
-from studio.evals.subjects import LocalSubject, Subject
+from studio.core.workspace import Workspace
+from studio.evals.chat.cache import FILE, CachedSubject, EvidenceCache
+from studio.evals.chat.endpoint import EndpointSubject
+from studio.evals.chat.subjects import LocalSubject
+from studio.evals.subjects import Subject
+from studio.evals.targets import Target
 from studio.evals.tasks.base import NotComputedError
-from studio.models.bases import ResolvedBase, resolve_base
+from studio.models.bases import ResolvedBase
 from studio.models.chat.encoding import TrainOn
 from studio.models.chat.loading import load_causal_lm, load_tokenizer
 from studio.models.chat.templates import PLAIN, ChatTemplate, choose_template
 from studio.models.device import pick_device, pick_dtype
 from studio.models.weights import cached_sha256
-
-OWN_BASE: Literal["base"] = "base"
-NO_BASE = "none"
-
-
-@dataclass(frozen=True)
-class Target:
-    """A model that was found and not opened yet.
-
-    run: a Run's folder. base: base weights or a merged folder. endpoint: a server. own_base: the base of the run that is
-    measured, with the adapter off. With none of them there is no model, only predictions made elsewhere.
-    """
-
-    name: str
-    run: Path | None = None
-    base: ResolvedBase | None = None
-    endpoint: Endpoint | None = None
-    own_base: bool = False
-
-
-def find_model(reference: str, workspace: Workspace, *, tokenizer: str | None = None, option: str = "--model") -> Target:
-    """A run by name, id or folder; a base or merged model by name, folder or Hub id; or an endpoint, ``http://host:port/v1#name``.
-
-    Args:
-        tokenizer: for an endpoint, the run, base or folder whose tokenizer and template it uses.
-        option: how the person gave it, for the message.
-    Raises:
-        UserError: it is none of these.
-    """
-    if reference.startswith(("http://", "https://")):
-        return Target(reference, endpoint=parse_endpoint(reference, tokenizer))
-    try:
-        folder = workspace.find_run(reference)
-        return Target(f"{folder.parent.name}/{folder.name}", run=folder)
-    except UserError as error:
-        no_run = error
-    try:
-        return Target(reference, base=resolve_base(reference))
-    except UserError as error:
-        if option == "--model" and not any(mark in reference for mark in "/\\"):
-            raise no_run from None
-        raise UserError(f"{option} {reference} is no run in {workspace.runs}, and {error}") from error
-
-
-def find_baseline(baseline: str, tuned: Target, workspace: Workspace, *, tokenizer: str | None = None) -> Target | None:
-    """What a model is compared with; None when no baseline is wanted, or when ``base`` is asked of a model that has no own
-    base.
-    """
-    if baseline == NO_BASE:
-        return None
-    if tuned.run is not None:
-        base = read_run(tuned.run).base
-        if baseline in {OWN_BASE, base.get("name"), base.get("path")}:
-            return Target(OWN_BASE, own_base=True)
-    elif baseline == OWN_BASE:
-        return None
-    return find_model(baseline, workspace, tokenizer=tokenizer, option="--baseline")
 
 
 @dataclass
@@ -167,6 +111,25 @@ class Bench:
         return {name: value for name, value in whole.items() if name not in {"adapter", "model"}}
 
 
+@contextmanager
+def open_bench(
+    targets: dict[str, Target], workspace: Workspace, *, cached: bool, about: dict[str, dict[str, Any]]
+) -> Iterator[Bench]:
+    """The models, and the cache where one is wanted; what an endpoint said is forgotten once all tasks are done.
+
+    Args:
+        about: gets the description of each model that is opened, by label.
+    """
+    cache = EvidenceCache(workspace.root / "cache" / FILE) if cached else None
+    try:
+        bench = Bench(targets, workspace, cache, about)
+        yield bench
+        bench.close()
+    finally:
+        if cache is not None:
+            cache.close()
+
+
 def run_identity(loaded: LoadedRun) -> dict[str, Any]:
     """What decides the answers of a run: bytes of base and adapter, tokenizer, template, number type, quantisation, device."""
     full = loaded.record.method == "full"
@@ -210,11 +173,6 @@ def base_of(loaded: LoadedRun, model: Any, train_on: TrainOn) -> LocalSubject:
         "template_sha256": loaded.template.sha256,
     }
     return LocalSubject("base", model, loaded.tokenizer, loaded.template, train_on, about)
-
-
-def run_record(target: Target) -> RunRecord | None:
-    """The record of a run that is measured; None for other models."""
-    return read_run(target.run) if target.run is not None else None
 
 
 def _open_base(base: ResolvedBase, label: str, tuned: LocalSubject | None) -> LocalSubject:

@@ -1,9 +1,14 @@
-"""The kinds of task a suite can name. Listing them imports nothing heavy; a new kind is one schema class and one line here."""
+"""The kinds of task a suite can name. Listing them imports nothing heavy.
+
+A new kind is a class of settings with a ``type``, a function ``run``, and a line in each table here. One from outside the studio
+is added the same way before the suite is read: ``TASKS.add("mine", "package.module:run")``.
+"""
 
 from __future__ import annotations
 
 from studio.core.registry import Registry
 
+# How a task runs: TaskContext -> TaskResult, see studio/evals/tasks/base.py.
 TASKS = Registry(
     "task",
     {
@@ -23,3 +28,36 @@ TASKS = Registry(
         "images": "studio.evals.images.task:run",
     },
 )
+
+# What a suite may say about a task: its settings, a subclass of TaskSettings whose ``type`` is the name here.
+SETTINGS = Registry(
+    "task",
+    {
+        "conversation": "studio.evals.suites:CheckedConversationTask",
+        "classification": "studio.schema.tasks:ClassificationTask",
+        "regression": "studio.schema.tasks:RegressionTask",
+        "fairness": "studio.schema.tasks:FairnessTask",
+        "safety": "studio.schema.tasks:SafetyTask",
+        "leakage": "studio.schema.tasks:LeakageTask",
+        "crows_pairs": "studio.schema.bias:CrowsPairsTask",
+        "stereoset": "studio.schema.bias:StereoSetTask",
+        "winobias": "studio.schema.bias:WinoBiasTask",
+        "winogender": "studio.schema.bias:WinogenderTask",
+        "bbq": "studio.schema.bias:BBQTask",
+        "counterfactual": "studio.schema.bias:CounterfactualTask",
+        "lm_eval": "studio.schema.bias:LmEvalTask",
+        "images": "studio.schema.image_scores:ImagesTask",
+    },
+)
+
+# What opens the models that tasks ask, by way of asking; see studio/evals/benches.py.
+BENCHES = Registry("way of asking models", {"chat": "studio.evals.chat.opening:open_bench"})
+
+# The way in which each task asks. A task that opens its models by itself, or needs none, is not here.
+ASKED = dict.fromkeys(
+    (
+        "conversation", "classification", "regression", "fairness", "safety", "leakage", "crows_pairs", "stereoset", "winobias",
+        "winogender", "bbq", "counterfactual", "lm_eval",
+    ),
+    "chat",
+)  # fmt: skip

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pandas as pd
 from markupsafe import Markup
@@ -21,11 +21,9 @@ from studio.core.errors import StudioError
 from studio.core.progress import Progress
 from studio.core.records import Difference, GroupScores, RunRecord, Score
 from studio.core.workspace import Workspace
+from studio.evals.subjects import Subject
+from studio.evals.targets import Target
 from studio.schema.tasks import TaskSettings
-
-if TYPE_CHECKING:
-    from studio.evals.chat.opening import Target
-    from studio.evals.subjects import Subject
 
 T = TypeVar("T", bound=TaskSettings, covariant=True)
 R = TypeVar("R")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from studio.core.records import Difference, GroupScores, Score
-from studio.evals.labelled import Labelled, ask_answers, ask_likelihoods, labels_of, read_label, read_predictions, truth_rows
+from studio.evals.labelled import Labelled, labelled_rows, labels_of, read_label
 from studio.evals.metrics.base import SumStatistic, ratio
 from studio.evals.metrics.classification import (
     UNPARSED,
@@ -28,10 +28,10 @@ def run(context: TaskContext[ClassificationTask]) -> TaskResult:
         DataError: a column or file is missing. NotComputedError: the truth is free text, or there is no data.
     """
     task = context.task
-    found = read_predictions(task.predictions, None) if task.predictions else truth_rows(context, None)
+    found, asking = labelled_rows(context, None)
     labels = labels_of(found.truth, task.labels, task.max_labels)
-    if task.predictions is None:
-        (ask_likelihoods if task.by == "likelihood" else ask_answers)(context, found, labels)
+    if asking is not None:
+        (asking.likelihoods if task.by == "likelihood" else asking.answers)(context, found, labels)
     predicted = {
         name: [value if value in labels else read_label(value, labels) for value in said] for name, said in found.said.items()
     }

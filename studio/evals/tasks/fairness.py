@@ -5,6 +5,7 @@ Small groups are flagged and stay in: averaging them away would hide the people 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +14,7 @@ import pandas as pd
 
 from studio.core.errors import DataError, UserError, nearest
 from studio.core.records import Difference, GroupScores, Score
-from studio.evals.chat.tasks.conversation import gather
-from studio.evals.evidence import question_from
-from studio.evals.labelled import Labelled, ask_answers, labels_of, read_label, read_predictions, truth_rows
+from studio.evals.labelled import Asking, Labelled, asking_about, labelled_rows, labels_of, read_label
 from studio.evals.metrics import METRICS
 from studio.evals.metrics.base import Floats, Metric, Statistic, SumStatistic, ratio
 from studio.evals.metrics.fairness import (
@@ -57,14 +56,14 @@ def run(context: TaskContext[FairnessTask]) -> TaskResult:
     task = context.task
     if task.group is None:
         raise NotComputedError(_no_group(context))
-    found = read_predictions(task.predictions, task.group) if task.predictions else truth_rows(context, task.group)
+    found, asking = labelled_rows(context, task.group)
     found, without = _with_group(found, task.group)
     quality = _quality_metric(task)
-    if quality is None:
+    if quality is None or asking is None:  # free answers are never read from a file
         labels = labels_of(found.truth, task.labels, 50)
-        outcomes = _label_outcomes(context, found, labels)
+        outcomes = _label_outcomes(context, asking, found, labels)
     else:
-        outcomes = _text_outcomes(context, found, quality)
+        outcomes = _text_outcomes(context, asking, found, quality)
     assert found.groups is not None
     groups, names = numbered([group or "" for group in found.groups])
     if len(names) > task.max_groups:
@@ -113,13 +112,8 @@ def _no_group(context: TaskContext[FairnessTask]) -> str:
     task = context.task
     columns: list[str] = []
     if task.predictions is None:
-        from studio.data.chat.rows import read_split
-
-        try:
-            rows = read_split(context.dataset_folder(task.data.dataset), task.data.split)
-        except (UserError, NotComputedError):
-            rows = []
-        columns = sorted({key for row in rows for key, value in row.meta.items() if isinstance(value, str)})
+        with suppress(UserError, NotComputedError):
+            columns = asking_about(context).text_columns(context)
     known = f" The columns of its rows: {', '.join(columns)}." if columns else ""
     return (
         f"no group column is named.{known} Set group to the column that tells people's groups apart, or give "
@@ -173,7 +167,9 @@ def _quality_metric(task: FairnessTask) -> Metric | None:
     return metric
 
 
-def _label_outcomes(context: TaskContext[FairnessTask], found: Labelled, labels: list[str]) -> dict[str, Outcomes]:
+def _label_outcomes(
+    context: TaskContext[FairnessTask], asking: Asking | None, found: Labelled, labels: list[str]
+) -> dict[str, Outcomes]:
     """Right or wrong, and positive or not, of every model."""
     task = context.task
     if task.positive is not None and task.positive not in labels:
@@ -181,8 +177,8 @@ def _label_outcomes(context: TaskContext[FairnessTask], found: Labelled, labels:
             f"the label {task.positive!r} of 'positive' does not occur as truth.{nearest(task.positive, labels)} "
             f"Labels: {', '.join(labels)}."
         )
-    if task.predictions is None:
-        ask_answers(context, found, labels)
+    if asking is not None:
+        asking.answers(context, found, labels)
     outcomes = {}
     for label, said in found.said.items():
         read = [value if value in labels else read_label(value, labels) for value in said]
@@ -199,14 +195,10 @@ def _label_outcomes(context: TaskContext[FairnessTask], found: Labelled, labels:
     return outcomes
 
 
-def _text_outcomes(context: TaskContext[FairnessTask], found: Labelled, quality: Metric) -> dict[str, Outcomes]:
+def _text_outcomes(context: TaskContext[FairnessTask], asking: Asking, found: Labelled, quality: Metric) -> dict[str, Outcomes]:
     """Quality of every answer of every model."""
-    questions = [question_from(row.id, row.messages) for row in found.rows]
     outcomes = {}
-    for label in context.labels:
-        with context.subject(label) as subject:
-            evidence = gather(subject, questions, context, [quality])
-        found.said[label] = [item.answer.text if item.answer else None for item in evidence]
+    for label, evidence in asking.evidence(context, found, [quality]).items():
         each = quality.measure(evidence).each
         outcomes[label] = Outcomes(np.array([np.nan if value is None else value for value in each], dtype=np.float64), None)
     return outcomes

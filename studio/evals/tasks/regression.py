@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from studio.core.records import Difference, Score
-from studio.evals.labelled import Labelled, ask_answers, read_number, read_predictions, truth_rows
+from studio.evals.labelled import Labelled, labelled_rows, read_number
 from studio.evals.metrics.base import Statistic, mean_statistic
 from studio.evals.metrics.regression import regression_metric, regression_statistic
 from studio.evals.numbers import number
@@ -23,10 +23,10 @@ def run(context: TaskContext[RegressionTask]) -> TaskResult:
         DataError: a column or file is missing. NotComputedError: the truth is not numbers, or there is no data.
     """
     task = context.task
-    found = read_predictions(task.predictions, None) if task.predictions else truth_rows(context, None)
+    found, asking = labelled_rows(context, None)
     truth = _numbers_of(found)
-    if task.predictions is None:
-        ask_answers(context, found)
+    if asking is not None:
+        asking.answers(context, found, ())
     predicted = {label: [read_number(value) for value in said] for label, said in found.said.items()}
     metrics = {name: regression_metric(name) for name in task.metric_names()}
     measured: dict[str, dict[str, Statistic]] = {}

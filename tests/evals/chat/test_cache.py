@@ -19,9 +19,9 @@ from safetensors.torch import load_file, save_file
 from studio.core.errors import StudioError
 from studio.evals.chat import cache as cache_module
 from studio.evals.chat.cache import FILE, CachedSubject, EvidenceCache, identity_key
-from studio.evals.chat.generation import Decoding
+from studio.evals.chat.subjects import LocalSubject
+from studio.evals.evidence import Decoding
 from studio.evals.runner import evaluate_run
-from studio.evals.subjects import LocalSubject
 from studio.evals.suites import load_suite
 from tests.evals.conftest import chat_rows
 
@@ -108,11 +108,17 @@ def test_a_new_version_of_the_code_asks_anew(tiny: Tiny, asked: list[int], monke
     assert sum(asked) == 8
 
 
+def test_the_code_that_decides_an_answer_is_where_the_cache_looks_for_it() -> None:
+    studio = Path(cache_module.__file__).resolve().parents[2]
+    assert [name for name in cache_module._CODE if not (studio / name).is_file()] == []
+    assert LocalSubject.__module__.replace(".", "/") + ".py" in {f"studio/{name}" for name in cache_module._CODE}
+
+
 # An evaluation that the system kills after the fifth row was scored.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-import studio.evals.chat.cache as cache, studio.evals.subjects as subjects
+import studio.evals.chat.cache as cache, studio.evals.chat.subjects as subjects
 from studio.evals.runner import evaluate_run
 from studio.evals.suites import load_suite
 

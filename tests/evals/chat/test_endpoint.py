@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from studio.core.errors import UserError
-from studio.evals.chat.endpoint import KEY_VARIABLE, EndpointError, EndpointSubject, parse_endpoint
-from studio.evals.chat.generation import Decoding
-from studio.evals.chat.opening import find_baseline, find_model
+from studio.evals.chat.endpoint import EndpointError, EndpointSubject
+from studio.evals.evidence import Decoding
 from studio.evals.runner import evaluate_model
 from studio.evals.suites import load_suite
+from studio.evals.targets import KEY_VARIABLE, find_baseline, find_model, parse_endpoint
 from tests.evals.conftest import chat_rows
 from tests.evals.openai_server import Served, serving
 
 if TYPE_CHECKING:
-    from studio.evals.subjects import LocalSubject
+    from studio.evals.chat.subjects import LocalSubject
     from tests.evals.conftest import Tiny
 
 ROWS = [row.messages for row in chat_rows("x", 10)]

@@ -9,9 +9,10 @@ import pytest
 
 from studio.core.errors import UserError
 from studio.core.workspace import Workspace
-from studio.evals.chat.endpoint import KEY_VARIABLE, EndpointSubject, parse_endpoint
-from studio.evals.chat.generation import Decoding
+from studio.evals.chat.endpoint import EndpointSubject
 from studio.evals.chat.opening import open_tuned
+from studio.evals.evidence import Decoding
+from studio.evals.targets import KEY_VARIABLE, parse_endpoint
 from studio.serve.environment import find_environment
 from tests.evals.conftest import chat_rows
 from tests.serve.live import Live, begin, tune

@@ -8,7 +8,6 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from studio.evals.chat.attention import NAME, shared_heads_attention
 from studio.evals.chat.generation import (
-    Decoding,
     Written,
     choose,
     context_length,
@@ -17,7 +16,8 @@ from studio.evals.chat.generation import (
     unwrapped,
     write_answers,
 )
-from studio.evals.subjects import LocalSubject
+from studio.evals.chat.subjects import LocalSubject
+from studio.evals.evidence import Decoding
 from studio.models.chat.encoding import encode_prompt
 from studio.models.chat.templates import ChatTemplate
 

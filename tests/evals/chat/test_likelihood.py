@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from studio.evals.chat.likelihood import batches_by_length, score_rows
+from studio.evals.chat.subjects import LocalSubject
 from studio.evals.evidence import Evidence, question_from
 from studio.evals.metrics.perplexity import PERPLEXITY
 from studio.evals.statistics import point
-from studio.evals.subjects import LocalSubject
 from studio.models.chat.encoding import EncodedRow, encode_conversation
 from studio.models.chat.templates import ChatTemplate
 

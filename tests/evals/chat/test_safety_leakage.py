@@ -142,8 +142,8 @@ def test_a_canary_without_its_secret_is_refused(tmp_path: Path) -> None:
 
 
 def test_leakage_without_training_data_says_so(tiny: Tiny, tmp_path: Path, lively_base: Path) -> None:
-    from studio.evals.chat.opening import find_model
     from studio.evals.runner import evaluate_model
+    from studio.evals.targets import find_model
 
     suite = leakage_suite(tmp_path)
     _, record = evaluate_model(find_model(str(lively_base), tiny.workspace), suite, workspace=tiny.workspace)

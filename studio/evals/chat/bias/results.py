@@ -14,8 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from studio.core.records import Difference, GroupScores, Score
-from studio.evals.chat.generation import Decoding
-from studio.evals.evidence import Answer, Evidence, LogProb
+from studio.evals.evidence import Answer, Decoding, Evidence, LogProb
 from studio.evals.metrics.base import Better, Metric, Statistic, SumStatistic
 from studio.evals.scoring import difference, score
 from studio.evals.tasks.base import TaskContext

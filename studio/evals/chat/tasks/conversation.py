@@ -15,9 +15,8 @@ from studio.core.errors import UserError
 from studio.core.records import Difference, RunRecord
 from studio.core.workspace import Workspace, read_dataset
 from studio.data.chat.rows import ChatRow, read_split
-from studio.evals.chat.generation import Decoding
 from studio.evals.chat.leaks import Leak, find_leak
-from studio.evals.evidence import Evidence, Question, question_from
+from studio.evals.evidence import Decoding, Evidence, Question, question_from
 from studio.evals.metrics.base import Metric, Statistic
 from studio.evals.scoring import difference, example_table, most_changed, score, without_value
 from studio.evals.subjects import Subject

@@ -15,7 +15,7 @@ from studio.evals.tasks.base import TaskContext
 from studio.schema.tasks import TaskSettings
 
 if TYPE_CHECKING:
-    from studio.evals.subjects import LocalSubject
+    from studio.evals.chat.subjects import LocalSubject
 
 PUBLISHED = Path(__file__).resolve().parents[3] / ".." / "shared" / "data"
 
@@ -33,7 +33,7 @@ def context(subject: LocalSubject, workspace: Workspace) -> Callable[..., TaskCo
     """Make a task's context with the lively model as ``tuned`` and a model with other weights as ``base``."""
     import torch
 
-    from studio.evals.subjects import LocalSubject
+    from studio.evals.chat.subjects import LocalSubject
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)

@@ -27,7 +27,7 @@ from studio.evals.tasks.base import NotComputedError
 from studio.schema.bias import CrowsPairsTask
 
 if TYPE_CHECKING:
-    from studio.evals.subjects import LocalSubject
+    from studio.evals.chat.subjects import LocalSubject
 
 HEADER = ",sent_more,sent_less,stereo_antistereo,bias_type\n"
 

@@ -27,7 +27,7 @@ from studio.evals.chat import text_likelihood
 from studio.evals.chat.text_likelihood import TextIds, encode_texts, lay_rows, text_logprobs
 
 if TYPE_CHECKING:
-    from studio.evals.subjects import LocalSubject
+    from studio.evals.chat.subjects import LocalSubject
 
 PAIRS = [
     ("", "The guard rail of a balcony must be at least one metre high."),

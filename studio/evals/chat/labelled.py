@@ -1,0 +1,117 @@
+"""Labels and numbers that language models give: the rows of a Dataset of conversations, what is asked of them, what is said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from studio.core.errors import nearest
+from studio.core.workspace import read_dataset
+from studio.data.chat.rows import ChatRow, read_split
+from studio.evals.chat.tasks.conversation import choose_rows, decoding_of, gather
+from studio.evals.evidence import Evidence, Message, question_from
+from studio.evals.labelled import Asking, Labelled, as_text
+from studio.evals.metrics.base import Metric
+from studio.evals.tasks.base import NotComputedError, TaskContext
+from studio.schema.tasks import LabelledTask
+
+
+def truth_rows(context: TaskContext[LabelledTask], group: str | None) -> Labelled:
+    """The rows of a Dataset with their truth and group; nothing is asked yet.
+
+    Raises:
+        NotComputedError: no dataset is named, or its rows lack the column (the columns they have are named).
+    """
+    task = context.task
+    folder = context.dataset_folder(task.data.dataset)
+    rows, _, notes = choose_rows(folder, task.data, context.run, context.workspace, task.limit, context.seed)
+    columns = sorted({key for row in rows for key in row.meta})
+    for name in (task.label_column, group):
+        if name is not None and name not in columns:
+            raise NotComputedError(
+                f"the rows of {folder.parent.name} have no column '{name}'.{nearest(name, columns)} "
+                f"Columns: {', '.join(columns) or 'none'}."
+            )
+    kept, truth = [], []
+    for row in rows:
+        value = row.meta.get(task.label_column) if task.label_column else question_from(row.id, row.messages).reference
+        if value is not None:
+            kept.append(row)
+            truth.append(as_text(value) or "")
+    if len(kept) < len(rows):
+        notes.append(f"{len(rows) - len(kept)} of {len(rows)} rows have no true value and were left out.")
+    if not kept:
+        raise NotComputedError(f"no row of {folder.parent.name} has a true value. Name a column with label_column.")
+    dataset = read_dataset(folder)
+    return Labelled(
+        ids=[row.id for row in kept],
+        truth=truth,
+        said={},
+        groups=[as_text(row.meta.get(group)) for row in kept] if group else None,
+        rows=kept,
+        data={
+            "path": str(folder), "name": dataset.name, "fingerprint": dataset.fingerprint, "split": task.data.split,
+            "rows": len(kept), "rows_in_split": dataset.splits[task.data.split],
+        },
+        notes=notes,
+    )  # fmt: skip
+
+
+def ask_answers(context: TaskContext[LabelledTask], found: Labelled, labels: Sequence[str]) -> None:
+    """Fill ``said`` with what every model writes."""
+    prompts = [asked(row, context.task.prompt, labels) for row in found.rows]
+    found.prompts = [prompt[-1]["content"] if prompt else "" for prompt in prompts]
+    assert context.task.generation is not None
+    for label in context.labels:
+        with context.subject(label) as subject, context.bar(f"{label}: answers", len(prompts)) as advance:
+            answers = subject.answers(
+                prompts, decoding_of(context), batch_size=context.task.generation.batch_size, advance=advance
+            )
+        found.said[label] = [answer.text if answer else None for answer in answers]
+
+
+def ask_likelihoods(context: TaskContext[LabelledTask], found: Labelled, labels: Sequence[str]) -> None:
+    """Fill ``said`` with the label that every model finds most likely as the whole answer."""
+    prompts = [asked(row, context.task.prompt, labels) for row in found.rows]
+    found.prompts = [prompt[-1]["content"] if prompt else "" for prompt in prompts]
+    pairs = [[*prompt, {"role": "assistant", "content": label}] for prompt in prompts for label in labels]
+    settings = context.task.likelihood
+    assert settings is not None
+    for name in context.labels:
+        with context.subject(name) as subject, context.bar(f"{name}: likelihood of labels", len(pairs)) as advance:
+            values = subject.likelihoods(pairs, batch_size=settings.batch_size, max_length=settings.max_length, advance=advance)
+        found.said[name] = []
+        for start in range(0, len(values), len(labels)):
+            scored = [
+                (value.nll, label) for value, label in zip(values[start : start + len(labels)], labels, strict=True) if value
+            ]
+            found.said[name].append(min(scored)[1] if len(scored) == len(labels) else None)
+
+
+def ask_evidence(context: TaskContext[LabelledTask], found: Labelled, metrics: Sequence[Metric]) -> dict[str, list[Evidence]]:
+    """Fill ``said`` with every model's free answers to the rows' own questions; all that the metrics need, by model."""
+    questions = [question_from(row.id, row.messages) for row in found.rows]
+    evidence = {}
+    for label in context.labels:
+        with context.subject(label) as subject:
+            evidence[label] = gather(subject, questions, context, metrics)
+        found.said[label] = [item.answer.text if item.answer else None for item in evidence[label]]
+    return evidence
+
+
+def text_columns(context: TaskContext[LabelledTask]) -> list[str]:
+    """Columns of the rows' ``meta`` that hold text somewhere."""
+    rows = read_split(context.dataset_folder(context.task.data.dataset), context.task.data.split)
+    return sorted({key for row in rows for key, value in row.meta.items() if isinstance(value, str)})
+
+
+def asked(row: ChatRow, prompt: str | None, labels: Sequence[str]) -> list[Message]:
+    """The turns that are asked: the row's own, or the task's prompt in place of its last question."""
+    turns = list(question_from(row.id, row.messages).prompt) or [turn for turn in row.messages if turn["role"] != "assistant"]
+    if prompt is None or not turns:
+        return turns
+    question = turns[-1]["content"]
+    text = prompt.replace("{question}", question).replace("{labels}", ", ".join(labels))
+    return [*turns[:-1], {"role": "user", "content": text}]
+
+
+CONVERSATIONS = Asking(truth_rows, ask_answers, ask_likelihoods, ask_evidence, text_columns)

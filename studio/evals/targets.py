@@ -1,0 +1,104 @@
+"""Finding what is measured by its name, and what it is compared with: a run, a base or merged folder, an endpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit, urlunsplit
+
+from studio.core.errors import UserError
+from studio.core.records import RunRecord
+from studio.core.workspace import Workspace, read_run
+from studio.models.bases import ResolvedBase, resolve_base
+
+OWN_BASE: Literal["base"] = "base"
+NO_BASE = "none"
+KEY_VARIABLE = "STUDIO_API_KEY"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a model is served.
+
+    url: up to and with ``/v1``. model: its name there; None takes the only one. tokenizer: run, base or folder whose tokenizer
+    and template the served model uses; None looks for a run of the model's name.
+    """
+
+    url: str
+    model: str | None = None
+    tokenizer: str | None = None
+
+
+def parse_endpoint(reference: str, tokenizer: str | None = None) -> Endpoint:
+    """Read ``http://host:port/v1#name``.
+
+    Raises:
+        UserError: no host is in it, or a password is.
+    """
+    parts = urlsplit(reference)
+    if not parts.hostname:
+        raise UserError(f"{reference} names no server. Write http://host:port/v1#model-name.")
+    if parts.username or parts.password:
+        raise UserError(f"the endpoint {parts.hostname} is given with a password in it. Put the key into {KEY_VARIABLE} instead.")
+    path = parts.path.rstrip("/") or "/v1"
+    return Endpoint(urlunsplit((parts.scheme, parts.netloc, path, "", "")), parts.fragment or None, tokenizer)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model that was found and not opened yet.
+
+    run: a Run's folder. base: base weights or a merged folder. endpoint: a server. own_base: the base of the run that is
+    measured, with the adapter off. With none of them there is no model, only predictions made elsewhere.
+    """
+
+    name: str
+    run: Path | None = None
+    base: ResolvedBase | None = None
+    endpoint: Endpoint | None = None
+    own_base: bool = False
+
+
+def find_model(reference: str, workspace: Workspace, *, tokenizer: str | None = None, option: str = "--model") -> Target:
+    """A run by name, id or folder; a base or merged model by name, folder or Hub id; or an endpoint, ``http://host:port/v1#name``.
+
+    Args:
+        tokenizer: for an endpoint, the run, base or folder whose tokenizer and template it uses.
+        option: how the person gave it, for the message.
+    Raises:
+        UserError: it is none of these.
+    """
+    if reference.startswith(("http://", "https://")):
+        return Target(reference, endpoint=parse_endpoint(reference, tokenizer))
+    try:
+        folder = workspace.find_run(reference)
+        return Target(f"{folder.parent.name}/{folder.name}", run=folder)
+    except UserError as error:
+        no_run = error
+    try:
+        return Target(reference, base=resolve_base(reference))
+    except UserError as error:
+        if option == "--model" and not any(mark in reference for mark in "/\\"):
+            raise no_run from None
+        raise UserError(f"{option} {reference} is no run in {workspace.runs}, and {error}") from error
+
+
+def find_baseline(baseline: str, tuned: Target, workspace: Workspace, *, tokenizer: str | None = None) -> Target | None:
+    """What a model is compared with; None when no baseline is wanted, or when ``base`` is asked of a model that has no own
+    base.
+    """
+    if baseline == NO_BASE:
+        return None
+    if tuned.run is not None:
+        base = read_run(tuned.run).base
+        if baseline in {OWN_BASE, base.get("name"), base.get("path")}:
+            return Target(OWN_BASE, own_base=True)
+    elif baseline == OWN_BASE:
+        return None
+    return find_model(baseline, workspace, tokenizer=tokenizer, option="--baseline")
+
+
+def run_record(target: Target) -> RunRecord | None:
+    """The record of a run that is measured; None for other models."""
+    return read_run(target.run) if target.run is not None else None
