@@ -19,7 +19,6 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from studio.adapters.card import write_model_card
 from studio.core.errors import DataError, GateNotMetError
 from studio.core.files import new_folder, sha256_json, write_json, write_text
 from studio.core.records import DatasetRecord, RunRecord, Score
@@ -49,9 +48,10 @@ from studio.schema.loading import Settings, load_yaml
 from studio.schema.recipe import Size
 from studio.schema.tasks import TaskSettings
 from studio.train.capacity import free_disk
+from studio.train.ending import close_well
 from studio.train.kinds import RUN_KINDS, Planned, PlanWish, RunKind
 from studio.train.opening import SCRATCH, Asked, Say, find_rows
-from studio.train.record import change_record, hashes, now, open_run
+from studio.train.record import open_run
 
 # --- what people write ------------------------------------------------------------------------------------------------
 
@@ -291,11 +291,9 @@ class LineKind(RunKind):
         slope, intercept = float(fitted[0]), float(fitted[1]) if len(fitted) > 1 else 0.0
         with new_folder(folder / "model") as place:
             write_json(place / "line.json", {"slope": slope, "intercept": intercept, "mean": float(y.mean())})
-        result = {"steps": 1, "training_seconds": round(perf_counter() - started, 1), "slope": slope, "intercept": intercept}
         say(f"a line through {len(rows)} pairs")
-        files = hashes(folder, "model", "config.yaml")
-        change_record(folder, status="finished", finished=now(), result=result, files=files)
-        write_model_card(folder)
+        result = {"steps": 1, "training_seconds": round(perf_counter() - started, 1), "slope": slope, "intercept": intercept}
+        close_well(folder, result, "model", "config.yaml")
         return read_run(folder)
 
     def loss_unit(self, record: RunRecord) -> str:
