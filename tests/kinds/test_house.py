@@ -1,0 +1,68 @@
+"""The house keeps its promises: kinds stand in tables, the command line names none of them, files stay short."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from studio.adapters.card import CARDS
+from studio.core.content import list_content
+from studio.data.kinds import DATASET_KINDS, all_dataset_kinds
+from studio.train.kinds import RUN_KINDS, all_run_kinds, kind_of
+
+ROOT = Path(__file__).resolve().parents[2]
+STUDIO = ROOT / "studio"
+ROOMS = ("chat", "images")
+# The command is called so by people; the other line says what the apps are for.
+SAID_BY_PEOPLE = ('    "chat": Command("studio.cli.talk:talk", ', '"Chat, compare, paint, annotate in the browser."')
+
+
+def test_the_command_line_names_no_kind() -> None:
+    names = "|".join({*DATASET_KINDS, *RUN_KINDS, *ROOMS})
+    found = [
+        f"{file.name}:{number}: {line.strip()}"
+        for file in sorted((STUDIO / "cli").rglob("*.py"))
+        if not file.name.startswith("quickstart")
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1)
+        if re.search(rf"\b({names})\b", line, re.I) and not any(said in line for said in SAID_BY_PEOPLE)
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_every_room_stands_in_every_stage_that_has_one_of_its_kind() -> None:
+    for stage in ("data", "train", "models", "adapters", "evals"):
+        assert {folder.name for folder in (STUDIO / stage).iterdir() if folder.name in ROOMS} == set(ROOMS), stage
+
+
+def test_every_kind_is_whole() -> None:
+    suites, presets = list_content("evals"), list_content("adapters")
+    trained = {kind_of(path) for path in presets.values()}
+    apps = {file.stem for file in (STUDIO / "apps").glob("*.py")}
+    for kind in all_run_kinds():
+        assert RUN_KINDS.get(kind.name) is kind and kind.title and kind.about
+        assert kind.suite in suites and (kind.app is None or kind.app in apps)
+        assert kind.name in trained, f"no preset of kind {kind.name}"
+        assert kind.schema.model_fields["kind"]
+    for rows in all_dataset_kinds():
+        assert DATASET_KINDS.get(rows.name) is rows and rows.title and rows.about and rows.rows
+    assert set(CARDS) <= set(RUN_KINDS)
+
+
+def test_no_file_is_long_and_no_drawer_holds_anything() -> None:
+    files = list(STUDIO.rglob("*.py"))
+    long = {str(file.relative_to(ROOT)): lines for file in files if (lines := file.read_text("utf-8").count("\n")) > 400}
+    assert not long
+    assert not [file for file in files if re.search(r"(^|/)(utils?|helpers?|common|misc)(\.py|/)", file.as_posix())]
+
+
+def test_a_newcomer_finds_things_by_their_names() -> None:
+    assert "def " in (STUDIO / "data" / "readers" / "csv.py").read_text("utf-8")
+    assert "loss" in (STUDIO / "train" / "images" / "gan.py").read_text("utf-8")
+
+
+def test_the_page_on_kinds_is_the_example() -> None:
+    page = (ROOT / "docs" / "kinds.md").read_text(encoding="utf-8")
+    example = (ROOT / "tests" / "kinds" / "line.py").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) >= 6
+    assert not [block for block in blocks if block.rstrip() not in example]
