@@ -18,19 +18,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, Generic
+from typing import Any, ClassVar, Generic, TypeVar
 
 import studio
 from studio.core.errors import UserError
 from studio.core.files import new_folder, sha256_file, sha256_json, write_json
 from studio.core.records import DatasetRecord, SourceRecord
 from studio.core.workspace import Workspace, read_dataset
-from studio.data.cache import Codec, Gone, Row, StepCache
+from studio.data.cache import Codec, Gone, Row, StepCache, library_versions
 from studio.data.memo import HashMemo
 from studio.data.sources import ResolvedSource
 from studio.data.split import Division
 from studio.data.stages import Stages, StepResult, Tell
 from studio.schema.loading import Settings
+
+Recipe = TypeVar("Recipe", bound=Settings)
 
 
 @dataclass(frozen=True)
@@ -44,20 +46,26 @@ class BuildOutcome:
     notes: list[str] = field(default_factory=list)
 
 
-class Builder(ABC, Generic[Row, Gone]):
+class Builder(ABC, Generic[Recipe, Row, Gone]):
     """What building a Dataset of one kind is: how its sources are resolved and read, its steps, its split, its files."""
 
     kind: ClassVar[str]
     """What stands under ``kind`` in recipes and in ``dataset.json``."""
     adds_rows: ClassVar[bool] = False
     """Whether writing may add rows (altered copies) to those that were read."""
-    libraries: Mapping[str, str]
-    """Versions of the libraries that decide what ends up in the Dataset."""
+    libraries: ClassVar[tuple[str, ...]]
+    """The libraries that decide what ends up in the Dataset; their versions are written down."""
 
-    def __init__(self, recipe: Settings, workspace: Workspace, beside: Path, tell: Tell) -> None:
+    def __init__(self, recipe: Recipe, workspace: Workspace, beside: Path, tell: Tell) -> None:
         """``beside``: folder of the recipe, for relative paths in it; ``tell``: gets one line per stage."""
-        self.workspace, self.beside, self.tell = workspace, beside, tell
-        self.recipe_record: dict[str, Any] = recipe.model_dump(mode="json")
+        self.recipe, self.workspace, self.beside, self.tell = recipe, workspace, beside, tell
+
+    @classmethod
+    def build(
+        cls, recipe: Recipe, workspace: Workspace, *, name: str, beside: Path | None = None, tell: Tell = lambda _: None
+    ) -> BuildOutcome:
+        """See :func:`build_dataset`; ``beside`` is the current folder when it is not given."""
+        return build_dataset(cls(recipe, workspace, beside or Path.cwd(), tell), name=name)
 
     @abstractmethod
     def resolve(self, memo: HashMemo) -> list[ResolvedSource]:
@@ -108,7 +116,7 @@ class Builder(ABC, Generic[Row, Gone]):
         """What is kept between builds and may be thrown away, once one has succeeded."""
 
 
-def build_dataset(builder: Builder[Row, Gone], *, name: str) -> BuildOutcome:
+def build_dataset(builder: Builder[Any, Row, Gone], *, name: str) -> BuildOutcome:
     """Build a Dataset, or find the one that was built from the same recipe, bytes and code.
 
     Args:
@@ -168,7 +176,7 @@ def mark_newest(folder: Path) -> None:
         os.utime(folder / "dataset.json", ns=(now, now))
 
 
-def _divide(builder: Builder[Row, Gone], rows: Sequence[Row]) -> Division[Row]:
+def _divide(builder: Builder[Any, Row, Gone], rows: Sequence[Row]) -> Division[Row]:
     """Divide the rows, and say how."""
     started = time.perf_counter()
     division = builder.divide(rows)
@@ -178,7 +186,7 @@ def _divide(builder: Builder[Row, Gone], rows: Sequence[Row]) -> Division[Row]:
 
 
 def _draft(
-    builder: Builder[Row, Gone],
+    builder: Builder[Any, Row, Gone],
     name: str,
     fingerprint: str,
     sources: Sequence[ResolvedSource],
@@ -196,7 +204,7 @@ def _draft(
             "name": name,
             "fingerprint": fingerprint,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "recipe": builder.recipe_record,
+            "recipe": builder.recipe.model_dump(mode="json"),
             "sources": [_source_record(source, counts[source.name]) for source in sources],
             "steps": work.steps,
             "splits": {split: len(part) for split, part in division.splits.items()},
@@ -207,7 +215,7 @@ def _draft(
             "notes": [*work.notes, *(f"split: {note}" for note in division.notes)],
             "clusters": {"count": division.clusters, "tied_rows": division.tied, "largest": division.largest},
             **builder.more_facts(division),
-            "libraries": dict(builder.libraries),
+            "libraries": library_versions(builder.libraries),
         }
     )
 
@@ -229,7 +237,7 @@ def _source_record(source: ResolvedSource, rows: int) -> SourceRecord:
 
 
 def _write(
-    builder: Builder[Row, Gone], folder: Path, record: DatasetRecord, work: Stages[Row, Gone], division: Division[Row]
+    builder: Builder[Any, Row, Gone], folder: Path, record: DatasetRecord, work: Stages[Row, Gone], division: Division[Row]
 ) -> None:
     """Write the folder in one step; ``dataset.json`` goes last."""
     with new_folder(folder) as place:

@@ -24,7 +24,7 @@ from studio.core.files import new_folder, sha256_json, write_json, write_text
 from studio.core.records import DatasetRecord, RunRecord, Score
 from studio.core.telling import Pairs, Table, Told
 from studio.core.workspace import Workspace, read_run, run_dataset
-from studio.data.build import Builder, BuildOutcome, build_dataset
+from studio.data.build import Builder, BuildOutcome
 from studio.data.cache import Codec
 from studio.data.entries import REMOVED, Entry
 from studio.data.kinds import DATASET_KINDS, DatasetKind, Wanted
@@ -144,16 +144,12 @@ CODEC: Codec[Pair, RemovedPair] = Codec(
 )
 
 
-class NumbersBuilder(Builder[Pair, RemovedPair]):
+class NumbersBuilder(Builder[NumbersRecipe, Pair, RemovedPair]):
     """Pairs from any file the studio reads; equal x never straddle two splits."""
 
     kind = "numbers"
     codec = CODEC
-    libraries = {"numpy": np.__version__}
-
-    def __init__(self, recipe: NumbersRecipe, workspace: Workspace, beside: Path, tell: Tell) -> None:
-        super().__init__(recipe, workspace, beside, tell)
-        self.recipe = recipe
+    libraries = ("numpy",)
 
     def resolve(self, memo: HashMemo) -> list[ResolvedSource]:
         found = []
@@ -228,7 +224,7 @@ class NumbersKind(DatasetKind):
     schema = NumbersRecipe
 
     def build(self, recipe: NumbersRecipe, workspace: Workspace, *, name: str, beside: Path, tell: Tell) -> BuildOutcome:
-        return build_dataset(NumbersBuilder(recipe, workspace, beside, tell), name=name)
+        return NumbersBuilder.build(recipe, workspace, name=name, beside=beside, tell=tell)
 
     def entries(self, folder: Path, part: str) -> Iterable[Entry]:
         if part == REMOVED:

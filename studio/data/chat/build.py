@@ -14,7 +14,7 @@ from studio.core.errors import UserError
 from studio.core.files import sha256_json, write_text
 from studio.core.records import DatasetRecord
 from studio.core.workspace import Workspace
-from studio.data.build import Builder, BuildOutcome, build_dataset, peak_bytes
+from studio.data.build import Builder, peak_bytes
 from studio.data.cache import Codec, code_files, code_version, library_versions
 from studio.data.chat.feedback import resolve_feedback
 from studio.data.chat.formats import ColumnNames
@@ -44,7 +44,7 @@ from studio.data.sources import (
     resolved,
 )
 from studio.data.split import Division
-from studio.data.stages import Stages, StepResult, Tell, judged
+from studio.data.stages import Stages, StepResult, judged
 from studio.data.workers import Workers, workers
 from studio.schema.recipe import (
     ChatRecipe,
@@ -71,35 +71,14 @@ _STEP_CODE = ("chat/steps/base.py", "similarity.py", "text.py", "verdicts.py", "
 LENGTH_EDGES = [round(2 ** (power / 2)) for power in range(4, 45)]
 
 
-def build_chat_dataset(
-    recipe: ChatRecipe,
-    workspace: Workspace,
-    *,
-    name: str,
-    beside: Path | None = None,
-    tell: Tell = lambda _: None,
-) -> BuildOutcome:
-    """Build a Dataset of conversations; see :func:`studio.data.build.build_dataset`.
-
-    Args:
-        beside: folder of the recipe, for relative paths in it; None is the current folder.
-        tell: gets one line per stage.
-    """
-    return build_dataset(ChatBuilder(recipe, workspace, beside or Path.cwd(), tell), name=name)
-
-
-class ChatBuilder(Builder[ChatRow, RemovedRow]):
+class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
     """Conversations: from any shape others write to messages, cleaned, divided by what resembles each other."""
 
     kind = "chat"
     codec = CODEC
+    libraries = LIBRARIES
 
-    def __init__(self, recipe: ChatRecipe, workspace: Workspace, beside: Path, tell: Tell) -> None:
-        """See :class:`studio.data.build.Builder`."""
-        super().__init__(recipe, workspace, beside, tell)
-        self.recipe = recipe
-        self.libraries = library_versions(LIBRARIES)
-        self._crew: Workers | None = None
+    _crew: Workers | None = None
 
     def resolve(self, memo: HashMemo) -> list[ResolvedSource]:
         """See :meth:`studio.data.build.Builder.resolve`."""
@@ -152,6 +131,9 @@ class ChatBuilder(Builder[ChatRow, RemovedRow]):
         page = render_report(record, work.removed, kept, work.figures["lengths"], histogram(characters(kept)), LENGTH_EDGES)
         write_text(place / REPORT_FILE, page)
         return record
+
+
+build_chat_dataset = ChatBuilder.build
 
 
 def _resolve(source: Source, index: int, beside: Path, memo: HashMemo, workspace: Workspace) -> ResolvedSource:

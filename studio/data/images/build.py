@@ -19,7 +19,7 @@ import pyarrow as pa
 from studio.core.files import sha256_json
 from studio.core.records import DatasetRecord
 from studio.core.workspace import Workspace
-from studio.data.build import Builder, BuildOutcome, build_dataset
+from studio.data.build import Builder
 from studio.data.cache import Codec, code_files, code_version, library_versions
 from studio.data.images.crew import Crew, crew_of
 from studio.data.images.decode import DecodeOptions, Place
@@ -35,7 +35,7 @@ from studio.data.images.writing import LIBRARIES, Work, prune_store, write_datas
 from studio.data.memo import HashMemo
 from studio.data.sources import READ_STEP, ResolvedSource
 from studio.data.split import Division
-from studio.data.stages import StepResult, Tell, judged
+from studio.data.stages import StepResult, judged
 from studio.data.verdicts import Drop, carry_out
 from studio.schema.image_recipe import ImageRecipe
 from studio.schema.image_steps import ImageStep
@@ -75,36 +75,15 @@ def _from_table(table: pa.Table) -> list[Picture]:
 CODEC: Codec[Picture, RemovedImage] = Codec(_to_table, _from_table, removed_to_table, table_to_removed)
 
 
-def build_image_dataset(
-    recipe: ImageRecipe,
-    workspace: Workspace,
-    *,
-    name: str,
-    beside: Path | None = None,
-    tell: Tell = lambda _: None,
-) -> BuildOutcome:
-    """Build a Dataset of pictures; see :func:`studio.data.build.build_dataset`.
-
-    Args:
-        beside: folder of the recipe, for relative paths in it; None is the current folder.
-        tell: gets one line per stage.
-    """
-    return build_dataset(ImageBuilder(recipe, workspace, beside or Path.cwd(), tell), name=name)
-
-
-class ImageBuilder(Builder[Picture, RemovedImage]):
+class ImageBuilder(Builder[ImageRecipe, Picture, RemovedImage]):
     """Pictures with what is said about them."""
 
     kind = "image"
     adds_rows = True
     codec = CODEC
+    libraries = LIBRARIES
 
-    def __init__(self, recipe: ImageRecipe, workspace: Workspace, beside: Path, tell: Tell) -> None:
-        """See :class:`studio.data.build.Builder`."""
-        super().__init__(recipe, workspace, beside, tell)
-        self.recipe = recipe
-        self.libraries = library_versions(LIBRARIES)
-        self._staff: Crew | None = None
+    _staff: Crew | None = None
 
     @property
     def _crew(self) -> Crew:
@@ -169,6 +148,9 @@ class ImageBuilder(Builder[Picture, RemovedImage]):
         """Keep the stores of pictures within bounds."""
         for store in (_PICTURES, _ORIGINALS):
             prune_store(self.workspace.datasets / store)
+
+
+build_image_dataset = ImageBuilder.build
 
 
 def _keys(recipe: ImageRecipe, sources: Sequence[ResolvedSource], places: Sequence[str] = ()) -> list[str]:
