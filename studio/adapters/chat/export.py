@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from studio.adapters.chat.loading import LoadedRun, load_run, saved_settings
+from studio.adapters.chat.loading import LoadedRun, load_run
+from studio.adapters.saved import saved_settings
 from studio.core.errors import StudioError, UserError
 from studio.core.files import folder_size, new_folder, sha256_file, write_json
 from studio.core.workspace import Workspace, read_run, run_dataset
