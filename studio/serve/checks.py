@@ -10,8 +10,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from studio.adapters.chat.loading import ADAPTER_WEIGHTS, read_template, resolve_recorded_base, saved_settings
+from studio.adapters.chat.loading import ADAPTER_WEIGHTS, read_template, resolve_recorded_base
 from studio.adapters.chat.vllm import MAX_LORA_RANKS
+from studio.adapters.saved import saved_settings
 from studio.core.errors import StudioError, UserError
 from studio.core.workspace import read_run
 from studio.models.device import pick_device, pick_dtype

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from studio.adapters.saved import saved_settings
 from studio.core.errors import StudioError, UserError
 from studio.core.records import RunRecord
 from studio.core.workspace import read_run
@@ -134,18 +134,6 @@ def read_template(run_folder: Path, record: RunRecord) -> ChatTemplate:
     if wanted and template.sha256 != wanted:
         raise StudioError(f"{path} is not the template the run was trained with: its hash differs from the one in run.json.")
     return template
-
-
-def saved_settings(run_folder: Path) -> dict[str, Any]:
-    """The run's ``config.yaml`` as plain values, read tolerantly: a newer studio may have written it."""
-    path = run_folder / "config.yaml"
-    if not path.is_file():
-        return {}
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise StudioError(f"{path} is damaged: {str(error).splitlines()[0]}.") from error
-    return value if isinstance(value, dict) else {}
 
 
 def _own_model(folder: Path, record: RunRecord) -> ResolvedBase:

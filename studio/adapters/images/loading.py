@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from studio.adapters.chat.loading import saved_settings
 from studio.adapters.images.inversion import load_inversion
 from studio.adapters.images.lora import load_image_lora, set_lora_scale, without_lora
+from studio.adapters.saved import saved_settings
 from studio.core.errors import StudioError, UserError
 from studio.core.records import RunRecord
 from studio.core.workspace import read_run

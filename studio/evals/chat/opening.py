@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from studio.adapters.chat.loading import ADAPTER_WEIGHTS, LoadedRun, load_run, saved_settings
+from studio.adapters.chat.loading import ADAPTER_WEIGHTS, LoadedRun, load_run
+from studio.adapters.saved import saved_settings
 from studio.core.errors import UserError
 from studio.core.files import sha256_file
 from studio.core.workspace import Workspace

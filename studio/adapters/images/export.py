@@ -1,0 +1,29 @@
+"""The forms that an image model's run can be written in; the work itself is in ``kohya_export.py``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from studio.adapters.exports import Export, NumberType
+from studio.core.telling import Pairs, Told, size_text
+
+
+class Kohya(Export):
+    """One file that AUTOMATIC1111, Forge, ComfyUI and others load."""
+
+    models = "images"
+    what = "an image LoRA in kohya's layout"
+    place = "kohya/NAME.safetensors"
+
+    def write(self, run_folder: Path, target: Path, *, dtype: NumberType) -> Told:  # noqa: ARG002 - it keeps its own number type
+        """Write the file, let it be read back, and say by how much it differs."""
+        from studio.adapters.images.kohya_export import export_kohya
+
+        result = export_kohya(run_folder, target)
+        rows: list[tuple[str, object]] = [
+            ("read back by", result.read_by),
+            ("largest difference of an update", f"{result.update_difference:.1e} of its size"),
+            ("largest difference of a prediction", f"{result.output_difference:.1e} of its size"),
+        ]
+        written = f"LoRA of {result.modules} layers written to {result.file} ({size_text(result.bytes)}, {result.family})."
+        return Told((written, Pairs(rows)), result)
