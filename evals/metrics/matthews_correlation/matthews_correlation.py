@@ -2,30 +2,10 @@
 evaluate's folder format.
 """
 
-from typing import Any
-
-import datasets
-import evaluate
-
-from studio.evals.metrics.plain import label_score
+from studio.evals.metrics.evaluate_folder import label_metric
 
 _DESCRIPTION = "Correlation of predicted and true labels, by scikit-learn."
-_INPUTS = """
-Args:
-    predictions: list of labels.
-    references: list of true labels.
-Returns:
-    matthews_correlation: the score.
-"""
-_CITATION = "Pedregosa et al. 2011, scikit-learn"
 
-
-class MatthewsCorrelation(evaluate.Metric):
-    """Matthews correlation."""
-
-    def _info(self) -> evaluate.MetricInfo:
-        features = datasets.Features({"predictions": datasets.Value("string"), "references": datasets.Value("string")})
-        return evaluate.MetricInfo(description=_DESCRIPTION, citation=_CITATION, inputs_description=_INPUTS, features=features)
-
-    def _compute(self, predictions: list[str], references: list[str]) -> dict[str, Any]:
-        return {"matthews_correlation": label_score("mcc", predictions, references)}
+MatthewsCorrelation = label_metric(
+    __name__, "MatthewsCorrelation", "mcc", title="Matthews correlation", description=_DESCRIPTION, gives="matthews_correlation"
+)

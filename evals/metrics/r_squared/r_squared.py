@@ -1,29 +1,7 @@
 """R² for ``evaluate.load("evals/metrics/r_squared")``, offline: the studio's own metric in evaluate's folder format."""
 
-from typing import Any
-
-import datasets
-import evaluate
-
-from studio.evals.metrics.plain import number_score
+from studio.evals.metrics.evaluate_folder import number_metric
 
 _DESCRIPTION = "Share of the variance that is explained, by scikit-learn."
-_INPUTS = """
-Args:
-    predictions: list of numbers.
-    references: list of true numbers.
-Returns:
-    r_squared: the score.
-"""
-_CITATION = "Pedregosa et al. 2011, scikit-learn"
 
-
-class RSquared(evaluate.Metric):
-    """R²."""
-
-    def _info(self) -> evaluate.MetricInfo:
-        features = datasets.Features({"predictions": datasets.Value("float64"), "references": datasets.Value("float64")})
-        return evaluate.MetricInfo(description=_DESCRIPTION, citation=_CITATION, inputs_description=_INPUTS, features=features)
-
-    def _compute(self, predictions: list[float], references: list[float]) -> dict[str, Any]:
-        return {"r_squared": number_score("r2", predictions, references)}
+RSquared = number_metric(__name__, "RSquared", "r2", title="R²", description=_DESCRIPTION, gives="r_squared")

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.evals.images.neighbours import mean_distance
-from studio.evals.metrics.base import Floats
+from studio.evals.metrics.base import Floats, OfTheWhole
 
 
 @dataclass(frozen=True)
-class LabelCoverage:
+class LabelCoverage(OfTheWhole):
     """Share of the reference's labels that some made picture shows, as the classifier names it.
 
     labels: label of each made picture, as the classifier sees it, [n]. wanted: labels that the reference has.
@@ -25,14 +25,9 @@ class LabelCoverage:
     wanted: NDArray[np.intp]
 
     @property
-    def scored(self) -> NDArray[np.bool_]:
-        """Every picture counts."""
-        return np.ones(len(self.labels), dtype=bool)
-
-    @property
-    def each(self) -> list[float | None]:
-        """Coverage belongs to the whole set; a picture alone has none."""
-        return [None] * len(self.labels)
+    def size(self) -> int:
+        """How many pictures there are."""
+        return len(self.labels)
 
     def at(self, weights: Floats) -> Floats:
         """[r, n] -> [r]."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.core.errors import UserError
-from studio.evals.metrics.base import Floats
+from studio.evals.metrics.base import Floats, OfTheWhole
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def frechet_distance(first: Moments, second: Moments) -> float:
 
 
 @dataclass
-class FrechetDistance:
+class FrechetDistance(OfTheWhole):
     """The distance of any resample of n pictures to a fixed reference.
 
     With fewer pictures than features the eigenvalues come from the [n, n] Gram matrix, which holds the same non-zero ones.
@@ -67,14 +67,9 @@ class FrechetDistance:
         self._gram = half @ half.T if count <= width else None  # [n, n]
 
     @property
-    def scored(self) -> NDArray[np.bool_]:
-        """Every picture counts."""
-        return np.ones(len(self.features), dtype=bool)
-
-    @property
-    def each(self) -> list[float | None]:
-        """The distance belongs to the whole set; a picture alone has none."""
-        return [None] * len(self.features)
+    def size(self) -> int:
+        """How many pictures there are."""
+        return len(self.features)
 
     def at(self, weights: Floats) -> Floats:
         """[r, n] -> [r]; nan where fewer than 2 pictures were drawn."""

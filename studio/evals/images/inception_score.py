@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.core.errors import UserError
-from studio.evals.metrics.base import Floats
+from studio.evals.metrics.base import Floats, OfTheWhole
 
 SPLITS = 10
 SHUFFLE_SEED = 2020
@@ -32,7 +32,7 @@ def inception_score(logits: NDArray[np.floating], *, splits: int = SPLITS, seed:
 
 
 @dataclass
-class InceptionScore:
+class InceptionScore(OfTheWhole):
     """The score of any resample. A row stays in the split it fell into; drawing it twice counts it twice there.
 
     Within a split exp(mean KL) = exp(H(q) - mean H(p)) with q the mean prediction, so a resample is one matrix product.
@@ -56,14 +56,9 @@ class InceptionScore:
         self.splits = [order[index * count // splits : (index + 1) * count // splits] for index in range(splits)]
 
     @property
-    def scored(self) -> NDArray[np.bool_]:
-        """Every picture counts."""
-        return np.ones(len(self.probabilities), dtype=bool)
-
-    @property
-    def each(self) -> list[float | None]:
-        """The score belongs to the whole set; a picture alone has none."""
-        return [None] * len(self.probabilities)
+    def size(self) -> int:
+        """How many pictures there are."""
+        return len(self.probabilities)
 
     def by_split(self, weights: Floats) -> Floats:
         """Scores of each split: [r, n] -> [r, s]; nan where nothing of a split was drawn."""

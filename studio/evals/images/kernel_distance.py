@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.core.errors import UserError
-from studio.evals.metrics.base import Floats
+from studio.evals.metrics.base import Floats, OfTheWhole
 
 SUBSETS = 100
 SUBSET_SIZE = 1000
@@ -52,7 +52,7 @@ def kernel_distance(
 
 
 @dataclass
-class KernelDistance:
+class KernelDistance(OfTheWhole):
     """The distance of any resample to a fixed reference: the unbiased estimate from all pictures at once.
 
     ``at`` is moved so that the plain set gives ``value``, the mean over subsets that is reported; the two estimate the same.
@@ -72,14 +72,9 @@ class KernelDistance:
         self._offset = value - float(self._estimates(np.ones((1, len(self.features))))[0])
 
     @property
-    def scored(self) -> NDArray[np.bool_]:
-        """Every picture counts."""
-        return np.ones(len(self.features), dtype=bool)
-
-    @property
-    def each(self) -> list[float | None]:
-        """The distance belongs to the whole set; a picture alone has none."""
-        return [None] * len(self.features)
+    def size(self) -> int:
+        """How many pictures there are."""
+        return len(self.features)
 
     def at(self, weights: Floats) -> Floats:
         """[r, n] -> [r]."""

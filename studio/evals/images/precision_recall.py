@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from studio.core.errors import UserError
 from studio.evals.images.neighbours import distances_in_chunks, neighbourhood_radii
-from studio.evals.metrics.base import Floats
+from studio.evals.metrics.base import Floats, OfTheWhole
 
 NEIGHBOURS = 3
 
@@ -36,7 +36,7 @@ def precise(features: NDArray[np.floating], reference: NDArray[np.floating], *, 
 
 
 @dataclass
-class Recall:
+class Recall(OfTheWhole):
     """Share of reference pictures that lie within the k-neighbourhood of some made picture, of any resample of the made ones.
 
     Resamples keep the neighbourhoods of the whole set: with repeats the k-th neighbour would soon be the picture itself.
@@ -52,14 +52,9 @@ class Recall:
         self._radii = neighbourhood_radii(self.features, self.k)
 
     @property
-    def scored(self) -> NDArray[np.bool_]:
-        """Every picture counts."""
-        return np.ones(len(self.features), dtype=bool)
-
-    @property
-    def each(self) -> list[float | None]:
-        """Recall belongs to the whole set; a picture alone has none."""
-        return [None] * len(self.features)
+    def size(self) -> int:
+        """How many pictures there are."""
+        return len(self.features)
 
     def at(self, weights: Floats) -> Floats:
         """[r, n] -> [r]."""

@@ -16,7 +16,7 @@ METRICS = Registry(
         "rougeL": "studio.evals.metrics.rouge:ROUGEL",
         "exact_match": "studio.evals.metrics.exact_match:EXACT_MATCH",
         "token_f1": "studio.evals.metrics.token_f1:TOKEN_F1",
-        "semantic_similarity": "studio.evals.metrics.semantic:SEMANTIC_SIMILARITY",
+        "semantic_similarity": "studio.evals.chat.semantic:SEMANTIC_SIMILARITY",
         "length": "studio.evals.metrics.length:LENGTH",
         "length_ratio": "studio.evals.metrics.length:LENGTH_RATIO",
         "truncated": "studio.evals.metrics.length:TRUNCATED",

@@ -8,6 +8,7 @@ the metric anew. A statistic takes *weights*: how often each example was drawn. 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -43,6 +44,25 @@ class Statistic(Protocol):
     def at(self, weights: Floats) -> Floats:
         """Value for each row of weights: [r, n] -> [r]; nan where the drawn examples define no value."""
         ...
+
+
+class OfTheWhole(ABC):
+    """What statistics of a whole set share: every example counts, and none has a value of its own."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """How many examples there are."""
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """Every example counts."""
+        return np.ones(self.size, dtype=bool)
+
+    @property
+    def each(self) -> list[float | None]:
+        """The figure belongs to the whole set; an example alone has none."""
+        return [None] * self.size
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.evals.metrics.base import Better, Floats, Metric
+from studio.evals.metrics.base import Better, Floats, Metric, OfTheWhole
 
 _TITLES: dict[str, tuple[str, str, Better, str]] = {
     "demographic_parity_difference": (
@@ -39,7 +39,7 @@ _TITLES: dict[str, tuple[str, str, Better, str]] = {
 
 
 @dataclass(frozen=True)
-class RateStatistic:
+class RateStatistic(OfTheWhole):
     """A gap between groups in rates of positive predictions.
 
     truth, predicted: 0 or 1, [n]. groups: group numbers, [n]. count: g.
@@ -52,14 +52,9 @@ class RateStatistic:
     count: int
 
     @property
-    def scored(self) -> NDArray[np.bool_]:
-        """Every example counts."""
-        return np.ones(len(self.truth), dtype=bool)
-
-    @property
-    def each(self) -> list[float | None]:
-        """A gap belongs to no single example."""
-        return [None] * len(self.truth)
+    def size(self) -> int:
+        """How many examples there are."""
+        return len(self.truth)
 
     def at(self, weights: Floats) -> Floats:
         """See :meth:`studio.evals.metrics.base.Statistic.at`."""

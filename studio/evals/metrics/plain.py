@@ -4,14 +4,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
+from studio.core.registry import Registry
 from studio.evals.evidence import Answer, Evidence, question_from
 from studio.evals.metrics import METRICS
 from studio.evals.metrics.base import Metric, Statistic
 from studio.evals.statistics import point
+
+# What takes a model to compute, in the room of its kind.
+BY_MODELS = Registry("function", {"text_perplexity": "studio.evals.chat.plain:text_perplexity"})
 
 
 def text_score(key: str, predictions: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
@@ -50,19 +53,8 @@ def text_perplexity(texts: Sequence[str], model: str, *, batch_size: int = 16) -
     Args:
         model: starter name, folder or Hub id.
     """
-    from studio.evals.chat.text_likelihood import text_logprobs
-    from studio.models.bases import resolve_base
-    from studio.models.chat.loading import load_causal_lm, load_tokenizer
-    from studio.models.device import pick_device, pick_dtype
-
-    base, device = resolve_base(model), pick_device()
-    network = load_causal_lm(base, dtype=pick_dtype("auto", device), device=device)
-    found = text_logprobs(network, load_tokenizer(base), [("", text) for text in texts], batch_size=batch_size)
-    total = sum(item.tokens for item in found if item)
-    return {
-        "perplexity": math.exp(-sum(item.sum for item in found if item) / total) if total else None,
-        "perplexities": [math.exp(-item.sum / item.tokens) if item else None for item in found],
-    }
+    found: dict[str, Any] = BY_MODELS.get("text_perplexity")(texts, model, batch_size=batch_size)
+    return found
 
 
 def _value(statistic: Statistic) -> float | None:
