@@ -9,20 +9,10 @@ from typing import Any
 
 import gradio as gr
 
+from studio.apps.chat_model import LOADING_NOTE, ChatModel, Message, Piece, Sampling, Shelf, drawn_anew, origin_of, with_system
 from studio.apps.frame import in_order, page, question_box, viewer
 from studio.apps.inert import inert
-from studio.apps.models import (
-    LOADING_NOTE,
-    ChatModel,
-    Message,
-    Piece,
-    Sampling,
-    Shelf,
-    drawn_anew,
-    open_shelf,
-    origin_of,
-    with_system,
-)
+from studio.apps.opening import open_shelf
 from studio.apps.recording import keep_request, open_store, privacy_note
 from studio.core.errors import StudioError, UserError
 from studio.core.workspace import Workspace

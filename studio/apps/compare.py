@@ -11,9 +11,10 @@ from typing import Any
 
 import gradio as gr
 
+from studio.apps.chat_model import LOADING_NOTE, ChatModel, Message, Piece, Sampling, Shelf, origin_of, with_system
 from studio.apps.frame import page, question_box, viewer
 from studio.apps.inert import inert
-from studio.apps.models import LOADING_NOTE, ChatModel, Message, Piece, Sampling, Shelf, open_shelf, origin_of, with_system
+from studio.apps.opening import open_shelf
 from studio.apps.recording import keep_request, open_store, privacy_note
 from studio.core.errors import StudioError
 from studio.core.workspace import Workspace

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from studio.apps.models import Ending, Message, ModelDownError, Piece, Sampling, adapter_hash
+from studio.apps.chat_model import Ending, Message, ModelDownError, Piece, Sampling, adapter_hash
 from studio.core.errors import StudioError, UserError
 from studio.core.workspace import Workspace, read_run
 
@@ -74,11 +74,11 @@ class EndpointModel:
 
     @property
     def ready(self) -> bool:
-        """See :class:`studio.apps.models.ChatModel`; what a server has to load first cannot be seen from here."""
+        """See :class:`studio.apps.chat_model.ChatModel`; what a server has to load first cannot be seen from here."""
         return True
 
     def stream(self, messages: Sequence[Message], sampling: Sampling, stop: threading.Event) -> Iterator[Piece]:
-        """See :class:`studio.apps.models.ChatModel`; turns that do not fit are left out, the oldest first."""
+        """See :class:`studio.apps.chat_model.ChatModel`; turns that do not fit are left out, the oldest first."""
         kept = list(messages)
         forgotten = 0
         while True:

@@ -5,7 +5,6 @@ The browser's own limits are a courtesy; every wish is checked again here, where
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,8 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from studio.core.errors import StudioError, UserError
-from studio.core.workspace import Workspace, read_run
+from studio.apps.run_shelf import RunShelf, Words, shows
+from studio.apps.streaming import stream_from_thread
+from studio.core.errors import UserError
+from studio.core.records import RunRecord
+from studio.core.workspace import Workspace
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,7 +29,12 @@ MOST_STEPS = 150
 HIGHEST_GUIDANCE = 20.0
 HIGHEST_SCALE = 2.0
 LARGEST_SEED = 2**32 - 1
-CHAT_KINDS = ("chat",)
+_WORDS = Words(
+    wanted="that paints",
+    remedy="Train one: studio train diffusion/… --data DATASET",
+    unfit="cannot paint",
+    choices="runs that paint",
+)
 
 Side = Literal["tuned", "base"]
 
@@ -130,28 +137,11 @@ class Studio:
             UserError: no such run, or none that can paint yet.
         """
         self._workspace = workspace
-        self._lock = threading.Lock()
-        self._loaded: tuple[Path, LoadedImageRun] | None = None
-        known = painting_runs(workspace)
-        if reference is not None:
-            folder = workspace.find_run(reference)
-            if not can_paint(folder):
-                record = read_run(folder)
-                raise UserError(
-                    f"the run {folder.parent.name}/{folder.name} is of kind {record.kind!r} and {record.status}: it cannot "
-                    "paint. Choose another (studio runs list)."
-                )
-            known = [folder, *(other for other in known if other != folder)]
-        if not known:
-            raise UserError(
-                f"there is no run that paints in {workspace.runs} yet. Train one: studio train diffusion/… --data DATASET"
-            )
-        self._first = known[0]
+        self._runs = RunShelf(workspace, reference, usable=_can_paint, load=_load, words=_WORDS)
 
     def choices(self) -> list[str]:
         """Names of the runs that can paint, the first one first."""
-        others = [folder for folder in painting_runs(self._workspace) if folder != self._first]
-        return [reference_of(folder) for folder in (self._first, *others)]
+        return self._runs.choices()
 
     def about(self, name: str) -> About:
         """Load a run and say what it is.
@@ -159,7 +149,7 @@ class Studio:
         Raises:
             StudioError: it is not among the choices, or damaged.
         """
-        with self._lock:
+        with self._runs.lock:
             loaded = self._open(name)
             has_base = loaded.base_source is not None
             return About(loaded.steps, loaded.guidance, has_base, bool(loaded.carriers), loaded.size, loaded.record.name)
@@ -167,44 +157,24 @@ class Studio:
     def paint(self, name: str, wish: Wish, stop: threading.Event) -> Iterator[State]:
         """Paint a wish, saying how far it has come; the last state has an ending.
 
-        The work is done in a thread of its own: whoever looks on may go away between two states, and the lock must not go with
-        them.
+        It is painted in a thread of its own, which holds the lock to its end.
 
         Raises:
             UserError: the wish is beyond a limit, or the run is not among the choices.
         """
         wish = wish.checked()
-        line: queue.SimpleQueue[State | BaseException | None] = queue.SimpleQueue()
 
-        def work() -> None:
-            try:
-                with self._lock:
-                    self._paint(self._open(name), name, wish, stop, line.put)
-            except BaseException as error:
-                line.put(error)
-            finally:
-                line.put(None)
+        def work(tell: Callable[[State], None]) -> None:
+            with self._runs.lock:
+                self._paint(self._open(name), name, wish, stop, tell)
 
-        threading.Thread(target=work, daemon=True).start()
-        try:
-            while (found := line.get()) is not None:
-                if isinstance(found, BaseException):
-                    raise found
-                yield found
-        finally:
-            stop.set()
+        yield from stream_from_thread(work, stop)
 
     def _open(self, name: str) -> LoadedImageRun:
         """A run of the choices, loaded; the one before it goes. Call with the lock held."""
-        from studio.adapters.images.loading import load_image_run
-
         if name not in self.choices():
-            raise UserError(f"{name!r} is not among the runs that paint here. Choose another from the list.")
-        folder = self._workspace.find_run(name)
-        if self._loaded is None or self._loaded[0] != folder:
-            self._loaded = None
-            self._loaded = (folder, load_image_run(folder))
-        return self._loaded[1]
+            raise self._runs.unknown(name)
+        return self._runs.loaded(self._workspace.find_run(name))
 
     @staticmethod
     def _paint(loaded: LoadedImageRun, name: str, wish: Wish, stop: threading.Event, tell: Callable[[State], None]) -> None:
@@ -249,20 +219,13 @@ def _side(loaded: LoadedImageRun, side: Side, wish: Wish, step: Callable[[int], 
     return loaded.sample(prompts, wish.seeds, lora_scale=wish.lora_scale, **settings)
 
 
-def can_paint(folder: Path) -> bool:
+def _can_paint(record: RunRecord, folder: Path) -> bool:
     """True when a run of an image model has weights."""
-    try:
-        record = read_run(folder)
-    except StudioError:
-        return False
-    return record.kind not in CHAT_KINDS and any((folder / name).is_dir() for name in ("adapter", "model"))
+    return shows(record, "image") and any((folder / name).is_dir() for name in ("adapter", "model"))
 
 
-def painting_runs(workspace: Workspace) -> list[Path]:
-    """Runs of image models that have weights, newest first."""
-    return [folder for folder in workspace.list_runs() if can_paint(folder)]
+def _load(folder: Path) -> LoadedImageRun:
+    """A run with all that it samples with."""
+    from studio.adapters.images.loading import load_image_run
 
-
-def reference_of(folder: Path) -> str:
-    """``name/time-id`` of a run folder."""
-    return f"{folder.parent.name}/{folder.name}"
+    return load_image_run(folder)

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from studio.apps.models import ChatModel, Message, Piece, Sampling, origin_of
+from studio.apps.chat_model import ChatModel, Message, Piece, Sampling, origin_of
 from studio.core.workspace import Workspace
 from studio.feedback.signals import is_refusal
 from studio.feedback.store import FILE_NAME, FeedbackStore, RequestRow, Status

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from studio.apps import chat
+from studio.apps.chat_model import Sampling
 from studio.apps.endpoint import EndpointShelf
-from studio.apps.models import LocalShelf, Sampling
+from studio.apps.local_models import LocalShelf
+from studio.apps.run_shelf import RunShelf
 from studio.core.workspace import Workspace
 from studio.feedback.store import FeedbackStore
 
@@ -76,13 +78,13 @@ def test_a_thumb_down_on_a_run_in_this_process_shows_up_in_the_export(
 def test_the_first_question_says_that_the_model_is_being_loaded(
     talking: Workspace, serve: Callable[..., str], visit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = LocalShelf.loaded
+    load = RunShelf.loaded
 
-    def load_slowly(shelf: LocalShelf, folder: Path) -> Any:
+    def load_slowly(shelf: RunShelf[Any], folder: Path) -> Any:
         time.sleep(0 if shelf.is_loaded(folder) else 1)
         return load(shelf, folder)
 
-    monkeypatch.setattr(LocalShelf, "loaded", load_slowly)
+    monkeypatch.setattr(RunShelf, "loaded", load_slowly)
     page = visit(serve(chat.build(talking, "doors")))
     ask(page, "How wide must door 10 be?", wait=False)
     page.locator("#status").get_by_text("Loading the model").wait_for()
