@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -13,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from studio.core.files import disk_errors, write_json
 from studio.train.checkpoints import PARTIAL, clear_partial, publish_checkpoint
 from studio.train.images.loop import Learner
+from studio.train.images.trained import Ema, Trained
 
 WEIGHTS, AVERAGE = "trained.safetensors", "average.safetensors"
 
@@ -33,8 +35,24 @@ def unwritten(run_folder: Path, standing: Standing) -> Callable[[], str]:
 
 
 def save_checkpoint(folder: Path, learner: Learner, standing: Standing) -> Path:
-    """Write ``checkpoint-<step>`` under ``folder``: trained weights, their average, optimizer and schedule, standing.
+    """Write a checkpoint of a diffusion training; see :func:`write_checkpoint`."""
+    state = {"optimizer": learner.optimizer.state_dict(), "schedule": learner.schedule.state_dict()}
+    return write_checkpoint(folder, learner.trained, learner.ema, state, standing)
 
+
+def load_checkpoint(checkpoint: Path, learner: Learner) -> Standing:
+    """Put a whole checkpoint of this very run back."""
+    standing, state = read_checkpoint(checkpoint, learner.trained, learner.ema)
+    learner.optimizer.load_state_dict(state["optimizer"])
+    learner.schedule.load_state_dict(state["schedule"])
+    return standing
+
+
+def write_checkpoint(folder: Path, trained: Trained, ema: Ema | None, state: Any, standing: Standing) -> Path:
+    """Write ``checkpoint-<step>`` under ``folder``: trained weights, their average, what optimizers remember, standing.
+
+    Args:
+        state: of optimizers and schedules, as plain data.
     Raises:
         StudioError: the disk is full or cannot be written; older checkpoints stay.
     """
@@ -42,25 +60,22 @@ def save_checkpoint(folder: Path, learner: Learner, standing: Standing) -> Path:
     hidden = folder / PARTIAL / f"checkpoint-{standing.step}"
     with disk_errors(hidden.name, folder):
         hidden.mkdir(parents=True)
-        save_file({name: value.contiguous() for name, value in learner.trained.state().items()}, hidden / WEIGHTS)
-        if learner.ema is not None:
-            save_file({name: value.cpu().contiguous() for name, value in learner.ema.values.items()}, hidden / AVERAGE)
-        state = {"optimizer": learner.optimizer.state_dict(), "schedule": learner.schedule.state_dict()}
+        save_file({name: value.contiguous() for name, value in trained.state().items()}, hidden / WEIGHTS)
+        if ema is not None:
+            save_file({name: value.cpu().contiguous() for name, value in ema.values.items()}, hidden / AVERAGE)
         torch.save(state, hidden / "optimizer.pt")
         write_json(hidden / "standing.json", asdict(standing))
     return publish_checkpoint(folder, standing.step)
 
 
-def load_checkpoint(checkpoint: Path, learner: Learner) -> Standing:
-    """Put a whole checkpoint of this very run back; the optimizer's file is opened as plain data only."""
-    learner.trained.load(load_file(checkpoint / WEIGHTS))
-    if learner.ema is not None:
-        device = next(iter(learner.trained.parameters.values())).device
-        learner.ema.values = {name: value.to(device) for name, value in load_file(checkpoint / AVERAGE).items()}
+def read_checkpoint(checkpoint: Path, trained: Trained, ema: Ema | None) -> tuple[Standing, Any]:
+    """Put weights and average back; where the training stood, and the state, whose file is opened as plain data only."""
+    trained.load(load_file(checkpoint / WEIGHTS))
+    if ema is not None:
+        device = next(iter(trained.parameters.values())).device
+        ema.values = {name: value.to(device) for name, value in load_file(checkpoint / AVERAGE).items()}
     state = torch.load(checkpoint / "optimizer.pt", map_location="cpu", weights_only=True)
-    learner.optimizer.load_state_dict(state["optimizer"])
-    learner.schedule.load_state_dict(state["schedule"])
-    return Standing(**json.loads((checkpoint / "standing.json").read_text(encoding="utf-8")))
+    return Standing(**json.loads((checkpoint / "standing.json").read_text(encoding="utf-8"))), state
 
 
 def saved_weights(checkpoint: Path) -> dict[str, torch.Tensor]:

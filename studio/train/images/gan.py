@@ -1,17 +1,25 @@
 """How a generative adversarial network learns: one network draws, the other tells drawn from real, both in pairs.
 
+The losses of both come first, then the step that uses them.
+
 Legend: b pictures, s side in pixels, d latent size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from studio.models.images.families.labelled import LabelGan
 from studio.models.images.label_networks import Discriminator, Generator
+from studio.schema.generative import GanAdapter
+from studio.train.images.augment import altered
+from studio.train.images.learning import Learning
+from studio.train.images.trained import Trained
 
 Alter = Callable[[Tensor], Tensor]
 
@@ -62,6 +70,42 @@ def generator_loss(
         rated_real = judge(alter(real), labels)
     rated_drawn = judge(alter(generator(noise, labels)), labels)
     return functional.softplus(rated_real - rated_drawn).mean()
+
+
+class GanLearning(Learning):
+    """Two networks in turn, on the same pictures."""
+
+    def __init__(self, adapter: GanAdapter, family: LabelGan) -> None:
+        """Adam without momentum, as R3GAN trains."""
+        self.adapter: GanAdapter = adapter
+        self.family, self.generator = family, cast(Generator, family.network)
+        self.judge = Discriminator(size=adapter.resolution, width=adapter.width, labels=len(family.labels)).to(family.device)
+        self.trained = Trained({"network": self.generator, "judge": self.judge})
+        adam: dict[str, Any] = {"lr": adapter.learning_rate, "betas": (0.0, 0.99), "eps": 1e-8}
+        self.optimizers = [torch.optim.Adam(network.parameters(), **adam) for network in (self.judge, self.generator)]
+
+    def step(self, pixels: Tensor, labels: Tensor, draws: torch.Generator) -> dict[str, float]:
+        """The judge's step, then the generator's, each with noise of its own."""
+        judge_noise, noise = self._noise(len(pixels), draws), self._noise(len(pixels), draws)
+
+        def alter(pictures: Tensor) -> Tensor:
+            return altered(pictures, draws) if self.adapter.alter else pictures
+
+        loss, figures = discriminator_loss(
+            self.judge, self.generator, pixels, labels, judge_noise, penalty=self.adapter.penalty, alter=alter
+        )
+        loss.backward()
+        self._down(0)
+        loss = generator_loss(self.judge, self.generator, pixels, labels, noise, alter=alter)
+        loss.backward()
+        self._down(1)
+        return {"loss": float(loss.detach()), **figures}
+
+    def _down(self, which: int) -> None:
+        """A step of one network; what the other's backward pass left is thrown away."""
+        self.optimizers[which].step()
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
 
 
 def _squared_gradient(rating: Tensor, pictures: Tensor) -> Tensor:

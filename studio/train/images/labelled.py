@@ -1,4 +1,4 @@
-"""The training of a VAE or a GAN, from an opened Run to a finished one. What a step is stands in ``learning.py``.
+"""The training of a VAE or a GAN, from an opened Run to a finished one. Steps and losses are in ``vae.py`` and ``gan.py``.
 
 Legend: b pictures, s side in pixels, d latent size, k labels.
 """
@@ -9,17 +9,16 @@ import math
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from studio.adapters.images.loading import to_pictures
 from studio.core.errors import StudioError, UserError
-from studio.core.files import disk_errors, new_folder, write_json
+from studio.core.files import new_folder
 from studio.core.progress import Progress
 from studio.core.records import RunRecord
 from studio.core.workspace import Workspace, read_run, run_dataset
@@ -28,16 +27,18 @@ from studio.models.device import pick_device
 from studio.models.images.families.labelled import LabelGan, LabelledFamily, LabelVae
 from studio.models.images.grid import save_picture_grid
 from studio.schema.generative import GanAdapter, LabelledAdapter, VaeAdapter
-from studio.train.checkpoints import PARTIAL, clear_partial, publish_checkpoint, resume_point, rotate_checkpoints, step_of
+from studio.train.checkpoints import resume_point, rotate_checkpoints, step_of
 from studio.train.ending import close_well, plain_words, to_the_end
-from studio.train.images.checkpoint import Standing, unwritten
+from studio.train.images.checkpoint import Standing, read_checkpoint, saved_weights, unwritten, write_checkpoint
 from studio.train.images.collapse import Collapse, check_collapse
 from studio.train.images.curve import plot_image_loss
-from studio.train.images.learning import GanLearning, Learning, VaeLearning
+from studio.train.images.gan import GanLearning
+from studio.train.images.learning import Learning
 from studio.train.images.loop import step_draws
 from studio.train.images.pictures import LivePictures, image_windows
 from studio.train.images.prepare import Say, sample_prompts
 from studio.train.images.trained import Ema
+from studio.train.images.vae import VaeLearning
 from studio.train.kinds import load_preset
 from studio.train.record import mark_running, peak_memory
 from studio.train.recording import MetricsFile, StopOnSignal
@@ -243,38 +244,22 @@ class Session:
     def save(self) -> None:
         """Write ``checkpoint-<step>``: weights, their average, both optimizers, standing."""
         folder = self.run_folder / "checkpoints"
-        clear_partial(folder)
-        hidden = folder / PARTIAL / f"checkpoint-{self.standing.step}"
-        with disk_errors(hidden.name, folder):
-            hidden.mkdir(parents=True)
-            save_file(
-                {name: value.contiguous() for name, value in self.learning.trained.state().items()},
-                hidden / "trained.safetensors",
-            )
-            save_file({name: value.cpu().contiguous() for name, value in self.ema.values.items()}, hidden / "average.safetensors")
-            torch.save([optimizer.state_dict() for optimizer in self.learning.optimizers], hidden / "optimizer.pt")
-            write_json(hidden / "standing.json", asdict(self.standing))
-        publish_checkpoint(folder, self.standing.step)
+        states = [optimizer.state_dict() for optimizer in self.learning.optimizers]
+        write_checkpoint(folder, self.learning.trained, self.ema, states, self.standing)
         rotate_checkpoints(folder, keep=self.learning.adapter.keep_checkpoints, best_step=self.standing.best_step)
 
     def load(self, checkpoint: Path) -> None:
-        """Take up a checkpoint of this very run; the optimizers' file is opened as plain data only."""
-        import json
-
-        self.learning.trained.load(load_file(checkpoint / "trained.safetensors"))
-        device = self.learning.family.device
-        self.ema.values = {name: value.to(device) for name, value in load_file(checkpoint / "average.safetensors").items()}
-        states = torch.load(checkpoint / "optimizer.pt", map_location="cpu", weights_only=True)
+        """Take up a checkpoint of this very run."""
+        self.standing, states = read_checkpoint(checkpoint, self.learning.trained, self.ema)
         for optimizer, state in zip(self.learning.optimizers, states, strict=True):
             optimizer.load_state_dict(state)
-        self.standing = Standing(**json.loads((checkpoint / "standing.json").read_text(encoding="utf-8")))
 
 
 def _finish(run_folder: Path, session: Session, say: Say, *, seconds: float) -> None:
     """Take the averaged weights (of the best held-out loss, where there is one), check them for collapse, write down."""
     standing, learning = session.standing, session.learning
     kept = standing.best_step or standing.step
-    average = load_file(run_folder / "checkpoints" / f"checkpoint-{kept}" / "average.safetensors")
+    average = saved_weights(run_folder / "checkpoints" / f"checkpoint-{kept}")
     learning.trained.load(average)
     session.ema.values = average
     collapse = session.check()

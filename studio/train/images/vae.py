@@ -1,4 +1,4 @@
-"""How a variational autoencoder learns: reconstruct, and keep the latents near the prior.
+"""How a variational autoencoder learns: reconstruct, and keep the latents near the prior. Its loss, then its step.
 
 Legend: b pictures, s side in pixels, d latent size, D = 3 s s numbers of a picture.
 """
@@ -6,12 +6,16 @@ Legend: b pictures, s side in pixels, d latent size, D = 3 s s numbers of a pict
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from studio.models.images.families.labelled import LabelVae
 from studio.models.images.label_networks import Vae
+from studio.schema.generative import VaeAdapter
+from studio.train.images.learning import Learning
+from studio.train.images.trained import Trained
 
 # A latent number is in use when its mean varies by more than this over pictures (arXiv 1509.00519, appendix C).
 _ACTIVE = 0.01
@@ -56,3 +60,31 @@ def active_units(network: Vae, pixels: Tensor, labels: Tensor) -> dict[str, Any]
     if active == 0:
         warnings.append("the decoder ignores the latents (posterior collapse): lower 'beta' or train longer.")
     return {"active": active, "latent": mean.shape[1], "warnings": warnings}
+
+
+class VaeLearning(Learning):
+    """One network, one loss."""
+
+    def __init__(self, adapter: VaeAdapter, family: LabelVae) -> None:
+        """Adam with its usual memory."""
+        self.adapter: VaeAdapter = adapter
+        self.family, self.network = family, cast(Vae, family.network)
+        self.trained = Trained({"network": self.network})
+        self.optimizers = [torch.optim.Adam(self.trained.parameters.values(), lr=adapter.learning_rate)]
+
+    def step(self, pixels: Tensor, labels: Tensor, draws: torch.Generator) -> dict[str, float]:
+        """Down the bound."""
+        loss, figures = vae_loss(self.network, pixels, labels, self._noise(len(pixels), draws), beta=self.adapter.beta)
+        loss.backward()
+        figures["grad_norm"] = float(torch.nn.utils.clip_grad_norm_(self.trained.parameters.values(), 1.0))
+        self.optimizers[0].step()
+        self.optimizers[0].zero_grad(set_to_none=True)
+        return {"loss": float(loss.detach()), **figures}
+
+    def held_out(self, pixels: Tensor, labels: Tensor) -> float | None:
+        """The bound in nats per number of the picture."""
+        return held_out_bound(self.network, pixels, labels)
+
+    def problems(self, pixels: Tensor, labels: Tensor) -> dict[str, Any]:
+        """Latent numbers in use."""
+        return active_units(self.network, pixels, labels)
