@@ -8,11 +8,12 @@ from typing import Any
 
 from studio.core.records import Difference, Score
 from studio.evals.evidence import Evidence
-from studio.evals.metrics.base import Metric, Statistic
+from studio.evals.metrics.base import Metric
 from studio.evals.statistics import (
     NO_DIFFERENCE,
     NOT_COMPUTED,
     SIGNIFICANCE,
+    Statistic,
     compare,
     estimate,
     holm,

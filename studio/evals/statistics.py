@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.evals.metrics.base import Better, Floats, Statistic
+Floats = NDArray[np.float64]
+Better = Literal["higher", "lower", "neither"]
 
 LEVEL = 0.95
 SIGNIFICANCE = 0.05
@@ -20,6 +22,28 @@ SIGNIFICANCE = 0.05
 _Z = 1.959963984540054
 NO_DIFFERENCE = "no difference shown"
 NOT_COMPUTED = "not computed"
+
+
+class Statistic(Protocol):
+    """A metric on a fixed list of examples.
+
+    scored: bool [n]; False where the example could not be scored (it lowers coverage and is never drawn).
+    each: per-example value for the table of examples, None where there is none.
+    """
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """Which examples count."""
+        ...
+
+    @property
+    def each(self) -> list[float | None]:
+        """Per-example values."""
+        ...
+
+    def at(self, weights: Floats) -> Floats:
+        """Value for each row of weights: [r, n] -> [r]; nan where the drawn examples define no value."""
+        ...
 
 
 def bootstrap_weights(usable: NDArray[np.bool_], resamples: int, seed: int) -> Floats:

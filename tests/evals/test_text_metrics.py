@@ -13,9 +13,9 @@ from rouge_score.rouge_scorer import RougeScorer
 
 from studio.evals.evidence import Answer, Evidence, Likelihood, Question, question_from
 from studio.evals.metrics import METRICS
-from studio.evals.metrics.base import Metric, Statistic
+from studio.evals.metrics.base import Metric
 from studio.evals.metrics.exact_match import normalize_answer
-from studio.evals.statistics import bootstrap_weights, point
+from studio.evals.statistics import Statistic, bootstrap_weights, point
 
 PAIRS = [
     ("The guard rail must be one metre high.", "The guard rail of a balcony must be at least one metre high."),

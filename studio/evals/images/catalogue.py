@@ -10,7 +10,8 @@ from studio.core.errors import StudioError
 from studio.core.records import Score
 from studio.evals.evidence import Evidence
 from studio.evals.images.network import FeatureNetwork
-from studio.evals.metrics.base import Better, Metric
+from studio.evals.metrics.base import Metric
+from studio.evals.statistics import Better
 from studio.schema.image_scores import NAMED_BY_NETWORK
 
 # title, unit, better, how it is made, repeats shrink (a picture drawn twice adds nothing new, which shifts every resample).

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.evals.images.neighbours import mean_distance
-from studio.evals.metrics.base import Floats, OfTheWhole
+from studio.evals.metrics.base import OfTheWhole
+from studio.evals.statistics import Floats
 
 
 @dataclass(frozen=True)

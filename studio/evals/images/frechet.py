@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.core.errors import UserError
-from studio.evals.metrics.base import Floats, OfTheWhole
+from studio.evals.metrics.base import OfTheWhole
+from studio.evals.statistics import Floats
 
 
 @dataclass(frozen=True)

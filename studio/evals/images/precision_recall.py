@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from studio.core.errors import UserError
 from studio.evals.images.neighbours import distances_in_chunks, neighbourhood_radii
-from studio.evals.metrics.base import Floats, OfTheWhole
+from studio.evals.metrics.base import OfTheWhole
+from studio.evals.statistics import Floats
 
 NEIGHBOURS = 3
 

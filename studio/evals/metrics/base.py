@@ -11,39 +11,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from studio.evals.evidence import Evidence
+from studio.evals.statistics import Better, Floats, Statistic
 from studio.schema.tasks import ConversationTask
 
-Floats = NDArray[np.float64]
-Better = Literal["higher", "lower", "neither"]
 Needs = Literal["likelihood", "answers"]
-
-
-class Statistic(Protocol):
-    """A metric on a fixed list of examples.
-
-    scored: bool [n]; False where the example could not be scored (it lowers coverage and is never drawn).
-    each: per-example value for the table of examples, None where there is none.
-    """
-
-    @property
-    def scored(self) -> NDArray[np.bool_]:
-        """Which examples count."""
-        ...
-
-    @property
-    def each(self) -> list[float | None]:
-        """Per-example values."""
-        ...
-
-    def at(self, weights: Floats) -> Floats:
-        """Value for each row of weights: [r, n] -> [r]; nan where the drawn examples define no value."""
-        ...
 
 
 class OfTheWhole(ABC):

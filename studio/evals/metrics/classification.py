@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.evals.metrics.base import Floats, Metric
+from studio.evals.metrics.base import Metric
+from studio.evals.statistics import Floats
 
 UNPARSED = "(unparsed)"
 # Resamples whose confusion tables are held at once.

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.evals.evidence import Evidence
-from studio.evals.metrics.base import Floats, Metric
+from studio.evals.metrics.base import Metric
 from studio.evals.metrics.rouge import UnicodeWords
+from studio.evals.statistics import Floats
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.evals.metrics.base import Better, Floats, Metric, OfTheWhole
+from studio.evals.metrics.base import Metric, OfTheWhole
+from studio.evals.statistics import Better, Floats
 
 _TITLES: dict[str, tuple[str, str, Better, str]] = {
     "demographic_parity_difference": (

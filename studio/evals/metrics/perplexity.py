@@ -9,7 +9,8 @@ from importlib.metadata import version
 import numpy as np
 
 from studio.evals.evidence import Evidence
-from studio.evals.metrics.base import Floats, Metric, SumStatistic, ratio
+from studio.evals.metrics.base import Metric, SumStatistic, ratio
+from studio.evals.statistics import Floats
 
 
 def measure(evidence: Sequence[Evidence]) -> SumStatistic:

@@ -10,8 +10,8 @@ from typing import Any
 from studio.core.registry import Registry
 from studio.evals.evidence import Answer, Evidence, question_from
 from studio.evals.metrics import METRICS
-from studio.evals.metrics.base import Metric, Statistic
-from studio.evals.statistics import point
+from studio.evals.metrics.base import Metric
+from studio.evals.statistics import Statistic, point
 
 # What takes a model to compute, in the room of its kind.
 BY_MODELS = Registry("function", {"text_perplexity": "studio.evals.chat.plain:text_perplexity"})

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.evals.metrics.base import Floats, Metric
+from studio.evals.metrics.base import Metric
+from studio.evals.statistics import Floats
 
 _TITLES = {
     "mae": ("Mean absolute error", "units of the target", "lower", "Mean of how far the numbers are off."),

@@ -16,7 +16,7 @@ from studio.core.errors import DataError, UserError, nearest
 from studio.core.records import Difference, GroupScores, Score
 from studio.evals.labelled import Asking, Labelled, asking_about, labelled_rows, labels_of, read_label
 from studio.evals.metrics import METRICS
-from studio.evals.metrics.base import Floats, Metric, Statistic, SumStatistic, ratio
+from studio.evals.metrics.base import Metric, SumStatistic, ratio
 from studio.evals.metrics.fairness import (
     GroupMeanStatistic,
     RateStatistic,
@@ -29,7 +29,7 @@ from studio.evals.metrics.fairness import (
 )
 from studio.evals.numbers import number
 from studio.evals.scoring import difference, score
-from studio.evals.statistics import estimate, wilson
+from studio.evals.statistics import Floats, Statistic, estimate, wilson
 from studio.evals.tasks.base import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
 from studio.schema.tasks import FairnessTask
 

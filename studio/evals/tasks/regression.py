@@ -8,10 +8,11 @@ import pandas as pd
 
 from studio.core.records import Difference, Score
 from studio.evals.labelled import Labelled, labelled_rows, read_number
-from studio.evals.metrics.base import Statistic, mean_statistic
+from studio.evals.metrics.base import mean_statistic
 from studio.evals.metrics.regression import regression_metric, regression_statistic
 from studio.evals.numbers import number
 from studio.evals.scoring import difference, score
+from studio.evals.statistics import Statistic
 from studio.evals.tasks.base import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
 from studio.schema.tasks import RegressionTask
 

@@ -15,8 +15,9 @@ import numpy as np
 
 from studio.core.records import Difference, GroupScores, Score
 from studio.evals.evidence import Answer, Decoding, Evidence, LogProb
-from studio.evals.metrics.base import Better, Metric, Statistic, SumStatistic
+from studio.evals.metrics.base import Metric, SumStatistic
 from studio.evals.scoring import difference, score
+from studio.evals.statistics import Better, Statistic
 from studio.evals.tasks.base import TaskContext
 from studio.schema.tasks import GenerationSettings, LikelihoodSettings, TaskSettings
 

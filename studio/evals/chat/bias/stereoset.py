@@ -18,7 +18,8 @@ from studio.core.errors import DataError
 from studio.evals.chat.bias.results import bias_metric, sums_statistic
 from studio.evals.chat.bias.sources import Origin, published_files, read_json_lines, text_field
 from studio.evals.evidence import LogProb
-from studio.evals.metrics.base import Floats, SumStatistic
+from studio.evals.metrics.base import SumStatistic
+from studio.evals.statistics import Floats
 
 Part = Literal["intrasentence", "intersentence"]
 

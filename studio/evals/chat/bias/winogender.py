@@ -20,7 +20,8 @@ from studio.evals.chat.bias.results import bias_metric, sums_statistic
 from studio.evals.chat.bias.sources import Origin, published_files, read_table, text_field
 from studio.evals.chat.bias.winobias import referent_prompt
 from studio.evals.evidence import LogProb
-from studio.evals.metrics.base import Floats, SumStatistic, mean_statistic
+from studio.evals.metrics.base import SumStatistic, mean_statistic
+from studio.evals.statistics import Floats
 
 Gender = Literal["male", "female", "neutral"]
 

@@ -17,8 +17,9 @@ from studio.core.workspace import Workspace, read_dataset
 from studio.data.chat.rows import ChatRow, read_split
 from studio.evals.chat.leaks import Leak, find_leak
 from studio.evals.evidence import Decoding, Evidence, Question, question_from
-from studio.evals.metrics.base import Metric, Statistic
+from studio.evals.metrics.base import Metric
 from studio.evals.scoring import difference, example_table, most_changed, score, without_value
+from studio.evals.statistics import Statistic
 from studio.evals.subjects import Subject
 from studio.evals.suites import metric as metric_named
 from studio.evals.tasks.base import Card, CardGroup, Part, TaskContext, TaskResult

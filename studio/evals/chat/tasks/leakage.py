@@ -17,8 +17,9 @@ from studio.core.workspace import run_dataset
 from studio.data.chat.rows import ChatRow, read_split
 from studio.evals.chat.tasks.conversation import decoding_of
 from studio.evals.evidence import Question, question_from
-from studio.evals.metrics.base import Better, Metric, Statistic, mean_statistic
+from studio.evals.metrics.base import Metric, mean_statistic
 from studio.evals.scoring import difference, score
+from studio.evals.statistics import Better, Statistic
 from studio.evals.subjects import Subject
 from studio.evals.tasks.base import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
 from studio.schema.tasks import Canary, LeakageTask

@@ -19,9 +19,9 @@ from studio.core.records import Difference, Score
 from studio.evals.chat.bias.results import bias_metric
 from studio.evals.chat.generation import unwrapped
 from studio.evals.chat.subjects import LocalSubject
-from studio.evals.metrics.base import Better, Metric, SumStatistic, mean_statistic
+from studio.evals.metrics.base import Metric, SumStatistic, mean_statistic
 from studio.evals.scoring import difference, score
-from studio.evals.statistics import NOT_COMPUTED
+from studio.evals.statistics import NOT_COMPUTED, Better
 from studio.evals.subjects import Subject
 from studio.evals.tasks.base import NotComputedError, TaskContext, TaskResult
 from studio.schema.bias import LmEvalTask

@@ -14,9 +14,9 @@ from studio.data.chat.steps.scrub import find_emails, find_keys, find_phones
 from studio.evals.chat import lexicon
 from studio.evals.chat.tasks.conversation import choose_rows, decoding_of
 from studio.evals.evidence import Message, question_from
-from studio.evals.metrics.base import Metric, Statistic, mean_statistic
+from studio.evals.metrics.base import Metric, mean_statistic
 from studio.evals.scoring import difference, score, without_value
-from studio.evals.statistics import wilson
+from studio.evals.statistics import Statistic, wilson
 from studio.evals.tasks.base import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
 from studio.schema.tasks import SafetyTask
 
