@@ -127,6 +127,8 @@ _SETTLED = (
     (r"\b[0-9,.]+ (tokens|pictures|rows|steps)/s", "RATE"),
     (r"\"?(tokens|pictures)_per_second\"?(: |\s+)[0-9.,]+|(tokens|pictures) per second( \| |\s+)[0-9.,]+", "RATE"),
     (r"(peak( memory)?) [0-9.]+ [kMGT]?B", r"\1 SIZE"),
+    # What the process weighs goes into plans; it is measured.
+    (r"\"(runtime|peak|needed)\": [0-9]+", r"\1 NUMBER"),
     (r"\"?(peak_memory_bytes|peak_bytes|bytes|free_disk|pid|cpu_percent)\"?(: |\s+)[0-9.,]+", r"\1 NUMBER"),
     (r"(peak memory bytes|peak bytes) \| [0-9.,]+", r"\1 NUMBER"),
     (r" of [0-9.]+ [kMGT]?B( free)?", " of SIZE"),

@@ -107,6 +107,10 @@ def tell(told: Told) -> None:
     """Print what a stage hands back: its document when JSON is wanted, else its blocks one after the other."""
     if json_wanted():
         emit_json(told.document)
+        if not told.document:  # an empty list says nothing by itself; this goes to stderr
+            for block in told.blocks:
+                if isinstance(block, str):
+                    say(block)
         return
     for block in told.blocks:
         if isinstance(block, Table):

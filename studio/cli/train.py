@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from studio.cli import output
-from studio.train.kinds import EXAMPLE_PRESET
+from studio.train.kinds import EXAMPLE_PRESET, PURPOSE
 
 if TYPE_CHECKING:
     from studio.core.records import RunRecord
@@ -28,7 +28,7 @@ def train(
         Path | None, typer.Option(help="accelerate's config file (FSDP2, DeepSpeed, several machines).")
     ] = None,
 ) -> None:
-    """Tune a base model on a Dataset, or train a small model of pictures from scratch."""
+    """What it says in its help stands where the kinds are listed."""
     from studio.core.errors import UserError
 
     workspace = output.open_workspace()
@@ -48,6 +48,9 @@ def train(
     from studio.train.kinds import run_kind
 
     output.tell(run_kind(record).told(folder, record))
+
+
+train.__doc__ = PURPOSE
 
 
 def new_run(

@@ -34,6 +34,8 @@ RUN_KINDS = Registry(
 )
 EXAMPLE_PRESET = "chat/lora"
 """The preset that helps and messages show to those who have none yet."""
+PURPOSE = "Tune a base model on a Dataset, or train a small image model from scratch."
+"""What the command that trains says of itself."""
 _UNSAID = "chat"
 """What a preset is that does not say its kind, for there was only one once."""
 
