@@ -1,4 +1,8 @@
-"""Apps in the browser. Each module's ``build`` returns a ``gr.Blocks``; ``frame.launch`` serves it with safe defaults."""
+"""Apps in the browser, and one in the terminal.
+
+``catalogue`` lists those in the browser: the ``build`` of each returns a ``gr.Blocks``, and ``frame.launch`` serves it with safe
+defaults.
+"""
 
 from __future__ import annotations
 

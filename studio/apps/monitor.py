@@ -10,7 +10,6 @@ import gradio as gr
 
 from studio.apps.frame import page
 from studio.apps.recording import open_store
-from studio.core.errors import UserError
 from studio.core.workspace import Workspace
 from studio.feedback.drift import compare_windows
 from studio.feedback.store import FeedbackStore
@@ -42,14 +41,8 @@ def _over_time(kind: Any, column: str, title: str, *, name: str | None = None, c
     )
 
 
-def build(workspace: Workspace, reference: str | None = None) -> gr.Blocks:
-    """The page of the app.
-
-    Raises:
-        UserError: a reference was given; the page shows the whole workspace.
-    """
-    if reference is not None:
-        raise UserError(f"the monitor shows the whole workspace and takes no {reference!r}. Choose a model on its page.")
+def build(workspace: Workspace) -> gr.Blocks:
+    """The page of the app; it shows the whole workspace."""
     return _Page(open_store(workspace)).build()
 
 

@@ -12,13 +12,14 @@ from typing import Generic, TypeVar
 from studio.core.errors import StudioError, UserError
 from studio.core.records import RunRecord
 from studio.core.workspace import Workspace, read_run
+from studio.train.kinds import RUN_KINDS
 
 Loaded = TypeVar("Loaded")
 
 
 def shows(record: RunRecord, app: str) -> bool:
     """True when runs of this kind are shown in the app of that name, whether this one has weights already or not."""
-    return app == ("chat" if record.kind == "chat" else "image")
+    return record.kind in RUN_KINDS and bool(RUN_KINDS.get(record.kind).app == app)
 
 
 def reference_of(folder: Path) -> str:

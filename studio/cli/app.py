@@ -8,25 +8,12 @@ from typing import Annotated
 
 import typer
 
+from studio.apps.catalogue import all_names, page_builder
 from studio.cli.output import emit_json, json_wanted, note, open_workspace, say
-from studio.core.errors import UserError
-from studio.core.registry import Registry
-
-APPS = Registry(
-    "app",
-    {
-        "chat": "studio.apps.chat:build",
-        "compare": "studio.apps.compare:build",
-        "data": "studio.apps.data:build",
-        "annotate": "studio.apps.annotate:build",
-        "monitor": "studio.apps.monitor:build",
-        "image": "studio.apps.image:build",
-    },
-)
 
 
 def app(
-    name: Annotated[str, typer.Argument(help="chat, compare, data, annotate, monitor or image.")],
+    name: Annotated[str, typer.Argument(help=f"{all_names()}.")],
     reference: Annotated[
         str | None,
         typer.Argument(metavar="[RUN]", help="Run, address of an OpenAI-compatible server (http://…), or a Dataset for data."),
@@ -43,15 +30,13 @@ def app(
     ] = None,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in this machine's browser.")] = False,
 ) -> None:
-    """Open an app in the browser: chat, compare, data, annotate, monitor or image. Ctrl-C ends it."""
-    build = APPS.get(name)
-    if name == "monitor" and reference is not None:
-        raise UserError(f"the monitor shows the whole workspace and takes no {reference!r}. Choose a model on its page.")
+    """Open an app in the browser."""
+    build = page_builder(name, reference)
     from studio.apps.accounts import Accounts
     from studio.apps.frame import Door, launch
 
     door = Door(host, port, Accounts.read(accounts) if accounts else None, hostname, open_browser)
-    serving = launch(build(open_workspace(), reference), door)
+    serving = launch(build(open_workspace()), door)
     if json_wanted():
         emit_json({"app": name, "url": serving.url})
     else:
@@ -60,3 +45,7 @@ def app(
     # Ctrl-C is how an app is meant to end.
     with suppress(KeyboardInterrupt):
         serving.wait()
+
+
+# What --help says; the names come from the catalogue.
+app.__doc__ = f"Open an app in the browser: {all_names()}. Ctrl-C ends it."

@@ -44,7 +44,7 @@ COMMANDS: dict[str, Command] = {
     "plan": Command("studio.cli.plan:plan", "Memory, time and disk of a training run, before it starts.", TUNE),
     "train": Command("studio.cli.train:train", "Tune a base model on a Dataset.", TUNE),
     "eval": Command("studio.cli.evals:evaluate", "Measure a tuned model against its base.", AFTER),
-    "chat": Command("studio.cli.chat:chat", "Talk to a tuned model in the terminal.", AFTER),
+    "chat": Command("studio.cli.talk:talk", "Talk to a tuned model in the terminal.", AFTER),
     "app": Command("studio.cli.app:app", "Chat, compare, paint, annotate in the browser.", AFTER),
     "feedback": Command("studio.cli.feedback:app", "What users said: figures, export, drift.", AFTER),
     "serve": Command("studio.cli.serve:app", "An OpenAI-compatible endpoint on vLLM.", AFTER),

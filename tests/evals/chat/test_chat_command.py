@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.cells import cell_len
 
-from studio.cli.chat import Lines
+from studio.apps.terminal import Lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,4 +1,7 @@
-"""``studio chat``: talk to a run or a base model in the terminal, or answer one question per line from a pipe."""
+"""Talking in the terminal: questions typed at a prompt, with commands between them, or one question per line from a pipe.
+
+Answers go to stdout as they are written. Remarks go wherever the caller wants them: each function takes a ``tell`` for them.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,16 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.cells import cell_len
 
-from studio.cli.output import emit_json, json_wanted, note, open_workspace, say, warn
 from studio.core.errors import UserError, nearest
+from studio.core.workspace import Workspace
 
 if TYPE_CHECKING:
     from studio.evals.chat.conversation import Conversation
@@ -30,31 +32,7 @@ COMMANDS = {
     "/quit": "leave (Ctrl-D too; Ctrl-C stops an answer)",
 }
 
-
-def chat(
-    model: Annotated[str, typer.Argument(help="Run (name, id, folder or 'last') or base model (starter, folder or Hub id).")],
-    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Longest answer in tokens.")] = 256,
-    temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 always takes the most likely token.")] = 0.0,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of drawn answers, when the temperature is above 0.")] = 0,
-    system: Annotated[str | None, typer.Option("--system", help="System turn that stands before the talk.")] = None,
-) -> None:
-    """Talk to a tuned model. Piped input is answered line by line, without prompts."""
-    interactive = sys.stdin.isatty() and not json_wanted()
-    note(f"opening {model} …")
-    opened = _open(model)
-    from studio.evals.chat.conversation import Conversation
-    from studio.evals.evidence import Decoding
-
-    decoding = Decoding(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
-    talk = Conversation(opened.model, opened.tokenizer, opened.template, decoding, system)
-    session = Session(talk, opened, interactive)
-    if interactive:
-        note(f"Talking to {opened.name}. /help lists the commands, /quit or Ctrl-D leaves.")
-    for line in _lines(interactive):
-        if not session.take(line):
-            break
-    if json_wanted():
-        emit_json(talk.transcript)
+Tell = Callable[[str], None]
 
 
 class Opened:
@@ -76,9 +54,12 @@ class Opened:
         return opened
 
 
-def _open(reference: str) -> Opened:
-    """Open a run, or else a base model of that name."""
-    workspace = open_workspace()
+def open_model(workspace: Workspace, reference: str) -> Opened:
+    """Open a run, or else a base model of that name.
+
+    Raises:
+        UserError: it is neither.
+    """
     try:
         folder = workspace.find_run(reference)
     except UserError as no_run:
@@ -107,7 +88,39 @@ def _open_base(reference: str, no_run: UserError) -> Opened:
     return Opened(base.name, load_causal_lm(base, dtype=pick_dtype("auto", device), device=device), tokenizer, template)
 
 
-def _lines(interactive: bool) -> Iterator[str]:
+def converse(
+    opened: Opened,
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    seed: int,
+    system: str | None,
+    interactive: bool,
+    silent: bool,
+    tell: Tell,
+) -> list[dict[str, str]]:
+    """Talk until the person leaves or the pipe ends, and give the whole talk back.
+
+    Args:
+        max_new_tokens: longest answer. temperature: 0 is greedy. seed: of drawn answers. system: turn before the talk.
+        interactive: a person sits there; they get a prompt, and Ctrl-C stops an answer. silent: answers are not printed.
+        tell: takes what is no answer, a line at a time.
+    """
+    from studio.evals.chat.conversation import Conversation
+    from studio.evals.chat.generation import Decoding
+
+    decoding = Decoding(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+    talk = Conversation(opened.model, opened.tokenizer, opened.template, decoding, system)
+    session = Session(talk, opened, interactive=interactive, silent=silent, tell=tell)
+    if interactive:
+        tell(f"Talking to {opened.name}. /help lists the commands, /quit or Ctrl-D leaves.")
+    for line in _lines(interactive, tell):
+        if not session.take(line):
+            break
+    return talk.transcript
+
+
+def _lines(interactive: bool, tell: Tell) -> Iterator[str]:
     """Lines the person types (with editing and history) or the pipe brings; ends at Ctrl-D or the end of the pipe."""
     if not interactive:
         for line in sys.stdin:
@@ -119,18 +132,18 @@ def _lines(interactive: bool) -> Iterator[str]:
         try:
             yield input("you> ")
         except EOFError:
-            say()
+            _print("\n")
             return
         except KeyboardInterrupt:
-            say()
-            note("/quit or Ctrl-D leaves.")
+            _print("\n")
+            tell("/quit or Ctrl-D leaves.")
 
 
 class Session:
     """What one line does: a command, or a question whose answer is streamed and remembered."""
 
-    def __init__(self, talk: Conversation, opened: Opened, interactive: bool) -> None:
-        self.talk, self.opened, self.interactive = talk, opened, interactive
+    def __init__(self, talk: Conversation, opened: Opened, *, interactive: bool, silent: bool, tell: Tell) -> None:
+        self.talk, self.opened, self.interactive, self.silent, self.tell = talk, opened, interactive, silent, tell
 
     def take(self, line: str) -> bool:
         """Act on one line; False when the person wants to leave. A mistake is told and the talk goes on."""
@@ -142,7 +155,7 @@ class Session:
                 return self._command(text)
             self._ask(text)
         except UserError as mistake:
-            warn(str(mistake))
+            self.tell(f"warning: {mistake}")
         return True
 
     def _ask(self, question: str) -> None:
@@ -155,19 +168,18 @@ class Session:
             self.talk.history[:], self.talk.seen_from = before, seen_from
             raise
         if forgotten:
-            note(f"(the talk is longer than the model's context: the oldest {forgotten} turns are no longer seen)")
+            self.tell(f"(the talk is longer than the model's context: the oldest {forgotten} turns are no longer seen)")
         answer, stopped = self._stream(self.opened.name.split(" ")[0], nullcontext())
         if stopped and not answer:
             self.talk.history[:], self.talk.seen_from = before, seen_from
-            note("(stopped; the question is forgotten)")
+            self.tell("(stopped; the question is forgotten)")
             return
         self.talk.history.append({"role": "assistant", "content": answer})
         if stopped:
-            note("(stopped; what was written so far stays in the talk)")
+            self.tell("(stopped; what was written so far stays in the talk)")
 
     def _stream(self, who: str, context: AbstractContextManager[Any]) -> tuple[str, bool]:
         """Print an answer as it is written. Returns it, and whether Ctrl-C stopped it."""
-        silent = json_wanted()
         parts: list[str] = []
         stopped = False
         opening = f"{who.rsplit('/', 2)[0]}> " if self.interactive else ""
@@ -177,13 +189,13 @@ class Session:
             with context as network:
                 for piece in self.talk.pieces(network):
                     parts.append(piece)
-                    if not silent:
+                    if not self.silent:
                         _print(lines.take(piece) if lines else piece)
         except KeyboardInterrupt:
             if not self.interactive:
                 raise
             stopped = True
-        if not silent:
+        if not self.silent:
             _print((lines.rest() if lines else "") + "\n")
         return "".join(parts).strip(), stopped
 
@@ -196,18 +208,18 @@ class Session:
                 return False
             case "/help":
                 for command, meaning in COMMANDS.items():
-                    note(f"{command:8}  {meaning}")
+                    self.tell(f"{command:8}  {meaning}")
             case "/reset":
                 self.talk.restart()
-                note("(the talk is forgotten)")
+                self.tell("(the talk is forgotten)")
             case "/system":
                 self.talk.system = argument or None
                 self.talk.restart()
-                note("(system turn set, talk started anew)" if argument else "(no system turn, talk started anew)")
+                self.tell("(system turn set, talk started anew)" if argument else "(no system turn, talk started anew)")
             case "/base":
                 self._ask_base()
             case "/save":
-                note(f"(saved to {save(self.talk.transcript, argument)})")
+                self.tell(f"(saved to {save(self.talk.transcript, argument)})")
             case _:
                 raise UserError(f"unknown command {name!r}.{nearest(name, COMMANDS)} Commands: {', '.join(COMMANDS)}.")
         return True
@@ -226,7 +238,7 @@ class Session:
         finally:
             self.talk.history[:], self.talk.seen_from = whole, seen_from
         if stopped:
-            note("(stopped)")
+            self.tell("(stopped)")
 
 
 class Lines:
