@@ -92,7 +92,7 @@ def test_a_plan_that_cannot_fit_exits_with_3(studio: Studio, project: Project) -
 def test_ctrl_c_saves_exits_130_and_resume_finishes(
     studio: Studio, project: Project, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from studio.train.recording import Recorder
+    from studio.train.chat.recorder import Recorder
 
     step_end = Recorder.on_step_end
 

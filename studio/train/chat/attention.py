@@ -9,25 +9,25 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from studio.models.chat.attention import replace_sdpa
+from studio.models.chat.attention import or_sdpa, replace_sdpa
 
 NAME = "sdpa_short_rows"
 # Above this many tokens less is gained, and the scores of plain products take much memory: they grow with the square.
 LONGEST = 256
 
 
+@or_sdpa
 def short_attention(
     module: nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor | None,
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    **others: Any,
-) -> tuple[Tensor, None]:
+    mask: Tensor | None,
+    dropout: float,
+    scaling: float | None,
+    causal: bool | None,
+) -> Tensor | None:
     """Plain matrix products where they are faster, otherwise what transformers calls ``sdpa``.
 
     The backward pass of the fused kernel takes several times as long in bfloat16 as in float32 at these lengths
@@ -36,34 +36,29 @@ def short_attention(
 
     Args:
         query: [b, h, s, d]. key: [b, k, s, d]. value: [b, k, s, v].
-        attention_mask: True where a token may look, [b or 1, 1, s, s]; None means causal.
+        mask: True where a token may look, [b or 1, 1, s, s]; None means causal.
     Returns:
-        [b, s, h, v] and None for the weights, which nobody may ask for.
+        [b, s, h, v].
     """
     tokens = query.shape[2]
     short = query.dtype == torch.bfloat16 and 1 < tokens == key.shape[2] <= LONGEST and not dropout
-    causal = others.get("is_causal")
-    if attention_mask is None:
+    if mask is None:
         masked = getattr(module, "is_causal", True) if causal is None else causal
     else:
-        masked = attention_mask.dtype == torch.bool and attention_mask.shape[1] == 1
-    if not short or not masked or others.get("position_bias") is not None or others.get("cache") is not None:
-        return sdpa_attention_forward(  # type: ignore[no-any-return]
-            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
-        )
+        masked = mask.dtype == torch.bool and mask.shape[1] == 1
+    if not short or not masked:
+        return None
     rows, heads, _, size = query.shape
     groups = heads // key.shape[1]
-    if attention_mask is None:
-        attention_mask = torch.ones(tokens, tokens, dtype=torch.bool, device=query.device).tril()
-    bias = torch.zeros(attention_mask.shape, dtype=query.dtype, device=query.device).masked_fill_(
-        ~attention_mask, torch.finfo(query.dtype).min
-    )
+    if mask is None:
+        mask = torch.ones(tokens, tokens, dtype=torch.bool, device=query.device).tril()
+    bias = torch.zeros(mask.shape, dtype=query.dtype, device=query.device).masked_fill_(~mask, torch.finfo(query.dtype).min)
     # The query heads of a key head stand below each other, so that no key or value is repeated: g groups, [b, k, g*s, ...].
     queries = (query * (size**-0.5 if scaling is None else scaling)).reshape(rows, -1, groups * tokens, size)
     scores = (queries @ key.transpose(2, 3)).view(rows, -1, groups, tokens, tokens)
     weights = (scores + (bias[:, :, None] if bias.dim() == 4 else bias)).softmax(-1)
     drawn = weights.view(rows, -1, groups * tokens, tokens) @ value  # [b, k, g*s, v]
-    return drawn.view(rows, heads, tokens, -1).transpose(1, 2).contiguous(), None
+    return drawn.view(rows, heads, tokens, -1).transpose(1, 2).contiguous()
 
 
 def use_short_attention(model: Any) -> bool:

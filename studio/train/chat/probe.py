@@ -6,21 +6,16 @@ memory can tell apart. Nothing is kept.
 
 from __future__ import annotations
 
-import json
 import resource
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from studio.core.allocator import keep_freed_memory
-from studio.core.errors import StudioError
 from studio.schema.adapter import ChatAdapter
+from studio.train.probing import answer_probe, ask_probe
 
 STEPS = 3
 
@@ -62,27 +57,15 @@ def probe(adapter: ChatAdapter, lengths: Sequence[int], supervised: Sequence[int
     ordered = sorted(range(len(lengths)), key=lambda row: -lengths[row])
     count = min(adapter.batch_size, len(ordered))
     usual = [ordered[(2 * share + 1) * len(ordered) // (2 * count)] for share in range(count)]
-    with tempfile.TemporaryDirectory() as folder:
-        task = Path(folder) / "task.json"
-        rows = [[[lengths[row], supervised[row]] for row in chosen] for chosen in (ordered[:count], usual)]
-        task.write_text(json.dumps({"adapter": adapter.model_dump(mode="json"), "rows": rows, "steps": steps}), encoding="utf-8")
-        command = [sys.executable, "-m", "studio.train.chat.probe", str(task)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        result = task.with_name("result.json")
-        if not result.is_file():
-            reason = (done.stderr.strip().splitlines() or [f"it ended with code {done.returncode} and said nothing"])[-1]
-            killed = " It was killed, most likely because memory ran out." if done.returncode in {-9, 137} else ""
-            raise StudioError(f"the probe could not train: {reason}.{killed}")
-        return Probed(**json.loads(result.read_text(encoding="utf-8")))
+    rows = [[[lengths[row], supervised[row]] for row in chosen] for chosen in (ordered[:count], usual)]
+    task = {"adapter": adapter.model_dump(mode="json"), "rows": rows, "steps": steps}
+    return Probed(**ask_probe("studio.train.chat.probe", task))
 
 
-def run_task(task: Path) -> None:
-    """Train what a task file says and write ``result.json`` beside it."""
-    keep_freed_memory()
-    given = json.loads(task.read_text(encoding="utf-8"))
-    adapter = ChatAdapter.model_validate(given["adapter"])
-    probed = train_rows(adapter, given["rows"], int(given["steps"]), task.parent / "run")
-    task.with_name("result.json").write_text(json.dumps(asdict(probed)), encoding="utf-8")
+def run_task(task: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """In the probe's process: train what a task says."""
+    adapter = ChatAdapter.model_validate(task["adapter"])
+    return asdict(train_rows(adapter, task["rows"], int(task["steps"]), folder / "run"))
 
 
 def train_rows(adapter: ChatAdapter, sets: Sequence[Sequence[tuple[int, int]]], steps: int, folder: Path) -> Probed:
@@ -197,4 +180,4 @@ def step_clock() -> Any:
 
 
 if __name__ == "__main__":
-    run_task(Path(sys.argv[1]))
+    answer_probe(run_task)

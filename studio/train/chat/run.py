@@ -28,15 +28,17 @@ from studio.models.device import pick_device, pick_dtype
 from studio.schema.adapter import ChatAdapter
 from studio.schema.loading import load_yaml
 from studio.train.chat.batches import training_units, training_windows
+from studio.train.chat.curve import plot_loss
 from studio.train.chat.encode import EncodedSplit, MaskReport, encode_split, mask_report, refuse_untrainable
 from studio.train.chat.packing import pack_rows, prove_isolation
 from studio.train.chat.preference import PreferenceTrainer, encode_preferences, refuse_preferences
+from studio.train.chat.recorder import Recorder
 from studio.train.chat.settings import trainer_settings, uses_compile
 from studio.train.chat.trainer import ChatTrainer
 from studio.train.checkpoints import resume_point, step_of
 from studio.train.ending import close_well, plain_words, to_the_end
 from studio.train.record import mark_running, peak_memory, unchanged
-from studio.train.recording import MetricsFile, Recorder, StopOnSignal, plot_loss
+from studio.train.recording import MetricsFile, StopOnSignal
 
 Say = Callable[[str], None]
 

@@ -5,10 +5,6 @@ Legend: b pictures of a micro batch.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +15,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from studio.adapters.images.lora import attach_image_lora
-from studio.core.errors import GateNotMetError, StudioError
+from studio.core.errors import GateNotMetError
 from studio.models.bases import ResolvedBase
 from studio.models.device import pick_dtype
 from studio.models.images.families.base import Family
@@ -27,6 +23,7 @@ from studio.schema.diffusion import DiffusionAdapter
 from studio.train.images.loop import diffusion_loss
 from studio.train.images.prepare import open_base
 from studio.train.plan_baseline import baseline_bytes
+from studio.train.probing import ask_probe
 from studio.train.storage import StorageTracker, materialise
 
 PARTS = ("runtime", "weights", "optimizer", "average", "gradients", "activations", "working")
@@ -195,19 +192,9 @@ def probe_images(adapter: DiffusionAdapter, base: ResolvedBase | None, dataset_f
     Raises:
         StudioError: the process failed; its last line is told.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        task = Path(folder) / "task.json"
-        given = {"adapter": adapter.model_dump(mode="json"), "dataset": str(dataset_folder), "steps": steps}
-        task.write_text(json.dumps(given | {"base": str(base.folder) if base else None}), encoding="utf-8")
-        done = subprocess.run(
-            [sys.executable, "-m", "studio.train.images.probe", str(task)], capture_output=True, text=True, check=False
-        )
-        result = task.with_name("result.json")
-        if not result.is_file():
-            reason = (done.stderr.strip().splitlines() or [f"it ended with code {done.returncode} and said nothing"])[-1]
-            killed = " It was killed, most likely because memory ran out." if done.returncode in {-9, 137} else ""
-            raise StudioError(f"the probe could not train: {reason}.{killed}")
-        return ImageProbe(**json.loads(result.read_text(encoding="utf-8")))
+    task = {"adapter": adapter.model_dump(mode="json"), "dataset": str(dataset_folder), "steps": steps}
+    task |= {"base": str(base.folder) if base else None}
+    return ImageProbe(**ask_probe("studio.train.images.probe", task))
 
 
 def as_json(planned: ImagePlan, probed: ImageProbe | None) -> dict[str, Any]:

@@ -52,6 +52,22 @@ class Size:
     target: tuple[int, int]
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """How a batch of pictures is drawn.
+
+    height, width: in pixels.
+    guidance: classifier-free guidance (arXiv 2207.12598): u + guidance (c - u). 1 is plain and half the work.
+    advance: called with 1 after every step.
+    """
+
+    height: int
+    width: int
+    steps: int
+    guidance: float
+    advance: Callable[[int], None] | None = None
+
+
 class Family(ABC):
     """An opened base model: its networks on one device, and the few things that differ between families."""
 
@@ -146,7 +162,6 @@ class Family(ABC):
     def load_extras(self, folder: Path) -> None:  # noqa: B027
         """Take up what :meth:`save_extras` wrote."""
 
-    @torch.inference_mode()
     def sample(
         self,
         prompts: Sequence[str],
@@ -158,29 +173,30 @@ class Family(ABC):
         guidance: float,
         advance: Callable[[int], None] | None = None,
     ) -> Tensor:
-        """Pictures for prompts, one batch: float32 [b, 3, H, W] in 0..1 on the CPU.
+        """Pictures for prompts, one batch: float32 [b, 3, H, W] in 0..1 on the CPU. See :class:`Drawing`.
 
         Each picture's noise comes from its own seed, drawn on the CPU, so it depends neither on its neighbours nor the device.
-
-        Args:
-            guidance: classifier-free guidance (arXiv 2207.12598): u + guidance (c - u). 1 is plain and half the work.
-            advance: called with 1 after every step.
         """
-        shape = self.latent_shape(height, width)
+        return self.draw(prompts, seeds, Drawing(height, width, steps, guidance, advance))
+
+    @torch.inference_mode()
+    def draw(self, prompts: Sequence[str], seeds: Sequence[int], wanted: Drawing) -> Tensor:
+        """What :meth:`sample` gives: from noise to pictures, step by step."""
+        shape = self.latent_shape(wanted.height, wanted.width)
         noise = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         z = torch.stack(noise).to(self.device)
-        guided = guidance != 1.0 and self.conditional
+        guided = wanted.guidance != 1.0 and self.conditional
         text = self.encode_text([*prompts, *([""] * len(prompts))] if guided else list(prompts))
-        levels = self.process.levels(steps).to(self.device)
+        levels = self.process.levels(wanted.steps).to(self.device)
         for time, following in itertools.pairwise(levels):
             rows = torch.cat([z, z]) if guided else z
             prediction = self.predict(rows, time.expand(len(rows)), text)
             if guided:
                 conditional, unconditional = prediction.chunk(2)
-                prediction = unconditional + guidance * (conditional - unconditional)
+                prediction = unconditional + wanted.guidance * (conditional - unconditional)
             z = self.process.step(z, prediction, time.expand(len(z)), following.expand(len(z)))
-            if advance:
-                advance(1)
+            if wanted.advance:
+                wanted.advance(1)
         return (self.decode(z).float().clamp(-1, 1) / 2 + 0.5).cpu()
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from studio.models.images.families.base import Conditions, Size
+from studio.models.images.families.base import Conditions, Drawing, Size
 from studio.models.images.families.pipeline import PipelineFamily
 from studio.models.images.noise import FlowProcess
 
@@ -87,22 +88,12 @@ class Flux(PipelineFamily):
         grid = prediction.float().transpose(1, 2).unflatten(2, (height, width))
         return torch.nn.functional.pixel_shuffle(grid, 2)
 
-    def sample(
-        self,
-        prompts: Sequence[str],
-        seeds: Sequence[int],
-        *,
-        height: int,
-        width: int,
-        steps: int,
-        guidance: float,
-        advance: Callable[[int], None] | None = None,
-    ) -> Tensor:
-        """See :meth:`Family.sample`. Guidance is an input of the network, not a second pass."""
+    def draw(self, prompts: Sequence[str], seeds: Sequence[int], wanted: Drawing) -> Tensor:
+        """See :meth:`Family.draw`. Guidance is an input of the network, not a second pass."""
         before = self.process, self._guidance
-        self.process, self._guidance = FlowProcess(shift=self._shift(height, width)), guidance
+        self.process, self._guidance = FlowProcess(shift=self._shift(wanted.height, wanted.width)), wanted.guidance
         try:
-            return super().sample(prompts, seeds, height=height, width=width, steps=steps, guidance=1.0, advance=advance)
+            return super().draw(prompts, seeds, replace(wanted, guidance=1.0))
         finally:
             self.process, self._guidance = before
 

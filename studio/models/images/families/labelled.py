@@ -5,7 +5,7 @@ like the diffusion models.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from studio.core.errors import UserError
 from studio.core.files import write_json
-from studio.models.images.families.base import Conditions, Family, Quantization, Size
+from studio.models.images.families.base import Conditions, Drawing, Family, Quantization, Size
 from studio.models.images.label_networks import Generator, Vae
 from studio.models.weights import check_safetensors
 
@@ -96,30 +96,22 @@ class LabelledFamily(Family):
         write_json(folder / "model_index.json", {"_class_name": type(self).__name__, "network": ["studio", self.name]})
 
     @torch.inference_mode()
-    def sample(
-        self,
-        prompts: Sequence[str],
-        seeds: Sequence[int],
-        *,
-        height: int,
-        width: int,
-        steps: int,  # noqa: ARG002 - one pass
-        guidance: float,  # noqa: ARG002 - nothing to guide
-        advance: Callable[[int], None] | None = None,
-    ) -> Tensor:
-        """See :meth:`Family.sample`.
+    def draw(self, prompts: Sequence[str], seeds: Sequence[int], wanted: Drawing) -> Tensor:
+        """See :meth:`Family.draw`; one pass, and nothing to guide.
 
         Raises:
             UserError: another size than the network's was asked for.
         """
-        if (height, width) != (self.default_size, self.default_size):
-            side = self.default_size
-            raise UserError(f"this {self.name} draws {side} x {side} pixels only, but {width} x {height} were asked for.")
+        side = self.default_size
+        if (wanted.height, wanted.width) != (side, side):
+            raise UserError(
+                f"this {self.name} draws {side} x {side} pixels only, but {wanted.width} x {wanted.height} were asked for."
+            )
         latent = int(self.config["latent"])
         noise = torch.stack([torch.randn(latent, generator=torch.Generator().manual_seed(seed)) for seed in seeds])  # [b, d]
         pixels = self.network(noise.to(self.device), self.encode_text(prompts)["label"])
-        if advance:
-            advance(1)
+        if wanted.advance:
+            wanted.advance(1)
         found: Tensor = (pixels.float().clamp(-1, 1) / 2 + 0.5).cpu()
         return found
 

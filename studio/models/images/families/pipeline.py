@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from studio.core.errors import UserError
 from studio.core.files import sha256_json
-from studio.models.images.families.base import Conditions, Family, Quantization
+from studio.models.images.families.base import Conditions, Drawing, Family, Quantization
 from studio.models.images.families.quantize import quantize_blocks
 from studio.models.weights import PICKLES, cached_sha256, check_safetensors, weight_files
 
@@ -180,23 +180,12 @@ class PipelineFamily(Family):
             rows = (latents / scale + shift).to(vae.dtype).split(self._at_once(*latents.shape[2:], factor=self.vae_factor))
             return torch.cat([vae.decode(some, return_dict=False)[0] for some in rows])
 
-    def sample(
-        self,
-        prompts: Sequence[str],
-        seeds: Sequence[int],
-        *,
-        height: int,
-        width: int,
-        steps: int,
-        guidance: float,
-        advance: Callable[[int], None] | None = None,
-    ) -> Tensor:
-        """See :meth:`Family.sample`. Large pictures are drawn a few at a time; ``advance`` counts the steps of each few."""
-        few = self._at_once(height, width)
-        options: dict[str, Any] = {"height": height, "width": width, "steps": steps, "guidance": guidance, "advance": advance}
+    def draw(self, prompts: Sequence[str], seeds: Sequence[int], wanted: Drawing) -> Tensor:
+        """See :meth:`Family.draw`. Large pictures are drawn a few at a time; ``advance`` counts the steps of each few."""
+        few = self._at_once(wanted.height, wanted.width)
         with self.borrowed("vae"):
             drawn = [
-                super(PipelineFamily, self).sample(prompts[first : first + few], seeds[first : first + few], **options)
+                super(PipelineFamily, self).draw(prompts[first : first + few], seeds[first : first + few], wanted)
                 for first in range(0, len(prompts), few)
             ]
         return torch.cat(drawn)

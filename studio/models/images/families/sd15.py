@@ -11,17 +11,27 @@ from studio.models.images.families.base import Conditions, Size
 from studio.models.images.families.pipeline import PipelineFamily
 from studio.models.images.noise import DiscreteProcess
 
-UNET_ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
-UNET_LINEAR = (*UNET_ATTENTION, "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2")
+_ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
+_LINEAR = (*_ATTENTION, "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2")
 
 
-class StableDiffusion15(PipelineFamily):
+class LatentUNet(PipelineFamily):
+    """A UNet on the latents of a VAE, with the noise levels of the scheduler's configuration: Stable Diffusion up to XL."""
+
+    tuned: ClassVar[str] = "unet"
+    lora_targets: ClassVar[dict[str, tuple[str, ...]]] = {"attention": _ATTENTION, "all-linear": _LINEAR}
+
+    def _set_up(self) -> None:
+        self.process = DiscreteProcess.from_scheduler(self.scheduler_config)
+        self.multiple = self.vae_factor
+        self.default_size = int(self.config("unet")["sample_size"]) * self.vae_factor
+
+
+class StableDiffusion15(LatentUNet):
     """Stable Diffusion 1.5 (https://arxiv.org/abs/2112.10752), and 2.x, which differs in sizes and prediction only."""
 
     name: ClassVar[str] = "sd15"
-    tuned: ClassVar[str] = "unet"
     text_networks: ClassVar[tuple[str, ...]] = ("text_encoder",)
-    lora_targets: ClassVar[dict[str, tuple[str, ...]]] = {"attention": UNET_ATTENTION, "all-linear": UNET_LINEAR}
     pipeline_class: ClassVar[str] = "StableDiffusionPipeline"
     classes: ClassVar[dict[str, str]] = {
         "vae": "diffusers:AutoencoderKL",
@@ -29,12 +39,7 @@ class StableDiffusion15(PipelineFamily):
         "unet": "diffusers:UNet2DConditionModel",
     }
     tokenizers: ClassVar[dict[str, str]] = {"tokenizer": "transformers:CLIPTokenizer"}
-
-    def _set_up(self) -> None:
-        self.process = DiscreteProcess.from_scheduler(self.scheduler_config)
-        self.multiple = self.vae_factor
-        self.default_size = int(self.config("unet")["sample_size"]) * self.vae_factor
-        self.default_guidance = 7.5
+    default_guidance = 7.5
 
     def _pipeline_extras(self) -> dict[str, Any]:
         return {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}

@@ -9,18 +9,14 @@ import torch
 from torch import Tensor
 
 from studio.models.images.families.base import Conditions, Size
-from studio.models.images.families.pipeline import PipelineFamily
-from studio.models.images.families.sd15 import UNET_ATTENTION, UNET_LINEAR
-from studio.models.images.noise import DiscreteProcess
+from studio.models.images.families.sd15 import LatentUNet
 
 
-class StableDiffusionXL(PipelineFamily):
+class StableDiffusionXL(LatentUNet):
     """SDXL (https://arxiv.org/abs/2307.01952)."""
 
     name: ClassVar[str] = "sdxl"
-    tuned: ClassVar[str] = "unet"
     text_networks: ClassVar[tuple[str, ...]] = ("text_encoder", "text_encoder_2")
-    lora_targets: ClassVar[dict[str, tuple[str, ...]]] = {"attention": UNET_ATTENTION, "all-linear": UNET_LINEAR}
     pipeline_class: ClassVar[str] = "StableDiffusionXLPipeline"
     classes: ClassVar[dict[str, str]] = {
         "vae": "diffusers:AutoencoderKL",
@@ -32,12 +28,7 @@ class StableDiffusionXL(PipelineFamily):
         "tokenizer": "transformers:CLIPTokenizer",
         "tokenizer_2": "transformers:CLIPTokenizer",
     }
-
-    def _set_up(self) -> None:
-        self.process = DiscreteProcess.from_scheduler(self.scheduler_config)
-        self.multiple = self.vae_factor
-        self.default_size = int(self.config("unet")["sample_size"]) * self.vae_factor
-        self.default_guidance = 5.0
+    default_guidance = 5.0
 
     def _pipeline_extras(self) -> dict[str, Any]:
         return {"force_zeros_for_empty_prompt": self._zeros_for_empty, "add_watermarker": False}
