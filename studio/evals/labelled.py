@@ -19,7 +19,7 @@ from studio.core.registry import Registry
 from studio.core.workspace import read_dataset
 from studio.evals.evidence import Evidence
 from studio.evals.metrics.base import Metric
-from studio.evals.tasks.base import NotComputedError, TaskContext
+from studio.evals.task import NotComputedError, TaskContext
 from studio.schema.tasks import PredictionFile
 
 # How models are asked about rows whose truth is known, by the kind of the Dataset.

@@ -14,7 +14,7 @@ from studio.evals.charts import bars, difference_picture, scale_of
 from studio.evals.gate import means, missed_thresholds
 from studio.evals.numbers import figure, number
 from studio.evals.statistics import NO_DIFFERENCE, NOT_COMPUTED
-from studio.evals.tasks.base import CardGroup, Panel
+from studio.evals.task import CardGroup, Panel
 from studio.schema.suite import Suite
 
 _MARK = {"better": "▲", "worse": "▼", "higher": "△", "lower": "▽", NO_DIFFERENCE: "=", NOT_COMPUTED: "?"}

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from studio.core.files import new_folder, write_json, write_text
 from studio.core.records import ReportRecord
 from studio.evals.page import render_page
-from studio.evals.tasks.base import TaskResult
+from studio.evals.task import TaskResult
 from studio.schema.suite import Suite
 
 

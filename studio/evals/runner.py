@@ -20,8 +20,8 @@ from studio.evals.gate import judge
 from studio.evals.report import write_report
 from studio.evals.scoring import corrected
 from studio.evals.targets import OWN_BASE, Target, find_baseline, run_record
+from studio.evals.task import NotComputedError, TaskContext, TaskResult
 from studio.evals.tasks import TASKS
-from studio.evals.tasks.base import NotComputedError, TaskContext, TaskResult
 from studio.schema.suite import Suite, Task
 
 

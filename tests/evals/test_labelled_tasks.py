@@ -20,7 +20,7 @@ from studio.evals.metrics.regression import regression_statistic
 from studio.evals.runner import evaluate_model, evaluate_run
 from studio.evals.suites import load_suite
 from studio.evals.targets import Target
-from studio.evals.tasks.base import TaskContext
+from studio.evals.task import TaskContext
 from tests.evals.conftest import ChatRow, write_dataset
 
 if TYPE_CHECKING:

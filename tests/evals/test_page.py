@@ -17,7 +17,7 @@ from studio.evals.runner import assemble
 from studio.evals.scoring import difference, example_table, most_changed, score
 from studio.evals.suites import load_suite, metric
 from studio.evals.targets import Target
-from studio.evals.tasks.base import Card, CardGroup, Part, TaskResult
+from studio.evals.task import Card, CardGroup, Part, TaskResult
 
 NASTY = "<script>alert('x')</script> & <img src=http://example.com/x.png>"
 

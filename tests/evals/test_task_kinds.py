@@ -19,7 +19,7 @@ from studio.evals.evidence import Decoding
 from studio.evals.runner import evaluate_model
 from studio.evals.suites import load_suite, with_setting
 from studio.evals.targets import Target, find_model
-from studio.evals.tasks.base import TaskContext, TaskResult
+from studio.evals.task import TaskContext, TaskResult
 from studio.schema.tasks import Positive, TaskSettings
 
 if TYPE_CHECKING:

@@ -42,8 +42,8 @@ from studio.data.showing import choose, next_page
 from studio.data.sources import READ_STEP, ResolvedSource, resolve_local, resolved
 from studio.data.split import Division, divide_clusters
 from studio.data.stages import Stages, StepResult, Tell, judged
+from studio.evals.task import TaskContext, TaskResult
 from studio.evals.tasks import SETTINGS, TASKS
-from studio.evals.tasks.base import TaskContext, TaskResult
 from studio.schema.loading import Settings, load_yaml
 from studio.schema.recipe import Size
 from studio.schema.tasks import TaskSettings

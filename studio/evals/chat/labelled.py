@@ -11,7 +11,7 @@ from studio.evals.chat.tasks.conversation import choose_rows, decoding_of, gathe
 from studio.evals.evidence import Evidence, Message, question_from
 from studio.evals.labelled import Asking, Labelled, as_text
 from studio.evals.metrics.base import Metric
-from studio.evals.tasks.base import NotComputedError, TaskContext
+from studio.evals.task import NotComputedError, TaskContext
 from studio.schema.tasks import LabelledTask
 
 

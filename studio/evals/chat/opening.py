@@ -22,7 +22,7 @@ from studio.evals.chat.endpoint import EndpointSubject
 from studio.evals.chat.subjects import LocalSubject
 from studio.evals.subjects import Subject
 from studio.evals.targets import Target
-from studio.evals.tasks.base import NotComputedError
+from studio.evals.task import NotComputedError
 from studio.models.bases import ResolvedBase
 from studio.models.chat.encoding import TrainOn
 from studio.models.chat.loading import load_causal_lm, load_tokenizer

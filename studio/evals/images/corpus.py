@@ -9,7 +9,7 @@ from studio.core.errors import UserError
 from studio.core.workspace import read_dataset
 from studio.data.images.rows import ImageRow, read_image_split
 from studio.evals.images.sampling import Order, orders_from_rows, orders_from_texts
-from studio.evals.tasks.base import NotComputedError, TaskContext
+from studio.evals.task import NotComputedError, TaskContext
 from studio.schema.image_scores import ImagesTask
 
 SPLITS = ("train", "validation", "test")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.core.records import RunRecord
 from studio.evals.images.sampling import Album, Order, make_pictures
-from studio.evals.tasks.base import NotComputedError, TaskContext
+from studio.evals.task import NotComputedError, TaskContext
 from studio.schema.image_scores import ImagesTask
 
 if TYPE_CHECKING:

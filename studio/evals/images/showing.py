@@ -23,7 +23,7 @@ from studio.evals.images.page import (
 )
 from studio.evals.images.sampling import Order, RealPictures
 from studio.evals.metrics.base import Metric
-from studio.evals.tasks.base import Panel
+from studio.evals.task import Panel
 from studio.schema.image_scores import ImagesTask
 
 # Pictures of one grid; more say no more on a page, and all lie beside it as files.

@@ -27,7 +27,7 @@ from studio.evals.images.sampling import Order, RealPictures, file_name
 from studio.evals.images.showing import Shown, panels_of
 from studio.evals.metrics.base import Metric
 from studio.evals.scoring import difference, score, without_value
-from studio.evals.tasks.base import TaskContext, TaskResult
+from studio.evals.task import TaskContext, TaskResult
 from studio.schema.image_scores import ImagesTask
 
 # Above this many pictures (with as many features) the eigenvalues of one resample take seconds.

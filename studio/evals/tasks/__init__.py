@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from studio.core.registry import Registry
 
-# How a task runs: TaskContext -> TaskResult, see studio/evals/tasks/base.py.
+# How a task runs: TaskContext -> TaskResult, see studio/evals/task.py.
 TASKS = Registry(
     "task",
     {

@@ -17,7 +17,7 @@ from studio.evals.metrics.classification import (
 )
 from studio.evals.scoring import difference, score
 from studio.evals.statistics import estimate, wilson
-from studio.evals.tasks.base import Card, CardGroup, Part, TaskContext, TaskResult
+from studio.evals.task import Card, CardGroup, Part, TaskContext, TaskResult
 from studio.schema.tasks import ClassificationTask
 
 

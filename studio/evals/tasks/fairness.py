@@ -30,7 +30,7 @@ from studio.evals.metrics.fairness import (
 from studio.evals.numbers import number
 from studio.evals.scoring import difference, score
 from studio.evals.statistics import Floats, Statistic, estimate, wilson
-from studio.evals.tasks.base import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
+from studio.evals.task import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
 from studio.schema.tasks import FairnessTask
 
 _SHUFFLES = 200

@@ -13,7 +13,7 @@ from studio.evals.metrics.regression import regression_metric, regression_statis
 from studio.evals.numbers import number
 from studio.evals.scoring import difference, score
 from studio.evals.statistics import Statistic
-from studio.evals.tasks.base import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
+from studio.evals.task import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
 from studio.schema.tasks import RegressionTask
 
 

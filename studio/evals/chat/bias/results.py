@@ -18,7 +18,7 @@ from studio.evals.evidence import Answer, Decoding, Evidence, LogProb
 from studio.evals.metrics.base import Metric, SumStatistic
 from studio.evals.scoring import difference, score
 from studio.evals.statistics import Better, Statistic
-from studio.evals.tasks.base import TaskContext
+from studio.evals.task import TaskContext
 from studio.schema.tasks import GenerationSettings, LikelihoodSettings, TaskSettings
 
 T = TypeVar("T", bound=TaskSettings)

@@ -14,7 +14,7 @@ from studio.core.errors import DataError, StudioError, UserError
 from studio.core.files import sha256_file
 from studio.core.workspace import Workspace
 from studio.data.hub import HubTable, resolve_revision
-from studio.evals.tasks.base import NotComputedError
+from studio.evals.task import NotComputedError
 from studio.schema.bias import BenchmarkTask
 
 

@@ -20,7 +20,7 @@ from studio.evals.chat.bias.bbq import (
 )
 from studio.evals.chat.bias.results import Measured, ask_likelihoods, ask_questions, by_group, summarise, with_library
 from studio.evals.chat.bias.sources import find_benchmark
-from studio.evals.tasks.base import Card, CardGroup, Part, TaskContext, TaskResult
+from studio.evals.task import Card, CardGroup, Part, TaskContext, TaskResult
 from studio.schema.bias import BBQTask
 
 

@@ -22,7 +22,7 @@ from studio.evals.scoring import difference, example_table, most_changed, score,
 from studio.evals.statistics import Statistic
 from studio.evals.subjects import Subject
 from studio.evals.suites import metric as metric_named
-from studio.evals.tasks.base import Card, CardGroup, Part, TaskContext, TaskResult
+from studio.evals.task import Card, CardGroup, Part, TaskContext, TaskResult
 from studio.schema.tasks import ConversationTask, SuiteData
 
 # Metrics that say most about a single free answer, the best first.

@@ -26,7 +26,7 @@ from studio.evals.evidence import Answer
 from studio.evals.metrics.base import Metric
 from studio.evals.numbers import number
 from studio.evals.scoring import score
-from studio.evals.tasks.base import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
+from studio.evals.task import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
 from studio.schema.bias import CounterfactualTask
 
 Values = list[list[float | None]]

@@ -23,7 +23,7 @@ from studio.evals.chat.bias.crows_pairs import (
 from studio.evals.chat.bias.results import Measured, ask_likelihoods, by_group, summarise
 from studio.evals.chat.bias.sources import find_benchmark
 from studio.evals.numbers import number
-from studio.evals.tasks.base import Card, CardGroup, Part, TaskContext, TaskResult
+from studio.evals.task import Card, CardGroup, Part, TaskContext, TaskResult
 from studio.schema.bias import CrowsPairsTask
 
 

@@ -21,7 +21,7 @@ from studio.evals.metrics.base import Metric, mean_statistic
 from studio.evals.scoring import difference, score
 from studio.evals.statistics import Better, Statistic
 from studio.evals.subjects import Subject
-from studio.evals.tasks.base import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
+from studio.evals.task import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
 from studio.schema.tasks import Canary, LeakageTask
 
 # Words in a row that make up the fingerprints of near-verbatim copies.

@@ -23,7 +23,7 @@ from studio.evals.metrics.base import Metric, SumStatistic, mean_statistic
 from studio.evals.scoring import difference, score
 from studio.evals.statistics import NOT_COMPUTED, Better
 from studio.evals.subjects import Subject
-from studio.evals.tasks.base import NotComputedError, TaskContext, TaskResult
+from studio.evals.task import NotComputedError, TaskContext, TaskResult
 from studio.schema.bias import LmEvalTask
 from studio.schema.tasks import LikelihoodSettings
 

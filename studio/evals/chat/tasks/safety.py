@@ -17,7 +17,7 @@ from studio.evals.evidence import Message, question_from
 from studio.evals.metrics.base import Metric, mean_statistic
 from studio.evals.scoring import difference, score, without_value
 from studio.evals.statistics import Statistic, wilson
-from studio.evals.tasks.base import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
+from studio.evals.task import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
 from studio.schema.tasks import SafetyTask
 
 HARMFUL, HARMLESS, HELD_OUT = "refuse", "answer", "held-out"

@@ -11,7 +11,7 @@ from studio.evals.chat.bias.results import Measured, ask_likelihoods, by_group, 
 from studio.evals.chat.bias.sources import find_benchmark
 from studio.evals.chat.bias.stereoset import ICAT, LMS, ORIGIN, SS, TermShares, Triple
 from studio.evals.numbers import number
-from studio.evals.tasks.base import Card, CardGroup, Part, TaskContext, TaskResult
+from studio.evals.task import Card, CardGroup, Part, TaskContext, TaskResult
 from studio.schema.bias import StereoSetTask
 
 Values = Sequence[tuple[float, float, float] | None]

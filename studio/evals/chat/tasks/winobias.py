@@ -10,7 +10,7 @@ from studio.evals.chat.bias import winobias
 from studio.evals.chat.bias.results import Measured, ask_likelihoods, by_group, summarise
 from studio.evals.chat.bias.sources import find_benchmark
 from studio.evals.chat.bias.winobias import ACCURACY_ANTI, ACCURACY_PRO, GAP, ORIGIN, Twins
-from studio.evals.tasks.base import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
+from studio.evals.task import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
 from studio.schema.bias import WinoBiasTask
 
 Answers = Sequence[tuple[bool, bool] | None]

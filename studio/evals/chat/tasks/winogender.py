@@ -10,7 +10,7 @@ from studio.evals.chat.bias import winogender
 from studio.evals.chat.bias.results import Measured, ask_likelihoods, by_group, summarise
 from studio.evals.chat.bias.sources import find_benchmark
 from studio.evals.chat.bias.winogender import ACCURACY, ACCURACY_ANTI, ACCURACY_PRO, GAP, ORIGIN, Schema
-from studio.evals.tasks.base import Card, CardGroup, Part, TaskContext, TaskResult
+from studio.evals.task import Card, CardGroup, Part, TaskContext, TaskResult
 from studio.schema.bias import WinogenderTask
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from studio.core.workspace import Workspace
-from studio.evals.tasks.base import TaskContext
+from studio.evals.task import TaskContext
 from studio.schema.tasks import TaskSettings
 
 if TYPE_CHECKING:

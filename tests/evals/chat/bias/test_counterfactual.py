@@ -22,7 +22,7 @@ from studio.evals.chat.bias.counterfactual import (
 )
 from studio.evals.chat.tasks.counterfactual import run
 from studio.evals.statistics import point
-from studio.evals.tasks.base import NotComputedError
+from studio.evals.task import NotComputedError
 from studio.schema.bias import CounterfactualTask, WordList
 from studio.schema.loading import validate
 from studio.schema.tasks import GenerationSettings

@@ -23,7 +23,7 @@ from studio.evals.chat.bias.crows_pairs import (
 from studio.evals.chat.tasks.crows_pairs import run
 from studio.evals.evidence import LogProb
 from studio.evals.statistics import point
-from studio.evals.tasks.base import NotComputedError
+from studio.evals.task import NotComputedError
 from studio.schema.bias import CrowsPairsTask
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from studio.evals.chat.tasks.crows_pairs import run as run_crows_pairs
 from studio.evals.chat.tasks.stereoset import run as run_stereoset
 from studio.evals.chat.tasks.winobias import run as run_winobias
 from studio.evals.suites import load_suite
-from studio.evals.tasks.base import NotComputedError
+from studio.evals.task import NotComputedError
 from studio.schema.bias import BBQTask, CrowsPairsTask, StereoSetTask, WinoBiasTask
 
 

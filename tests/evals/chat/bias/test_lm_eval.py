@@ -13,7 +13,7 @@ from studio.core.errors import MissingExtraError, UserError
 from studio.evals.chat.tasks import lm_eval as harness_task
 from studio.evals.chat.tasks.lm_eval import metrics_of, run
 from studio.evals.suites import load_suite
-from studio.evals.tasks.base import NotComputedError
+from studio.evals.task import NotComputedError
 from studio.schema.bias import LmEvalTask
 from studio.schema.tasks import LikelihoodSettings
 

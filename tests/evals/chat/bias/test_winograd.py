@@ -15,7 +15,7 @@ from studio.evals.chat.tasks.winobias import run as run_winobias
 from studio.evals.chat.tasks.winogender import run as run_winogender
 from studio.evals.evidence import LogProb
 from studio.evals.statistics import point
-from studio.evals.tasks.base import NotComputedError
+from studio.evals.task import NotComputedError
 from studio.schema.bias import WinoBiasTask, WinogenderTask
 
 
