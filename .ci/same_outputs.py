@@ -115,6 +115,10 @@ COMMANDS: dict[str, list[str]] = {
 TEXTS = ("dataset.json", "run.json", "config.yaml", "README.md", "scores.json", "report.html", "metrics.jsonl", "left_out.jsonl")
 
 _SETTLED = (
+    (r"^.* \d[\d,]*/\d[\d,]* \w+ .*(\d\d:\d\d|left).*\n", ""),  # progress, as often as there was time for it
+    (r"^ *(training seconds|seconds|first step at|peak memory bytes|tokens per second|pictures per second) .*$", r"\1 NUMBERS"),
+    (r"\"id\": \"[0-9a-f]{6}\"", "ID"),
+    (r"\(\d+ bytes\)", "(BYTES)"),
     (r"\b[0-9a-f]{64}\b", "SHA256"),
     (r"\b[0-9a-f]{40}\b", "COMMIT"),
     (r"\b\d{8}-\d{6}(-[0-9a-f]{6}|-\d+)?\b", "TIME-ID"),
