@@ -1,8 +1,8 @@
 """What a task is: a function from a context (models, settings, data) to a result (scores, differences, evidence).
 
-A task module has ``run(context: TaskContext) -> TaskResult`` and one line in :data:`studio.evals.tasks.TASKS`; its settings are a
-class in ``studio/schema/`` with a ``type``, listed in :data:`studio.schema.suite.Task`. Metric names are written without the
-task: the runner puts ``task.`` before them where a suite has tasks.
+A task module has ``run(context: TaskContext) -> TaskResult``; its settings are a class in ``studio/schema/`` with a ``type``. The
+tables of :mod:`studio.evals.tasks` name both. Metric names are written without the task: the runner puts ``task.`` before them
+where a suite has tasks.
 """
 
 from __future__ import annotations
@@ -108,7 +108,6 @@ class TaskContext(Generic[T]):
     dataset: folder given by ``--data``; None leaves it to the task's own settings.
     open_subject: opens a model by label on first use and keeps it; the base may be the run's model with its adapter off, so a
         subject is used inside ``with context.subject(label) as subject:`` only, one at a time.
-    cached: False when nothing may be read from or written to the cache.
     """
 
     labels: Sequence[str]
