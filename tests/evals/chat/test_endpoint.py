@@ -14,7 +14,8 @@ from studio.evals.chat.opening import find_baseline, find_model
 from studio.evals.runner import evaluate_model
 from studio.evals.suites import load_suite
 from tests.evals.conftest import chat_rows
-from tests.evals.openai_server import Served, serving
+from tests.evals.openai_server import Served
+from tests.servers import serving
 
 if TYPE_CHECKING:
     from studio.evals.subjects import LocalSubject
