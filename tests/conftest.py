@@ -207,21 +207,35 @@ learning_rate: 0.01
 """
 
 
-@pytest.fixture(scope="session")
-def project_made(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project that tests copy, made by ``studio data build`` and ``studio train``."""
-    folder = tmp_path_factory.mktemp("project")
-    rows = [
-        {"question": f"How wide must {THINGS[number % 10]} {number} be?", "answer": f"It must be {number} centimetres wide."}
-        for number in range(40)
-    ]
-    (folder / "doors.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
+DOORS = [
+    {"question": f"How wide must {THINGS[number % 10]} {number} be?", "answer": f"It must be {number} centimetres wide."}
+    for number in range(40)
+]
+
+
+def write_doors(folder: Path, *more: dict[str, str]) -> None:
+    """The forty rows and whatever more is wanted, and a recipe that reads them."""
+    folder.mkdir(exist_ok=True)
+    (folder / "doors.jsonl").write_text("\n".join(map(json.dumps, [*DOORS, *more])) + "\n", encoding="utf-8")
     (folder / "doors.yaml").write_text(RECIPE, encoding="utf-8")
+
+
+def make_project(folder: Path, base: Path, *settings: str) -> Path:
+    """Data, recipe, preset, and a workspace made of them by ``studio data build`` and ``studio train --set ...``."""
+    write_doors(folder)
     (folder / "small.yaml").write_text(PRESET, encoding="utf-8")
     space = ["--workspace", folder / "workspace"]
+    changed = [part for setting in settings for part in ("--set", setting)]
     assert call_studio("data", "build", folder / "doors.yaml", *space) == 0
-    assert call_studio("train", folder / "small.yaml", "--data", "doors", "--model", tiny_base, "--name", "doors", *space) == 0
+    training = ["train", folder / "small.yaml", "--data", "doors", "--model", base, "--name", "doors"]
+    assert call_studio(*training, *changed, *space) == 0
     return folder
+
+
+@pytest.fixture(scope="session")
+def project_made(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project that tests copy."""
+    return make_project(tmp_path_factory.mktemp("project"), tiny_base)
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len
 
 from studio.core.errors import UserError, nearest
-from studio.core.workspace import Workspace
 
 if TYPE_CHECKING:
+    from studio.core.workspace import Workspace
     from studio.evals.chat.conversation import Conversation
 
 COMMANDS = {

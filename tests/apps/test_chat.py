@@ -112,7 +112,7 @@ def test_a_thumb_while_the_next_answer_is_written_stays(
 ) -> None:
     page = visit(serve(chat.build(house, endpoint.url)))
     ask(page, "Is it good?")
-    endpoint.answer, endpoint.pause = " ".join(f"word{n}" for n in range(40)), 0.1
+    endpoint.reply, endpoint.pause = " ".join(f"word{n}" for n in range(40)), 0.1
     ask(page, "And this?", wait=False)
     page.get_by_text("word3").wait_for()
     page.locator("#chat button[aria-label='Like']").first.click()
@@ -127,7 +127,7 @@ def test_a_thumb_while_the_next_answer_is_written_stays(
 def test_words_appear_while_the_answer_is_written_and_stop_keeps_them(
     house: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
 ) -> None:
-    endpoint.answer, endpoint.pause = " ".join(f"word{n}" for n in range(200)), 0.1
+    endpoint.reply, endpoint.pause = " ".join(f"word{n}" for n in range(200)), 0.1
     page = visit(serve(chat.build(house, endpoint.url)))
     ask(page, "Tell me everything.", wait=False)
     page.get_by_text("word3").wait_for()
@@ -138,7 +138,7 @@ def test_words_appear_while_the_answer_is_written_and_stop_keeps_them(
     kept = page.locator("#chat").inner_text()
     assert "word3" in kept and "word150" not in kept
     assert requests_of(house, 1)[0]["status"] == "stopped"
-    endpoint.answer, endpoint.pause = "Another answer.", 0.0
+    endpoint.reply, endpoint.pause = "Another answer.", 0.0
     page.locator("#again").click()
     page.get_by_text("Another answer.").wait_for()
     assert "word3" not in page.locator("#chat").inner_text()
@@ -158,13 +158,13 @@ def test_history_system_prompt_and_thumbs_survive_a_reload(
     assert "A short answer." in page.locator("#chat").inner_text()
     assert page.locator("#chat button[aria-label='Disliked']").count() == 1
     ask(page, "Second question")
-    sent = endpoint.seen[-1]["messages"]
+    sent = endpoint.asked[-1]["messages"]
     assert [message["role"] for message in sent] == ["system", "user", "assistant", "user"]
     assert sent[0]["content"] == "Answer like a pirate." and sent[1]["content"] == "First question"
     page.locator("#fresh").click()
     page.get_by_text("First question").wait_for(state="hidden")
     ask(page, "Third question")
-    assert [message["content"] for message in endpoint.seen[-1]["messages"]] == ["Answer like a pirate.", "Third question"]
+    assert [message["content"] for message in endpoint.asked[-1]["messages"]] == ["Answer like a pirate.", "Third question"]
     # The talk goes on under another system prompt; a thumb is kept with the one under which the answer was written.
     page.get_by_text("Settings").click()
     page.locator("#system textarea").fill("")
@@ -182,7 +182,7 @@ def test_history_system_prompt_and_thumbs_survive_a_reload(
 def test_another_model_is_picked_and_remembered_with_its_answers(
     house: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
 ) -> None:
-    endpoint.answer = "I am {model}."
+    endpoint.reply = "I am {model}."
     page = visit(serve(chat.build(house, endpoint.url)))
     ask(page, "Who are you?")
     page.locator("#model input").click()
@@ -199,7 +199,7 @@ def test_markdown_and_code_are_shown_and_nothing_a_model_writes_runs_or_calls_ho
     house: Workspace, endpoint: Any, canary: Any, serve: Callable[..., str], visit: Callable[..., Any]
 ) -> None:
     home = canary.url
-    endpoint.answer = (
+    endpoint.reply = (
         f"**Bold** and `x < y`.\n\n```python\nprint('<b>hi</b>')\n```\n\n<script>fetch('{home}/script')</script>\n\n"
         f"<img src='{home}/img-tag' onerror=\"fetch('{home}/onerror')\">\n\n![beacon]({home}/markdown-image.png)\n\n"
         f"![ref][r]\n\n[r]: {home}/reference-image.png\n\n<iframe src='{home}/iframe'></iframe>\n\n"
@@ -243,7 +243,7 @@ def test_a_model_that_is_down_breaks_off_or_is_busy_is_told_in_a_sentence(
 ) -> None:
     page = visit(serve(chat.build(house, endpoint.url)))
     page.locator("#model input").wait_for()
-    endpoint.fault, endpoint.answer = "break", "one two three four five six"
+    endpoint.fault, endpoint.reply = "break", "one two three four five six"
     ask(page, "Break off please")
     page.get_by_text("broke off").wait_for()
     assert "one two three" in page.locator("#chat").inner_text()
@@ -277,7 +277,7 @@ def test_a_cut_answer_and_a_talk_that_is_too_long_are_told(
     endpoint.finish, endpoint.fault = "stop", "too long"
     ask(page, "And more")
     page.get_by_text("the oldest 2 turns were left out").wait_for()
-    assert [message["content"] for message in endpoint.seen[-1]["messages"]] == ["And more"]
+    assert [message["content"] for message in endpoint.asked[-1]["messages"]] == ["And more"]
     endpoint.fault = "always too long"
     ask(page, "Even this is too long")
     page.get_by_text("longer than the model can see").wait_for()
@@ -301,7 +301,7 @@ def test_ten_people_at_once_all_get_their_answer_and_those_who_wait_see_their_pl
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(EndpointShelf, "at_once", 1)
-    endpoint.answer, endpoint.pause = "You asked well, and here is the answer.", 0.15
+    endpoint.reply, endpoint.pause = "You asked well, and here is the answer.", 0.15
     endpoint.repeat_question = True
     url = serve(chat.build(house, endpoint.url))
     pages = [visit(url) for _ in range(10)]

@@ -22,14 +22,14 @@ def ask_both(page: Any, question: str) -> None:
 def test_sides_are_blind_until_the_vote_and_drawn_by_chance(
     house: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]
 ) -> None:
-    endpoint.models, endpoint.answer = ["first", "second"], "The answer of {model}."
+    endpoint.names, endpoint.reply = ["first", "second"], "The answer of {model}."
     page = visit(serve(compare.build(house, endpoint.url)))
     page.locator("#one input").wait_for()
     lefts: list[str] = []
     # The draw is left to chance: eight rounds are all alike once in 128 times, forty never in the life of this test.
     while len(lefts) < 8 or (len(set(lefts)) < 2 and len(lefts) < 40):
         number = len(lefts)
-        endpoint.answer = "The answer of {model}. " + str(number)
+        endpoint.reply = "The answer of {model}. " + str(number)
         ask_both(page, f"Question {number}")
         labels = [page.locator(side).inner_text() for side in ("#left", "#right")]
         # The answers give themselves away in this test; the page must not.
@@ -93,7 +93,7 @@ def test_an_empty_question_takes_no_vote_away(
     page.locator("#question textarea").fill("")
     page.locator("#ask").click()
     page.get_by_text("Write a question first.").wait_for()
-    assert len(endpoint.seen) == 2
+    assert len(endpoint.asked) == 2
     page.locator("#vote-left").click()
     page.locator("#outcome").wait_for(state="visible")
     assert len(FeedbackStore(house.root / "feedback.sqlite").rows("votes")) == 1

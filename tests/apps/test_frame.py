@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from studio.apps.accounts import Accounts
+from studio.apps.catalogue import APPS
 from studio.apps.frame import MAX_BODY_BYTES, MAX_UPLOAD_BYTES, Door, launch, page
 from studio.apps.inert import inert
 from studio.apps.security import allowed_hosts, is_loopback
@@ -229,9 +230,10 @@ def test_mistakes_on_the_command_line(talking: Any, studio: Callable[..., Any]) 
 
 
 def test_the_launchers_are_the_commands(talking: Any) -> None:
-    for name in ("chat", "compare", "data", "annotate", "monitor"):
+    assert set(APPS) == {file.stem for file in (ROOT / "apps").glob("*.py")}
+    for name in APPS:
         file = ROOT / "apps" / f"{name}.py"
-        assert len(file.read_text().splitlines()) <= 30
+        assert len(file.read_text().splitlines()) <= 30 and f'run(["app", "{name}", ' in file.read_text()
     done = subprocess.run(
         [sys.executable, str(ROOT / "apps" / "chat.py"), "nowhere"], capture_output=True, text=True, check=False, cwd=ROOT
     )

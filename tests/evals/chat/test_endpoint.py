@@ -14,7 +14,8 @@ from studio.evals.runner import evaluate_model
 from studio.evals.suites import load_suite
 from studio.evals.targets import KEY_VARIABLE, find_baseline, find_model, parse_endpoint
 from tests.evals.conftest import chat_rows
-from tests.evals.openai_server import Served, serving
+from tests.evals.openai_server import Served
+from tests.servers import serving
 
 if TYPE_CHECKING:
     from studio.evals.chat.subjects import LocalSubject
