@@ -88,7 +88,7 @@ class LocalModel:
     def _written(self, messages: Sequence[Message], sampling: Sampling, stop: threading.Event) -> Iterator[Piece]:
         """The growing answer; holds the lock from the first piece to the last."""
         from studio.evals.chat.conversation import Conversation
-        from studio.evals.chat.generation import Decoding
+        from studio.evals.evidence import Decoding
 
         with self._runs.lock:
             started = time.perf_counter()

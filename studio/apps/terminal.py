@@ -107,7 +107,7 @@ def converse(
         tell: takes what is no answer, a line at a time.
     """
     from studio.evals.chat.conversation import Conversation
-    from studio.evals.chat.generation import Decoding
+    from studio.evals.evidence import Decoding
 
     decoding = Decoding(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
     talk = Conversation(opened.model, opened.tokenizer, opened.template, decoding, system)

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from studio.core.errors import DataError
 from studio.evals.chat.attention import share_heads
-from studio.evals.evidence import Decoding as Decoding  # callers of this module have it from here
+from studio.evals.evidence import Decoding
 from studio.models.chat.encoding import encode_conversation
 from studio.models.chat.templates import ChatTemplate
 
