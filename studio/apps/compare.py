@@ -187,7 +187,8 @@ class _Page:
         except StudioError as error:
             return browser, gr.update(choices=[]), gr.update(choices=[]), f"**{_sentence(error)}**"
         second = names[1] if len(names) > 1 else names[0]
-        note = "" if len(names) > 1 else "There is only one model here, so it stands on both sides."
+        # Nothing rather than an empty note: this answer may come after that to a quick person's first question.
+        note: Update = gr.skip() if len(names) > 1 else "There is only one model here, so it stands on both sides."
         return browser, gr.update(choices=names, value=names[0]), gr.update(choices=names, value=second), note
 
     def begin(
