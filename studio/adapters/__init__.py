@@ -1,1 +1,1 @@
-"""Preset to PEFT: attach, save, merge, what vLLM will load, model card."""
+"""What is done with tuned weights, whatever they are: model cards, exports, saved settings; a room for each kind of model."""

@@ -1,1 +1,1 @@
-"""Base weights: starters, safe loading, chat templates and the encoding of conversations."""
+"""Base weights: starters, safe loading, the device; a room for each kind of model."""

@@ -1,1 +1,1 @@
-"""Dataset, model and adapter to Run: masks, batches, plan, trainer, checkpoints."""
+"""Dataset, model and adapter to Run. What every training shares: records, checkpoints, metrics, its end; a room for each kind."""

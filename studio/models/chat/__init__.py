@@ -1,1 +1,1 @@
-"""Language models: chat templates, encoding with the mask, attention."""
+"""Language models: loading, chat templates, encoding with the mask, attention."""
