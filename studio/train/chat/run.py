@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerBase, set_seed
 
 from studio.adapters.chat.attach import attach_lora, save_adapter
@@ -35,6 +34,7 @@ from studio.train.chat.preference import PreferenceTrainer, encode_preferences, 
 from studio.train.chat.recorder import Recorder
 from studio.train.chat.settings import trainer_settings, uses_compile
 from studio.train.chat.trainer import ChatTrainer
+from studio.train.chat.weights import read_weights
 from studio.train.checkpoints import resume_point, step_of
 from studio.train.ending import close_well, plain_words, to_the_end
 from studio.train.record import mark_running, peak_memory, unchanged
@@ -272,7 +272,7 @@ def _finish(
     best_step = trainer.state.best_global_step or None
     last_step = trainer.state.global_step
     if best_step and best_step != last_step:
-        _load_weights(trainer.model, run_folder / "checkpoints" / f"checkpoint-{best_step}")
+        read_weights(trainer.model, run_folder / "checkpoints" / f"checkpoint-{best_step}")
     target = "adapter" if adapter.method == "lora" else "model"
     shutil.rmtree(run_folder / target, ignore_errors=True)  # only a finish that was killed can have left one
     if adapter.method == "lora":
@@ -306,18 +306,6 @@ def _finish(
         "trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
     }
     close_well(run_folder, result, target, "config.yaml", "chat_template.jinja")
-
-
-def _load_weights(model: Any, checkpoint: Path) -> None:
-    """Put the weights of a checkpoint back into the model that is in memory."""
-    adapter_file = checkpoint / "adapter_model.safetensors"
-    if adapter_file.is_file():
-        from peft import set_peft_model_state_dict
-
-        set_peft_model_state_dict(model, load_file(adapter_file))
-        return
-    for shard in sorted(checkpoint.glob("model*.safetensors")):
-        model.load_state_dict(load_file(shard), strict=False)
 
 
 def _save_full(model: Any, target: Path, prepared: Prepared) -> None:

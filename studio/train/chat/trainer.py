@@ -21,6 +21,7 @@ from studio.models.chat.encoding import IGNORE, EncodedRow
 from studio.train.chat.attention import use_short_attention
 from studio.train.chat.batches import Collator, MicroBatches, SlotDataset
 from studio.train.chat.fast import fuse_lora, target_nll
+from studio.train.chat.weights import check_adapter, read_weights, write_weights
 from studio.train.checkpoints import PARTIAL, clear_partial, publish_checkpoint, rotate_checkpoints
 
 
@@ -214,6 +215,30 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
         """Checkpoints are written into a hidden folder first."""
         del trial
         return str(Path(self.args.output_dir) / PARTIAL)
+
+    @property
+    def _plainly_whole(self) -> bool:
+        """True when every process holds the whole model, none of it an adapter or a shard."""
+        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
+        return not sharded and not hasattr(self.model, "peft_config")
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        """A whole model is written under its modules' own names, which the parent's file does not keep."""
+        if output_dir is None or not self._plainly_whole:
+            super()._save(output_dir, state_dict)
+            return
+        write_weights(self.model, Path(output_dir))
+        self.model.config.save_pretrained(output_dir)
+        self.processing_class.save_pretrained(output_dir)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Take up a checkpoint's weights, every one of them; the parent leaves out what does not fit."""
+        if self._plainly_whole:
+            read_weights(self.model, Path(resume_from_checkpoint))
+            return
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        if not self.is_fsdp_enabled and not self.is_deepspeed_enabled:
+            check_adapter(self.model, Path(resume_from_checkpoint))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Write everything into the hidden folder, then publish it by one rename and drop checkpoints not worth keeping."""
