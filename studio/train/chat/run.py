@@ -16,6 +16,7 @@ import torch
 from transformers import PreTrainedTokenizerBase, set_seed
 
 from studio.adapters.chat.attach import attach_lora, save_adapter
+from studio.core.errors import StudioError
 from studio.core.files import new_folder, write_text
 from studio.core.records import RunRecord
 from studio.core.workspace import Workspace, read_run, run_dataset
@@ -37,6 +38,7 @@ from studio.train.chat.trainer import ChatTrainer
 from studio.train.chat.weights import read_weights
 from studio.train.checkpoints import resume_point, step_of
 from studio.train.ending import close_well, plain_words, to_the_end
+from studio.train.finite import BlownUpError, first_not_finite
 from studio.train.record import mark_running, peak_memory, unchanged
 from studio.train.recording import MetricsFile, StopOnSignal
 
@@ -99,7 +101,16 @@ def _train(run_folder: Path, *, resume: bool, say: Say, main: bool, stop: StopOn
         leak = prove_isolation(trainer.model, prepared.training.rows, int(prepared.tokenizer.pad_token_id))
         rows, packs = len(prepared.training.rows), len(prepared.sequences)
         say(f"{rows} rows packed into {packs} sequences; isolation proven (logits differ by {leak:.1e} of their size)")
-    _run_trainer(trainer, recorder, checkpoint, run_folder)
+    try:
+        _run_trainer(trainer, recorder, checkpoint, run_folder)
+    except BlownUpError as error:
+        broken = first_not_finite(base.folder) if trainer.state.global_step <= 1 else None
+        if broken is None:
+            raise
+        raise StudioError(
+            f"the weights of {base.name} hold values that are no numbers (in {broken}), so nothing can be learnt from them. "
+            "Fetch the model again, or use another one."
+        ) from error
     if stop.stopped:
         return
     if main:

@@ -5,6 +5,7 @@ Legend: b rows of a micro batch, s padded length, d hidden size, n targets in th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import wraps
 from pathlib import Path
@@ -23,6 +24,7 @@ from studio.train.chat.batches import Collator, MicroBatches, SlotDataset
 from studio.train.chat.fast import fuse_lora, target_nll
 from studio.train.chat.weights import check_adapter, read_weights, write_weights
 from studio.train.checkpoints import PARTIAL, clear_partial, publish_checkpoint, rotate_checkpoints
+from studio.train.finite import all_finite, refuse_blown_up
 
 
 class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
@@ -208,7 +210,10 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
         return super().create_optimizer(model) if model is not None else super().create_optimizer()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Skip the parent's token accuracy and entropy, which are not computed."""
+        """Skip the parent's token accuracy and entropy, which are not computed; stop a training that has blown up."""
+        figures = {"loss": "loss", "grad_norm": "gradient_norm", "eval_loss": "validation_loss"}
+        found = {name: logs.get(key) for key, name in figures.items()}
+        refuse_blown_up(self.state.global_step, self.args.learning_rate, clipped=bool(self.args.max_grad_norm), **found)
         Trainer.log(self, logs, start_time)
 
     def _get_output_dir(self, trial: Any) -> str:
@@ -242,6 +247,8 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Write everything into the hidden folder, then publish it by one rename and drop checkpoints not worth keeping."""
+        if not all_finite(parameter for parameter in self.model.parameters() if parameter.requires_grad):
+            refuse_blown_up(self.state.global_step, self.args.learning_rate, clipped=False, largest_weight=math.nan)
         if self.accelerator.is_main_process:
             clear_partial(Path(self.args.output_dir))
         self.accelerator.wait_for_everyone()
