@@ -51,7 +51,15 @@ def _own(name: str, **settings: Any) -> Callable[[dict[str, Any]], Any]:
     return config
 
 
-_DEEPSEEK = {"n_routed_experts": 4, "n_group": 1, "topk_group": 1, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+_DEEPSEEK = {
+    "n_routed_experts": 4,
+    "n_shared_experts": 1,
+    "n_group": 1,
+    "topk_group": 1,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 32,
+}
+_DEEPSEEK |= {"first_k_dense_replace": 1, "head_dim": 8, "num_key_value_heads": 4}
 _LATENT = {"kv_lora_rank": 16, "q_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 16}
 _NO_RATES = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
 
@@ -63,7 +71,7 @@ FAMILIES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "gemma3_mm": _gemma3_mm,
     "mixtral": _of("MixtralConfig", num_local_experts=4, num_experts_per_tok=2),
     "qwen3_moe": _of("Qwen3MoeConfig", **EXPERTS),
-    "deepseek_v3": _of("DeepseekV3Config", **_DEEPSEEK, **_LATENT, n_shared_experts=1, first_k_dense_replace=1),
+    "deepseek_v3": _of("DeepseekV3Config", **_DEEPSEEK, **_LATENT),
     "gpt_oss": _of("GptOssConfig", num_local_experts=4, num_experts_per_tok=2, sliding_window=64),
     "gpt2": _own("GPT2Config", n_embd=64, n_layer=2, n_head=4, n_positions=512, **_NO_RATES),
     "bloom": _own("BloomConfig", hidden_size=64, n_layer=2, n_head=4, hidden_dropout=0.0, attention_dropout=0.0),

@@ -22,6 +22,7 @@ from studio.core.records import RunRecord
 from studio.core.workspace import Workspace, read_run, run_dataset
 from studio.data.chat.rows import read_split
 from studio.models.bases import ResolvedBase, resolve_base
+from studio.models.chat.architecture import refuse_seeing_ahead
 from studio.models.chat.loading import load_causal_lm, load_tokenizer
 from studio.models.chat.templates import ChatTemplate, choose_template
 from studio.models.device import pick_device, pick_dtype
@@ -97,6 +98,7 @@ def _train(run_folder: Path, *, resume: bool, say: Say, main: bool, stop: StopOn
     set_seed(adapter.seed)
     model = _load_model(adapter, base, run_folder, device=device, dtype=dtype)
     trainer, recorder = _build_trainer(adapter, run_folder, prepared, model, device, dtype, stop, checkpoint)
+    refuse_seeing_ahead(trainer.model, base.name)
     if adapter.packing:  # proven on what trains: the trainer puts layers and attention of its own into the model
         leak = prove_isolation(trainer.model, prepared.training.rows, int(prepared.tokenizer.pad_token_id))
         rows, packs = len(prepared.training.rows), len(prepared.sequences)
