@@ -59,7 +59,7 @@ _DEEPSEEK = {
     "num_experts_per_tok": 2,
     "moe_intermediate_size": 32,
 }
-_DEEPSEEK |= {"first_k_dense_replace": 1, "head_dim": 8, "num_key_value_heads": 4}
+_DEEPSEEK |= {"moe_intermediate_size": 32, "first_k_dense_replace": 1, "head_dim": 8, "num_key_value_heads": 4}
 _LATENT = {"kv_lora_rank": 16, "q_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 16}
 _NO_RATES = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
 

@@ -104,6 +104,9 @@ def load_causal_lm(
         )
     refuse_bidirectional(model, base.name)
     loaded: PreTrainedModel = model.eval()
+    text: Any = loaded.config.get_text_config()
+    if getattr(text, "output_router_logits", False):
+        text.output_router_logits = False  # asks for a loss over routers in every forward pass, also while answering
     if quantization == "nf4" and device.type == "cpu":
         _keep_differentiable(loaded)
     return loaded

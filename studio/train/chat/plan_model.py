@@ -120,6 +120,8 @@ def build_skeleton(adapter: ChatAdapter, config_folder: Path, *, dtype: torch.dt
         settings = {"use_reentrant": False, "preserve_rng_state": False}
         base.gradient_checkpointing_enable(gradient_checkpointing_kwargs=settings)
     base.config.use_cache = False
+    if hasattr(text := base.config.get_text_config(), "output_router_logits"):
+        text.output_router_logits = False
     model: nn.Module = base if full else _with_adapters(adapter, base, dtype)
     quantised = 0 if full else _quantise(adapter, model)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]

@@ -62,6 +62,8 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
         self._windows, self._validation = windows, sorted(validation, key=lambda row: -len(row.input_ids))
         self._keep, self._loraplus_ratio = keep_checkpoints, loraplus_ratio
         self._collator = Collator(int(tokenizer.pad_token_id), packed)
+        text_config: Any = model.config.get_text_config()
+        balancing = getattr(text_config, "router_aux_loss_coef", None)
         super().__init__(
             model=model,
             args=args,
@@ -71,6 +73,8 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
             data_collator=self._collator,
             callbacks=callbacks,
         )
+        if balancing is not None:  # the parent writes the 0 that switches the loss off into what will be saved
+            text_config.router_aux_loss_coef = balancing
         # The parent turns adapters on a quantised base into bfloat16; where bfloat16 is slow (CPU) they stay float32.
         if not args.bf16:
             for parameter in self.model.parameters():

@@ -166,7 +166,7 @@ class Session:
         labels = torch.where(left_out, len(self.learning.family.labels), labels)
         figures = self.learning.step(pixels, labels.to(pixels.device), draws)
         self.ema.update(index + 1)
-        refuse_blown_up(index + 1, adapter.learning_rate, **figures)
+        refuse_blown_up(index + 1, adapter.learning_rate, loss=figures["loss"])
         rate = self.learning.optimizers[0].param_groups[0]["lr"]
         return {"step": index + 1, **figures, "learning_rate": rate, "seconds": round(time.perf_counter() - began, 4)}
 
