@@ -45,11 +45,10 @@ TINY_TEXT = (
 )
 
 
-def build_tiny_base(folder: Path, *, template: str | None = TINY_TEMPLATE, seed: int = 0) -> Path:
-    """Write a whole Hugging Face model folder: 2-layer Llama with random weights, byte-level BPE trained here."""
-    import torch
+def tiny_tokenizer(template: str | None = TINY_TEMPLATE) -> Any:
+    """A byte-level BPE tokenizer of 384 words, trained here."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -71,6 +70,28 @@ def build_tiny_base(folder: Path, *, template: str | None = TINY_TEMPLATE, seed:
     )
     if template is not None:
         fast.chat_template = template
+    return fast
+
+
+def write_base(folder: Path, model: Any, tokenizer: Any) -> Path:
+    """Write a model and its tokenizer as one Hugging Face folder."""
+    from transformers import GenerationConfig
+
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def build_tiny_base(folder: Path, *, template: str | None = TINY_TEMPLATE, seed: int = 0) -> Path:
+    """Write a whole Hugging Face model folder: 2-layer Llama with random weights, byte-level BPE trained here."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    fast = tiny_tokenizer(template)
     config = LlamaConfig(
         vocab_size=len(fast),
         hidden_size=64,
@@ -87,13 +108,7 @@ def build_tiny_base(folder: Path, *, template: str | None = TINY_TEMPLATE, seed:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LlamaForCausalLM(config)
-    model.generation_config = GenerationConfig(
-        bos_token_id=fast.bos_token_id, eos_token_id=fast.eos_token_id, pad_token_id=fast.pad_token_id
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(folder)
-    fast.save_pretrained(folder)
-    return folder
+    return write_base(folder, model, fast)
 
 
 @pytest.fixture(scope="session")

@@ -127,7 +127,8 @@ class RunKind(ABC):
             ("run", folder),
             ("steps", f"{result['steps']} in {duration_text(result['training_seconds'])}"),
         ]
-        if result.get("first_loss") is not None:  # a resume of the very last step takes none
+        # A resume of the very last step takes none.
+        if result.get("first_loss") is not None and result.get("final_loss") is not None:
             rows.append(("loss", f"{result['first_loss']:.3f} -> {result['final_loss']:.3f} {self.loss_unit(record)}"))
         rows += self.figures(folder, record)
         following = "\nNext: " + "\n      ".join(self.next_steps(folder, record))

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
 
+from studio.adapters.chat.layers import adapt_experts, all_linear, refuse_unadaptable
 from studio.adapters.folders import replace_folder
 from studio.core.errors import StudioError, UserError, nearest
 from studio.core.files import disk_errors
@@ -39,7 +40,7 @@ def lora_config(lora: LoraSettings, model: nn.Module) -> LoraConfig:
     Raises:
         UserError: a name in ``target_modules`` or ``modules_to_save`` fits no layer.
     """
-    return LoraConfig(
+    config = LoraConfig(
         task_type="CAUSAL_LM",
         r=lora.rank,
         lora_alpha=lora.alpha,
@@ -51,6 +52,9 @@ def lora_config(lora: LoraSettings, model: nn.Module) -> LoraConfig:
         bias=lora.bias,
         modules_to_save=_modules_to_save(lora.modules_to_save, model) or None,
     )
+    if lora.target_modules == "all-linear":
+        adapt_experts(config, lora, model)
+    return config
 
 
 def target_modules(chosen: str | list[str], model: nn.Module) -> str | list[str]:
@@ -60,7 +64,7 @@ def target_modules(chosen: str | list[str], model: nn.Module) -> str | list[str]
         UserError: a name fits no layer that can carry an adapter; the nearest name is offered.
     """
     if chosen == "all-linear":
-        return chosen
+        return all_linear(model)
     layers = _adaptable(model)
     if chosen == "attention":
         return _attention_names(layers)
@@ -71,6 +75,7 @@ def target_modules(chosen: str | list[str], model: nn.Module) -> str | list[str]
                 f"lora.target_modules: no layer of the model is named {name!r}.{nearest(name, known)} Allowed: all-linear, "
                 f"attention, or of {', '.join(known)}."
             )
+    refuse_unadaptable(list(chosen), model)
     return list(chosen)
 
 

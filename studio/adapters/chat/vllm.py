@@ -5,6 +5,7 @@ Source: vLLM 0.33, ``vllm/config/lora.py`` (ranks), ``vllm/lora/peft_helper.py``
 
 from __future__ import annotations
 
+from studio.adapters.chat.layers import Covered, unpacked
 from studio.schema.adapter import ChatAdapter
 
 # Values that the server's --max-lora-rank accepts; it starts with 16.
@@ -76,4 +77,15 @@ def serving_notes(adapter: ChatAdapter) -> list[str]:
             "'studio export RUN --to merged' measures by how much."
         )
     notes.append("vLLM ignores the adapter folder's chat template: give it the run's with --chat-template chat_template.jinja.")
+    return notes
+
+
+def expert_notes(adapter: ChatAdapter, covered: list[Covered]) -> list[str]:
+    """What to know where a model has stacked experts: what quantisation leaves, and that servers differ in what they read."""
+    notes = [note for note in [unpacked(covered, adapter.quantization)] if note]
+    if adapter.method == "lora" and any(each.kind == "experts" and each.adapted for each in covered):
+        notes.append(
+            "The experts' adapters are stacked as PEFT writes them, which vLLM reads for some families only: 'studio serve' "
+            "compares answers before it opens, and 'studio export RUN --to merged' always loads."
+        )
     return notes

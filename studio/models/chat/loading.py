@@ -5,10 +5,19 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from studio.core.errors import StudioError, UserError
 from studio.models.bases import ResolvedBase
+from studio.models.chat.architecture import attention_for, refuse_bidirectional, refuse_other_kinds
 from studio.models.device import pick_device
 from studio.models.quiet import quiet_transformers
 
@@ -52,18 +61,18 @@ def load_causal_lm(
     Args:
         dtype: type of the weights, or of the arithmetic where they are quantised.
         quantization: ``nf4`` is 4-bit NormalFloat with double quantisation, ``int8`` is LLM.int8.
-        attention: ``auto`` leaves the choice to transformers.
+        attention: ``auto`` leaves the choice to transformers, but where soft-capping needs ``eager``.
         device: None means :func:`pick_device`.
     Raises:
-        UserError: the device cannot do what is asked, or the architecture is not one transformers carries.
+        UserError: the device cannot do what is asked, or the architecture is no language model that transformers carries.
         StudioError: the weights do not fit the configuration.
     """
     device = device or pick_device()
-    arguments: dict[str, Any] = {"dtype": dtype}
+    config = read_config(base)
+    refuse_other_kinds(config, base.name)
+    arguments: dict[str, Any] = {"dtype": dtype, "attn_implementation": attention_for(config, attention, base.name)}
     if device.type != "cpu" or quantization != "none":
         arguments["device_map"] = {"": str(device)}
-    if attention != "auto":
-        arguments["attn_implementation"] = attention
     if quantization != "none":
         arguments["quantization_config"] = quantization_config(quantization, dtype, device)
     with quiet_transformers():
@@ -93,10 +102,27 @@ def load_causal_lm(
             f"the weights of {base.name} do not fit its configuration: {len(missing)} tensors are missing or have another shape "
             f"({', '.join(missing[:3])}). Fetch the model again."
         )
+    refuse_bidirectional(model, base.name)
     loaded: PreTrainedModel = model.eval()
+    text: Any = loaded.config.get_text_config()
+    if getattr(text, "output_router_logits", False):
+        text.output_router_logits = False  # asks for a loss over routers in every forward pass, also while answering
     if quantization == "nf4" and device.type == "cpu":
         _keep_differentiable(loaded)
     return loaded
+
+
+def read_config(base: ResolvedBase) -> PretrainedConfig:
+    """The configuration of a base.
+
+    Raises:
+        UserError: transformers does not know the architecture, or the file is damaged.
+    """
+    try:
+        config: PretrainedConfig = AutoConfig.from_pretrained(base.folder, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{base.name} cannot be loaded: {_first_line(error)}") from error
+    return config
 
 
 def quantization_config(quantization: Quantization, dtype: torch.dtype, device: torch.device) -> BitsAndBytesConfig:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from studio.adapters.chat.vllm import serving_notes, stock_vllm_verdict
+from studio.adapters.chat.layers import Covered, coverage
+from studio.adapters.chat.vllm import expert_notes, serving_notes, stock_vllm_verdict
 from studio.core.errors import GateNotMetError
 from studio.schema.adapter import ChatAdapter
 from studio.train.chat.batches import training_units, training_windows
@@ -49,6 +50,7 @@ class Plan:
     disk: bytes by kind that the run will keep, and ``total``.
     steps, steps_per_epoch, tokens_per_epoch: None without a Dataset.
     memory, free_disk: what there is, None where unknown.
+    coverage: what trains, by kind of layer.
     vllm: reasons why a stock vLLM will not load the result; empty means that it does.
     """
 
@@ -68,6 +70,7 @@ class Plan:
     tokens_per_epoch: int | None
     memory: int | None
     free_disk: int | None
+    coverage: list[Covered]
     vllm: list[str]
     serving: list[str]
     assumptions: list[str] = field(default_factory=list)
@@ -126,6 +129,7 @@ def plan(
     if adapter.dtype == "float32":
         dtype = torch.float32
     skeleton = build_skeleton(adapter, folder, dtype=dtype)
+    covered = coverage(skeleton.model)
     shapes = batch_shapes(adapter, micro, accumulation, lengths=lengths, supervised=supervised)
     shape = heaviest(shapes, skeleton)
     trace = trace_step(skeleton.copy(), shape, device_type=device, accumulated=accumulation > 1)
@@ -152,8 +156,9 @@ def plan(
         tokens_per_epoch=tokens,
         memory=memory,
         free_disk=free_disk,
+        coverage=covered,
         vllm=stock_vllm_verdict(adapter),
-        serving=serving_notes(adapter),
+        serving=[*serving_notes(adapter), *expert_notes(adapter, covered)],
         assumptions=_assumptions(adapter, lengths, supervised, device),
     )
 

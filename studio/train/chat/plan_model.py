@@ -20,6 +20,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from studio.adapters.chat.attach import lora_config
 from studio.core.errors import StudioError, UserError
 from studio.core.fetch import offline
+from studio.models.chat.architecture import attention_for, refuse_bidirectional, refuse_other_kinds
 from studio.models.starters import STARTERS, ensure_starter
 from studio.models.weights import refuse_remote_code
 from studio.schema.adapter import ChatAdapter
@@ -100,8 +101,11 @@ def build_skeleton(adapter: ChatAdapter, config_folder: Path, *, dtype: torch.dt
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{config_folder / 'config.json'} cannot be read: {str(error).splitlines()[0]}") from error
     full = adapter.method == "full"
-    # What is not installed cannot be traced; FlashAttention keeps what PyTorch's own fused attention keeps.
-    attention = "eager" if adapter.attention == "eager" else "sdpa"
+    name = adapter.model
+    refuse_other_kinds(config, name)
+    attention = attention_for(config, adapter.attention, name)
+    if attention == "flash_attention_2":
+        attention = None  # not installed everywhere, and it keeps what PyTorch's own fused attention keeps
     try:
         with torch.device("meta"):
             base = AutoModelForCausalLM.from_config(
@@ -109,12 +113,15 @@ def build_skeleton(adapter: ChatAdapter, config_folder: Path, *, dtype: torch.dt
             )
     except (ValueError, KeyError, ImportError) as error:
         raise UserError(f"the model in {config_folder} cannot be built: {str(error).splitlines()[0]}") from error
+    refuse_bidirectional(base, name)
     base.tie_weights()
     if adapter.gradient_checkpointing:
         # Random state is not kept while tracing: there is none on a tensor without contents.
         settings = {"use_reentrant": False, "preserve_rng_state": False}
         base.gradient_checkpointing_enable(gradient_checkpointing_kwargs=settings)
     base.config.use_cache = False
+    if hasattr(text := base.config.get_text_config(), "output_router_logits"):
+        text.output_router_logits = False
     model: nn.Module = base if full else _with_adapters(adapter, base, dtype)
     quantised = 0 if full else _quantise(adapter, model)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]

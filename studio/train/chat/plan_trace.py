@@ -20,6 +20,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from studio.train.chat.attention import use_short_attention
 from studio.train.chat.fast import fuse_lora, target_nll
+from studio.train.chat.plan_experts import plan_experts
 from studio.train.chat.plan_model import Skeleton
 from studio.train.storage import StorageTracker, materialise
 
@@ -82,7 +83,11 @@ def trace_step(skeleton: Skeleton, shape: BatchShape, *, device_type: str = "cpu
     with FakeTensorMode(), _autocast(skeleton.autocast):
         materialise(model)
         model.train()
+        for module in model.modules():
+            if hasattr(module, "layerdrop"):  # OPT draws a number for each layer, which a tensor without contents does not have
+                module.training = False
         fuse_lora(model)
+        plan_experts(model)
         if device_type == "cpu":
             use_short_attention(model)
         tracker = StorageTracker(_BLOCK[device_type])

@@ -13,16 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerBase, set_seed
 
 from studio.adapters.chat.attach import attach_lora, save_adapter
+from studio.adapters.chat.layers import coverage, told, unpacked
+from studio.core.errors import StudioError, UserError
 from studio.core.files import new_folder, write_text
 from studio.core.records import RunRecord
 from studio.core.workspace import Workspace, read_run, run_dataset
 from studio.data.chat.rows import read_split
 from studio.models.bases import ResolvedBase, resolve_base
-from studio.models.chat.loading import load_causal_lm, load_tokenizer
+from studio.models.chat.architecture import refuse_seeing_ahead
+from studio.models.chat.loading import load_causal_lm, load_tokenizer, read_config
 from studio.models.chat.templates import ChatTemplate, choose_template
 from studio.models.device import pick_device, pick_dtype
 from studio.schema.adapter import ChatAdapter
@@ -35,8 +37,10 @@ from studio.train.chat.preference import PreferenceTrainer, encode_preferences, 
 from studio.train.chat.recorder import Recorder
 from studio.train.chat.settings import trainer_settings, uses_compile
 from studio.train.chat.trainer import ChatTrainer
+from studio.train.chat.weights import read_weights
 from studio.train.checkpoints import resume_point, step_of
 from studio.train.ending import close_well, plain_words, to_the_end
+from studio.train.finite import BlownUpError, first_not_finite
 from studio.train.record import mark_running, peak_memory, unchanged
 from studio.train.recording import MetricsFile, StopOnSignal
 
@@ -94,12 +98,25 @@ def _train(run_folder: Path, *, resume: bool, say: Say, main: bool, stop: StopOn
 
     set_seed(adapter.seed)
     model = _load_model(adapter, base, run_folder, device=device, dtype=dtype)
+    covered = coverage(model)
+    for remark in filter(None, (told(covered), unpacked(covered, adapter.quantization))):
+        say(remark)
     trainer, recorder = _build_trainer(adapter, run_folder, prepared, model, device, dtype, stop, checkpoint)
+    refuse_seeing_ahead(trainer.model, base.name)
     if adapter.packing:  # proven on what trains: the trainer puts layers and attention of its own into the model
         leak = prove_isolation(trainer.model, prepared.training.rows, int(prepared.tokenizer.pad_token_id))
         rows, packs = len(prepared.training.rows), len(prepared.sequences)
         say(f"{rows} rows packed into {packs} sequences; isolation proven (logits differ by {leak:.1e} of their size)")
-    _run_trainer(trainer, recorder, checkpoint, run_folder)
+    try:
+        _run_trainer(trainer, recorder, checkpoint, run_folder)
+    except BlownUpError as error:
+        broken = first_not_finite(base.folder) if trainer.state.global_step <= 1 else None
+        if broken is None:
+            raise
+        raise StudioError(
+            f"the weights of {base.name} hold values that are no numbers (in {broken}), so nothing can be learnt from them. "
+            "Fetch the model again, or use another one."
+        ) from error
     if stop.stopped:
         return
     if main:
@@ -131,6 +148,7 @@ def prepare(adapter: ChatAdapter, base: ResolvedBase, dataset_folder: Path) -> P
         )
 
     training = encoded("train")
+    refuse_unknown_ids(training, tokenizer, base)
     has_validation = (dataset_folder / "validation.parquet").is_file()
     validation = encoded("validation") if has_validation else EncodedSplit([], [], [])
     lengths = training.lengths
@@ -146,6 +164,21 @@ def prepare(adapter: ChatAdapter, base: ResolvedBase, dataset_folder: Path) -> P
         windows = windows[: adapter.max_steps]
     steps_per_epoch = -(-len(sequences) // adapter.batch_size)
     return Prepared(tokenizer, template, training, validation, mask_report(training), sequences, windows, max(1, steps_per_epoch))
+
+
+def refuse_unknown_ids(split: EncodedSplit, tokenizer: PreTrainedTokenizerBase, base: ResolvedBase) -> None:
+    """Go on only when the model has a row of its embeddings for every token, padding too.
+
+    Raises:
+        UserError: the tokenizer knows more tokens than the model.
+    """
+    rows = int(read_config(base).get_text_config().vocab_size)
+    highest = max([int(tokenizer.pad_token_id), *(max(row.input_ids, default=0) for row in split.rows)])
+    if highest >= rows:
+        raise UserError(
+            f"the tokenizer of {base.name} gives token {highest} ({tokenizer.convert_ids_to_tokens(highest)!r}), and the model's "
+            f"embeddings have only {rows} rows. Use the tokenizer files that belong to the model."
+        )
 
 
 def context_limit(max_length: int, base: ResolvedBase) -> int:
@@ -272,7 +305,7 @@ def _finish(
     best_step = trainer.state.best_global_step or None
     last_step = trainer.state.global_step
     if best_step and best_step != last_step:
-        _load_weights(trainer.model, run_folder / "checkpoints" / f"checkpoint-{best_step}")
+        read_weights(trainer.model, run_folder / "checkpoints" / f"checkpoint-{best_step}")
     target = "adapter" if adapter.method == "lora" else "model"
     shutil.rmtree(run_folder / target, ignore_errors=True)  # only a finish that was killed can have left one
     if adapter.method == "lora":
@@ -285,7 +318,7 @@ def _finish(
             template=prepared.template,
         )
     else:
-        _save_full(trainer.model, run_folder / target, prepared)
+        _save_full(trainer.model, run_folder / target, prepared, base)
     plot_loss(run_folder / "metrics.jsonl", run_folder / "loss.png")
     history = trainer.state.log_history
     losses = [line["loss"] for line in history if "loss" in line]
@@ -308,20 +341,14 @@ def _finish(
     close_well(run_folder, result, target, "config.yaml", "chat_template.jinja")
 
 
-def _load_weights(model: Any, checkpoint: Path) -> None:
-    """Put the weights of a checkpoint back into the model that is in memory."""
-    adapter_file = checkpoint / "adapter_model.safetensors"
-    if adapter_file.is_file():
-        from peft import set_peft_model_state_dict
-
-        set_peft_model_state_dict(model, load_file(adapter_file))
-        return
-    for shard in sorted(checkpoint.glob("model*.safetensors")):
-        model.load_state_dict(load_file(shard), strict=False)
-
-
-def _save_full(model: Any, target: Path, prepared: Prepared) -> None:
+def _save_full(model: Any, target: Path, prepared: Prepared, base: ResolvedBase) -> None:
     """A plain transformers folder of a fully tuned model, its tokenizer carrying the template it was trained with."""
+    # Training needs no cache, writing answers does: without it each token costs a pass over all before it.
+    for own, original in (
+        (model.config, read_config(base)),
+        (model.config.get_text_config(), read_config(base).get_text_config()),
+    ):
+        own.use_cache = getattr(original, "use_cache", True)
     with new_folder(target) as folder:
         model.save_pretrained(folder)
         prepared.tokenizer.chat_template = prepared.template.text

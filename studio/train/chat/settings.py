@@ -125,6 +125,7 @@ def trainer_settings(
         dataset_kwargs={"skip_prepare_dataset": True},
         max_length=None,
         packing=False,
+        router_aux_loss_coef=0.0,  # computed from all tokens, padding and prompts too; docs/plan.md says that it is left out
         **extra,
     )
 

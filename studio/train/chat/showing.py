@@ -29,7 +29,14 @@ def plan_told(planned: Plan, probed: Probed | None, sweep: tuple[int | None, lis
     Args:
         sweep: the largest that fits (None: not even one row) and the plans that were tried.
     """
-    blocks: list[str | Table | Pairs] = [_head(planned), _memory(planned), "", Pairs(_consequences(planned))]
+    blocks: list[str | Table | Pairs] = [
+        _head(planned),
+        _memory(planned),
+        "",
+        _coverage(planned),
+        "",
+        Pairs(_consequences(planned)),
+    ]
     if sweep is not None:
         blocks += _swept(*sweep)
     if probed is not None:
@@ -55,6 +62,15 @@ def _memory(planned: Plan) -> Table:
         rows.append([part, size_text(size), f"{size / planned.peak:.0%}", bar(size, planned.peak), _MEANING[part]])
     rows.append(["peak", size_text(planned.peak), "100%", "", "per process" if planned.device == "cpu" else "per GPU"])
     return Table(["memory", "size", "share", "", "what"], rows, right=["size", "share"])
+
+
+def _coverage(planned: Plan) -> Table:
+    """What trains, by kind of layer."""
+    rows: list[list[object]] = [
+        [each.kind, f"{each.weights:,}", f"{each.adapted / each.weights:.0%}", bar(each.adapted, each.weights)]
+        for each in planned.coverage
+    ]
+    return Table(["layers", "numbers", "trained or adapted", ""], rows, right=["numbers", "trained or adapted"])
 
 
 def _consequences(planned: Plan) -> list[tuple[str, object]]:

@@ -5,6 +5,7 @@ Legend: b rows of a micro batch, s padded length, d hidden size, n targets in th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import wraps
 from pathlib import Path
@@ -21,7 +22,9 @@ from studio.models.chat.encoding import IGNORE, EncodedRow
 from studio.train.chat.attention import use_short_attention
 from studio.train.chat.batches import Collator, MicroBatches, SlotDataset
 from studio.train.chat.fast import fuse_lora, target_nll
+from studio.train.chat.weights import check_adapter, read_weights, write_weights
 from studio.train.checkpoints import PARTIAL, clear_partial, publish_checkpoint, rotate_checkpoints
+from studio.train.finite import all_finite, refuse_blown_up
 
 
 class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
@@ -59,6 +62,8 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
         self._windows, self._validation = windows, sorted(validation, key=lambda row: -len(row.input_ids))
         self._keep, self._loraplus_ratio = keep_checkpoints, loraplus_ratio
         self._collator = Collator(int(tokenizer.pad_token_id), packed)
+        text_config: Any = model.config.get_text_config()
+        balancing = getattr(text_config, "router_aux_loss_coef", None)
         super().__init__(
             model=model,
             args=args,
@@ -68,6 +73,8 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
             data_collator=self._collator,
             callbacks=callbacks,
         )
+        if balancing is not None:  # the parent writes the 0 that switches the loss off into what will be saved
+            text_config.router_aux_loss_coef = balancing
         # The parent turns adapters on a quantised base into bfloat16; where bfloat16 is slow (CPU) they stay float32.
         if not args.bf16:
             for parameter in self.model.parameters():
@@ -207,7 +214,10 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
         return super().create_optimizer(model) if model is not None else super().create_optimizer()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Skip the parent's token accuracy and entropy, which are not computed."""
+        """Skip the parent's token accuracy and entropy, which are not computed; stop a training that has blown up."""
+        figures = {"loss": "loss", "grad_norm": "gradient_norm", "eval_loss": "validation_loss"}
+        found = {name: logs.get(key) for key, name in figures.items()}
+        refuse_blown_up(self.state.global_step, self.args.learning_rate, clipped=bool(self.args.max_grad_norm), **found)
         Trainer.log(self, logs, start_time)
 
     def _get_output_dir(self, trial: Any) -> str:
@@ -215,8 +225,34 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
         del trial
         return str(Path(self.args.output_dir) / PARTIAL)
 
+    @property
+    def _plainly_whole(self) -> bool:
+        """True when every process holds the whole model, none of it an adapter or a shard."""
+        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
+        return not sharded and not hasattr(self.model, "peft_config")
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        """A whole model is written under its modules' own names, which the parent's file does not keep."""
+        if output_dir is None or not self._plainly_whole:
+            super()._save(output_dir, state_dict)
+            return
+        write_weights(self.model, Path(output_dir))
+        self.model.config.save_pretrained(output_dir)
+        self.processing_class.save_pretrained(output_dir)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Take up a checkpoint's weights, every one of them; the parent leaves out what does not fit."""
+        if self._plainly_whole:
+            read_weights(self.model, Path(resume_from_checkpoint))
+            return
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        if not self.is_fsdp_enabled and not self.is_deepspeed_enabled:
+            check_adapter(self.model, Path(resume_from_checkpoint))
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Write everything into the hidden folder, then publish it by one rename and drop checkpoints not worth keeping."""
+        if not all_finite(parameter for parameter in self.model.parameters() if parameter.requires_grad):
+            refuse_blown_up(self.state.global_step, self.args.learning_rate, clipped=False, largest_weight=math.nan)
         if self.accelerator.is_main_process:
             clear_partial(Path(self.args.output_dir))
         self.accelerator.wait_for_everyone()

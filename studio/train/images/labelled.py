@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from studio.adapters.images.loading import to_pictures
-from studio.core.errors import StudioError, UserError
+from studio.core.errors import UserError
 from studio.core.files import new_folder
 from studio.core.progress import Progress
 from studio.core.records import RunRecord
@@ -29,6 +29,7 @@ from studio.models.images.grid import save_picture_grid
 from studio.schema.generative import GanAdapter, LabelledAdapter, VaeAdapter
 from studio.train.checkpoints import resume_point, rotate_checkpoints, step_of
 from studio.train.ending import close_well, plain_words, to_the_end
+from studio.train.finite import refuse_blown_up
 from studio.train.images.checkpoint import Standing, read_checkpoint, saved_weights, unwritten, write_checkpoint
 from studio.train.images.collapse import Collapse, check_collapse
 from studio.train.images.curve import plot_image_loss
@@ -165,11 +166,7 @@ class Session:
         labels = torch.where(left_out, len(self.learning.family.labels), labels)
         figures = self.learning.step(pixels, labels.to(pixels.device), draws)
         self.ema.update(index + 1)
-        if not math.isfinite(figures["loss"]):
-            raise StudioError(
-                f"the loss of step {index + 1} is {figures['loss']}: the training has blown up. "
-                f"Try learning_rate {adapter.learning_rate / 3:.1g}."
-            )
+        refuse_blown_up(index + 1, adapter.learning_rate, loss=figures["loss"])
         rate = self.learning.optimizers[0].param_groups[0]["lr"]
         return {"step": index + 1, **figures, "learning_rate": rate, "seconds": round(time.perf_counter() - began, 4)}
 
@@ -218,6 +215,7 @@ class Session:
             self.eval_loss = self.learning.held_out(*self.held_out.all(_COMPARED)) if self.held_out else None
             if self.eval_loss is not None:
                 line |= {"eval_loss": self.eval_loss, "train_eval_loss": self.learning.held_out(*self.training.all(_COMPARED))}
+        refuse_blown_up(step, self.learning.adapter.learning_rate, held_out_loss=self.eval_loss)
         self.metrics.append(line)
         if self.eval_loss is None or (self.standing.best_loss is not None and self.eval_loss >= self.standing.best_loss):
             return False

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from studio.core.errors import StudioError
 from studio.models.images.families.base import Family
 from studio.schema.diffusion import DiffusionAdapter
+from studio.train.finite import refuse_blown_up
 from studio.train.images.pictures import Pictures
 from studio.train.images.trained import Ema, Trained
 
@@ -58,15 +58,17 @@ def train_steps(
     drawn depends neither on the micro batch nor on the device.
 
     Raises:
-        StudioError: the loss is no longer a number.
+        StudioError: the loss or its gradient is no longer a number.
     """
     for index in range(start, len(windows)):
         result = one_step(family, learner, pictures, windows[index], adapter, index)
-        if not math.isfinite(result.loss):
-            raise StudioError(
-                f"the loss of step {result.step} is {result.loss}: the training has blown up. "
-                f"Try learning_rate {adapter.learning_rate / 3:.1g}, or max_grad_norm 1."
-            )
+        refuse_blown_up(
+            result.step,
+            adapter.learning_rate,
+            clipped=bool(adapter.max_grad_norm),
+            loss=result.loss,
+            gradient_norm=result.grad_norm,
+        )
         if after(result):
             return
 

@@ -14,6 +14,7 @@ from studio.models.images.families.base import Family
 from studio.models.images.grid import save_picture_grid
 from studio.schema.diffusion import DiffusionAdapter
 from studio.train.checkpoints import rotate_checkpoints
+from studio.train.finite import refuse_blown_up
 from studio.train.images.checkpoint import Standing, save_checkpoint
 from studio.train.images.held_out import held_out_loss
 from studio.train.images.loop import Learner, StepResult
@@ -132,6 +133,7 @@ class Recorder:
             self.eval_loss = held_out_loss(self.family, self.validation, batch_size=batch)
             known = range(min(_COMPARED, len(self.training.captions)))
             self.train_eval_loss = held_out_loss(self.family, self.training, known, batch_size=batch)
+        refuse_blown_up(step, self.adapter.learning_rate, held_out_loss=self.eval_loss)
         self.metrics.append({"step": step, "eval_loss": self.eval_loss, "train_eval_loss": self.train_eval_loss})
         assert self.progress is not None
         self.progress.advance(0, **{"held-out": self.eval_loss})

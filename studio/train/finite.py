@@ -1,0 +1,53 @@
+"""A training that has blown up is stopped at once: a loss, a gradient or a weight that is no number never gets better again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+
+from studio.core.errors import StudioError
+
+
+class BlownUpError(StudioError):
+    """A figure of the training is not a number any more."""
+
+
+def refuse_blown_up(step: int, learning_rate: float, *, clipped: bool = True, **figures: float | None) -> None:
+    """Go on only while every figure of a step is finite.
+
+    Args:
+        step: optimizer steps done.
+        learning_rate: as set in the preset; the advice is a third of it.
+        clipped: False where clipping of gradients is off, which is then advised too.
+        figures: by what they are called; None where there is none.
+    Raises:
+        BlownUpError: names the first that is not finite.
+    """
+    for name, value in figures.items():
+        if value is not None and not math.isfinite(value):
+            clip = "" if clipped else " and max_grad_norm 1"
+            words = name.replace("_", " ")
+            raise BlownUpError(
+                f"the {words} of step {step} is {value}: the training has blown up. "
+                f"Try learning_rate {learning_rate / 3:.1g}{clip}; checkpoints of earlier steps stay."
+            )
+
+
+def all_finite(parameters: Iterable[torch.Tensor]) -> bool:
+    """True when no number of any of them is infinite or not a number."""
+    return all(bool(torch.isfinite(parameter.detach()).all()) for parameter in parameters)
+
+
+def first_not_finite(folder: Path) -> str | None:
+    """Name of the first tensor of a model folder that holds something else than numbers; None for a sound one."""
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - not a mapping
+                value = tensors.get_tensor(name)
+                if value.is_floating_point() and not bool(torch.isfinite(value.float()).all()):
+                    return str(name)
+    return None

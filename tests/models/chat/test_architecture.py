@@ -1,0 +1,78 @@
+"""Which architectures can be chat models, and with which attention, told before anything is trained."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, BertConfig, LlavaConfig, T5Config
+
+from studio.core.errors import UserError
+from studio.models.bases import ResolvedBase
+from studio.models.chat.architecture import attention_for, refuse_other_kinds, refuse_seeing_ahead
+from studio.models.chat.loading import load_causal_lm
+from tests.families import FAMILIES, build_family
+
+ENCODERS = ("bert",)
+
+
+def base_of(folder):
+    return ResolvedBase(folder.name, folder, None, "", None, "local")
+
+
+@pytest.fixture(scope="module")
+def folder_of(tmp_path_factory):
+    root = tmp_path_factory.mktemp("families")
+    return lambda family: root / family if (root / family).is_dir() else build_family(root / family, family)
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name not in ENCODERS])
+def test_families_that_write_from_left_to_right_are_taken(folder_of, family):
+    model = load_causal_lm(base_of(folder_of(family)), dtype=torch.float32)
+    refuse_seeing_ahead(model, family)
+    assert not model.training
+
+
+def test_an_encoder_is_refused_by_its_class_and_by_what_it_does(folder_of):
+    base = base_of(folder_of("bert"))
+    with pytest.raises(UserError, match=r"bert \(bert\) looks at later tokens when it predicts one"):
+        load_causal_lm(base, dtype=torch.float32)
+    with pytest.raises(UserError, match="looks at later tokens"):
+        refuse_seeing_ahead(AutoModelForCausalLM.from_pretrained(base.folder), "bert")
+    causal = AutoModelForCausalLM.from_config(BertConfig(**{**vars(AutoConfig.from_pretrained(base.folder)), "is_decoder": True}))
+    refuse_seeing_ahead(causal.eval(), "bert as a decoder")
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (T5Config(), r"x is an encoder-decoder \(t5\)"),
+        (LlavaConfig(), r"x is a model for pictures and text \(llava\) .* text-only model of the same family"),
+        (AutoConfig.for_model("vit"), r"x is of a kind \(vit\) that does not write text"),
+    ],
+)
+def test_other_kinds_are_called_what_they_are(config, said):
+    with pytest.raises(UserError, match=said):
+        refuse_other_kinds(config, "x")
+
+
+def test_soft_capping_is_computed(folder_of):
+    folder = folder_of("gemma2")
+    model = load_causal_lm(base_of(folder), dtype=torch.float32)
+    assert model.config._attn_implementation == "eager"
+    for name, parameter in model.named_parameters():  # as large scores as those of a trained model
+        if "q_proj" in name or "k_proj" in name:
+            parameter.data *= 40
+    ids = torch.arange(5, 69)[None]
+    with torch.no_grad():
+        capped = model(input_ids=ids).logits
+        model.set_attn_implementation("sdpa")
+        assert float((capped - model(input_ids=ids).logits).abs().max()) > 0.01  # what sdpa leaves out
+    with pytest.raises(UserError, match=r"sdpa would leave out the soft-capping .* \(at 50\)"):
+        load_causal_lm(base_of(folder), dtype=torch.float32, attention="sdpa")
+
+
+def test_attention_that_is_not_there_is_named(folder_of):
+    config = AutoConfig.from_pretrained(folder_of("gpt_oss"))
+    assert attention_for(config, "auto", "x") is None
+    with pytest.raises(UserError, match=r"attention: sdpa does not exist for x \(gpt_oss\). Use auto or eager."):
+        attention_for(config, "sdpa", "x")
