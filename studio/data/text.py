@@ -45,3 +45,20 @@ def _is_bad(text: str) -> bool:
     """Ask ftfy's test for text that was decoded with the wrong table."""
     _, is_bad, _ = _ftfy()
     return bool(is_bad(text))
+
+
+# Characters that take no room and say nothing on their own: zero-width marks, soft hyphen, fillers, the empty Braille cell.
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0]"
+)
+
+
+def without_invisible(text: str) -> str:
+    """Text without the characters that nobody sees."""
+    return text if text.isascii() else _INVISIBLE.sub("", text)
+
+
+def is_blank(text: str) -> bool:
+    """True for a text in which nothing can be seen."""
+    seen = text.strip()
+    return not seen or (not seen.isascii() and not without_invisible(seen).strip())
