@@ -48,14 +48,18 @@ def _is_bad(text: str) -> bool:
 
 
 # Characters that take no room and say nothing on their own: zero-width marks, soft hyphen, fillers, the empty Braille cell.
-_INVISIBLE = re.compile(
-    "[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0]"
+_INVISIBLE_SIGNS = (
+    "\u00ad\u034f\u115f\u1160\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e"
+    "\u2060\u2061\u2062\u2063\u2064\u2800\u3164\ufe0e\ufe0f\ufeff"
 )
+_INVISIBLE = re.compile(f"[{_INVISIBLE_SIGNS}]")
 
 
 def without_invisible(text: str) -> str:
     """Text without the characters that nobody sees."""
-    return text if text.isascii() else _INVISIBLE.sub("", text)
+    if text.isascii() or not any(sign in text for sign in _INVISIBLE_SIGNS):
+        return text
+    return _INVISIBLE.sub("", text)
 
 
 def is_blank(text: str) -> bool:

@@ -68,7 +68,16 @@ _READ_CODE = (
     "sources.py", "hub.py", *code_files("readers", "chat/formats"), "chat/reading.py", "chat/noticing.py", "chat/documents.py",
     "chat/feedback.py", "chat/rows.py", "chat/turns.py",
 )  # fmt: skip
-_STEP_CODE = ("chat/steps/base.py", "similarity.py", "text.py", "verdicts.py", "chat/tokens.py", "chat/rows.py", "chat/turns.py")
+_STEP_CODE = (
+    "chat/steps/base.py",
+    "similarity.py",
+    "text.py",
+    "verdicts.py",
+    "chat/tokens.py",
+    "chat/rows.py",
+    "chat/turns.py",
+    "chat/likeness.py",
+)
 # Edges of length histograms in characters: powers of the square root of two, so that before and after share them.
 LENGTH_EDGES = [round(2 ** (power / 2)) for power in range(4, 45)]
 

@@ -90,9 +90,14 @@ class Noticed:
     def _take_text(self, shaped: Shaped) -> None:
         """Look for marks of templates, thoughts and old separators in the texts."""
         texts = [turn["content"] for turn in shaped.messages] + [text for text in (shaped.chosen, shaped.rejected) if text]
+        self._take_ends(texts, shaped)
+        texts = [text for text in texts if "<" in text or "INST]" in text]
         if any(hint in text for text in texts for hint in _MARK_HINTS):
             self._marks.update({mark for text in texts for mark in _MARK.findall(text)})
         self._thoughts += any("</think>" in text for text in texts)
+
+    def _take_ends(self, texts: list[str], shaped: Shaped) -> None:
+        """Count the ends of a prompt and its completion that look like separators."""
         if shaped.form == "prompt_completion" and len(texts) == 2:
             self._plain_prompts += 1
             for text, pattern, ends in zip(texts, (_PROMPT_END, _ANSWER_END), self._ends, strict=True):

@@ -7,10 +7,11 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from studio.data.chat.rows import ChatRow, comparable_text
+from studio.data.chat.likeness import Comparison
+from studio.data.chat.rows import ChatRow
 from studio.data.chat.steps.base import CorpusStep, Verdict
 from studio.data.chat.turns import Message, as_json, turn_text
-from studio.data.similarity import NearPairs, Shingling, plain_key
+from studio.data.similarity import Shingling, plain_key
 from studio.data.text import without_invisible
 from studio.data.verdicts import Drop
 
@@ -79,7 +80,8 @@ class NearDuplicates(CorpusStep):
 
     def judge_all(self, rows: Sequence[ChatRow]) -> list[Verdict]:
         """The first of similar rows stays."""
-        pairs = NearPairs([comparable_text(row) for row in rows], self._threshold, self._shingling)
+        compared = Comparison(rows)
+        pairs = compared.pairs(self._threshold, self._shingling)
         leaders: dict[int, tuple[int, float]] = {}
         folded: dict[int, int] = {}
         outside: set[int] = set()
@@ -88,15 +90,15 @@ class NearDuplicates(CorpusStep):
                 (pairs.similarity(index, other), -other) for other in candidates if other not in leaders and other not in outside
             ]
             best, negative = max(scored, default=(0.0, 0))
-            if best < self._threshold:
-                continue
             leader = -negative
+            if best < self._threshold or not compared.really_alike(pairs, index, leader):
+                continue
             if folded.get(leader, 1) >= self._cap:
                 outside.add(index)
                 continue
             folded[leader] = folded.get(leader, 1) + 1
             leaders[index] = (leader, best)
-        self.notes = self._tell(outside)
+        self.notes = (*compared.notes, *self._tell(outside))
         return [self._verdict(index, row, rows, pairs.same[index], leaders) for index, row in enumerate(rows)]
 
     def _verdict(
