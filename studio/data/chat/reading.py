@@ -11,6 +11,9 @@ from typing import Any
 from studio.core.errors import DataError
 from studio.data.chat.documents import read_document
 from studio.data.chat.formats import TURN_KEYS, Choices, ColumnNames, Shaped, ShapeError, shape_row
+from studio.data.chat.formats.base import fold
+from studio.data.chat.formats.names import ROLE_KEYS
+from studio.data.chat.formats.turns import is_turn
 from studio.data.chat.noticing import Noticed
 from studio.data.chat.rows import ChatRow, RemovedRow
 from studio.data.readers import READERS, Damage, Raw, Reader, ReadOptions, read_file
@@ -27,6 +30,11 @@ def conversations_in(document: Mapping[str, Any]) -> list[Any] | None:
     return [{"conversation": turns, **extra} for turns in conversations]
 
 
+def is_conversation(value: list[Any]) -> bool:
+    """True for a list of turns with roles; of objects with a question and an answer each is a row."""
+    return bool(value) and all(is_turn(turn) and {fold(key) for key in turn} & set(ROLE_KEYS) for turn in value)
+
+
 @dataclass(frozen=True)
 class ChatReadOptions(ReadOptions):
     """How files of conversations are read. prompt: question made for document sections."""
@@ -34,6 +42,7 @@ class ChatReadOptions(ReadOptions):
     prompt: str = "{heading}"
     one_row: tuple[str, ...] = TURN_KEYS
     unfold: Callable[[Mapping[str, Any]], list[Any] | None] = conversations_in
+    list_is_row: Callable[[list[Any]], bool] = is_conversation
 
 
 def read_document_file(path: Path, options: ChatReadOptions) -> Iterator[Raw | Damage]:

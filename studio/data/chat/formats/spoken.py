@@ -26,9 +26,7 @@ _MARKED = (
 _BETWEEN = re.compile(r"<s>|</s>|<\|begin_of_text\|>|<bos>|<\|endoftext\|>|<\|end_of_text\|>|\s+")
 _LLAMA2 = re.compile(r"\[INST\](.*?)\[/INST\](.*?)(?=(?:<s>\s*)?\[INST\]|\Z)", re.DOTALL)
 _LLAMA2_SYSTEM = re.compile(r"<<SYS>>(.*?)<</SYS>>", re.DOTALL)
-_HASHES = re.compile(
-    r"(?:\A|(?<=\s))###\s*(Human|User|Assistant|Bot|GPT|System|Instruction|Input|Response|Question|Answer)\s*:", re.I
-)
+_HASHES = re.compile(r"(?<!#)###\s*(Human|User|Assistant|Bot|GPT|System|Instruction|Input|Response|Question|Answer)\s*:", re.I)
 _HASH_ROLES = {
     **dict.fromkeys(("human", "user", "instruction", "question"), "user"),
     **dict.fromkeys(("assistant", "bot", "gpt", "response", "answer"), "assistant"),
