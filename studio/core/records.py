@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -18,6 +18,9 @@ class Record(BaseModel):
     """Base of the saved records: unknown keys are kept (a newer studio may have written them)."""
 
     model_config = ConfigDict(extra="allow")
+
+    known: ClassVar[int] = FORMAT
+    """Newest format of this record that this studio reads."""
 
     format: int = FORMAT
 
@@ -50,7 +53,12 @@ class StepRecord(Record):
 
 
 class DatasetRecord(Record):
-    """``dataset.json``: a finished Dataset. ``splits`` maps split name to rows."""
+    """``dataset.json``: a finished Dataset. ``splits`` maps split name to rows.
+
+    Format 2 is that of conversations in which a turn holds more than role and content, or a row has tools.
+    """
+
+    known: ClassVar[int] = 2
 
     kind: str
     name: str
@@ -212,6 +220,6 @@ def read_record(path: Path, model: type[R]) -> R:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise StudioError(f"{path} is not a {model.__name__}: '{place}' {first['msg'].lower()}.") from error
-    if record.format > FORMAT:
-        warnings.warn(f"{path} was written in format {record.format}, this studio knows {FORMAT}", stacklevel=2)
+    if record.format > model.known:
+        warnings.warn(f"{path} was written in format {record.format}, this studio knows {model.known}", stacklevel=2)
     return record

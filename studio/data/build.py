@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import studio
-from studio.core.errors import UserError
+from studio.core.errors import DataError, UserError
 from studio.core.files import new_folder, sha256_file, sha256_json, write_json
 from studio.core.records import DatasetRecord, SourceRecord
 from studio.core.workspace import Workspace, read_dataset
@@ -143,7 +143,7 @@ def build_dataset(builder: Builder[Any, Row, Gone], *, name: str) -> BuildOutcom
     work: Stages[Row, Gone] = Stages(keys, cache, builder.tell)
     with builder.staffed():
         reused = work.run(lambda: builder.read(sources), builder.judge)
-        division = _divide(builder, work.rows)
+        division = _divide(builder, work)
         record = _draft(builder, name, fingerprint, sources, work, division)
         _write(builder, folder, record, work, division)
     mark_newest(folder)
@@ -176,10 +176,13 @@ def mark_newest(folder: Path) -> None:
         os.utime(folder / "dataset.json", ns=(now, now))
 
 
-def _divide(builder: Builder[Any, Row, Gone], rows: Sequence[Row]) -> Division[Row]:
-    """Divide the rows, and say how."""
+def _divide(builder: Builder[Any, Row, Gone], work: Stages[Row, Gone]) -> Division[Row]:
+    """Divide the rows, and say how; where too few are left, which step took most."""
     started = time.perf_counter()
-    division = builder.divide(rows)
+    try:
+        division = builder.divide(work.rows)
+    except DataError as error:
+        raise DataError(f"{error}{work.blame()}") from None
     sizes = ", ".join(f"{name} {len(part):,}" for name, part in division.splits.items())
     builder.tell(f"split: {sizes} ({time.perf_counter() - started:.1f} s)")
     return division

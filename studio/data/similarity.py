@@ -7,6 +7,7 @@ shingles were compared.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,12 @@ Shingles = NDArray[np.uint64]
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _UNSPACED_SIGN = re.compile(f"[{_UNSPACED}]")
 _WORD = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]+")
+# Combining signs (vowels of Devanagari, Bengali, Tamil; points of Arabic, Hebrew) belong to their word, but are no letters to re.
+_MARK_SIGNS = "".join(chr(code) for code in range(0x300, 0x1D250) if unicodedata.category(chr(code)).startswith("M"))
+_MARKS = re.compile(f"[{_MARK_SIGNS}]")
+_MARKED_WORD = re.compile(f"[{_UNSPACED}]|(?:[^\\W{_UNSPACED}]|(?![{_UNSPACED}])[{_MARK_SIGNS}])+")
+# What gaoya takes for letters and we do not: signs outside ASCII that are no part of a word.
+_FOREIGN_SIGNS = re.compile("[^\\x00-\\x7f\\w]+")
 # An odd constant with no structure; shingles are polynomials in it, modulo 2^64 (Karp and Rabin, 1987).
 _BASE = 0x9E3779B97F4A7C15
 # Documents asked for at once: bounds the memory of the answers when very many rows resemble each other.
@@ -28,7 +35,8 @@ _BLOCK = 2048
 
 def words_of(text: str) -> list[str]:
     """Words in lower case, punctuation left out; signs of scripts without blanks one by one."""
-    return _WORD.findall(text.lower())
+    lowered = text.lower()
+    return (_WORD if lowered.isascii() or not _MARKS.search(lowered) else _MARKED_WORD).findall(lowered)
 
 
 def plain_key(text: str) -> str:
@@ -135,14 +143,22 @@ class NearPairs:
                 yield sorted({other for other in found if other < number})
 
     def _spaced(self, text: str) -> str:
-        """Text as gaoya is to cut it: signs of scripts without blanks stand apart."""
+        """Text as gaoya is to cut it, into the words of :func:`words_of`: what is proposed and what decides are cut alike."""
         if self._shingling.unit == "character":
             return plain_key(text)
-        return text if text.isascii() else _UNSPACED_SIGN.sub(r" \g<0> ", text)
+        if text.isascii():
+            return text
+        if _MARKS.search(text):
+            return " ".join(words_of(text))
+        return _UNSPACED_SIGN.sub(r" \g<0> ", _FOREIGN_SIGNS.sub(" ", text))
 
     def similarity(self, first: int, second: int) -> float:
         """Exact Jaccard similarity of two texts by index."""
         return jaccard(self._shingles(first), self._shingles(second))
+
+    def shingles_of(self, text: str) -> Shingles:
+        """Shingles of any text, cut as those that are compared."""
+        return self._shingler(text)
 
     def _shingles(self, index: int) -> Shingles:
         """Shingles of one text, kept for the next comparison."""

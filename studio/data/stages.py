@@ -153,6 +153,14 @@ class Stages(Generic[Row, Gone]):
         changed = f", {record.changed:,} changed" if record.changed else ""
         self._tell(f"{record.name}: {record.rows_out:,} rows{gone}{changed} ({record.seconds:.1f} s)")
 
+    def blame(self) -> str:
+        """A sentence about the step that removed most, with a blank before it; empty where no step took a tenth."""
+        worst = max(self.steps, key=lambda step: step.rows_in - step.rows_out)
+        gone = worst.rows_in - worst.rows_out
+        if gone <= 0.1 * worst.rows_in:
+            return ""
+        return f" The step {worst.name!r} removed {gone:,} of {worst.rows_in:,} rows ({next(iter(worst.removed), 'no reason')})."
+
     def _nothing_left(self) -> str:
         """One sentence when the steps removed everything."""
         worst = max(self.steps, key=lambda step: step.rows_in - step.rows_out)

@@ -45,3 +45,24 @@ def _is_bad(text: str) -> bool:
     """Ask ftfy's test for text that was decoded with the wrong table."""
     _, is_bad, _ = _ftfy()
     return bool(is_bad(text))
+
+
+# Characters that take no room and say nothing on their own: zero-width marks, soft hyphen, fillers, the empty Braille cell.
+_INVISIBLE_SIGNS = (
+    "\u00ad\u034f\u115f\u1160\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e"
+    "\u2060\u2061\u2062\u2063\u2064\u2800\u3164\ufe0e\ufe0f\ufeff"
+)
+_INVISIBLE = re.compile(f"[{_INVISIBLE_SIGNS}]")
+
+
+def without_invisible(text: str) -> str:
+    """Text without the characters that nobody sees."""
+    if text.isascii() or not any(sign in text for sign in _INVISIBLE_SIGNS):
+        return text
+    return _INVISIBLE.sub("", text)
+
+
+def is_blank(text: str) -> bool:
+    """True for a text in which nothing can be seen."""
+    seen = text.strip()
+    return not seen or (not seen.isascii() and not without_invisible(seen).strip())

@@ -40,11 +40,21 @@ class Columns(Settings):
     system: str | None = None
     """A system turn before the conversation."""
     context: str | None = None
-    """Text that is put under the question (alpaca calls it ``input``)."""
+    """Text that is put under the question (alpaca calls it ``input``); a list of ``choices`` is written with letters."""
     messages: str | None = None
     """A list of turns."""
     id: str | None = None
     """The row's own identity, kept in the Dataset's id."""
+    history: str | None = None
+    """Turns before the question."""
+    tools: str | None = None
+    """What the assistant may call."""
+    label: str | None = None
+    """Whether the answer was liked; rows then become single thumbs (``chat/kto``)."""
+    chosen: str | None = None
+    """The liked answer of a pair."""
+    rejected: str | None = None
+    """The disliked answer of a pair."""
 
 
 class SourceSettings(Settings):
@@ -71,9 +81,19 @@ class SourceSettings(Settings):
     encoding: str = "utf-8"
     """Encoding of text files; a byte-order mark is understood."""
     damaged: Literal["refuse", "keep"] = "refuse"
-    """A file with damaged rows stops the build, or its good rows are kept and each bad one is listed among the removed."""
+    """A file with damaged rows stops the build, or its good rows are kept and each bad one is listed among the removed. Fields of
+    a turn that are not understood stop the build too, or go to ``meta``."""
     limit: Positive | None = None
     """Read only so many rows."""
+    liked: list[str] = []
+    """Words in the column of judgements (``columns.label``) that mean liked, all others then mean disliked; empty knows true and
+    false, 1 and 0."""
+    thoughts: Literal["leave", "split"] = "leave"
+    """A thought that an answer begins with (``<think>…</think>``) is left in its text, or split off as the turn's thought."""
+    prompt_end: str = ""
+    """Separator taken off the end of every prompt (an older form of OpenAI's: ``"\\n\\n###\\n\\n"``)."""
+    answer_end: str = ""
+    """Separator taken off the end of every completion (``" END"``)."""
 
 
 class LocalSource(SourceSettings):
@@ -130,7 +150,9 @@ class UnicodeStep(Settings):
 
 
 class WhitespaceStep(Settings):
-    """Trim turns, strip line ends, and allow at most so many empty lines in a row. Indentation stays (it may be code)."""
+    """Trim turns, strip line ends, and allow at most so many empty lines in a row. Indentation stays, for it may be code, also
+    that of a first line.
+    """
 
     step: Literal["whitespace"]
     """Kind of step."""
@@ -139,7 +161,9 @@ class WhitespaceStep(Settings):
 
 
 class DropEmptyStep(Settings):
-    """Drop conversations without a question or an answer, or with an empty turn."""
+    """Drop conversations without a question or an answer, with an empty turn, or without an answer that trains; and pairs of
+    equal answers.
+    """
 
     step: Literal["drop_empty"]
     """Kind of step."""
@@ -153,7 +177,9 @@ class MissingStep(Settings):
     step: Literal["missing"]
     """Kind of step."""
     values: list[str] = ["nan", "null", "none", "n/a", "#n/a", "nil", "undefined", "-", "?"]
-    """A turn that is only one of these (in any case) counts as missing."""
+    """A question that is only one of these (in any case) counts as missing."""
+    answers: list[str] = ["nan", "n/a", "#n/a", "undefined"]
+    """The same of an answer; ``none``, ``null`` and ``-`` can be the right answer, the name of a class for example."""
     fields: list[str] = []
     """Columns (kept in ``meta``) that must hold a value."""
 
@@ -199,7 +225,7 @@ class LengthStep(Settings):
 
 
 class ExactDuplicatesStep(Settings):
-    """Drop conversations that are the same once case, punctuation and blanks are set aside; the first one stays."""
+    """Drop conversations that are the same once case, blanks and invisible characters are set aside; the first one stays."""
 
     step: Literal["exact_duplicates"]
     """Kind of step."""

@@ -215,3 +215,76 @@ def test_written_out_questions_are_taken_at_their_word(tmp_path: Path) -> None:
         ["Who are you?", "A house.\nWith a roof."],
         ["How old?", "Ten."],
     ]
+
+
+def test_csv_goes_on_after_a_bad_row(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text('question,answer\nq0,a0\n"q1 "x" y",a1\nq2,a2\nq3,a3\n')
+    assert [value["question"] for value in values(path)] == ["q0", "q2", "q3"]
+    assert damages(path) == [Damage("row 2", "is not valid csv: ',' expected after '\"' (line 3)")]
+    lines = [f"q{number},a{number}" for number in range(50_000)]
+    lines[17] = '"q17 "x",a17'
+    path.write_text("question,answer\n" + "\n".join(lines))
+    assert len(values(path)) == 49_999
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+def test_a_quote_that_nobody_closes_costs_one_row(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"rows.{suffix}"
+    rows = [["question", "answer"], ["q0", "a0"], ['"q1', "a1"], ["q2", "a2"], ["q3", "a3"]]
+    path.write_text("\n".join(("\t" if suffix == "tsv" else ",").join(row) for row in rows))
+    assert [value["question"] for value in values(path)] == ["q0", "q2", "q3"]
+    (damage,) = damages(path)
+    assert damage == Damage("row 2", "opens a quoted value that is never closed (line 3)")
+
+
+def test_two_columns_of_one_name_are_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("question,answer,answer\nq,a,b\n")
+    with pytest.raises(DataError, match=r"has several columns called 'answer' \(columns 2, 3\)"):
+        values(path)
+
+
+def test_nan_is_read_and_reading_goes_on_after_a_bad_item(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text('[{"q": "q0"}, {"q": "q1", "a": NaN}, {"q": oops}, {"q": "q3"}]')
+    assert [value["q"] for value in values(path)] == ["q0", "q1", "q3"]
+    assert [damage.place for damage in damages(path)] == ["row 3"]
+    path.write_text('{"about": "x", "rows": [{"q": "q0"}, {"q": oops, "b": "]}"}, {"q": "q2"}], "end": 1}')
+    assert [value["q"] for value in values(path)] == ["q0", "q2"]
+    many = [json.dumps({"q": "x" * 500, "n": number}) for number in range(5000)]
+    many[10] = '{"q": oops}'
+    path.write_text("[" + ",\n".join(many) + "]")
+    assert len(values(path)) == 4999 and len(damages(path)) == 1
+
+
+def test_several_lists_of_rows_are_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps({"train": ROWS, "test": ROWS}))
+    with pytest.raises(DataError, match="holds rows under several keys: train, test"):
+        values(path)
+    assert values(path, records="test") == ROWS
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(ROWS),
+        json.dumps(ROWS, indent=2),
+        "[\n" + ",\n".join(json.dumps(row) for row in ROWS) + "\n]",
+        "\n".join(json.dumps(row, indent=2) for row in ROWS),
+        "[" + ",\n".join(json.dumps(row) for row in ROWS) + "]",
+    ],
+    ids=["one line", "pretty array", "line by line", "pretty objects", "tight"],
+)
+def test_jsonl_that_holds_no_lines(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(text)
+    assert values(path) == ROWS
+
+
+def test_a_conversation_on_a_line_stays_one(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    talk = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    path.write_text(json.dumps(talk))
+    assert values(path) == [talk]

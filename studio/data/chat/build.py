@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -17,7 +18,8 @@ from studio.core.workspace import Workspace
 from studio.data.build import Builder, peak_bytes
 from studio.data.cache import Codec, code_files, code_version, library_versions
 from studio.data.chat.feedback import resolve_feedback
-from studio.data.chat.formats import ColumnNames
+from studio.data.chat.formats import Choices, ColumnNames
+from studio.data.chat.noticing import Noticed
 from studio.data.chat.reading import CHAT_READERS, ChatReadOptions, ShapeOptions, read_source
 from studio.data.chat.rows import (
     ChatRow,
@@ -63,10 +65,19 @@ LIBRARIES = ("ftfy", "gaoya", "py3langid", "phonenumbers", "tokenizers", "ijson"
 
 # Code that decides how rows are read; a change of it makes everything after new.
 _READ_CODE = (
-    "sources.py", "hub.py", *code_files("readers"), "chat/reading.py", "chat/formats.py", "chat/documents.py",
-    "chat/feedback.py", "chat/rows.py",
+    "sources.py", "hub.py", *code_files("readers", "chat/formats"), "chat/reading.py", "chat/noticing.py", "chat/documents.py",
+    "chat/feedback.py", "chat/rows.py", "chat/turns.py",
 )  # fmt: skip
-_STEP_CODE = ("chat/steps/base.py", "similarity.py", "text.py", "verdicts.py", "chat/tokens.py", "chat/rows.py")
+_STEP_CODE = (
+    "chat/steps/base.py",
+    "similarity.py",
+    "text.py",
+    "verdicts.py",
+    "chat/tokens.py",
+    "chat/rows.py",
+    "chat/turns.py",
+    "chat/likeness.py",
+)
 # Edges of length histograms in characters: powers of the square root of two, so that before and after share them.
 LENGTH_EDGES = [round(2 ** (power / 2)) for power in range(4, 45)]
 
@@ -124,10 +135,13 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
         """Tables and the report."""
         from studio.data.chat.report import render_report
 
+        plain = all(row.is_plain for rows in division.splits.values() for row in rows)
         for split, rows in division.splits.items():
-            write_table(rows_to_table(rows), place / f"{split}.parquet")
+            write_table(rows_to_table(rows, plain), place / f"{split}.parquet")
         write_table(removed_to_table(work.removed), place / REMOVED_FILE)
         kept = [row for rows in division.splits.values() for row in rows]
+        more = {"shapes": work.figures["shapes"], "columns_not_used": work.figures["unused"]}
+        record = record.model_copy(update=more | ({} if plain else {"format": 2}))
         page = render_report(record, work.removed, kept, work.figures["lengths"], histogram(characters(kept)), LENGTH_EDGES)
         write_text(place / REPORT_FILE, page)
         return record
@@ -208,34 +222,60 @@ def read_rows(recipe: ChatRecipe, sources: Sequence[ResolvedSource]) -> StepResu
     removed: list[RemovedRow] = []
     counts: dict[str, int] = {}
     notes: list[str] = []
+    shapes: Counter[str] = Counter()
+    unused: Counter[str] = Counter()
     for settings, source in zip(recipe.sources, sources, strict=True):
         read = ChatReadOptions(settings.encoding, settings.records, prompt=settings.prompt)
-        shape = ShapeOptions(
-            settings.format,
-            ColumnNames(**settings.columns.model_dump()),
-            settings.group,
-            settings.system,
-            settings.damaged == "keep",
-            settings.limit,
-        )
+        noticed = Noticed(ColumnNames(**settings.columns.model_dump()))
+        if settings.format not in {"auto", "preference"}:
+            noticed.decided()
         before = len(rows) + len(removed)
-        for outcome in read_source(source, read, shape):
+        for outcome in read_source(source, read, _shape_options(settings), noticed):
             if isinstance(outcome, ChatRow):
                 rows.append(outcome)
             else:
                 removed.append(outcome)
         counts[source.name] = len(rows) + len(removed) - before
-        notes += source.known.notes if source.known else ()
-    if len({_form(row) for row in rows}) > 1:
-        raise UserError(
-            "the sources give rows of several forms (conversations, pairs, single thumbs), and a training reads one form. "
-            "Write a recipe for each."
-        )
+        shapes.update(noticed.shapes)
+        unused.update(noticed.unused + noticed.other)
+        several = f"{source.name}: " if len(sources) > 1 else ""
+        notes += [*(source.known.notes if source.known else ()), *(f"{several}{note}" for note in noticed.notes())]
+    _one_form(rows)
     # Sentences about damaged rows name the row, so they are counted together.
     reasons = {"damaged": len(removed)} if removed else {}
-    figures = {"read": counts, "lengths": histogram(characters(rows))}
+    figures = {"read": counts, "lengths": histogram(characters(rows)), "shapes": dict(shapes), "unused": dict(unused)}
     read_in = sum(counts.values())
     return judged(READ_STEP, {}, read_in, rows, removed, started=started, notes=notes, figures=figures, reasons=reasons)
+
+
+def _shape_options(settings: Source) -> ShapeOptions:
+    """Plain arguments of a source."""
+    return ShapeOptions(
+        settings.format,
+        ColumnNames(**settings.columns.model_dump()),
+        settings.group,
+        settings.system,
+        settings.damaged == "keep",
+        settings.limit,
+        Choices(
+            lenient=settings.damaged == "keep",
+            split_thoughts=settings.thoughts == "split",
+            liked=tuple(settings.liked),
+            prompt_end=settings.prompt_end,
+            answer_end=settings.answer_end,
+        ),
+    )
+
+
+def _one_form(rows: Sequence[ChatRow]) -> None:
+    """Refuse conversations, pairs and single thumbs in one Dataset."""
+    forms = {_form(row): row.id for row in reversed(rows)}
+    if len(forms) > 1:
+        words = {"sft": "a conversation", "dpo": "a pair", "kto": "a single thumb"}
+        firsts = ", ".join(f"{identity} is {words[form]}" for form, identity in forms.items())
+        raise UserError(
+            f"the sources give rows of several forms ({firsts}), and a training reads one form. Write a recipe for each."
+        )
 
 
 def _form(row: ChatRow) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from studio.data.chat.rows import ChatRow, RemovedRow, read_removed, read_split
+from studio.data.chat.turns import shown_turn
 from studio.data.entries import REMOVED, Entry, facts_of, given
 
 
@@ -22,10 +23,15 @@ def chat_entries(folder: Path, part: str) -> list[Entry]:
 def _row(row: ChatRow) -> Entry:
     """A conversation."""
     facts = {"source": row.source, **({"group": row.group} if row.group else {})}
-    return Entry(row.id, row.turns, facts | facts_of(row.meta))
+    return Entry(row.id, [shown_turn(turn) for turn in row.turns], facts | _tools(row) | facts_of(row.meta))
+
+
+def _tools(row: ChatRow) -> dict[str, str]:
+    """The names of the tools that the assistant may call."""
+    return {"tools": ", ".join(str(tool["function"].get("name")) for tool in row.tools)} if row.tools else {}
 
 
 def _removed(gone: RemovedRow) -> Entry:
     """A removed conversation."""
     facts = {"found": gone.value, "allowed": gone.threshold, "repeats": gone.matched, "source": gone.row.source}
-    return Entry(gone.row.id, gone.row.messages, given(facts), f"{gone.step}: {gone.reason}")
+    return Entry(gone.row.id, [shown_turn(turn) for turn in gone.row.messages], given(facts), f"{gone.step}: {gone.reason}")

@@ -10,7 +10,11 @@ from typing import Any
 
 from studio.core.errors import DataError
 from studio.data.chat.documents import read_document
-from studio.data.chat.formats import TURN_KEYS, ColumnNames, ShapeError, shape_row
+from studio.data.chat.formats import TURN_KEYS, Choices, ColumnNames, Shaped, ShapeError, shape_row
+from studio.data.chat.formats.base import fold
+from studio.data.chat.formats.names import ROLE_KEYS
+from studio.data.chat.formats.turns import is_turn
+from studio.data.chat.noticing import Noticed
 from studio.data.chat.rows import ChatRow, RemovedRow
 from studio.data.readers import READERS, Damage, Raw, Reader, ReadOptions, read_file
 from studio.data.readers.encoding import open_text
@@ -26,6 +30,11 @@ def conversations_in(document: Mapping[str, Any]) -> list[Any] | None:
     return [{"conversation": turns, **extra} for turns in conversations]
 
 
+def is_conversation(value: list[Any]) -> bool:
+    """True for a list of turns with roles; of objects with a question and an answer each is a row."""
+    return bool(value) and all(is_turn(turn) and {fold(key) for key in turn} & set(ROLE_KEYS) for turn in value)
+
+
 @dataclass(frozen=True)
 class ChatReadOptions(ReadOptions):
     """How files of conversations are read. prompt: question made for document sections."""
@@ -33,6 +42,7 @@ class ChatReadOptions(ReadOptions):
     prompt: str = "{heading}"
     one_row: tuple[str, ...] = TURN_KEYS
     unfold: Callable[[Mapping[str, Any]], list[Any] | None] = conversations_in
+    list_is_row: Callable[[list[Any]], bool] = is_conversation
 
 
 def read_document_file(path: Path, options: ChatReadOptions) -> Iterator[Raw | Damage]:
@@ -65,24 +75,30 @@ class ShapeOptions:
     system: str | None = None
     keep_damaged: bool = False
     limit: int | None = None
+    choices: Choices = field(default_factory=Choices)
 
 
-def read_source(source: ResolvedSource, read: ReadOptions, shape: ShapeOptions) -> Iterator[ChatRow | RemovedRow]:
+def read_source(
+    source: ResolvedSource, read: ReadOptions, shape: ShapeOptions, noticed: Noticed | None = None
+) -> Iterator[ChatRow | RemovedRow]:
     """Rows of a source in order; damaged ones come as removed rows when the recipe keeps the good ones.
 
+    Args:
+        noticed: gets what a person should know of the source as a whole.
     Raises:
-        DataError: the first damaged row, with file, place and reason, when it does not.
+        DataError: the first damaged row, with file, place and reason, when it does not; a column that was named is in no row, or
+            holds what cannot be read.
     """
+    noticed = noticed or Noticed(shape.columns)
     seen: dict[str, int] = {}
     number = 0
     for file, found in itertools.islice(_found(source, read), shape.limit):
         number += 1
-        outcome = _to_row(source, file, found, shape, number)
+        outcome = _to_row(source, file, found, shape, number, noticed)
         if isinstance(outcome, Damage):
             sentence = f"{file.label} {outcome.place} {outcome.reason}"
             if not shape.keep_damaged:
-                full = f"{file.path}: {outcome.place} {outcome.reason}".rstrip(".")
-                raise DataError(f"{full}. Repair it, or keep the good rows with 'damaged: keep' in the source's recipe.")
+                raise DataError(_refusal(f"{file.path}: {outcome.place} {outcome.reason}"))
             row = ChatRow(f"{source.name}/damaged-{number}", _glimpse(found), source.name)
             yield RemovedRow(row, READ_STEP, sentence, value=outcome.place, threshold="a readable row")
             continue
@@ -90,6 +106,16 @@ def read_source(source: ResolvedSource, read: ReadOptions, shape: ShapeOptions) 
         yield outcome if count == 1 else replace(outcome, id=f"{outcome.id}~{count}")
     if number == 0:
         raise DataError(f"{source.location} holds no rows.")
+    problem = noticed.problem()
+    if problem:
+        raise DataError(f"{source.location}: {problem}")
+
+
+def _refusal(sentence: str) -> str:
+    """What is said of a damaged row; one that shows the lines of a recipe has its remedy."""
+    if "\n" in sentence:
+        return sentence
+    return f"{sentence.rstrip('.')}. Repair it, or keep the good rows with 'damaged: keep' in the source's recipe."
 
 
 def _found(source: ResolvedSource, read: ReadOptions) -> Iterator[tuple[DataFile, Raw | Damage]]:
@@ -106,21 +132,39 @@ def _found(source: ResolvedSource, read: ReadOptions) -> Iterator[tuple[DataFile
             yield file, found
 
 
-def _to_row(source: ResolvedSource, file: DataFile, found: Raw | Damage, shape: ShapeOptions, number: int) -> ChatRow | Damage:
+def _to_row(
+    source: ResolvedSource, file: DataFile, found: Raw | Damage, shape: ShapeOptions, number: int, noticed: Noticed
+) -> ChatRow | Damage:
     """Shape one raw row; what has no known shape is damage."""
     if isinstance(found, Damage):
         return found
     try:
-        shaped = shape_row(found.value, shape.format, shape.columns)
+        shaped = shape_row(found.value, shape.format, shape.columns, shape.choices)
     except ShapeError as error:
         return Damage(found.place, str(error))
     value: dict[str, Any] = found.value if isinstance(found.value, dict) else {}
+    row = _made(source, file, found, shape, number, shaped, value)
+    if isinstance(row, ChatRow):
+        noticed.take(value, shaped)
+    return row
+
+
+def _made(
+    source: ResolvedSource,
+    file: DataFile,
+    found: Raw,
+    shape: ShapeOptions,
+    number: int,
+    shaped: Shaped,
+    value: dict[str, Any],
+) -> ChatRow | Damage:
+    """The row with its identity, its group and what was not used."""
     messages = shaped.messages
     if shape.system and messages and messages[0]["role"] != "system":
         messages = [{"role": "system", "content": shape.system}, *messages]
     id_key = shape.columns.id or "id"
     given = value.get(id_key)
-    meta = {key: other for key, other in value.items() if key not in shaped.used and key != id_key}
+    meta = {key: other for key, other in value.items() if key not in shaped.used and key != id_key} | shaped.meta
     if len(source.files) > 1:
         meta["file"] = file.label
     group = None
@@ -131,7 +175,7 @@ def _to_row(source: ResolvedSource, file: DataFile, found: Raw | Damage, shape: 
             return Damage(found.place, f"has no group column {shape.group!r}; its columns are {columns}")
         group = str(tie)
     identity = f"{source.name}/{given if given not in (None, '') else number}"
-    return ChatRow(identity, messages, source.name, group, meta, shaped.chosen, shaped.rejected)
+    return ChatRow(identity, messages, source.name, group, meta, shaped.chosen, shaped.rejected, shaped.tools)
 
 
 def _glimpse(found: Raw | Damage) -> list[dict[str, str]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from studio.core.records import DatasetRecord
 from studio.data.chat.rows import ChatRow, RemovedRow
+from studio.data.chat.turns import shown_turn
 from studio.data.page import page_template
 
 # Examples of one reason; enough to judge a step, few enough to read.
@@ -64,6 +65,8 @@ def render_report(
         record=record,
         notes=extra.get("notes", []),
         clusters=extra.get("clusters", {}),
+        shapes=extra.get("shapes", {}),
+        unused=extra.get("columns_not_used", {}),
         kept=sum(record.splits.values()),
         seconds=sum(step.seconds for step in record.steps),
         histogram=_bars(lengths_before, lengths_after, edges),
@@ -75,7 +78,7 @@ def render_report(
 
 def _turns(row: ChatRow) -> list[Turn]:
     """The first turns of a row."""
-    shown = [Turn(turn["role"], _shorten(turn["content"])) for turn in row.turns[:4]]
+    shown = [Turn(turn["role"], _shorten(turn["content"])) for turn in map(shown_turn, row.turns[:4])]
     more = len(row.turns) - len(shown)
     return [*shown, Turn("", f"… {more} more turns")] if more > 0 else shown
 
@@ -112,7 +115,13 @@ def _turn_counts(kept: Sequence[ChatRow]) -> list[tuple[str, int]]:
     """How many rows have one exchange, several, and a system turn."""
     single = sum(sum(message["role"] == "user" for message in row.messages) <= 1 for row in kept)
     system = sum(row.messages[0]["role"] == "system" for row in kept)
-    return [("one exchange", single), ("several exchanges", len(kept) - single), ("with a system turn", system)]
+    counts = [("one exchange", single), ("several exchanges", len(kept) - single), ("with a system turn", system)]
+    more = [
+        ("with tools", sum(bool(row.tools) or any("tool_calls" in turn for turn in row.messages) for row in kept)),
+        ("with thoughts", sum(any("reasoning_content" in turn for turn in row.messages) for row in kept)),
+        ("with turns that train less or not", sum(any("weight" in turn for turn in row.messages) for row in kept)),
+    ]
+    return [*counts, *((label, count) for label, count in more if count)]
 
 
 def _bars(before: Sequence[int], after: Sequence[int], edges: Sequence[int]) -> dict[str, Any]:

@@ -11,11 +11,15 @@ from typing import Any
 import pyarrow as pa
 
 from studio.core.errors import UserError
+from studio.data.chat.turns import EXTRAS, Message, as_json, is_plain, turn_text
 from studio.data.parquet import read_removed_table, read_split_table, read_whole_dataset
 
-ROLES = ("system", "user", "assistant")
-
-_MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+_PLAIN_TURN = [("role", pa.string()), ("content", pa.string())]
+_MESSAGES = pa.list_(pa.struct(_PLAIN_TURN))
+# Format 2: written only where a row of the table needs it; the calls are JSON text.
+_WHOLE_MESSAGES = pa.list_(
+    pa.struct([*_PLAIN_TURN, *((name, pa.float64() if name == "weight" else pa.string()) for name in EXTRAS)])
+)
 ROW_SCHEMA = pa.schema(
     [("id", pa.string()), ("messages", _MESSAGES), ("source", pa.string()), ("group", pa.string()), ("meta", pa.string())]
 )
@@ -39,19 +43,21 @@ REMOVED_SCHEMA = pa.schema(
 class ChatRow:
     """One conversation.
 
-    id: unique in its Dataset. messages: role (system, user or assistant) and content, in order. source: name of the
+    id: unique in its Dataset. messages: turns in order, with the keys of :mod:`studio.data.chat.turns`. source: name of the
     source in the recipe. group: rows that share it never straddle two splits. meta: the columns that were not used.
     chosen, rejected: for preferences, the answer that was liked and the one that was not; the messages then end with the
-    user's turn. A pair has both, a lone thumb one of them, a plain conversation neither.
+    turn that is answered. A pair has both, a lone thumb one of them, a plain conversation neither. tools: what the assistant may
+    call, as OpenAI writes it (``{"type": "function", "function": {...}}``).
     """
 
     id: str
-    messages: list[dict[str, str]]
+    messages: list[Message]
     source: str
     group: str | None = None
     meta: dict[str, Any] = field(default_factory=dict)
     chosen: str | None = None
     rejected: str | None = None
+    tools: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def is_preference(self) -> bool:
@@ -59,15 +65,20 @@ class ChatRow:
         return self.chosen is not None or self.rejected is not None
 
     @property
-    def turns(self) -> list[dict[str, str]]:
+    def is_plain(self) -> bool:
+        """True when the turns are role and content only, and there are no tools: what format 1 of a Dataset can hold."""
+        return not self.tools and is_plain(self.messages)
+
+    @property
+    def turns(self) -> list[Message]:
         """The messages, and for preferences the answers after them with the roles ``chosen`` and ``rejected``."""
         answers = [("chosen", self.chosen), ("rejected", self.rejected)]
         return [*self.messages, *({"role": role, "content": text} for role, text in answers if text is not None)]
 
     @property
     def text(self) -> str:
-        """All turns, one after the other, without roles; the answers of a preference come last."""
-        return "\n".join(turn["content"] for turn in self.turns)
+        """All turns, one after the other, without roles, thoughts and calls included; the answers of a preference come last."""
+        return "\n".join(turn_text(turn) for turn in self.turns)
 
 
 @dataclass(frozen=True)
@@ -85,38 +96,80 @@ class RemovedRow:
     matched: str | None = None
 
 
-def rows_to_table(rows: Sequence[ChatRow]) -> pa.Table:
-    """Arrow table of rows, in order."""
+def rows_to_table(rows: Sequence[ChatRow], plain: bool | None = None) -> pa.Table:
+    """Arrow table of rows, in order.
+
+    Args:
+        plain: whether turns are written as role and content only; None looks whether these rows allow it.
+    """
+    plain = all(row.is_plain for row in rows) if plain is None else plain
     table = pa.table(
         {
             "id": [row.id for row in rows],
-            "messages": pa.array([row.messages for row in rows], type=_MESSAGES),
+            "messages": _messages_column([row.messages for row in rows], plain),
             "source": [row.source for row in rows],
             "group": pa.array([row.group for row in rows], type=pa.string()),
             "meta": [json.dumps(row.meta, ensure_ascii=False, default=str) if row.meta else "{}" for row in rows],
         },
-        schema=ROW_SCHEMA,
+        schema=ROW_SCHEMA if plain else ROW_SCHEMA.set(1, pa.field("messages", _WHOLE_MESSAGES)),
     )
+    if not plain:
+        tools = [as_json(row.tools) if row.tools else None for row in rows]
+        table = table.append_column("tools", pa.array(tools, type=pa.string()))
     if any(row.is_preference for row in rows):
         for column in PREFERENCE_SCHEMA:
             table = table.append_column(column, pa.array([getattr(row, column.name) for row in rows], type=column.type))
     return table
 
 
+def _messages_column(conversations: Sequence[list[Message]], plain: bool) -> pa.Array:
+    """Turns as they lie on disk."""
+    if plain:
+        return pa.array(conversations, type=_MESSAGES)
+    whole = [
+        [{**turn, "tool_calls": as_json(turn["tool_calls"])} if turn.get("tool_calls") else turn for turn in turns]
+        for turns in conversations
+    ]
+    return pa.array(whole, type=_WHOLE_MESSAGES)
+
+
+def _turns_of(line: Sequence[Message] | None) -> list[Message]:
+    """Turns as they are in memory: only the keys that hold something."""
+    turns = [{key: value for key, value in turn.items() if value is not None} for turn in line or ()]
+    for turn in turns:
+        turn.setdefault("content", "")
+        if "tool_calls" in turn:
+            turn["tool_calls"] = json.loads(turn["tool_calls"])
+    return turns
+
+
 def table_to_rows(table: pa.Table) -> list[ChatRow]:
-    """Rows of an Arrow table, in order."""
+    """Rows of an Arrow table in format 1 or 2, in order."""
+    plain = table.schema.field("messages").type.value_type.num_fields == len(_PLAIN_TURN)
     columns = [table.column(name).to_pylist() for name in ROW_SCHEMA.names]
     columns += [
-        table.column(name).to_pylist() if name in table.column_names else [None] * len(table) for name in PREFERENCE_SCHEMA.names
+        table.column(name).to_pylist() if name in table.column_names else [None] * len(table)
+        for name in (*PREFERENCE_SCHEMA.names, "tools")
     ]
     return [
-        ChatRow(identity, messages, source, group, json.loads(meta) if meta != "{}" else {}, chosen, rejected)
-        for identity, messages, source, group, meta, chosen, rejected in zip(*columns, strict=True)
+        ChatRow(
+            identity,
+            messages if plain else _turns_of(messages),
+            source,
+            group,
+            json.loads(meta) if meta != "{}" else {},
+            chosen,
+            rejected,
+            json.loads(tools) if tools else [],
+        )
+        for identity, messages, source, group, meta, chosen, rejected, tools in zip(*columns, strict=True)
     ]
 
 
 def removed_to_table(removed: Sequence[RemovedRow]) -> pa.Table:
     """Arrow table of removed rows, in the order they were removed."""
+    turns = [gone.row.turns for gone in removed]
+    plain = all(map(is_plain, turns))
     return pa.table(
         {
             "id": [gone.row.id for gone in removed],
@@ -126,17 +179,17 @@ def removed_to_table(removed: Sequence[RemovedRow]) -> pa.Table:
             "value": [gone.value for gone in removed],
             "threshold": [gone.threshold for gone in removed],
             "matched": [gone.matched for gone in removed],
-            "messages": pa.array([gone.row.turns for gone in removed], type=_MESSAGES),
+            "messages": _messages_column(turns, plain),
         },
-        schema=REMOVED_SCHEMA,
+        schema=REMOVED_SCHEMA if plain else REMOVED_SCHEMA.set(7, pa.field("messages", _WHOLE_MESSAGES)),
     )
 
 
 def table_to_removed(table: pa.Table) -> list[RemovedRow]:
-    """Removed rows of an Arrow table; group and meta are not kept for them."""
+    """Removed rows of an Arrow table; group, meta and tools are not kept for them."""
     return [
         RemovedRow(
-            ChatRow(line["id"], line["messages"] or [], line["source"]),
+            ChatRow(line["id"], _turns_of(line["messages"]), line["source"]),
             line["step"],
             line["reason"],
             line["value"],
@@ -173,9 +226,14 @@ def read_removed(dataset_folder: Path) -> list[RemovedRow]:
 
 def characters(rows: Iterable[ChatRow]) -> list[int]:
     """Length of each conversation in characters, roles not counted."""
-    return [sum(len(turn["content"]) for turn in row.turns) for row in rows]
+    return [sum(len(turn_text(turn)) for turn in row.turns) for row in rows]
 
 
 def comparable_text(row: ChatRow) -> str:
     """What of a conversation is compared: user and assistant turns. A system turn shared by all rows would make all alike."""
-    return "\n".join(turn["content"] for turn in row.turns if turn["role"] != "system")
+    return "\n".join(turn_text(turn) for turn in row.turns if turn["role"] != "system")
+
+
+def spoken_text(row: ChatRow) -> str:
+    """What people and the assistant say, without system turns, calls and results of tools."""
+    return "\n".join(turn["content"] for turn in row.turns if turn["role"] not in {"system", "tool"})

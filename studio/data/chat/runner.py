@@ -30,7 +30,12 @@ def run_step(
     verdicts = _judge_rows(step, rows, crew) if isinstance(step, RowStep) else step.judge_all(rows)
     kept, dropped, changed = carry_out(rows, verdicts)
     removed = [RemovedRow(row, name, drop.reason, drop.value, drop.threshold, drop.matched) for row, drop in dropped]
-    notes = list(step.notes) if isinstance(step, CorpusStep) else []
+    if isinstance(step, CorpusStep):
+        notes = list(step.notes)
+    else:
+        pairs = [(row, verdict) for row, verdict in zip(rows, verdicts, strict=True) if verdict is not row]
+        altered = [(row, verdict) for row, verdict in pairs if isinstance(verdict, ChatRow)]
+        notes = step.tell([row for row, _ in altered], [verdict for _, verdict in altered])
     return judged(name, settings, len(rows), kept, removed, changed=changed, started=started, notes=notes)
 
 

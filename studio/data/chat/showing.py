@@ -13,6 +13,7 @@ from studio.core.errors import UserError, nearest
 from studio.core.telling import Drawn, Told
 from studio.core.workspace import read_dataset
 from studio.data.chat.rows import ChatRow, RemovedRow, read_removed, read_split
+from studio.data.chat.turns import Message, shown_turn
 from studio.data.entries import facts_of
 from studio.data.kinds import Wanted
 from studio.data.showing import choose, next_page
@@ -27,7 +28,7 @@ Look = Literal["trained", "masked", "special", "special_trained"]
 
 PAGE = 10
 _TRAIN_ON = ("assistant", "last_assistant", "all")
-_ROLE_STYLE = {"system": "yellow", "user": "cyan", "assistant": "green", "chosen": "green", "rejected": "red"}
+_ROLE_STYLE = {"system": "yellow", "user": "cyan", "assistant": "green", "tool": "magenta", "chosen": "green", "rejected": "red"}
 _TOKEN_STYLE: dict[Look, str] = {
     "trained": "bold black on green",
     "masked": "dim",
@@ -85,7 +86,8 @@ def _as_json(item: ChatRow | RemovedRow, number: int) -> dict[str, Any]:
     value: dict[str, Any] = {"row": number, "id": row.id, "source": row.source, "messages": row.messages}
     if item is row:
         answers = {"chosen": row.chosen, "rejected": row.rejected} if row.is_preference else {}
-        return value | answers | {"group": row.group, "meta": row.meta}
+        tools = {"tools": row.tools} if row.tools else {}
+        return value | answers | tools | {"group": row.group, "meta": row.meta}
     return value | {name: getattr(item, name) for name in ("step", "reason", "value", "threshold", "matched")}
 
 
@@ -124,7 +126,8 @@ def _draw_conversation(console: Console, *, row: ChatRow, title: str) -> None:
     """One conversation, turn by turn."""
     console.print(Text(f"── {title}  {row.id}", style="bold"))
     _draw_messages(console, row.turns)
-    details = {**({"group": row.group} if row.group else {}), **facts_of(row.meta)}
+    tools = ", ".join(str(tool["function"].get("name")) for tool in row.tools)
+    details = {**({"group": row.group} if row.group else {}), **({"tools": tools} if tools else {}), **facts_of(row.meta)}
     if details:
         console.print(Text("  ".join(f"{key}={value}" for key, value in details.items()), style="dim"))
     console.print()
@@ -142,9 +145,9 @@ def _draw_removed(console: Console, *, row: RemovedRow, title: str) -> None:
     console.print()
 
 
-def _draw_messages(console: Console, messages: list[dict[str, str]]) -> None:
+def _draw_messages(console: Console, messages: list[Message]) -> None:
     """Turns with their roles; continued lines are indented."""
-    for message in messages:
+    for message in map(shown_turn, messages):
         role = message["role"]
         line = Text(f"{role:>9}  ", style=f"bold {_ROLE_STYLE.get(role, 'white')}")
         line.append(message["content"].replace("\n", "\n" + " " * 11), style="default")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from studio.data.chat.rows import ChatRow, comparable_text
-from studio.data.similarity import Clusters, NearPairs, Shingling, plain_key
+from studio.data.chat.likeness import Comparison
+from studio.data.chat.rows import ChatRow
+from studio.data.similarity import Clusters, Shingling
 from studio.data.split import Division, divide_clusters
 
 _REMEDY = "Add other rows, raise split.threshold, set split.same_question: false, or name a finer group."
@@ -39,18 +40,21 @@ def cluster_rows(rows: Sequence[ChatRow], plan: SplitPlan) -> list[list[int]]:
     """Row numbers that have to stay together, as clusters in order of their first row.
 
     Two rows are tied when their texts are at least ``threshold`` alike (verified), when their first question is the same, or
-    when they share a group; ties are followed from row to row.
+    when they share a group; ties are followed from row to row. What a tenth of the rows are asked ties none of them: see
+    :mod:`studio.data.chat.likeness`.
     """
     clusters = Clusters(len(rows))
-    pairs = NearPairs([comparable_text(row) for row in rows], plan.threshold, plan.shingling)
+    compared = Comparison(rows)
+    pairs = compared.pairs(plan.threshold, plan.shingling)
     for index, first in enumerate(pairs.same):
         clusters.join(first, index)
     known: dict[tuple[str, str], int] = {}
     for index, row in enumerate(rows):
         ties = [("group", row.group)] if row.group is not None else []
-        question = next((message["content"] for message in row.messages if message["role"] == "user"), "")
+        question = compared.questions[index]
         if plan.same_question and question:
-            ties.append(("question", plain_key(question)))
+            about = row.messages[0]["content"] if question in compared.common and row.messages[0]["role"] == "system" else ""
+            ties.append(("question", f"{question}\x1f{about}"))
         for tie in ties:
             clusters.join(known.setdefault(tie, index), index)
     for index, candidates in pairs.earlier():

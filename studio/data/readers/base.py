@@ -29,18 +29,25 @@ def _nothing(_document: Mapping[str, Any]) -> list[Any] | None:
     return None
 
 
+def _never(_value: list[Any]) -> bool:
+    """A list is no row."""
+    return False
+
+
 @dataclass(frozen=True)
 class ReadOptions:
     """How files are read.
 
     encoding: of text. records: key of the list of rows in JSON and YAML. one_row: keys whose list belongs to one row, and so is
     no list of rows. unfold: the rows of an object that holds several in a form of its own, None for any other object.
+    list_is_row: whether a list on a line of its own is one row (a conversation) and no list of rows.
     """
 
     encoding: str = "utf-8"
     records: str | None = None
     one_row: tuple[str, ...] = ()
     unfold: Callable[[Mapping[str, Any]], list[Any] | None] = _nothing
+    list_is_row: Callable[[list[Any]], bool] = _never
 
 
 Reader = Callable[[Path, Any], Iterator[Raw | Damage]]

@@ -6,37 +6,127 @@ import csv
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
+from studio.core.errors import DataError
 from studio.data.readers.base import Damage, Raw, ReadOptions
 from studio.data.readers.encoding import open_text
 
+# Lines that one quoted value may span before it is taken for one that nobody closed; fewer once there was one.
+_LONGEST = 20_000
+_LONGEST_AFTER = 1_000
+
+
+class _Lines:
+    """The lines of a file, some of which are read once more after a damaged row; knows those of the row at hand."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._again = stream, list[str]()
+        self.number = 0
+        self.row: list[str] = []
+        self.longest = _LONGEST
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if len(self.row) >= self.longest:
+            raise StopIteration
+        line = self._again.pop() if self._again else next(self._stream)
+        self.number += 1
+        self.row.append(line)
+        return line
+
+    def back(self) -> None:
+        """All lines of the row but its first one are read again."""
+        self._again += reversed(self.row[1:])
+        self.number -= len(self.row) - 1
+        self.row = self.row[:1]
+
 
 def read_csv(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
-    """A table with a header line; the separator is the one its header uses most."""
+    """A table with a header line; the separator is the one its header uses most.
+
+    After a row that is not valid csv, reading goes on at the next line that has as many values as the header.
+
+    Raises:
+        DataError: two columns have the same name.
+    """
     csv.field_size_limit(sys.maxsize)
     with open_text(path, options) as stream:
         header_line = stream.readline()
         stream.seek(0)
         default = "\t" if path.suffix.lower() == ".tsv" else ","
         separator = max([default, ",", ";", "\t"], key=header_line.count) if path.suffix.lower() != ".tsv" else "\t"
-        lines = csv.reader(stream, delimiter=separator, strict=True)
+        lines = _Lines(stream)
+        reader = csv.reader(lines, delimiter=separator, strict=True)
         rows = 0
-        try:
-            header = [name.strip() for name in next(lines, [])]
-            for values in lines:
-                if not values:
+        header: list[str] | None = None
+        while True:
+            lines.row = []
+            try:
+                values = next(reader)
+                if header is None:
+                    header = _header(path, values)
                     continue
+            except StopIteration:
+                break
+            except csv.Error as error:
                 rows += 1
-                if len(values) == len(header):
-                    yield Raw(f"row {rows:,}", dict(zip(header, values, strict=True)))
-                else:
-                    yield Damage(
-                        f"row {rows:,}", f"has {len(values)} values, the header has {len(header)} (line {lines.line_num})"
-                    )
-        except csv.Error as error:
+                yield _broken(error, lines, rows, separator, len(header or ()))
+                reader = csv.reader(lines, delimiter=separator, strict=True)
+                continue
+            if not values:
+                continue
             rows += 1
-            cut = "unexpected end" in str(error)
-            reason = "the file is cut off inside a quoted value" if cut else f"is not valid csv: {error}"
-            yield Damage(f"row {rows:,}", f"{reason} (line {lines.line_num})")
+            if len(values) == len(header):
+                yield Raw(f"row {rows:,}", dict(zip(header, values, strict=True)))
+            else:
+                yield Damage(f"row {rows:,}", f"has {len(values)} values, the header has {len(header)} (line {lines.number})")
     if not rows:
         yield Damage("the file", "has a header and no rows")
+
+
+def _header(path: Path, values: list[str]) -> list[str]:
+    """Names of columns; those without one are called by their place."""
+    names = [name.strip() or f"column {number}" for number, name in enumerate(values, start=1)]
+    doubled = next((name for name in names if names.count(name) > 1), None)
+    if doubled is not None:
+        places = ", ".join(str(number) for number, name in enumerate(names, start=1) if name == doubled)
+        raise DataError(f"{path} has several columns called {doubled!r} (columns {places}). Give each a name of its own.")
+    return names
+
+
+def _broken(error: csv.Error, lines: _Lines, rows: int, separator: str, width: int) -> Damage:
+    """The damage of a row that is not valid csv; leaves the lines at the next that looks like a row."""
+    open_end = "unexpected end" in str(error)
+    last = lines.number
+    alone = len(lines.row) == 1
+    lines.back()
+    first, skipped = lines.number, 0
+    while True:
+        lines.row = []
+        line = next(lines, None)
+        if line is None:
+            break
+        if _width(line, separator) == width:
+            lines.row = ["", line]
+            lines.back()
+            break
+        skipped += 1
+    if open_end:
+        lines.longest = _LONGEST_AFTER
+        reason = "the file is cut off inside a quoted value" if alone else "opens a quoted value that is never closed"
+    else:
+        reason = f"is not valid csv: {error}"
+    where = f"(line {last if alone or not open_end else first})"
+    after = f"; {skipped:,} line{'s' if skipped > 1 else ''} after it could not be read" if skipped else ""
+    return Damage(f"row {rows:,}", f"{reason} {where}{after}")
+
+
+def _width(line: str, separator: str) -> int:
+    """Values in a line on its own; 0 where it is not valid."""
+    try:
+        return len(next(csv.reader([line], delimiter=separator, strict=True), ()))
+    except csv.Error:
+        return 0

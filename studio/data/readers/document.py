@@ -18,7 +18,7 @@ def rows_of(value: Any, options: ReadOptions) -> Iterator[Raw | Damage]:
     if isinstance(value, dict):
         rows = options.unfold(value)
         if rows is None:
-            lists = [key for key, inner in value.items() if _list_of_objects(inner) and key not in options.one_row]
+            lists = [key for key, inner in value.items() if list_of_objects(inner) and key not in options.one_row]
             rows = value[lists[0]] if len(lists) == 1 else [value]
     elif isinstance(value, list):
         rows = value
@@ -31,6 +31,6 @@ def rows_of(value: Any, options: ReadOptions) -> Iterator[Raw | Damage]:
         yield Raw(f"row {number:,}", row)
 
 
-def _list_of_objects(value: Any) -> bool:
+def list_of_objects(value: Any) -> bool:
     """True for a list whose first item is an object."""
     return isinstance(value, list) and bool(value) and isinstance(value[0], dict)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import codecs
+import itertools
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import ijson
 
+from studio.core.errors import DataError
 from studio.data.readers.base import Damage, Raw, ReadOptions
-from studio.data.readers.document import rows_of
+from studio.data.readers.document import list_of_objects, rows_of
 from studio.data.readers.encoding import AsUtf8, check_encoding, open_text, with_mark
+from studio.data.readers.items import read_items
 
 _CHUNK = 1 << 20
+# Files up to this size are looked through for a second list of rows.
+_WHOLE = 32 << 20
 
 
 def read_json(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
@@ -23,6 +30,8 @@ def read_json(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
         return
     check_encoding(path, options.encoding)
     found = options.records or _list_key(path, options)
+    if found and not options.records:
+        _refuse_several(path, options)
     if found is None:
         yield from _read_json_object(path, options)
         return
@@ -37,17 +46,25 @@ def read_json(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
         if "premature EOF" in str(error) or "Incomplete" in str(error):
             size = path.stat().st_size
             yield Damage(f"row {row + 1:,}", f"the file is cut off in the middle of this row, at byte {size:,}")
+            row += 1
         else:
-            yield Damage(f"row {row + 1:,}", f"is not valid JSON ({_first_line(error)}, before byte {stream.position:,})")
-        row += 1
+            yield from _read_on(path, options, found, row, error, stream)
+            return
     except ijson.JSONError as error:
-        yield Damage(f"row {row + 1:,}", f"is not valid JSON ({_first_line(error)}, before byte {stream.position:,})")
-        row += 1
+        yield from _read_on(path, options, found, row, error, stream)
+        return
     finally:
         stream.close()
     if row == 0:
         key = f" under {found!r}" if found else ""
         yield Damage("the file", f"holds no rows{key}")
+
+
+def _read_on(path: Path, options: ReadOptions, found: str, row: int, error: Exception, stream: AsUtf8) -> Iterator[Raw | Damage]:
+    """Go on after so many rows, the next of which ijson cannot read (``NaN``, which Python writes, is read)."""
+    reason = f"is not valid JSON ({_first_line(error)}, before byte {stream.position:,})"
+    opening = r"\A\s*\[" if found == "" else rf'"{re.escape(found.rpartition(".")[2])}"\s*:\s*\['
+    yield from read_items(path, options, opening, after=row, reason=reason)
 
 
 def _first_line(error: Exception) -> str:
@@ -90,12 +107,36 @@ def _list_key(path: Path, options: ReadOptions) -> str | None:
     return None
 
 
+def _refuse_several(path: Path, options: ReadOptions) -> None:
+    """A file with several lists of rows, and nobody said which one is meant; very large files are not looked at.
+
+    Raises:
+        DataError: names the keys.
+    """
+    if path.stat().st_size > _WHOLE:
+        return
+    with open_text(path, options) as stream:
+        try:
+            value = json.load(stream)
+        except ValueError:
+            return
+    lists = [key for key, inner in value.items() if list_of_objects(inner) and key not in options.one_row]
+    if len(lists) > 1:
+        raise DataError(
+            f"{path} holds rows under several keys: {', '.join(lists)}. Say in the source which are meant, for example "
+            f"records: {lists[0]}; a source for each reads them all."
+        )
+
+
 def _read_json_object(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
     """A file that holds one object: one row, or a document of several."""
     with open_text(path, options) as stream:
         try:
             value = json.load(stream)
         except json.JSONDecodeError as error:
+            if error.msg == "Extra data" and error.doc[error.pos :].lstrip()[:1] in {"{", "["}:
+                yield from read_items(path, options, r"\A")
+                return
             where = "is cut off" if error.pos >= len(error.doc.rstrip()) else "is not valid JSON"
             yield Damage(f"line {error.lineno}", f"{where}: {error.msg} (column {error.colno})")
             return
@@ -104,6 +145,9 @@ def _read_json_object(path: Path, options: ReadOptions) -> Iterator[Raw | Damage
 
 def read_jsonl(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
     """One JSON value per line; each bad line is damage of its own."""
+    if (opening := _opening_of_document(path, options)) is not None:
+        yield from read_items(path, options, opening)
+        return
     rows = 0
     with path.open("rb") as stream:
         for number, line, start in _lines(stream, path, options):
@@ -131,6 +175,26 @@ def read_jsonl(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
             rows += 1
     if not rows:
         yield Damage("the file", "holds no rows")
+
+
+def _opening_of_document(path: Path, options: ReadOptions) -> str | None:
+    """What stands before the values of a .jsonl file that holds no lines: an array, or objects over several lines."""
+    if options.encoding.lower().startswith(("utf-16", "utf-32", "utf16", "utf32")):
+        return None
+    with path.open("rb") as stream:
+        starts = [line.strip().removeprefix(codecs.BOM_UTF8) for line in itertools.islice(filter(bytes.strip, stream), 2)]
+    if not starts or starts[0][:1] not in {b"[", b"{"}:
+        return None
+    if starts[0] in {b"[", b"{"} or starts[0] in {b"[{", b"[ {"}:
+        return r"\A\s*\[" if starts[0][:1] == b"[" else r"\A"
+    if starts[0][:1] == b"[" and (len(starts) == 1 or not starts[0].endswith(b"]")):
+        try:
+            value = json.loads(starts[0])
+        except ValueError:
+            return r"\A\s*\[" if len(starts) == 2 and starts[1][:1] in {b"{", b"]", b"["} else None
+        if list_of_objects(value) and not options.list_is_row(value):
+            return r"\A\s*\["
+    return None
 
 
 def _lines(stream: BinaryIO, path: Path, options: ReadOptions) -> Iterator[tuple[int, bytes, int]]:

@@ -65,7 +65,12 @@ def test_columns_are_mapped_and_the_rest_is_unused() -> None:
 @pytest.mark.parametrize(
     ("value", "format", "columns", "sentence"),
     [
-        ({"foo": 1, "bar": 2}, "auto", {}, "has the columns foo, bar, which is none of the known shapes: messages ("),
+        (
+            {"foo": 1, "bar": 2},
+            "auto",
+            {},
+            "has the columns foo, bar, which is none of the known shapes (foo: 1; bar: 2). Nearest is question_answer",
+        ),
         (
             {"q": "x"},
             "question_answer",
@@ -77,10 +82,10 @@ def test_columns_are_mapped_and_the_rest_is_unused() -> None:
         (5, "auto", {}, "holds a number where an object or a list of turns is expected"),
         ({"messages": ["a", 3]}, "auto", {}, "has text as turn 1 where role and content are expected"),
         (
-            {"messages": [{"role": "tool", "content": "x"}]},
+            {"messages": [{"role": "narrator", "content": "x"}]},
             "auto",
             {},
-            "has the role 'tool' in turn 1; known are system, developer",
+            "has the role 'narrator' in turn 1; known are system, developer",
         ),
         ({"messages": [{"who": "x"}]}, "auto", {}, "has the keys who in turn 1; known are role and content, or from and value"),
         ({"question": ["x"], "answer": "y"}, "auto", {}, "holds a list in question where text is expected"),

@@ -179,3 +179,53 @@ def test_scrub_is_linear_on_hostile_text() -> None:
     started = time.perf_counter()
     Scrub(phone_region="SE").judge(row("a." * 100_000 + "@", "1 " * 50_000 + "-----BEGIN PRIVATE KEY-----" * 1000))
     assert time.perf_counter() - started < 5
+
+
+NO_BLANKS = [
+    ("请联系zhang.wei@example.com获取资料", "请联系[EMAIL]获取资料"),
+    ("有问题请联系zhang@example.com，谢谢", "有问题请联系[EMAIL]，谢谢"),
+    ("电话+8613812345678转8001", "电话[PHONE]转8001"),
+    ("密钥是sk-abcdefghijklmnopqrstuvwx请保密", "密钥是[KEY]请保密"),
+    ("令牌ghp_" + "a1" * 18 + "。", "令牌[KEY]。"),
+    ("メールはtanaka@example.jpまで", "メールは[EMAIL]まで"),
+    ("電話は+81-3-1234-5678です", "電話は[PHONE]です"),
+    ("메일은kim@example.kr로", "메일은[EMAIL]로"),
+    ("Skriv till åsa.öberg@example.se!", "Skriv till [EMAIL]!"),
+]
+
+
+@pytest.mark.parametrize(("text", "cleaned"), NO_BLANKS)
+def test_scrub_finds_what_stands_without_blanks(text: str, cleaned: str) -> None:
+    assert texts(Scrub().judge(row(text, "x")))[0] == cleaned
+
+
+def test_national_numbers_without_blanks_and_prices() -> None:
+    assert found("手机13812345678联系", find_phones, "CN") == ["13812345678"]
+    for price in ("价格13812345678 元", "13812345678元", "¥13812345678", "SEK 0701234567", "0701234567 kr"):
+        assert found(price, find_phones, "CN") == found(price, find_phones, "SE") == [], price
+
+
+def test_indentation_of_a_first_line_is_code() -> None:
+    code = "    y = x + 1\n    return y\n"
+    assert texts(Whitespace().judge(row("\n def f(x):\n", code))) == ["def f(x):", "    y = x + 1\n    return y"]
+    assert texts(Whitespace().judge(row("\tx = 1", "  hello\nworld"))) == ["\tx = 1", "hello\nworld"]
+
+
+def test_placeholders_that_can_be_an_answer_stay() -> None:
+    from studio.schema.recipe import MissingStep
+
+    step = Missing(**MissingStep(step="missing").model_dump(exclude={"step"}))
+    for answer in ("none", "None", "-", "?", "null"):
+        given = row("Which class?", answer)
+        assert step.judge(given) is given
+    assert isinstance(step.judge(row("none", "a")), Drop) and isinstance(step.judge(row("q", "NaN")), Drop)
+
+
+@pytest.mark.parametrize("nothing", ["\u200b", "\u2800", " \u200b\ufeff ", "\u3164"])
+def test_what_cannot_be_seen_is_empty(nothing: str) -> None:
+    assert DropEmpty().judge(row("q", nothing)).reason == "empty turn"
+
+
+def test_equal_answers_are_no_pair() -> None:
+    same = ChatRow("r", [{"role": "user", "content": "q"}], "src", chosen="A wren", rejected="A wren ")
+    assert DropEmpty().judge(same).reason == "no preference"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from studio.data.chat.rows import ChatRow
+from studio.data.chat.turns import Message
+from studio.data.chat.turns import with_texts as changed_texts
 from studio.data.verdicts import Drop
 
 Verdict = ChatRow | Drop
@@ -23,6 +25,10 @@ class RowStep(ABC):
     def judge(self, row: ChatRow) -> Verdict:
         """Keep, change or drop one row."""
 
+    def tell(self, before: Sequence[ChatRow], after: Sequence[ChatRow]) -> list[str]:  # noqa: ARG002 - for steps that take away
+        """What a person should know of the rows that were changed, in lines."""
+        return []
+
 
 class CorpusStep(ABC):
     """A step that needs to see all rows at once."""
@@ -35,11 +41,18 @@ class CorpusStep(ABC):
         """One verdict per row, in order."""
 
 
-def with_contents(row: ChatRow, contents: Sequence[str]) -> ChatRow:
-    """The row with new texts for its turns (the answers of a preference are among them), or the row itself when none differs."""
-    turns = row.turns
-    if all(turn["content"] == content for turn, content in zip(turns, contents, strict=True)):
+def with_texts(row: ChatRow, change: Callable[[str], str]) -> ChatRow:
+    """The row with a function applied to its texts: contents, thoughts, the answers of a preference. The row itself when none
+    differs; calls of tools stay as they are.
+    """
+    return with_turns(row, [changed_texts(turn, change) for turn in row.turns])
+
+
+def with_turns(row: ChatRow, changed: Sequence[Message]) -> ChatRow:
+    """The row with other turns (those of a preference's answers among them), or the row itself when none differs."""
+    if changed == row.turns:
         return row
-    changed = [{"role": turn["role"], "content": content} for turn, content in zip(turns, contents, strict=True)]
     answers = {turn["role"]: turn["content"] for turn in changed[len(row.messages) :]}
-    return replace(row, messages=changed[: len(row.messages)], chosen=answers.get("chosen"), rejected=answers.get("rejected"))
+    return replace(
+        row, messages=list(changed[: len(row.messages)]), chosen=answers.get("chosen"), rejected=answers.get("rejected")
+    )

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Sequence
 
-from studio.data.chat.rows import ChatRow, comparable_text
+from studio.data.chat.likeness import Comparison
+from studio.data.chat.rows import ChatRow
 from studio.data.chat.steps.base import CorpusStep, Verdict
-from studio.data.similarity import NearPairs, Shingling, plain_key
+from studio.data.chat.turns import Message, as_json, turn_text
+from studio.data.similarity import Shingling, plain_key
+from studio.data.text import without_invisible
 from studio.data.verdicts import Drop
 
 
 class ExactDuplicates(CorpusStep):
-    """Rows equal once case, blanks and Unicode form are set aside; punctuation counts."""
+    """Rows equal once case, blanks, invisible characters and Unicode form are set aside; punctuation counts.
+
+    Signs that mean something else stay apart: ``x²`` is not ``x2``, ``aBc`` is not ``abc`` (but ``Abc`` is).
+    """
 
     def __init__(self, of: str = "conversation") -> None:
         """``of``: compare the whole ``conversation`` or its first ``question``."""
@@ -21,19 +28,43 @@ class ExactDuplicates(CorpusStep):
 
     def judge_all(self, rows: Sequence[ChatRow]) -> list[Verdict]:
         """The first of equal rows stays."""
-        first: dict[bytes, str] = {}
+        # Rows by a hash that sets more aside than may be; those that share it are looked at closely.
+        alike: dict[bytes, list[tuple[str, int]]] = {}
+        close: dict[int, tuple[str, ...]] = {}
         verdicts: list[Verdict] = []
-        for row in rows:
-            known = first.setdefault(self._key(row), row.id)
-            verdicts.append(row if known == row.id else Drop(f"same {self._of}", "equal", "different", known))
+        for index, row in enumerate(rows):
+            parts = self._parts(row)
+            known = alike.setdefault(_hash([plain_key(_composed(part)) for part in parts]), [])
+            if known:
+                close[index] = tuple(map(_closely, parts))
+            match = next((one for one, other in known if self._seen(close, other, rows) == close[index]), None)
+            if match is None:
+                known.append((row.id, index))
+            verdicts.append(row if match is None else Drop(f"same {self._of}", "equal", "different", match))
         return verdicts
 
-    def _key(self, row: ChatRow) -> bytes:
-        """Hash of what is compared."""
-        questions = [message for message in row.messages if message["role"] == "user"]
-        turns = questions[:1] if self._of == "question" else row.turns
-        parts = (f"{turn['role']}\x1f{plain_key(_composed(turn['content']))}\x1e" for turn in turns)
-        return hashlib.blake2b("".join(parts).encode("utf-8", "replace"), digest_size=16).digest()
+    def _seen(self, close: dict[int, tuple[str, ...]], index: int, rows: Sequence[ChatRow]) -> tuple[str, ...]:
+        """The close look at an earlier row, made when it is first needed."""
+        if index not in close:
+            close[index] = tuple(map(_closely, self._parts(rows[index])))
+        return close[index]
+
+    def _parts(self, row: ChatRow) -> list[str]:
+        """What is compared: each turn with its role, and all that it holds besides."""
+        if self._of == "question":
+            return [turn["content"] for turn in row.messages if turn["role"] == "user"][:1]
+        tools = [as_json(row.tools)] if row.tools else []
+        return [f"{turn['role']}: {turn_text(turn)}{_besides(turn)}" for turn in row.turns] + tools
+
+
+def _besides(turn: Message) -> str:
+    """What a turn holds besides its text, for comparison; an id of a call says nothing."""
+    return "" if len(turn) == 2 else f" [{turn.get('name', '')} {turn.get('weight', 1):g}]"
+
+
+def _hash(parts: Sequence[str]) -> bytes:
+    """Hash of several texts."""
+    return hashlib.blake2b("\x1e".join(parts).encode("utf-8", "replace"), digest_size=16).digest()
 
 
 class NearDuplicates(CorpusStep):
@@ -49,7 +80,8 @@ class NearDuplicates(CorpusStep):
 
     def judge_all(self, rows: Sequence[ChatRow]) -> list[Verdict]:
         """The first of similar rows stays."""
-        pairs = NearPairs([comparable_text(row) for row in rows], self._threshold, self._shingling)
+        compared = Comparison(rows)
+        pairs = compared.pairs(self._threshold, self._shingling)
         leaders: dict[int, tuple[int, float]] = {}
         folded: dict[int, int] = {}
         outside: set[int] = set()
@@ -58,15 +90,15 @@ class NearDuplicates(CorpusStep):
                 (pairs.similarity(index, other), -other) for other in candidates if other not in leaders and other not in outside
             ]
             best, negative = max(scored, default=(0.0, 0))
-            if best < self._threshold:
-                continue
             leader = -negative
+            if best < self._threshold or not compared.really_alike(pairs, index, leader):
+                continue
             if folded.get(leader, 1) >= self._cap:
                 outside.add(index)
                 continue
             folded[leader] = folded.get(leader, 1) + 1
             leaders[index] = (leader, best)
-        self.notes = self._tell(outside)
+        self.notes = (*compared.notes, *self._tell(outside))
         return [self._verdict(index, row, rows, pairs.same[index], leaders) for index, row in enumerate(rows)]
 
     def _verdict(
@@ -92,5 +124,22 @@ class NearDuplicates(CorpusStep):
 
 
 def _composed(text: str) -> str:
-    """Text in the Unicode form NFKC, in which ``ﬁ`` and ``fi`` are the same."""
-    return text if text.isascii() else unicodedata.normalize("NFKC", text)
+    """Text in the Unicode form NFKC, in which ``ﬁ`` and ``fi`` are the same, without invisible characters."""
+    return text if text.isascii() else unicodedata.normalize("NFKC", without_invisible(text))
+
+
+# Forms that NFKC gives up though they mean something: x², ½, ①, and letters of mathematics.
+_MEANT = ("<super>", "<sub>", "<fraction>", "<circle>", "<font>")
+_INNER_CAPITAL = re.compile(r"[^\W\d_]*[^\W\d_A-Z][A-Z]\w*")
+
+
+def _closely(text: str) -> str:
+    """Text as it is compared once more: superscripts stay, and words with capitals inside keep their case."""
+    if not text.isascii():
+        signs = without_invisible(text)
+        text = "".join(
+            sign if sign.isascii() or unicodedata.decomposition(sign).startswith(_MEANT) else unicodedata.normalize("NFKC", sign)
+            for sign in unicodedata.normalize("NFC", signs)
+        )
+    meant = _INNER_CAPITAL.findall(text)
+    return plain_key(text) + ("\x1f" + " ".join(meant) if meant else "")

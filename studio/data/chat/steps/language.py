@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from studio.core.errors import UserError, nearest
-from studio.data.chat.rows import ChatRow, comparable_text
+from studio.data.chat.rows import ChatRow, spoken_text
 from studio.data.chat.steps.base import RowStep, Verdict
 from studio.data.verdicts import Drop
 
@@ -23,7 +23,7 @@ _SURE = 0.8
 class Language(RowStep):
     """Rows in a language that is not allowed, told by py3langid (97 languages, n-gram Bayes, Lui and Baldwin 2012).
 
-    Code blocks are left out of the judgement. An unsure verdict keeps the row.
+    Code blocks are and tools are left out of the judgement. An unsure verdict keeps the row.
     """
 
     def __init__(self, allowed: Sequence[str], min_confidence: float = 0.5) -> None:
@@ -41,7 +41,7 @@ class Language(RowStep):
 
     def judge(self, row: ChatRow) -> Verdict:
         """Keep or drop one row."""
-        text = comparable_text(row)
+        text = spoken_text(row)
         sample = _CODE.sub(" ", text[: 4 * _SAMPLE])[:_SAMPLE].strip()
         if not any(sign.isalpha() for sign in sample):
             return row

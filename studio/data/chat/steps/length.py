@@ -11,6 +11,7 @@ import numpy as np
 from studio.data.chat.rows import ChatRow
 from studio.data.chat.steps.base import CorpusStep, Verdict
 from studio.data.chat.tokens import TokenCounter
+from studio.data.chat.turns import turn_text
 from studio.data.verdicts import Drop
 
 _WORD = re.compile(r"\S+")
@@ -20,7 +21,7 @@ _BATCH = 256
 
 def measured_turns(row: ChatRow, of: str) -> list[str]:
     """Texts that a length is taken of: all turns, or the assistant's."""
-    return [turn["content"] for turn in row.turns if of == "conversation" or turn["role"] in {"assistant", "chosen", "rejected"}]
+    return [turn_text(turn) for turn in row.turns if of == "conversation" or turn["role"] in {"assistant", "chosen", "rejected"}]
 
 
 def plain_length(row: ChatRow, unit: str, of: str) -> int:

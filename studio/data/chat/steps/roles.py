@@ -1,15 +1,19 @@
-"""The order of turns: an optional system turn, then user and assistant in alternation, the assistant last."""
+"""The order of turns: an optional system turn, user and assistant in alternation, the assistant last, results after calls."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
 from studio.data.chat.rows import ChatRow
 from studio.data.chat.steps.base import RowStep, Verdict
+from studio.data.chat.turns import Message, turn_text
 from studio.data.verdicts import Drop
 
-_ORDER = "system?, then user and assistant in turn, assistant last"
+_ORDER = "system?, then user and assistant in turn (tools after a call), assistant last"
+CUT = "turns_cut"
+"""Key of ``meta`` under which the turns lie that were cut off."""
 
 
 class Roles(RowStep):
@@ -20,53 +24,99 @@ class Roles(RowStep):
         self._repair = action == "repair"
 
     def judge(self, row: ChatRow) -> Verdict:
-        """Keep, repair or drop one row."""
+        """Keep, repair or drop one row; turns that are cut off are kept in ``meta``."""
         # The answers of a preference follow its messages, so the order is judged with one answer at the end.
-        answer = [{"role": "assistant", "content": ""}] if row.is_preference else []
+        answer: list[Message] = [{"role": "assistant", "content": ""}] if row.is_preference else []
         problem = disorder([*row.messages, *answer])
         if problem is None:
             return row
         if not self._repair:
             return Drop("wrong order of roles", problem, _ORDER)
-        messages = put_in_order([*row.messages, *answer])
+        cut: list[Message] = []
+        messages = put_in_order([*row.messages, *answer], cut)
         # Joined with the turn before it, the answer no longer follows a question of its own.
-        if messages is None or (answer and messages[-1] != answer[0]):
+        if messages is None or (answer and messages[-1] != answer[0]) or disorder(messages) is not None:
             return Drop("nothing left in order", problem, _ORDER)
-        return replace(row, messages=messages[: len(messages) - len(answer)])
+        meta = {**row.meta, CUT: [f"{turn['role']}: {turn_text(turn)}" for turn in cut]} if cut else row.meta
+        return replace(row, messages=messages[: len(messages) - len(answer)], meta=meta)
+
+    def tell(self, before: Sequence[ChatRow], after: Sequence[ChatRow]) -> list[str]:  # noqa: ARG002 - what was cut says it
+        """How many turns were cut off, and where they are."""
+        cut = [row.meta[CUT] for row in after if CUT in row.meta]
+        if not cut:
+            return []
+        turns = [turn for row in cut for turn in row]
+        size = sum(len(turn.partition(": ")[2]) for turn in turns)
+        return [
+            f"{len(cut):,} rows lost {len(turns):,} turns that hang over at their ends ({size:,} characters); "
+            f"they are kept in meta under {CUT!r}"
+        ]
 
 
-def disorder(messages: list[dict[str, str]]) -> str | None:
+def disorder(messages: list[Message]) -> str | None:
     """What is wrong with the order of turns, or None."""
     roles = [message["role"] for message in messages]
-    turns = roles[1:] if roles[:1] == ["system"] else roles
+    first = int(roles[:1] == ["system"])
+    turns = messages[first:]
     if not turns:
         return "no turns"
-    if turns[0] != "user":
-        return f"starts with {turns[0]}"
-    for number, (before, after) in enumerate(pairwise(turns), start=2):
-        if before == after or after == "system":
-            return f"{after} after {before} at turn {number + len(roles) - len(turns)}"
-    if turns[-1] != "assistant":
-        return f"ends with {turns[-1]}"
+    if turns[0]["role"] != "user":
+        return f"starts with {turns[0]['role']}"
+    for number, (before, after) in enumerate(pairwise(turns), start=2 + first):
+        one, other = before["role"], after["role"]
+        answers_call = one == "tool" or (one == "assistant" and before.get("tool_calls"))
+        if other == "tool" and not answers_call:
+            return f"tool without a call before it at turn {number}"
+        if other == "system" or (one == other and one != "tool") or (one == "tool" and other == "user"):
+            return f"{other} after {one} at turn {number}"
+    if turns[-1]["role"] != "assistant":
+        return f"ends with {turns[-1]['role']}"
     return None
 
 
-def put_in_order(messages: list[dict[str, str]]) -> list[dict[str, str]] | None:
+def put_in_order(messages: list[Message], cut: list[Message] | None = None) -> list[Message] | None:
     """Join neighbouring turns of one role, move system text to the front, cut what hangs over at both ends.
 
-    Returns None when no question with an answer is left.
+    Args:
+        cut: gets the turns that were cut.
+    Returns:
+        None when no question with an answer is left, or two turns cannot be joined.
     """
+    cut = [] if cut is None else cut
     system = "\n\n".join(message["content"] for message in messages if message["role"] == "system" and message["content"].strip())
-    turns: list[dict[str, str]] = []
+    turns: list[Message] = []
     for message in messages:
         if message["role"] == "system":
             continue
-        if turns and turns[-1]["role"] == message["role"]:
-            turns[-1] = {"role": message["role"], "content": f"{turns[-1]['content']}\n\n{message['content']}"}
+        if turns and turns[-1]["role"] == message["role"] != "tool":
+            joined = _join(turns[-1], message)
+            if joined is None:
+                return None
+            turns[-1] = joined
         elif turns or message["role"] == "user":
-            turns.append({"role": message["role"], "content": message["content"]})
-    if turns and turns[-1]["role"] == "user":
-        turns.pop()
+            turns.append(dict(message))
+        else:
+            cut.append(message)
+    last = max((index for index, turn in enumerate(turns) if turn["role"] == "assistant"), default=-1)
+    cut += turns[last + 1 :]
+    turns = turns[: last + 1]
     if not turns:
         return None
     return [{"role": "system", "content": system}, *turns] if system else turns
+
+
+def _join(first: Message, second: Message) -> Message | None:
+    """Two neighbouring turns of one role as one; different speakers are named in it.
+
+    Returns None where it would change what trains, or a call would lose its result.
+    """
+    if first.get("weight", 1) != second.get("weight", 1) or first.get("tool_calls"):
+        return None
+    texts = [first["content"], second["content"]]
+    joined = {**first, **second}
+    if first.get("name") != second.get("name"):
+        texts = [f"{turn['name']}: {turn['content']}" if turn.get("name") else turn["content"] for turn in (first, second)]
+        joined.pop("name")
+    joined["content"] = "\n\n".join(texts) if all(texts) else "".join(texts)
+    thoughts = [turn["reasoning_content"] for turn in (first, second) if turn.get("reasoning_content")]
+    return joined | ({"reasoning_content": "\n\n".join(thoughts)} if thoughts else {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from studio.data.chat.rows import ChatRow
-from studio.data.chat.steps.base import RowStep, Verdict, with_contents
+from studio.data.chat.steps.base import RowStep, Verdict, with_texts
 from studio.data.text import repair_text
 
 # What may stand at the end of a line without being seen.
@@ -22,11 +22,11 @@ class Unicode(RowStep):
 
     def judge(self, row: ChatRow) -> Verdict:
         """Never drops."""
-        return with_contents(row, [repair_text(turn["content"]) for turn in row.turns])
+        return with_texts(row, repair_text)
 
 
 class Whitespace(RowStep):
-    """Turns trimmed, line ends stripped, runs of empty lines shortened; indentation stays, it may be code."""
+    """Turns trimmed, line ends stripped, runs of empty lines shortened; indentation stays, a first line's too (code)."""
 
     def __init__(self, empty_lines: int = 1) -> None:
         """``empty_lines``: longest run of empty lines that is left."""
@@ -36,7 +36,7 @@ class Whitespace(RowStep):
 
     def judge(self, row: ChatRow) -> Verdict:
         """Never drops."""
-        return with_contents(row, [self._clean(turn["content"]) for turn in row.turns])
+        return with_texts(row, self._clean)
 
     def _clean(self, text: str) -> str:
         """One turn."""
@@ -45,4 +45,15 @@ class Whitespace(RowStep):
             text = self._ends.sub("", text)
         if self._too_many in text:
             text = self._runs.sub(self._too_many[1:], text)
-        return text.strip()
+        return _keep_indent(text)
+
+
+def _keep_indent(text: str) -> str:
+    """Text without blanks around it; a first line keeps its indentation where others have some too, or where it is deep."""
+    bare = text.strip()
+    lead = text[: len(text) - len(text.lstrip())].rpartition("\n")[2]
+    if len(lead.expandtabs(4)) < 2 or not bare:
+        return bare
+    _, several, rest = bare.partition("\n")
+    deep = any(line[:1] in {" ", "\t"} for line in rest.split("\n")) if several else len(lead.expandtabs(4)) >= 4
+    return lead + bare if deep else bare

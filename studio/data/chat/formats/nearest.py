@@ -1,0 +1,52 @@
+"""What a row of no known shape is told: its columns, the nearest shape, and the lines of recipe that would read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from studio.data.chat.formats.base import ShapeError, fold, names_of
+from studio.data.chat.formats.names import ANSWERS, COMPLETIONS, QUESTIONS
+from studio.data.chat.formats.turns import as_turn_list, is_turn
+
+_SHOWN = 60
+
+
+def unknown_shape(row: Mapping[str, Any]) -> ShapeError:
+    """The error for a row of no known shape."""
+    cells = "; ".join(f"{name}: {_glimpse(value)}" for name, value in list(row.items())[:6])
+    near, line = _nearest(row)
+    return ShapeError(
+        f"has the columns {names_of(row)}, which is none of the known shapes ({cells}). Nearest is {near}; if it is "
+        f"that, the recipe's source says\n    format: {near}\n    {line}",
+        complete=True,
+    )
+
+
+def _glimpse(value: Any) -> str:
+    """The beginning of a value."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _nearest(row: Mapping[str, Any]) -> tuple[str, str]:
+    """The nearest shape and the line that names its columns."""
+    for name, value in row.items():
+        turns = as_turn_list(value)
+        if turns and all(isinstance(turn, str) or is_turn(turn) for turn in turns):
+            return "messages", f"columns: {{messages: {name}}}"
+    texts = [str(name) for name, value in row.items() if isinstance(value, str | int | float)]
+    question = _like(texts, ("question", "prompt", "instruction", *QUESTIONS)) or next(iter(texts), "...")
+    rest = [name for name in texts if name != question]
+    longest = max(rest, key=lambda name: len(str(row[name])), default="...")
+    answer = _like(rest, ("answer", *ANSWERS, *COMPLETIONS)) or longest
+    return "question_answer", f"columns: {{question: {question}, answer: {answer}}}"
+
+
+def _like(names: list[str], known: tuple[str, ...]) -> str | None:
+    """A column whose name resembles a usual one."""
+    whole = [word for word in known if len(word) > 1]
+    return next(
+        (name for name in names if any(word in fold(name) for word in whole) or get_close_matches(fold(name), whole, 1)), None
+    )

@@ -1,0 +1,133 @@
+"""What of conversations is compared, so that rows are alike in what they say and not in what they are all asked.
+
+A fixed instruction before every input (classification, translation, extraction, questions to one schema) makes all rows alike
+though it tells none from another. Runs of words that stand in the questions of more than a tenth of the rows do not count.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from studio.data.chat.rows import ChatRow, comparable_text
+from studio.data.chat.turns import Message, turn_text
+from studio.data.similarity import NearPairs, Shingling, jaccard, plain_key, words_of
+
+# Words in a run: fewer ("what is the height of the") are shared by questions that have nothing to do with each other.
+_RUN = 8
+# Rows that are looked at for shared runs, and words of each.
+_SAMPLE = 1000
+_WORDS = 4000
+# A real near-duplicate is nearly as alike in the lines it does not repeat; rows with one passage and two questions are not.
+_LEAST_REST = 0.5
+
+Runs = frozenset[tuple[str, ...]]
+
+
+class Comparison:
+    """The texts of rows as they are compared. notes: what a person should know about that."""
+
+    def __init__(self, rows: Sequence[ChatRow]) -> None:
+        self._rows = rows
+        self._runs, share = shared_runs(rows)
+        self.questions = [_first_question(row) for row in rows]
+        asked = Counter(self.questions)
+        most = _limit(len(rows))
+        self.common = frozenset(question for question, count in asked.items() if question and count > most)
+        """Questions that so many rows ask that they tell none from another."""
+        self.texts = [self._text(row, question) for row, question in zip(rows, self.questions, strict=True)]
+        self.notes: tuple[str, ...] = ()
+        if self._runs:
+            self.notes = (
+                f"about {100 * share:.0f}% of the questions share runs of {_RUN} words or more (a fixed instruction); "
+                "these do not count when rows are compared",
+            )
+
+    def _text(self, row: ChatRow, question: str) -> str:
+        """What of one row is compared; a system turn only where the question says nothing, for it then holds what it is about."""
+        text = comparable_text(row)
+        if self._runs:
+            text = "\n".join(self._own(turn) for turn in row.turns if turn["role"] != "system")
+        if question in self.common and row.messages[0]["role"] == "system":
+            text = f"{self._own(row.messages[0])}\n{text}"
+        return text
+
+    def _own(self, turn: Message) -> str:
+        """A turn without the runs that many rows share; answers are compared as they are."""
+        text = turn_text(turn)
+        return without_runs(text, self._runs) if self._runs and turn["role"] in {"system", "user"} else text
+
+    def really_alike(self, pairs: NearPairs, first: int, second: int) -> bool:
+        """True for two rows that are alike in more than the lines that both are given (one passage, other questions)."""
+        one, other = (_lines(self._rows[index]) for index in (first, second))
+        shared = set(one) & set(other)
+        if not shared:
+            return True
+        own = ["\n".join(line for line in lines if line not in shared) for lines in (one, other)]
+        rest = [f"{lines}\n{_answers(self._rows[index], shared)}" for lines, index in zip(own, (first, second), strict=True)]
+        if plain_key(rest[0]) == plain_key(rest[1]):
+            return True
+        return jaccard(pairs.shingles_of(rest[0]), pairs.shingles_of(rest[1])) >= _LEAST_REST
+
+    def pairs(self, threshold: float, shingling: Shingling) -> NearPairs:
+        """Similar pairs among the texts."""
+        return NearPairs(self.texts, threshold, shingling)
+
+
+def _limit(rows: int) -> float:
+    """So many rows may share something that still tells them from others; in few rows, half of them."""
+    return max(0.1 * rows, min(0.5 * rows, 10))
+
+
+def _first_question(row: ChatRow) -> str:
+    """What is asked first, as it is compared."""
+    return plain_key(next((message["content"] for message in row.messages if message["role"] == "user"), ""))
+
+
+def _lines(row: ChatRow) -> list[str]:
+    """The lines that the assistant is given; of a preference also each answer, which may be the same in two rows."""
+    asked = [line.strip() for turn in row.messages if turn["role"] in {"system", "user"} for line in turn["content"].split("\n")]
+    return [line for line in asked if line] + [answer for answer in (row.chosen, row.rejected) if answer]
+
+
+def _answers(row: ChatRow, shared: set[str]) -> str:
+    """What a row answers, without the answer of a preference that two rows share."""
+    spoken = [turn_text(turn) for turn in row.messages if turn["role"] not in {"system", "user"}]
+    return "\n".join(spoken + [answer for answer in (row.chosen, row.rejected) if answer and answer not in shared])
+
+
+def shared_runs(rows: Sequence[ChatRow]) -> tuple[Runs, float]:
+    """Runs of words in the questions of more than a tenth of the rows, and the share of rows that hold one of them."""
+    step = max(1, len(rows) // _SAMPLE)
+    sample = [_asked_words(row) for row in rows[::step]]
+    counts: Counter[tuple[str, ...]] = Counter()
+    for words in sample:
+        counts.update(set(_runs_of(words)))
+    most = _limit(len(sample))
+    shared = frozenset(run for run, count in counts.items() if count > most)
+    holding = sum(any(run in shared for run in _runs_of(words)) for words in sample) if shared else 0
+    return shared, holding / max(1, len(sample))
+
+
+def _asked_words(row: ChatRow) -> list[str]:
+    """The words of a row's questions, as far as they are looked at."""
+    words: list[str] = []
+    for turn in row.messages:
+        if turn["role"] == "user" and len(words) < _WORDS:
+            words += words_of(turn["content"][: 8 * _WORDS])
+    return words[:_WORDS]
+
+
+def _runs_of(words: Sequence[str]) -> list[tuple[str, ...]]:
+    """Every run of words."""
+    return [tuple(words[start : start + _RUN]) for start in range(len(words) - _RUN + 1)]
+
+
+def without_runs(text: str, runs: Runs) -> str:
+    """Text without the words that lie in one of the runs."""
+    words = words_of(text)
+    covered = bytearray(len(words))
+    for start, run in enumerate(_runs_of(words)):
+        if run in runs:
+            covered[start : start + _RUN] = b"\x01" * _RUN
+    return " ".join(word for word, gone in zip(words, covered, strict=True) if not gone) if any(covered) else text

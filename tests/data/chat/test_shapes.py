@@ -1,0 +1,133 @@
+"""Row shapes of public corpora in which nothing is unclear are read, each as the same conversation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studio.core.errors import DataError
+from studio.core.workspace import Workspace
+from studio.data.chat.formats import ColumnNames, ShapeError, shape_row
+from tests.data.chat.test_meaning import built, kept
+
+QA = [{"role": "user", "content": "Q?"}, {"role": "assistant", "content": "A."}]
+SHAPES: dict[str, Any] = {
+    "capitals": {"Question": "Q?", "Answer": "A."},
+    "all capitals": {"QUESTION": "Q?", "ANSWER": "A."},
+    "prompt and response in capitals": {"Prompt": "Q?", "Response": "A."},
+    "blanks around names": {" question ": "Q?", "answer ": "A."},
+    "query and answer": {"Query": "Q?", "Answer": "A."},
+    "messages as JSON text": {"messages": json.dumps(QA)},
+    "conversations as JSON text": {
+        "conversations": json.dumps([{"from": "human", "value": "Q?"}, {"from": "gpt", "value": "A."}])
+    },
+    "turns in columns": {"messages": {"role": ["user", "assistant"], "content": ["Q?", "A."]}},
+    "LangChain": {"messages": [{"type": "human", "content": "Q?"}, {"type": "ai", "content": "A."}]},
+    "LangChain stored": {
+        "messages": [
+            {"type": "human", "data": {"content": "Q?", "additional_kwargs": {}, "type": "human"}},
+            {"type": "ai", "data": {"content": "A."}},
+        ]
+    },
+    "roles with a colon": {"messages": [{"role": "Human:", "content": "Q?"}, {"role": "AI:", "content": "A."}]},
+    "Chinese roles": {"messages": [{"role": "用户", "content": "Q?"}, {"role": "助手", "content": "A."}]},
+    "dialogue": {"dialogue": QA},
+    "UltraChat": {"id": "0", "data": ["Q?", "A."]},
+    "turns of user and assistant": {"turns": [{"user": "Q?", "assistant": "A."}]},
+    "pairs": {"conversation": [["Q?", "A."]]},
+    "input_text and output_text": {
+        "messages": [
+            {"role": "user", "content": [{"type": "input_text", "text": "Q?"}]},
+            {"role": "assistant", "content": [{"type": "output_text", "text": "A."}]},
+        ]
+    },
+    "parts with a value": {
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "value": "Q?"}]},
+            {"role": "assistant", "content": [{"type": "text", "value": "A."}]},
+        ]
+    },
+    "prompt as turns, completion as text": {"prompt": QA[:1], "completion": "A."},
+    "prompt as text, completion as turns": {"prompt": "Q?", "completion": QA[1:]},
+    "ChatML": {"text": "<|im_start|>user\nQ?<|im_end|>\n<|im_start|>assistant\nA.<|im_end|>\n"},
+    "Llama 2": {"text": "<s>[INST] Q? [/INST] A. </s>"},
+    "Llama 3": {
+        "text": "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nQ?<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\nA.<|eot_id|>"
+    },
+    "Gemma": {"text": "<bos><start_of_turn>user\nQ?<end_of_turn>\n<start_of_turn>model\nA.<end_of_turn>\n"},
+    "Zephyr": {"text": "<|user|>\nQ?</s>\n<|assistant|>\nA.</s>"},
+    "Guanaco": {"text": "### Human: Q?### Assistant: A."},
+    "Guanaco on one line": {"text": "### Human: Q? ### Assistant: A."},
+    "Alpaca in text": {"text": "### Instruction:\nQ?\n\n### Response:\nA."},
+    "a tree of replies": {
+        "message_tree_id": "t",
+        "prompt": {
+            "text": "Q?",
+            "role": "prompter",
+            "replies": [
+                {"text": "B.", "role": "assistant", "rank": 1, "replies": []},
+                {"text": "A.", "role": "assistant", "rank": 0, "replies": []},
+            ],
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_public_shapes(name: str) -> None:
+    assert shape_row(SHAPES[name], "auto", ColumnNames()).messages == QA
+
+
+def test_texts_with_marks_hold_several_turns() -> None:
+    llama = "<s>[INST] <<SYS>>\nBe kind.\n<</SYS>>\n\nQ? [/INST] A. </s><s>[INST] Sure? [/INST] Yes. </s>"
+    expected = [("system", "Be kind."), ("user", "Q?"), ("assistant", "A."), ("user", "Sure?"), ("assistant", "Yes.")]
+    for text in (
+        llama,
+        "".join(f"<|im_start|>{role}\n{said}<|im_end|>\n" for role, said in expected),
+        " ".join(f"### {role.capitalize().replace('User', 'Human')}: {said}" for role, said in expected),
+    ):
+        shaped = shape_row({"text": text}, "auto", ColumnNames())
+        assert [(turn["role"], turn["content"]) for turn in shaped.messages] == expected
+
+
+def test_the_lead_of_an_alpaca_text_goes_to_meta() -> None:
+    text = "Below is an instruction.\n\n### Instruction:\nAdd.\n\n### Input:\n3, 4\n\n### Response:\n7"
+    shaped = shape_row({"text": text}, "auto", ColumnNames())
+    assert [turn["content"] for turn in shaped.messages] == ["Add.\n\n3, 4", "7"]
+    assert shaped.meta == {"preamble": "Below is an instruction."}
+
+
+def test_a_part_without_text_is_refused() -> None:
+    for part, sentence in [
+        ({"type": "text"}, "a part without text in turn 1"),
+        ({"type": "image_url", "image_url": "x"}, "a part of the type 'image_url' in turn 1"),
+    ]:
+        with pytest.raises(ShapeError) as error:
+            shape_row({"messages": [{"role": "user", "content": [part]}, QA[1]]}, "auto", ColumnNames())
+        assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("row", "line"),
+    [
+        ({"frage": "Q?", "antwort": "A. long"}, "columns: {question: frage, answer: antwort}"),
+        ({"my_question": "Q?", "number": 3, "the_answer": "A."}, "columns: {question: my_question, answer: the_answer}"),
+        ({"talk": QA}, "columns: {messages: talk}"),
+        ({"question": "Q?", "label": "bird"}, "columns: {question: question, answer: label}"),
+    ],
+)
+def test_an_unknown_shape_offers_the_recipe_that_reads_it(
+    tmp_path: Path, workspace: Workspace, row: dict[str, Any], line: str
+) -> None:
+    with pytest.raises(DataError) as error:
+        built(tmp_path, workspace, [row])
+    first, form, columns = str(error.value).split("\n")
+    assert len(first) < 330 and "Repair it" not in str(error.value)
+    assert columns.strip() == line
+    found = dict(pair.split(": ") for pair in line.removeprefix("columns: {").rstrip("}").split(", "))
+    outcome = built(tmp_path, workspace, [row], format=form.split()[-1], columns=found)
+    assert len(kept(outcome)[0].messages) == 2
