@@ -91,13 +91,20 @@ class ChatAdapter(Settings):
     """Attention implementation; ``auto`` takes what transformers picks for the device."""
 
     chat_template: str | None = None
-    """None uses the tokenizer's own template; or a name (``chatml``, ``plain``), or the path of a Jinja file."""
+    """None uses the tokenizer's own template; or a name (``chatml``, ``plain``), or the path of a Jinja file. One that asks for
+    the date is given that of the run's opening, for good."""
+    system: Literal["keep", "merge"] = "keep"
+    """A system turn is given to the template as it is, or put before the text of the first user turn, for templates that know
+    none (Gemma 2). Written into the run's template, so that chat, evaluation and serving do the same."""
     train_on: Literal["assistant", "last_assistant", "all"] = "assistant"
     """Which tokens carry loss: every assistant turn with its end token, the last one only, or everything."""
     max_length: Positive = 1024
     """Longest row in tokens."""
     overlong: Literal["cut", "drop", "refuse"] = "cut"
     """A row longer than ``max_length`` is cut on the right, left out, or stops the run; the mask report counts it."""
+    refused: Literal["refuse", "drop"] = "refuse"
+    """A row that the chat template refuses (or fails on, or whose answer it does not write) stops the run, or is left out and
+    named."""
     packing: bool = False
     """Put several rows into one sequence of ``max_length``. Isolation of the rows is proven on the real model before the
     first step, and training is refused where it does not hold."""

@@ -98,7 +98,7 @@ def _tokens(
     if train_on not in _TRAIN_ON:
         raise UserError(f"--train-on is {train_on!r}.{nearest(train_on, _TRAIN_ON)} Allowed: {', '.join(_TRAIN_ON)}.")
     from studio.models.bases import resolve_base
-    from studio.models.chat.encoding import encode_conversation
+    from studio.models.chat.encoding import encode_examples
     from studio.models.chat.loading import load_tokenizer
     from studio.models.chat.templates import choose_template
 
@@ -106,19 +106,22 @@ def _tokens(
     template = choose_template(tokenizer, chat_template, model)
     drawn, document = [], []
     for number, row in enumerate(rows, start=first):
-        item = encode_conversation(tokenizer, template, row.messages, train_on=train_on, max_length=max_length)  # type: ignore[arg-type]
-        title = f"{row.id} (row {number})"
-        drawn.append(Drawn(partial(_draw_tokens, tokenizer=tokenizer, row=item, title=title, legend=number == first)))
-        document.append(
-            {
-                "row": number,
-                "id": row.id,
-                "tokens": tokenizer.convert_ids_to_tokens(item.input_ids),
-                "input_ids": item.input_ids,
-                "trained": item.trained,
-                "cut": item.cut,
-            }
-        )
+        tools = getattr(row, "tools", None)
+        found = encode_examples(tokenizer, template, row.messages, tools=tools, train_on=train_on, max_length=max_length)  # type: ignore[arg-type]
+        for place, item in enumerate(found.rows):
+            title = f"{row.id} (row {number}" + (f", answer {place + 1} of {len(found.rows)})" if len(found.rows) > 1 else ")")
+            legend = number == first and place == 0
+            drawn.append(Drawn(partial(_draw_tokens, tokenizer=tokenizer, row=item, title=title, legend=legend)))
+            document.append(
+                {
+                    "row": number,
+                    "id": row.id,
+                    "tokens": tokenizer.convert_ids_to_tokens(item.input_ids),
+                    "input_ids": item.input_ids,
+                    "trained": item.trained,
+                    "cut": item.cut,
+                }
+            )
     return Told(tuple(drawn), document)
 
 

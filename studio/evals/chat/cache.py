@@ -32,7 +32,8 @@ _BUSY_SECONDS = 60.0
 _CODE = (
     "evals/chat/generation.py", "evals/chat/likelihood.py", "evals/chat/text_likelihood.py", "evals/chat/subjects.py",
     "evals/chat/endpoint.py", "evals/chat/opening.py", "models/chat/encoding.py", "models/chat/templates.py",
-    "models/chat/loading.py", "models/device.py", "adapters/chat/loading.py",
+    "models/chat/loading.py", "models/chat/marks.py", "models/chat/rendering.py", "models/chat/turns.py", "models/device.py",
+    "adapters/chat/loading.py",
 )  # fmt: skip
 _LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "tokenizers")
 # Conversations scored, and texts scored, between two writes to the disk.

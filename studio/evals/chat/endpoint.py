@@ -22,12 +22,13 @@ from studio.adapters.chat.loading import read_template
 from studio.core.errors import DataError, StudioError, UserError
 from studio.core.files import sha256_json
 from studio.core.workspace import Workspace, read_run
+from studio.evals.chat.likelihood import joined
 from studio.evals.chat.text_likelihood import encode_texts
 from studio.evals.evidence import Answer, Decoding, Likelihood, LogProb, Message
 from studio.evals.subjects import Advance
 from studio.evals.targets import KEY_VARIABLE, Endpoint
 from studio.models.bases import ResolvedBase, resolve_base
-from studio.models.chat.encoding import encode_conversation
+from studio.models.chat.encoding import EncodedRow, encode_examples
 from studio.models.chat.loading import load_tokenizer
 from studio.models.chat.templates import ChatTemplate, choose_template
 
@@ -145,18 +146,22 @@ class EndpointSubject:
 
         def ask(messages: Sequence[Message]) -> Likelihood | None:
             try:
-                row = encode_conversation(tokenizer, template, messages, max_length=longest)
+                rows = encode_examples(tokenizer, template, messages, max_length=longest).rows
             except DataError:
                 return None
-            if not any(row.trained[1:]):
-                return None
-            values = self._prompt_logprobs(row.input_ids)
-            if values is None:
-                return None
-            chosen = [value for value, trained in zip(values[1:], row.trained[1:], strict=True) if trained]
-            return Likelihood(-sum(chosen), len(chosen), row.cut)
+            return joined([self._scored(row) for row in rows])
 
         return self._each(ask, conversations, batch_size, advance)
+
+    def _scored(self, row: EncodedRow) -> Likelihood | None:
+        """Likelihood of the targets of one example; None without a target, or where the server gives no figures."""
+        if not any(row.trained[1:]):
+            return None
+        values = self._prompt_logprobs(row.input_ids)
+        if values is None:
+            return None
+        chosen = [value for value, trained in zip(values[1:], row.trained[1:], strict=True) if trained]
+        return Likelihood(-sum(chosen), len(chosen), row.cut)
 
     def text_logprobs(
         self, texts: Sequence[tuple[str, str]], *, batch_size: int, advance: Advance | None = None

@@ -54,6 +54,14 @@ def score_rows(
     return scored
 
 
+def joined(parts: Sequence[Likelihood | None]) -> Likelihood | None:
+    """One likelihood of the examples that one conversation has become; None where none of them has a token to score."""
+    found = [part for part in parts if part is not None]
+    if len(found) < 2:
+        return found[0] if found else None
+    return Likelihood(sum(part.nll for part in found), sum(part.tokens for part in found), sum(part.cut for part in found))
+
+
 def batches_by_length(rows: Sequence[EncodedRow], batch_size: int, *, max_positions: int) -> Iterator[list[int]]:
     """Indices of rows of similar length, the longest first, with at most ``max_positions`` logits positions per batch."""
     spans = [_first_target_from_end(row) for row in rows]

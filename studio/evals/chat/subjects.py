@@ -11,11 +11,11 @@ from transformers import PreTrainedTokenizerBase
 from studio.core.errors import DataError
 from studio.core.files import sha256_json
 from studio.evals.chat.generation import context_length, end_tokens, write_answers
-from studio.evals.chat.likelihood import score_rows
+from studio.evals.chat.likelihood import joined, score_rows
 from studio.evals.chat.text_likelihood import text_logprobs
 from studio.evals.evidence import Answer, Decoding, Likelihood, LogProb, Message
 from studio.evals.subjects import Advance
-from studio.models.chat.encoding import EncodedRow, TrainOn, encode_conversation, encode_prompt
+from studio.models.chat.encoding import EncodedRow, TrainOn, encode_examples, encode_prompt
 from studio.models.chat.templates import ChatTemplate
 
 
@@ -67,8 +67,9 @@ class LocalSubject:
         """See :meth:`Subject.likelihoods`. Rows longer than the limit are cut on the right, as in training."""
         context = context_length(self.model, self.tokenizer)
         limit = min(max_length or context, context)
-        rows = [self._row(conversation, limit) for conversation in conversations]
-        return score_rows(self.model, rows, batch_size=batch_size, advance=advance)
+        examples = [self._examples(conversation, limit) for conversation in conversations]
+        scored = iter(score_rows(self.model, [row for rows in examples for row in rows], batch_size=batch_size, advance=advance))
+        return [joined([next(scored) for _ in rows]) for rows in examples]
 
     def text_logprobs(
         self, texts: Sequence[tuple[str, str]], *, batch_size: int, advance: Advance | None = None
@@ -87,9 +88,10 @@ class LocalSubject:
         except DataError:
             return []
 
-    def _row(self, messages: Sequence[Message], limit: int) -> EncodedRow:
-        """A conversation with its mask; without targets when the template refuses it."""
+    def _examples(self, messages: Sequence[Message], limit: int) -> list[EncodedRow]:
+        """A conversation with its mask, or several of one answer each; one without targets when the template refuses it."""
         try:
-            return encode_conversation(self.tokenizer, self.template, messages, train_on=self.train_on, max_length=limit)
+            found = encode_examples(self.tokenizer, self.template, messages, train_on=self.train_on, max_length=limit)
         except DataError:
-            return EncodedRow([], [], [], 0, 0)
+            return [EncodedRow([], [], [], 0, 0)]
+        return found.rows or [EncodedRow([], [], [], 0, 0)]

@@ -1,21 +1,31 @@
 """From a conversation to token ids and the mask of what carries loss. Training, evaluation and serving all come through here.
 
-Legend: s tokens of one row.
+Every trained answer stands behind exactly the token ids that inference is given there (:func:`encode_prompt`).
+
+Legend: s tokens of one example.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import lru_cache
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 from transformers import PreTrainedTokenizerBase
 
 from studio.core.errors import DataError
-from studio.models.chat.templates import ChatTemplate, render
+from studio.models.chat.marks import marks_of
+from studio.models.chat.rendering import ChatTemplate, render
+from studio.models.chat.rendering import Message as Message  # callers of this module have it from here
+from studio.models.chat.turns import Remark, Turn, View, read_turn, thought_of
 
-Message = dict[str, str]
 TrainOn = Literal["assistant", "last_assistant", "all"]
+Apart = Literal["history", "prompt", "border"]
+"""Why the answers of a conversation are examples of their own: the template writes earlier turns differently, prompts with what a
+finished turn does not begin with, or a token would reach over the border between prompt and answer."""
 IGNORE = -100
 
 
@@ -28,6 +38,7 @@ class EncodedRow:
     ends: positions of the end-of-turn tokens of the trained turns that are still in the row.
     turns: how many assistant turns the mask asks for, before any cut.
     full_length: tokens before the row was cut.
+    weights: float [s], how much each target counts; None where all count 1.
     """
 
     input_ids: list[int]
@@ -35,6 +46,7 @@ class EncodedRow:
     ends: list[int]
     turns: int
     full_length: int
+    weights: list[float] | None = None
 
     @property
     def cut(self) -> int:
@@ -47,9 +59,28 @@ class EncodedRow:
         return [token if trained else IGNORE for token, trained in zip(self.input_ids, self.trained, strict=True)]
 
 
-def encode_prompt(tokenizer: PreTrainedTokenizerBase, template: ChatTemplate, messages: Sequence[Message]) -> list[int]:
+@dataclass(frozen=True)
+class EncodedConversation:
+    """The examples of a conversation: one, or one for each trained answer.
+
+    apart: why they are several, or why the only one is not what the template makes of the whole conversation; None otherwise.
+    remarks: what does not stand in the tokens as it was written.
+    """
+
+    rows: list[EncodedRow]
+    apart: Apart | None = None
+    remarks: frozenset[Remark] = frozenset()
+
+
+def encode_prompt(
+    tokenizer: PreTrainedTokenizerBase,
+    template: ChatTemplate,
+    messages: Sequence[Message],
+    *,
+    tools: Sequence[dict[str, Any]] | None = None,
+) -> list[int]:
     """Token ids of a conversation up to where the assistant is to speak, exactly as in training."""
-    text = render(tokenizer, template, messages, add_generation_prompt=True)
+    text = render(tokenizer, template, messages, tools=tools, add_generation_prompt=True)
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
@@ -58,91 +89,247 @@ def encode_conversation(
     template: ChatTemplate,
     messages: Sequence[Message],
     *,
+    tools: Sequence[dict[str, Any]] | None = None,
     train_on: TrainOn = "assistant",
     max_length: int | None = None,
 ) -> EncodedRow:
-    """Encode one conversation and mark the tokens that carry loss.
+    """The only example of a conversation; for ``last_assistant`` and ``all`` there is never another. See :func:`encode_examples`.
 
-    The whole conversation is rendered once and tokenised once, as a server does it; the mask is laid over it by character
-    offsets, so that marking never changes a token. A trained span runs from the first token after the generation prompt
-    to the end-of-turn token, which is trained; what the template writes after that (a newline) is not.
-
-    Args:
-        tokenizer: a fast tokenizer (it knows character offsets).
-        messages: role and content; at least one.
-        train_on: every assistant turn, the last one, or all tokens.
-        max_length: cut on the right at this many tokens.
     Raises:
-        DataError: the template rewrites earlier turns, so that the spans of this conversation cannot be told.
+        DataError: as there, or the template makes several examples of it.
     """
-    text = render(tokenizer, template, messages)
-    encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    ids: list[int] = list(encoding["input_ids"])
-    offsets: list[tuple[int, int]] = list(encoding["offset_mapping"])
-    trained = [train_on == "all"] * len(ids)
-    ends: list[int] = []
-    spans = _assistant_spans(tokenizer, template, messages, text, last_only=train_on == "last_assistant")
-    special = _special_ids(tokenizer)
-    position = 0
-    for start, stop in spans:
-        while position < len(ids) and offsets[position][1] <= start:
-            position += 1
-        while position < len(ids) and offsets[position][0] < stop:
-            trained[position] = True
-            # The first special token inside the span closes the turn; only blanks may follow it.
-            if ids[position] in special and not text[offsets[position][1] : stop].strip():
-                ends.append(position)
-                position += 1
-                break
-            position += 1
-    keep = len(ids) if max_length is None else min(len(ids), max_length)
-    return EncodedRow(ids[:keep], trained[:keep], [end for end in ends if end < keep], len(spans), len(ids))
+    found = encode_examples(tokenizer, template, messages, tools=tools, train_on=train_on, max_length=max_length)
+    if len(found.rows) != 1:
+        raise DataError(
+            f"the chat template {template.name!r} makes {len(found.rows)} examples of the conversation, one for each answer."
+        )
+    return found.rows[0]
 
 
-def _special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """Ids of all control tokens, also those without a name of their own (``<end_of_turn>`` in Gemma's tokenizer)."""
-    added = tokenizer.added_tokens_decoder
-    return {*tokenizer.all_special_ids, *(token for token, entry in added.items() if entry.special)}
-
-
-def _assistant_spans(
+def encode_examples(
     tokenizer: PreTrainedTokenizerBase,
     template: ChatTemplate,
     messages: Sequence[Message],
-    text: str,
     *,
-    last_only: bool,
-) -> list[tuple[int, int]]:
-    """Half-open character ranges of what the assistant writes, found by rendering ever longer prefixes.
+    tools: Sequence[dict[str, Any]] | None = None,
+    train_on: TrainOn = "assistant",
+    max_length: int | None = None,
+) -> EncodedConversation:
+    """Encode one conversation and mark the tokens that carry loss.
 
-    Stock templates carry no ``{% generation %}`` marks (Llama-3.1, Qwen3 and Gemma-3 give all-zero assistant masks), so
-    the range of turn i lies between the prompt before it and the rendering that includes it.
+    The whole conversation is rendered once and tokenised once, as a server does it; the mask is laid over it by character
+    offsets, so that marking never changes a token. Where an answer would so stand behind other ids than inference is given
+    there, or be another one than is written when it comes last, each answer becomes an example of its own: the ids of its
+    prompt, then those of the answer. A trained span runs from the first token of the answer to the mark that ends it.
+
+    Args:
+        tokenizer: a fast tokenizer (it knows character offsets).
+        messages: turns; at least one. An answer before which nobody has spoken is context. ``weight`` of an answer multiplies
+            the loss of its tokens; 0 leaves it out.
+        tools: functions that the conversation offers.
+        train_on: every assistant turn, the last one, or all tokens.
+        max_length: cut each example on the right at this many tokens.
+    Raises:
+        DataError: the template refuses the conversation, or leaves an answer out.
     """
+    view = View(tokenizer, template, messages, tools)
+    asked, remarks = _asked(messages, train_on)
+    turns = [read_turn(view, index) for index in asked]
+    remarks |= {remark for turn in turns for remark in turn.remarks} | _written_remarks(view, turns)
+    whole, apart = _as_one(view, turns)
+    if whole is not None or train_on == "all":
+        row = whole or _unmarked(view)
+        if train_on == "all":
+            row = EncodedRow(row.input_ids, [True] * len(row.input_ids), row.ends, row.turns, row.full_length)
+        return EncodedConversation([_cut(row, max_length)], None, frozenset(remarks))
+    rows = [_cut(_alone(view, turn), max_length) for turn in turns]
+    return EncodedConversation(rows, apart, frozenset(remarks))
+
+
+def _asked(messages: Sequence[Message], train_on: TrainOn) -> tuple[list[int], set[Remark]]:
+    """The assistant turns that train, and whether one was left out because nobody has spoken before it."""
     turns = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
-    if last_only:
+    first = bool(turns) and turns[0] == 0
+    if train_on == "last_assistant":
         turns = turns[-1:]
+    remarks: set[Remark] = {"opens_the_talk"} if first and 0 in turns else set()
+    return [index for index in turns if index > 0 and messages[index].get("weight", 1) != 0], remarks
+
+
+def _as_one(view: View, turns: Sequence[Turn]) -> tuple[EncodedRow | None, Apart | None]:
+    """The whole conversation with all trained answers marked, or why that cannot be."""
+    text = view.text(len(view.messages))
+    if turns and turns[-1].written and turns[-1].index == len(view.messages) - 1:
+        last = turns[-1]
+        text = last.prompt + last.opening + last.answer + last.rest  # with the end mark that only a further turn would bring
     spans: list[tuple[int, int]] = []
-    for index in turns:
-        before = render(tokenizer, template, messages[:index], add_generation_prompt=True)
-        after = text if index == len(messages) - 1 else render(tokenizer, template, messages[: index + 1])
-        stop = len(after) if text.startswith(after) else _rewritten_stop(text, before, after, messages[index]["content"])
-        if stop is None or not text.startswith(before):
-            raise DataError(
-                f"the chat template {template.name!r} writes turn {index + 1} differently once more turns follow, so its "
-                "tokens cannot be marked for training. Set train_on: last_assistant, or another chat_template (chatml)."
-            )
-        spans.append((len(before), stop))
-    return spans
+    for turn in turns:
+        border = len(turn.prompt)
+        if not turn.written or not text.startswith(turn.prompt):
+            return None, "history" if turn.written else "prompt"
+        if text.startswith(turn.opening + turn.answer, border):
+            start = border + len(turn.opening)
+        elif text.startswith(turn.answer, border):
+            start = border
+        else:
+            return None, "history"
+        spans.append((start, start + len(turn.answer)))
+    ids, offsets = _tokens(view.tokenizer, text)
+    starts = [begin for begin, _ in offsets]
+    for turn, (_, stop) in zip(turns, spans, strict=True):
+        if not _same_prefix(view.tokenizer, text, ids, offsets, starts, len(turn.prompt)):
+            return None, "border"
+        if not _parted(offsets, starts, stop):
+            return None, "history"
+    return _marked(view, ids, offsets, list(zip(spans, turns, strict=True))), None
 
 
-def _rewritten_stop(text: str, before: str, after: str, content: str) -> int | None:
-    """End of a turn that looks different once more turns follow, if it is still the same answer, closed in the same way.
+def _alone(view: View, turn: Turn) -> EncodedRow:
+    """One answer behind the ids of its prompt."""
+    ids, offsets = _tokens(view.tokenizer, turn.prompt)
+    text = turn.prompt + turn.opening + turn.answer + turn.rest
+    own, places = _continuation(view.tokenizer, turn.prompt, ids, text)
+    start = len(turn.prompt) + len(turn.opening)
+    return _marked(view, ids + own, offsets + places, [((start, start + len(turn.answer)), turn)])
 
-    Qwen3's template writes a thought (also an empty one) before the last answer only. So what closes the turn is read off
-    the rendering in which it comes last, and answer and close must then stand, unchanged, where the turn begins.
+
+def _unmarked(view: View) -> EncodedRow:
+    """The whole conversation without a mask."""
+    ids, offsets = _tokens(view.tokenizer, view.text(len(view.messages)))
+    return _marked(view, ids, offsets, [])
+
+
+def _marked(
+    view: View, ids: list[int], offsets: list[tuple[int, int]], spans: Sequence[tuple[tuple[int, int], Turn]]
+) -> EncodedRow:
+    """Tokens with the mask of half-open character spans."""
+    trained = [False] * len(ids)
+    ends: list[int] = []
+    weights: list[float] | None = None
+    starts, stops = [begin for begin, _ in offsets], [end for _, end in offsets]
+    for (start, stop), turn in spans:
+        begin, position = bisect_right(stops, start), bisect_left(starts, stop)
+        trained[begin:position] = [True] * (position - begin)
+        if turn.ended and position > begin:
+            ends.append(position - 1)
+        weight = float(view.messages[turn.index].get("weight", 1))
+        if weight != 1:
+            weights = weights or [1.0] * len(ids)
+            weights[begin:position] = [weight] * (position - begin)
+    return EncodedRow(ids, trained, ends, len(spans), len(ids), weights)
+
+
+def _cut(row: EncodedRow, max_length: int | None) -> EncodedRow:
+    """The row with at most so many tokens, the rest lost on the right."""
+    if max_length is None or len(row.input_ids) <= max_length:
+        return row
+    ends = [end for end in row.ends if end < max_length]
+    weights = row.weights[:max_length] if row.weights else None
+    return EncodedRow(row.input_ids[:max_length], row.trained[:max_length], ends, row.turns, row.full_length, weights)
+
+
+def _tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    """Ids of a text and their half-open places in it."""
+    plain: Any = tokenizer.backend_tokenizer
+    if plain.truncation is None and plain.padding is None and not plain.encode_special_tokens:
+        found = plain.encode(text, add_special_tokens=False)  # what the call below does, without its dictionaries
+        return found.ids, found.offsets
+    encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    return list(encoding["input_ids"]), list(encoding["offset_mapping"])
+
+
+def _parted(offsets: Sequence[tuple[int, int]], starts: Sequence[int], place: int) -> bool:
+    """True when no token reaches over a place in the text."""
+    following = bisect_left(starts, place)
+    return following == 0 or offsets[following - 1][1] <= place
+
+
+def _same_prefix(
+    tokenizer: PreTrainedTokenizerBase,
+    text: str,
+    ids: Sequence[int],
+    offsets: Sequence[tuple[int, int]],
+    starts: Sequence[int],
+    border: int,
+) -> bool:
+    """True when the ids of ``text[:border]`` are the first ids of the text.
+
+    Added tokens are cut out of a text before anything else, so only what follows the last of them can come out differently; those
+    few words ("assistant" and a line end) are the same in every row and tokenised once.
     """
-    answer = content.rpartition("</think>")[2].strip()
-    at = after.find(answer, len(before)) if answer and after.startswith(before) else -1
-    while at >= 0 and not text.startswith(after[at:], len(before)):
-        at = after.find(answer, at + 1)
-    return len(before) + len(after) - at if at >= 0 else None
+    if not _parted(offsets, starts, border):
+        return False
+    after = bisect_left(starts, border)
+    added = marks_of(tokenizer).added
+    mark = next((place for place in range(after - 1, max(-1, after - 40), -1) if ids[place] in added), None)
+    if mark is None:
+        return list(ids[:after]) == _tokens(tokenizer, text[:border])[0]
+    known: tuple[int, ...] = _short_ids(tokenizer)(text[offsets[mark][0] : border])
+    return tuple(ids[mark:after]) == known
+
+
+_SHORT: WeakKeyDictionary[PreTrainedTokenizerBase, tuple[int, Any]] = WeakKeyDictionary()
+
+
+def _short_ids(tokenizer: PreTrainedTokenizerBase) -> Any:
+    """Ids of short texts under a tokenizer, remembered."""
+    known = _SHORT.get(tokenizer)
+    if known is None or known[0] != len(tokenizer):
+        plain = tokenizer.backend_tokenizer  # not the tokenizer: what is remembered under it must not keep it alive
+
+        @lru_cache(maxsize=256)
+        def ids(text: str) -> tuple[int, ...]:
+            return tuple(plain.encode(text, add_special_tokens=False).ids)
+
+        known = _SHORT[tokenizer] = (len(tokenizer), ids)
+    return known[1]
+
+
+def _continuation(
+    tokenizer: PreTrainedTokenizerBase, prompt: str, ids: Sequence[int], text: str
+) -> tuple[list[int], list[tuple[int, int]]]:
+    """Ids and places of what follows a prompt, where no token may reach over the border.
+
+    Tokenised with the prompt where that keeps its ids; else behind something short that keeps its own, because some tokenizers
+    write the first word of a text in a way of its own.
+
+    Raises:
+        DataError: no way gives the same text again.
+    """
+    whole, offsets = _tokens(tokenizer, text)
+    if whole[: len(ids)] == list(ids):
+        return whole[len(ids) :], offsets[len(ids) :]
+    rest, wanted = text[len(prompt) :], _decoded(tokenizer, whole)
+    for anchor in ("", "\n", "a", ".", *(str(token) for token in tokenizer.special_tokens_map.values())):
+        head = _tokens(tokenizer, anchor)[0] if anchor else []
+        found, places = _tokens(tokenizer, anchor + rest)
+        own = found[len(head) :]
+        if found[: len(head)] == head and _decoded(tokenizer, [*ids, *own]) == wanted:
+            shift = len(prompt) - len(anchor)
+            return own, [(start + shift, stop + shift) for start, stop in places[len(head) :]]
+    raise DataError("the tokens of the answer cannot be told from those of the prompt before it. Use another chat_template.")
+
+
+def _decoded(tokenizer: Any, ids: Sequence[int]) -> str:
+    """Text of some tokens, special ones included."""
+    return str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+
+def _written_remarks(view: View, turns: Sequence[Turn]) -> set[Remark]:
+    """What of the turns before the last trained answer is not in its prompt, and control tokens that people wrote as text."""
+    found: set[Remark] = set()
+    seen = turns[-1].prompt if turns else view.text(len(view.messages))
+    before = turns[-1].index if turns else len(view.messages)
+    for index, message in enumerate(view.messages):
+        content = str(message["content"])
+        if view.marks.found(content):
+            ends = message["role"] == "assistant" and view.marks.ending and view.marks.ending.search(content.rstrip()[-40:])
+            found.add("ends_twice" if ends and ends.end() == len(content.rstrip()[-40:]) else "forged")
+        if index >= before:
+            continue
+        thought, said = thought_of(message) if message["role"] == "assistant" else ("", content)
+        if said.strip() and said.strip() not in seen:
+            found.add("absent")
+        if thought.strip() and thought.strip() not in seen:
+            found.add("thought_not_in_history")
+    return found

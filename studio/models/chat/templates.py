@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
-from jinja2.exceptions import TemplateError
+from jinja2.exceptions import TemplateSyntaxError
 from transformers import PreTrainedTokenizerBase
 
 from studio.core.errors import DataError, UserError, nearest
+from studio.models.chat.rendering import ChatTemplate as ChatTemplate  # callers of this module have both from here
+from studio.models.chat.rendering import compiled
+from studio.models.chat.rendering import render as render
 
 # ChatML as OpenAI published it; the text form needs the two marks to be single tokens to be exact, plain needs nothing.
 CHATML = (
@@ -27,31 +32,92 @@ PLAIN = (
     "{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:\\n' }}{% endif %}"
 )
 NAMED = {"chatml": CHATML, "plain": PLAIN}
+System = Literal["keep", "merge"]
+
+# Written before a template's text, so that whatever renders the run's template (training, chat, evaluation, vLLM, an export) does
+# the same. Each ends in an empty output, after which Jinja drops no line end of the template itself.
+_WITHOUT_TOOLS = "{%- if tools is not defined or tools is none %}{% set tools = [] %}{% endif %}{{ '' }}"
+_AS_PARTS = (
+    "{%- set studio_turns = namespace(all=[]) %}{% for turn in messages %}{% set studio_turns.all = studio_turns.all + "
+    "[dict(turn, content=[{'type': 'text', 'text': turn.content}]) if turn.content is string else turn] %}{% endfor %}"
+    "{% set messages = studio_turns.all %}{{ '' }}"
+)
+_SYSTEM_MERGED = (
+    "{%- if messages[0].role == 'system' and messages[0].content is string %}{% if messages | length > 1 and messages[1].role == "
+    "'user' and messages[1].content is string %}{% set messages = [dict(messages[1], content=messages[0].content + '\n\n' + "
+    "messages[1].content)] + messages[2:] %}{% else %}{% set messages = [dict(messages[0], role='user')] + messages[1:] %}"
+    "{% endif %}{% endif %}{{ '' }}"
+)
+# The one way in which stock templates ask for the time, with the format as text (seen in Llama 3.2, gpt-oss, Granite, SmolLM3).
+_CLOCK = re.compile(r"""strftime_now\(\s*("[^"\\]*"|'[^'\\]*')\s*\)""")
+_PROBE = "Q7xZk answers"
 
 
-@dataclass(frozen=True)
-class ChatTemplate:
-    """A Jinja chat template and where it came from (``tokenizer``, a name, or a file name)."""
-
-    name: str
-    text: str
-
-    @property
-    def sha256(self) -> str:
-        """Hex hash of the template's bytes."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
-
-
-def choose_template(tokenizer: PreTrainedTokenizerBase, requested: str | None, base: str) -> ChatTemplate:
-    """Take the requested template, else the tokenizer's own.
+def choose_template(
+    tokenizer: PreTrainedTokenizerBase,
+    requested: str | None,
+    base: str,
+    *,
+    at: datetime | None = None,
+    system: System = "keep",
+) -> ChatTemplate:
+    """Take the requested template, else the tokenizer's own, and settle what would differ from one place to another.
 
     Args:
         requested: None, a name, or the path of a Jinja file.
         base: name of the base model, for the message.
+        at: the moment that a template which asks for the date is given, for good; None is now.
+        system: ``merge`` puts a system turn before the first user turn's text.
     Raises:
-        UserError: the base has no template and none was asked for; or the name or file does not exist, or cannot be used
-            with this vocabulary.
+        UserError: the base has no template and none was asked for; or the name or file does not exist, is no Jinja, or cannot
+            be used with this vocabulary.
     """
+    return settle(tokenizer, _found(tokenizer, requested, base), at=at, system=system)
+
+
+def settle(
+    tokenizer: PreTrainedTokenizerBase, template: ChatTemplate, *, at: datetime | None = None, system: System = "keep"
+) -> ChatTemplate:
+    """The template with everything written into its text that would else depend on who renders it, and when.
+
+    The clock stands still; a template that goes over ``tools`` gets an empty list where there are none; one that wants the text
+    of a turn in parts gets parts; a system turn is merged where that is asked for. A template that needs none of it is untouched.
+
+    Raises:
+        UserError: the text is no Jinja.
+    """
+    try:
+        compiled(template.text)
+    except TemplateSyntaxError as error:
+        raise UserError(f"the chat template {template.name!r} is no Jinja (line {error.lineno}): {error.message}") from error
+    settled = _frozen(template, at or datetime.now(UTC))
+    for change, opening in (("an empty list of tools", _WITHOUT_TOOLS), ("turns in parts", _AS_PARTS)):
+        changed = replace(settled, text=opening + settled.text, changes=(*settled.changes, change))
+        if not _writes(tokenizer, settled) and _writes(tokenizer, changed):
+            settled = changed
+    if system == "merge":
+        settled = replace(settled, text=_SYSTEM_MERGED + settled.text, changes=(*settled.changes, "system turns merged"))
+    return settled
+
+
+def _frozen(template: ChatTemplate, at: datetime) -> ChatTemplate:
+    """The template with the moment in place of every question for it."""
+    if not _CLOCK.search(template.text):
+        return template
+    text = _CLOCK.sub(lambda match: json.dumps(at.strftime(match.group(1)[1:-1]), ensure_ascii=False), template.text)
+    return replace(template, text=text, day=f"{at:%Y-%m-%d}", changes=(*template.changes, f"the date is {at:%Y-%m-%d}"))
+
+
+def _writes(tokenizer: PreTrainedTokenizerBase, template: ChatTemplate) -> bool:
+    """True when a plain question comes out of the template."""
+    try:
+        return _PROBE in render(tokenizer, template, [{"role": "user", "content": _PROBE}], add_generation_prompt=True)
+    except DataError:
+        return False
+
+
+def _found(tokenizer: PreTrainedTokenizerBase, requested: str | None, base: str) -> ChatTemplate:
+    """The template as it is written."""
     if requested is None:
         own = tokenizer.chat_template
         if isinstance(own, dict):
@@ -82,24 +148,3 @@ def choose_template(tokenizer: PreTrainedTokenizerBase, requested: str | None, b
         f"unknown chat_template {requested!r}.{nearest(requested, NAMED)} "
         f"Allowed: {', '.join(NAMED)}, or the path of a Jinja file."
     )
-
-
-def render(
-    tokenizer: PreTrainedTokenizerBase,
-    template: ChatTemplate,
-    messages: Sequence[dict[str, str]],
-    *,
-    add_generation_prompt: bool = False,
-) -> str:
-    """Text of a conversation under a template.
-
-    Raises:
-        DataError: the template refuses the conversation (for example a system turn it does not know).
-    """
-    try:
-        text = tokenizer.apply_chat_template(
-            list(messages), chat_template=template.text, tokenize=False, add_generation_prompt=add_generation_prompt
-        )
-    except TemplateError as error:
-        raise DataError(f"the chat template {template.name!r} refuses the conversation: {error}") from error
-    return str(text)

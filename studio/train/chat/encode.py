@@ -4,33 +4,69 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from transformers import PreTrainedTokenizerBase
 
 from studio.core.errors import DataError
 from studio.data.chat.rows import ChatRow
-from studio.models.chat.encoding import EncodedRow, TrainOn, encode_conversation
+from studio.models.chat.encoding import Apart, EncodedConversation, EncodedRow, TrainOn, encode_examples
 from studio.models.chat.templates import ChatTemplate
+from studio.models.chat.turns import Remark
+
+# What the mask report says of rows whose words are not in the tokens as they were written, or not only.
+_REMARKS: dict[Remark, str] = {
+    "thought_lost": "the chat template leaves the thought of an answer out, so it is not trained",
+    "thought_not_in_history": "the chat template leaves the thoughts of earlier answers out of what a later one is asked with",
+    "thought_closed": "the prompt opens a thought and the answer has none: an empty thought stands before it, without loss",
+    "opening": "the chat template writes something between prompt and answer (a channel, an empty thought), without loss",
+    "trimmed": "the chat template takes white space off the ends of an answer",
+    "absent": "the text of a turn before the answer is not in the prompt as it was written",
+    "opens_the_talk": "the first answer stands before any question: it is context, without loss",
+    "forged": "a control token of the vocabulary stands in the text of a turn and acts as one",
+    "ends_twice": "an answer already ends in a control token, and the template writes its own after it",
+}
+_APART: dict[Apart, str] = {
+    "history": "the chat template writes earlier turns differently",
+    "prompt": "the prompt opens what a finished turn does not begin with",
+    "border": "a token would reach over the border between prompt and answer",
+}
 
 
 @dataclass(frozen=True)
 class EncodedSplit:
-    """Rows that will be trained on, in the Dataset's order, and those left out with their reason."""
+    """What will be trained on, in the Dataset's order, and the rows left out with their reason.
+
+    ids: the row of each example; a row whose answers are examples of their own has several. apart: reason to the rows of which
+    that is so. remarks: what does not stand in the tokens as it was written, to the rows.
+    """
 
     ids: list[str]
     rows: list[EncodedRow]
     left_out: list[tuple[str, str]]
+    apart: dict[Apart, list[str]] = field(default_factory=dict)
+    remarks: dict[Remark, list[str]] = field(default_factory=dict)
 
     @property
     def lengths(self) -> list[int]:
-        """Tokens of each row, after any cut."""
+        """Tokens of each example, after any cut."""
         return [len(row.input_ids) for row in self.rows]
+
+    def note(self, identity: str, found: EncodedConversation) -> None:
+        """Write down what is to be said of a row."""
+        if found.apart is not None:
+            self.apart.setdefault(found.apart, []).append(identity)
+        for remark in found.remarks:
+            self.remarks.setdefault(remark, []).append(identity)
 
 
 @dataclass(frozen=True)
 class MaskReport:
-    """What carries loss in a split. Counts are rows or tokens, shares are fractions."""
+    """What carries loss in a split. Counts are rows, examples or tokens, shares are fractions.
+
+    apart: reason to the number of rows whose answers are examples of their own. remarks: what does not stand in the tokens as it
+    was written, with the number of rows and the first of them.
+    """
 
     rows: int
     tokens: int
@@ -46,6 +82,9 @@ class MaskReport:
     median: int
     cut_ids: list[str] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
+    examples: int = 0
+    apart: dict[str, int] = field(default_factory=dict)
+    remarks: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def as_dict(self, limit: int = 20) -> dict[str, Any]:
         """For ``run.json``: everything, with at most ``limit`` ids of each list (the whole lists are in ``left_out.jsonl``)."""
@@ -60,6 +99,11 @@ class MaskReport:
             f"end-of-turn token trained in {self.ends_trained} of {self.turns} assistant turns ({self.ends_share:.0%})",
             f"row length: median {self.median}, longest {self.longest} tokens",
         ]
+        if self.apart:
+            why = "; ".join(f"{_APART[cast('Apart', reason)]} ({count} rows)" for reason, count in self.apart.items())
+            lines.append(f"{self.rows} rows become {self.examples} examples, each answer behind the prompt of its own: {why}")
+        for remark, found in self.remarks.items():
+            lines.append(f"{_REMARKS[cast('Remark', remark)]}: {found['rows']} rows (first: {found['first']})")
         if self.cut_rows:
             names = ", ".join(self.cut_ids[:3])
             lines.append(f"{self.cut_rows} rows are cut on the right and lose {self.cut_tokens:,} tokens (first: {names})")
@@ -77,34 +121,67 @@ def encode_split(
     train_on: TrainOn,
     max_length: int,
     overlong: Literal["cut", "drop", "refuse"],
+    refused: Literal["refuse", "drop"] = "refuse",
 ) -> EncodedSplit:
-    """Encode every row; a row whose targets are all cut away is left out and named, never trained on silently.
+    """Encode every row; one whose targets are all cut away is left out and named, never trained on silently.
 
+    Args:
+        overlong: what becomes of an example longer than ``max_length`` tokens.
+        refused: what becomes of a row that the template refuses.
     Raises:
-        DataError: ``overlong`` is ``refuse`` and a row is too long, or the template refuses a row (names the row).
+        DataError: ``overlong`` or ``refused`` is ``refuse`` and there is such a row (names it).
     """
-    ids: list[str] = []
-    encoded: list[EncodedRow] = []
-    left_out: list[tuple[str, str]] = []
+    split = EncodedSplit([], [], [])
     for row in rows:
         try:
-            example = encode_conversation(tokenizer, template, row.messages, train_on=train_on, max_length=max_length)
-        except DataError as error:
-            raise DataError(f"row {row.id}: {error}") from error
-        if example.cut and overlong == "refuse":
-            raise DataError(
-                f"row {row.id} has {example.full_length} tokens, more than max_length {max_length}. Raise it, or set "
-                "overlong to cut or drop."
+            found = encode_examples(
+                tokenizer,
+                template,
+                row.messages,
+                tools=getattr(row, "tools", None),
+                train_on=train_on,
+                max_length=max_length,
             )
-        if example.cut and overlong == "drop":
-            left_out.append((row.id, f"{example.full_length} tokens, more than max_length {max_length}"))
-        elif not any(example.trained[1:]):
-            reason = f"no target left after the cut at {max_length} tokens" if example.cut else "no assistant turn to train on"
-            left_out.append((row.id, reason))
-        else:
-            ids.append(row.id)
-            encoded.append(example)
-    return EncodedSplit(ids, encoded, left_out)
+        except DataError as error:
+            if refused == "refuse":
+                raise DataError(f"row {row.id}: {error} Rows like it can be left out and named: refused: drop.") from error
+            split.left_out.append((row.id, str(error)))
+            continue
+        kept = [example for example in found.rows if _trains(example, row.id, split.left_out, max_length, overlong)]
+        if kept:
+            split.ids.extend([row.id] * len(kept))
+            split.rows.extend(kept)
+            split.note(row.id, found)
+        elif not found.rows:
+            split.left_out.append((row.id, "no assistant turn to train on"))
+    return split
+
+
+def _trains(
+    example: EncodedRow,
+    identity: str,
+    left_out: list[tuple[str, str]],
+    max_length: int,
+    overlong: Literal["cut", "drop", "refuse"],
+) -> bool:
+    """True when an example has something to learn; else the reason is added to ``left_out``.
+
+    Raises:
+        DataError: it is too long and ``overlong`` is ``refuse``.
+    """
+    if example.cut and overlong == "refuse":
+        raise DataError(
+            f"row {identity} has {example.full_length} tokens, more than max_length {max_length}. Raise it, or set "
+            "overlong to cut or drop."
+        )
+    if example.cut and overlong == "drop":
+        left_out.append((identity, f"{example.full_length} tokens, more than max_length {max_length}"))
+        return False
+    if not any(example.trained[1:]):
+        reason = f"no target left after the cut at {max_length} tokens" if example.cut else "no assistant turn to train on"
+        left_out.append((identity, reason))
+        return False
+    return True
 
 
 def mask_report(split: EncodedSplit) -> MaskReport:
@@ -115,7 +192,7 @@ def mask_report(split: EncodedSplit) -> MaskReport:
     turns = sum(row.turns for row in split.rows)
     ends = sum(len(row.ends) for row in split.rows)
     return MaskReport(
-        rows=len(split.rows),
+        rows=len(set(split.ids)),
         tokens=tokens,
         trained_tokens=trained,
         trained_share=trained / tokens if tokens else 0.0,
@@ -129,6 +206,20 @@ def mask_report(split: EncodedSplit) -> MaskReport:
         median=lengths[len(lengths) // 2] if lengths else 0,
         cut_ids=[identity for identity, row in zip(split.ids, split.rows, strict=True) if row.cut],
         left_out=split.left_out,
+        examples=len(split.rows),
+        apart={reason: len(rows) for reason, rows in split.apart.items()},
+        remarks={
+            remark: {"rows": len(split.remarks[remark]), "first": split.remarks[remark][0]} for remark in sorted(split.remarks)
+        },
+    )
+
+
+def template_lines(template: ChatTemplate) -> list[str]:
+    """What was written into the run's chat template, in a line; none where it is as the base has it."""
+    return (
+        [f"the run's chat template is the base's with this written into it: {', '.join(template.changes)}"]
+        if template.changes
+        else []
     )
 
 
@@ -147,6 +238,6 @@ def refuse_untrainable(report: MaskReport, template: ChatTemplate, examples: Seq
     if report.ends_trained == 0:
         raise DataError(
             f"no end-of-turn token is trained in any of {report.turns} assistant turns (chat template {template.name!r}, "
-            f"{report.cut_rows} rows cut), so the model would never learn to stop. Raise max_length, or choose another "
-            "chat_template (chatml, plain)."
+            f"{report.cut_rows} rows cut), so the model would never learn to stop. Raise max_length, or, where the template "
+            "writes nothing after an answer, give a template file that does: chat_template: FILE."
         )

@@ -71,7 +71,9 @@ def encode_preferences(
             for row, flag in zip(pair, flags, strict=True):
                 split.ids.append(identity)
                 split.rows.append(
-                    AnswerRow(row.input_ids, row.trained, row.ends, row.turns, row.full_length, len(split.rows), flag)
+                    AnswerRow(
+                        row.input_ids, row.trained, row.ends, row.turns, row.full_length, number=len(split.rows), desirable=flag
+                    )
                 )
     return split
 

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from studio.schema.adapter import ChatAdapter
 from studio.schema.loading import load_yaml
 from studio.train.chat.batches import training_units, training_windows
 from studio.train.chat.curve import plot_loss
-from studio.train.chat.encode import EncodedSplit, MaskReport, encode_split, mask_report, refuse_untrainable
+from studio.train.chat.encode import EncodedSplit, MaskReport, encode_split, mask_report, refuse_untrainable, template_lines
 from studio.train.chat.packing import pack_rows, prove_isolation
 from studio.train.chat.preference import PreferenceTrainer, encode_preferences, refuse_preferences
 from studio.train.chat.recorder import Recorder
@@ -87,10 +88,11 @@ def _train(run_folder: Path, *, resume: bool, say: Say, main: bool, stop: StopOn
     dtype = pick_dtype(adapter.dtype, device)
     base = unchanged(resolve_base(adapter.model, adapter.revision), record)
 
-    prepared = prepare(adapter, base, run_dataset(record, Workspace.around(run_folder)))
+    opened = datetime.fromisoformat(record.created)
+    prepared = prepare(adapter, base, run_dataset(record, Workspace.around(run_folder)), opened)
     if (limit := context_limit(adapter.max_length, base)) < adapter.max_length:
         say(f"max_length {adapter.max_length} is more than the {limit} positions of {base.name}: {limit} is the limit")
-    for line in prepared.report.lines():
+    for line in (*template_lines(prepared.template), *prepared.report.lines()):
         say(line)
     refuse_untrainable(prepared.report, prepared.template, prepared.training.rows)
     if main:
@@ -123,15 +125,17 @@ def _train(run_folder: Path, *, resume: bool, say: Say, main: bool, stop: StopOn
         _finish(run_folder, adapter, base, prepared, trainer, recorder, seconds=time.time() - started)
 
 
-def prepare(adapter: ChatAdapter, base: ResolvedBase, dataset_folder: Path) -> Prepared:
+def prepare(adapter: ChatAdapter, base: ResolvedBase, dataset_folder: Path, opened: datetime | None = None) -> Prepared:
     """Tokenise, mask, pack and order the training split; nothing is loaded onto a device.
 
+    Args:
+        opened: when the run was opened, the date for templates that ask for it; None is now.
     Raises:
         UserError: no template, or a Dataset without a training split.
         DataError: a row cannot be encoded.
     """
     tokenizer = load_tokenizer(base)
-    template = choose_template(tokenizer, adapter.chat_template, base.name)
+    template = choose_template(tokenizer, adapter.chat_template, base.name, at=opened, system=adapter.system)
     limit = context_limit(adapter.max_length, base)
 
     def encoded(split: str) -> EncodedSplit:
@@ -145,6 +149,7 @@ def prepare(adapter: ChatAdapter, base: ResolvedBase, dataset_folder: Path) -> P
             train_on=adapter.train_on,
             max_length=limit,
             overlong=adapter.overlong,
+            refused=adapter.refused,
         )
 
     training = encoded("train")
@@ -194,7 +199,13 @@ def _write_before(run_folder: Path, prepared: Prepared) -> None:
     if prepared.training.left_out:
         lines = [json.dumps({"id": identity, "reason": reason}) for identity, reason in prepared.training.left_out]
         write_text(run_folder / "left_out.jsonl", "\n".join(lines) + "\n")
-    template = {"name": prepared.template.name, "file": "chat_template.jinja", "sha256": prepared.template.sha256}
+    template = {
+        "name": prepared.template.name,
+        "file": "chat_template.jinja",
+        "sha256": prepared.template.sha256,
+        "day": prepared.template.day,
+        "changes": list(prepared.template.changes),
+    }
     mark_running(run_folder, template=template, mask_report=prepared.report.as_dict())
 
 

@@ -11,7 +11,7 @@ from tokenizers import AddedToken
 from transformers import AutoTokenizer
 
 from studio.core.errors import DataError, UserError
-from studio.models.chat.encoding import IGNORE, encode_conversation, encode_prompt
+from studio.models.chat.encoding import IGNORE, encode_conversation, encode_examples, encode_prompt
 from studio.models.chat.templates import CHATML, PLAIN, ChatTemplate, choose_template, render
 
 # Written after the shape of the stock templates: Llama 3 trims and opens with a begin token; Gemma knows no system turn and calls
@@ -102,10 +102,9 @@ def test_tokens_are_exactly_those_of_the_template(name: str, tokenizer):
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_every_assistant_turn_is_trained_with_its_end_token_and_nothing_else(name: str, tokenizer):
     row = encode_conversation(tokenizer, template_of(name, tokenizer), CHAT)
-    thought = "<think>\n\n</think>\n\n" if name == "qwen3" else ""
     assert [piece.strip() for piece in trained_pieces(tokenizer, row)] == [
         CHAT[1]["content"] + END[name],
-        thought + CHAT[3]["content"] + END[name],
+        CHAT[3]["content"] + END[name],
     ]
     assert row.turns == 2
     assert [tokenizer.convert_ids_to_tokens(row.input_ids[end]) for end in row.ends] == [END[name]] * 2
@@ -121,8 +120,11 @@ def test_what_the_model_is_asked_with_is_what_it_was_trained_after(name: str, to
     template = template_of(name, tokenizer)
     for turn in (1, 3):
         row = encode_conversation(tokenizer, template, CHAT[: turn + 1], train_on="last_assistant")
-        first = row.trained.index(True)
-        assert row.input_ids[:first] == encode_prompt(tokenizer, template, CHAT[:turn])
+        prompt = encode_prompt(tokenizer, template, CHAT[:turn])
+        between = row.input_ids[len(prompt) : row.trained.index(True)]
+        assert row.input_ids[: len(prompt)] == prompt
+        # Qwen 3's template puts an empty thought before the answer: it is there, without loss.
+        assert tokenizer.decode(between) == ("<think>\n\n</think>\n\n" if name == "qwen3" else "")
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -149,28 +151,37 @@ def test_a_cut_keeps_the_left_and_counts_what_is_lost(length: int, tokenizer):
     assert row.ends == [end for end in whole.ends if end < keep] and row.turns == 2
 
 
-def test_thoughts_of_earlier_turns_are_not_marked_because_they_are_not_there(tokenizer):
+def test_a_thought_that_is_no_longer_there_once_more_turns_follow_is_trained_where_its_answer_comes_last(tokenizer):
     chat = [
         CHAT[0],
         {"role": "assistant", "content": "<think>\nDoors first.\n</think>\n\nEighty centimetres."},
         CHAT[2],
         {"role": "assistant", "content": "<think>\nNow stairs.\n</think>\n\nOne metre."},
     ]
-    row = encode_conversation(tokenizer, template_of("qwen3", tokenizer), chat)
-    assert trained_pieces(tokenizer, row) == [
-        "Eighty centimetres.<|im_end|>",
-        "<think>\nNow stairs.\n</think>\n\nOne metre.<|im_end|>",
+    found = encode_examples(tokenizer, template_of("qwen3", tokenizer), chat)
+    assert found.apart == "history" and found.remarks == {"thought_not_in_history"}
+    assert [trained_pieces(tokenizer, row) for row in found.rows] == [
+        ["<think>\nDoors first.\n</think>\n\nEighty centimetres.<|im_end|>"],
+        ["<think>\nNow stairs.\n</think>\n\nOne metre.<|im_end|>"],
     ]
-    assert "Doors first" not in tokenizer.decode(row.input_ids) and len(row.ends) == 2
+    assert "Doors first" not in tokenizer.decode(found.rows[1].input_ids)
 
 
-def test_a_template_that_rewrites_earlier_answers_is_refused_with_the_turn(tokenizer):
+def test_a_template_that_rewrites_earlier_answers_gives_an_example_for_each(tokenizer):
     shouting = ChatTemplate(
         "shouting",
         "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + (m['content'] if loop.last else m['content'] | upper) + "
         "'<|im_end|>\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}",
     )
-    with pytest.raises(DataError, match=r"'shouting' writes turn \d differently .*train_on: last_assistant"):
+    found = encode_examples(tokenizer, shouting, CHAT)
+    assert [trained_pieces(tokenizer, row) for row in found.rows] == [
+        [CHAT[1]["content"] + "<|im_end|>"],
+        [CHAT[3]["content"] + "<|im_end|>"],
+    ]
+    for row, turn in zip(found.rows, (1, 3), strict=True):
+        prompt = encode_prompt(tokenizer, shouting, CHAT[:turn])
+        assert row.input_ids[: len(prompt)] == prompt and row.trained.index(True) == len(prompt)
+    with pytest.raises(DataError, match="'shouting' makes 2 examples of the conversation"):
         encode_conversation(tokenizer, shouting, CHAT)
 
 
