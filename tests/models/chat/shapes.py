@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a template is read in one piece
 """Chat templates of the shapes that stock ones have, written for these tests; each is named after what is peculiar about it."""
 
 from __future__ import annotations
