@@ -119,6 +119,10 @@ _SETTLED = (
     (r"^ *(training seconds|seconds|first step at|peak memory bytes|tokens per second|pictures per second) .*$", r"\1 NUMBERS"),
     (r"\"id\": \"[0-9a-f]{6}\"", "ID"),
     (r"\(\d+ bytes\)", "(BYTES)"),
+    (r"((?:[Rr]un|--model) (?:the run )?`?(?:<code>)?)[0-9a-f]{6}\b", r"\1ID"),
+    (r"\"(likelihood|answers)\": [0-9.]+", r"\1 SPAN"),
+    (r"<td class=\"n\">[0-9]+\.[0-9]{2}</td>", "<td>SPAN</td>"),
+    (r"\S+/bin/studio\b", "studio"),
     (r"\b[0-9a-f]{64}\b", "SHA256"),
     (r"\b[0-9a-f]{40}\b", "COMMIT"),
     (r"\b\d{8}-\d{6}(-[0-9a-f]{6}|-\d+)?\b", "TIME-ID"),
@@ -181,8 +185,17 @@ def _record_files(out: Path, work: Path) -> None:
             target.parent.mkdir(exist_ok=True)
             target.write_text(file.read_text(encoding="utf-8").replace(str(out.resolve()), FOLDER_MARK), encoding="utf-8")
         elif file.suffix in {".safetensors", ".parquet", ".jinja", ".png"} and "checkpoints" not in parts:
-            hashes[name] = hashlib.sha256(file.read_bytes()).hexdigest()
+            hashes[name] = _hash(file)
     (out / "hashes.json").write_text(json.dumps(hashes, indent=1, sort_keys=True), encoding="utf-8")
+
+
+def _hash(file: Path) -> str:
+    """Hash of a file's bytes; the head of a safetensors file is put in order first, for it is written in any."""
+    data = file.read_bytes()
+    if file.suffix == ".safetensors":
+        size = 8 + int.from_bytes(data[:8], "little")
+        data = json.dumps(json.loads(data[8:size]), sort_keys=True).encode() + data[size:]
+    return hashlib.sha256(data).hexdigest()
 
 
 def settled(text: str) -> str:

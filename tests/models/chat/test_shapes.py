@@ -122,9 +122,11 @@ def test_thoughts_of_their_own_are_written_as_the_template_writes_them(tokenizer
 def test_why_answers_stand_alone(tokenizer):
     why = {name: encode_examples(tokenizer, shape(name, tokenizer), TALKS["system, two"]).apart for name in SHAPES}
     assert {name for name, reason in why.items() if reason == "history"} >= {"channels", "system_before_last_question"}
-    assert {name for name, reason in why.items() if reason == "prompt"} >= {"opens_thought_drops_all", "closed_thought_in_prompt"}
+    opened = {"opens_thought_drops_all", "closed_thought_in_prompt"}
+    assert {name for name, reason in why.items() if reason == "prompt"} >= opened
     assert {name for name, reason in why.items() if reason is None} >= {
-        "empty_thought_last", "drops_thoughts", "ends_at_next_role", "eos_at_the_very_end", "date", "parts", "start_token", "tools",
+        "empty_thought_last", "drops_thoughts", "ends_at_next_role", "eos_at_the_very_end", "date", "parts", "start_token",
+        "tools",
     }  # fmt: skip
 
 
