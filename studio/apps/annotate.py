@@ -60,7 +60,8 @@ def read_labels(text: str) -> list[str]:
 def export_annotations(store: FeedbackStore, workspace: Workspace, folder: Path) -> tuple[Path, int, Counter[str]]:
     """Write what the annotators agree on as a JSON lines file that a recipe reads.
 
-    A row has the corrected answer where someone corrected it, and the label most annotators gave. Left out are rows on which they
+    A row has the corrected answer where someone corrected it, and as ``annotation`` the label most annotators gave (a column
+    ``label`` would say of the answer itself whether it was liked). Left out are rows on which they
     disagree, bad ones that nobody corrected, and rows of the validation and test splits, which must not be trained on.
 
     Returns:
@@ -86,7 +87,7 @@ def export_annotations(store: FeedbackStore, workspace: Workspace, folder: Path)
             left_out["bad and not corrected"] += 1
         else:
             answer = {"role": "assistant", "content": corrections[-1] if corrections else said[-1]["completion"]}
-            about = {"label": label, "annotators": len({row["user"] for row in said}), "corrected": bool(corrections)}
+            about = {"annotation": label, "annotators": len({row["user"] for row in said}), "corrected": bool(corrections)}
             lines.append({"id": identity, "messages": [*said[-1]["prompt"], answer], **about})
     if not lines:
         reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items()) or "nothing was labelled yet"

@@ -17,10 +17,13 @@ Studio = Callable[..., Result]
 
 
 def refused(result: Result, *words: str, code: int = 2) -> str:
-    """The error of a command that was refused: the last line, holding all the words; stdout stays empty."""
+    """The error of a command that was refused: the last line, holding all the words; stdout stays empty.
+
+    Below it may stand, indented, the lines of a recipe to paste.
+    """
     assert result.code == code, result.err
     assert result.out == "" and "Traceback" not in result.err
-    sentence = result.err.strip().splitlines()[-1]
+    sentence = [line for line in result.err.strip().splitlines() if not line.startswith("    ")][-1]
     assert sentence.startswith("error: "), result.err
     missing = [word for word in words if word not in sentence]
     assert not missing, f"{missing} is not in: {sentence}"
