@@ -184,13 +184,13 @@ def end_tokens(loaded: LoadedRun) -> list[int]:
 def find_ends(tokenizer: Any, template: Any, configured: Any) -> list[int]:
     """As :func:`end_tokens`, from the parts."""
     from studio.core.errors import DataError
-    from studio.models.chat.encoding import encode_conversation
+    from studio.models.chat.encoding import encode_conversation, end_ids
 
     ids = [*(configured if isinstance(configured, list) else [configured]), tokenizer.eos_token_id]
     try:
         example = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
         row = encode_conversation(tokenizer, template, example, train_on="last_assistant")
-        ids += [row.input_ids[end] for end in row.ends]
+        ids += end_ids(tokenizer, row)
     except DataError:
         ids += []  # a template that refuses this example still ends its turns with the ids above
     return sorted({int(token) for token in ids if token is not None})

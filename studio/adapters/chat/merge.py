@@ -21,7 +21,7 @@ from studio.core.files import folder_size, new_folder, sha256_file, write_json
 from studio.core.workspace import Workspace, read_run, run_dataset
 from studio.data.chat.rows import read_split
 from studio.models.bases import ResolvedBase
-from studio.models.chat.encoding import encode_conversation, encode_prompt
+from studio.models.chat.encoding import encode_conversation, encode_prompt, end_ids
 from studio.models.chat.loading import load_causal_lm
 from studio.models.chat.templates import ChatTemplate
 from studio.models.quiet import quiet_transformers
@@ -207,7 +207,7 @@ def _generation_config(model: Any, tokenizer: PreTrainedTokenizerBase, template:
     row = encode_conversation(tokenizer, template, example)
     known = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
     ends = [token for token in known if token is not None]
-    ends += [row.input_ids[end] for end in row.ends if row.input_ids[end] not in ends]
+    ends += [token for token in end_ids(tokenizer, row) if token not in ends]
     config.eos_token_id = ends[0] if len(ends) == 1 else ends or None
     return config
 

@@ -20,7 +20,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from studio.core.errors import DataError
 from studio.evals.chat.attention import share_heads
 from studio.evals.evidence import Decoding
-from studio.models.chat.encoding import encode_conversation
+from studio.models.chat.encoding import encode_conversation, end_ids
 from studio.models.chat.templates import ChatTemplate
 
 # Finished answers are taken out of the batch once a quarter of it is done: taking them out copies the key-value cache.
@@ -57,7 +57,7 @@ def end_tokens(model: Any, tokenizer: PreTrainedTokenizerBase, template: ChatTem
     try:
         example = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
         row = encode_conversation(tokenizer, template, example, train_on="last_assistant")
-        ids.update(row.input_ids[end] for end in row.ends)
+        ids.update(end_ids(tokenizer, row))
     except DataError:
         # A template that refuses this example still ends its turns with the ids above.
         return frozenset(token for token in ids if token is not None)

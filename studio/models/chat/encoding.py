@@ -84,6 +84,15 @@ def encode_prompt(
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
+def end_ids(tokenizer: PreTrainedTokenizerBase, row: EncodedRow) -> list[int]:
+    """Ids that end an answer by themselves, as a row is closed with them.
+
+    Where a template closes in words (``</s>`` as text), the last of their tokens may stand in any answer and ends none.
+    """
+    marks = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+    return [row.input_ids[end] for end in row.ends if row.input_ids[end] in marks]
+
+
 def encode_conversation(
     tokenizer: PreTrainedTokenizerBase,
     template: ChatTemplate,

@@ -147,6 +147,11 @@ def encode_split(
                 raise DataError(f"row {row.id}: {error} Rows like it can be left out and named: refused: drop.") from error
             split.left_out.append((row.id, str(error)))
             continue
+        if any(example.weights for example in found.rows):
+            raise DataError(
+                f"row {row.id} has a turn whose weight lies between 0 and 1, and fractions of a loss are not trained yet. Give "
+                "every turn the weight 0 or 1."
+            )
         kept = [example for example in found.rows if _trains(example, row.id, split.left_out, max_length, overlong)]
         if kept:
             split.ids.extend([row.id] * len(kept))
