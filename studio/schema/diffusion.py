@@ -22,7 +22,7 @@ class ImageLoraSettings(Settings):
     """Scale: the update is multiplied by alpha / rank, or alpha / sqrt(rank) with ``rslora``."""
     dropout: Fraction = 0.0
     """Dropout on the adapter's input while training."""
-    target_modules: Literal["attention", "all-linear"] | list[str] = "attention"
+    target_modules: Literal["all-linear", "attention"] | list[str] = "attention"
     """Which layers get an adapter: the attention projections, every linear layer, or names as in the network."""
     dora: bool = False
     """Weight-decomposed adapters (https://arxiv.org/abs/2402.09353)."""
