@@ -22,7 +22,12 @@ _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u
 _UNSPACED_SIGN = re.compile(f"[{_UNSPACED}]")
 _WORD = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]+")
 # Combining signs (vowels of Devanagari, Bengali, Tamil; points of Arabic, Hebrew) belong to their word, but are no letters to re.
-_MARK_SIGNS = "".join(chr(code) for code in range(0x300, 0x1D250) if unicodedata.category(chr(code)).startswith("M"))
+# Only below 0x10000, where re looks a sign up in a table (beyond it a search takes 30 s for 30 MB); those of emoji are left out.
+_MARK_SIGNS = "".join(
+    chr(code)
+    for code in (*range(0x300, 0x20D0), *range(0x2100, 0xFE00), 0xFB1E)
+    if unicodedata.category(chr(code)).startswith("M")
+)
 _MARKS = re.compile(f"[{_MARK_SIGNS}]")
 _MARKED_WORD = re.compile(f"[{_UNSPACED}]|(?:[^\\W{_UNSPACED}]|(?![{_UNSPACED}])[{_MARK_SIGNS}])+")
 # What gaoya takes for letters and we do not: signs outside ASCII that are no part of a word.

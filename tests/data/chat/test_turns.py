@@ -13,6 +13,8 @@ from studio.core.errors import DataError
 from studio.core.workspace import Workspace
 from studio.data.chat.entries import chat_entries
 from studio.data.chat.formats import Choices, ColumnNames, ShapeError, shape_row
+from studio.data.chat.formats import turns as turns_module
+from studio.data.chat.formats.names import ROLE_NAMES
 from studio.data.chat.rows import ChatRow, read_removed, read_split, rows_to_table, table_to_rows
 from studio.data.chat.steps.base import Drop
 from studio.data.chat.steps.duplicates import ExactDuplicates
@@ -337,3 +339,17 @@ def test_scrubbing_reaches_arguments_and_results_and_leaves_json() -> None:
     }  # fmt: skip
     assert call_turn["reasoning_content"] == "Write [EMAIL]" and json.loads(result["content"])["by"] == "[EMAIL]"
     assert cleaned.meta == {"who": {"mail": "[EMAIL]"}} and row.messages[1]["tool_calls"][0]["function"]["arguments"] == arguments
+
+
+@pytest.mark.parametrize(("role_key", "text_key"), [("role", "content"), ("from", "value")])
+@pytest.mark.parametrize("text", ["How wide?", "", " <think>so</think> Eighty.\n", '{"width": 80}'])
+def test_the_short_way_for_plain_turns_reads_them_as_the_long_one_does(role_key: str, text_key: str, text: str) -> None:
+    for role in ROLE_NAMES:
+        turn = {role_key: role, text_key: text}
+        short = turns_module._plain_turn(turn)
+        if ROLE_NAMES[role] == "call":
+            assert short is None
+            continue
+        long: list[dict] = []
+        turns_module._read_turn(turn, 1, Choices(), long, left := {})
+        assert [short] == long and not left, role

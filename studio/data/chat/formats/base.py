@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -73,7 +74,13 @@ MISSING: Any = object()
 
 def fold(name: object) -> str:
     """A column's name as names are compared: in small letters, blanks and hyphens as underscores."""
-    return str(name).strip().lower().replace(" ", "_").replace("-", "_")
+    return _fold(str(name))
+
+
+@functools.lru_cache(maxsize=10_000)
+def _fold(name: str) -> str:
+    """The same few names come with every row."""
+    return name.strip().lower().replace(" ", "_").replace("-", "_")
 
 
 class Cells:

@@ -62,8 +62,21 @@ def read_turns(turns: Sequence[Any], choices: Choices, left: dict[str, Any]) -> 
                 raise ShapeError(f"has {kind_of(turn)} as turn {number} where role and content are expected")
             messages += [{"role": "user", "content": turn[0]}, {"role": "assistant", "content": turn[1]}]
             continue
-        _read_turn(turn, number, choices, messages, left)
+        plain = None if choices.split_thoughts else _plain_turn(turn)
+        if plain is not None:
+            messages.append(plain)
+        else:
+            _read_turn(turn, number, choices, messages, left)
     return messages
+
+
+def _plain_turn(turn: Mapping[str, Any]) -> Message | None:
+    """A turn that is a role and a text in one of the two usual spellings, as nearly all are; None for any other."""
+    if len(turn) != 2:
+        return None
+    role, text = (turn["role"], turn.get("content")) if "role" in turn else (turn.get("from"), turn.get("value"))
+    ours = ROLE_NAMES.get(role) if isinstance(role, str) else None
+    return {"role": ours, "content": text} if ours is not None and ours != "call" and isinstance(text, str) else None
 
 
 def _read_turn(turn: Mapping[str, Any], number: int, choices: Choices, messages: list[Message], left: dict[str, Any]) -> None:
