@@ -69,9 +69,16 @@ class Shingler:
         if self._unit == "character":
             folded = plain_key(text)
             units = np.frombuffer(folded.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
-        else:
-            numbers = self._numbers
-            units = np.array([numbers.setdefault(word, len(numbers) + 1) for word in words_of(text)], dtype=np.uint64)
+            return self._cut(units)
+        return self.of_words(words_of(text))
+
+    def of_words(self, words: Sequence[str]) -> Shingles:
+        """As a call, of a text that is cut into words already."""
+        numbers = self._numbers
+        return self._cut(np.array([numbers.setdefault(word, len(numbers) + 1) for word in words], dtype=np.uint64))
+
+    def _cut(self, units: Shingles) -> Shingles:
+        """Shingles of numbered words or characters."""
         width = max(1, min(self._size, len(units)))
         count = max(0, len(units) - width + 1)
         total = np.zeros(count, dtype=np.uint64)

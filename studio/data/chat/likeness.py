@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
+
 from studio.data.chat.rows import ChatRow, comparable_text
 from studio.data.chat.turns import Message, turn_text
-from studio.data.similarity import NearPairs, Shingling, jaccard, plain_key, words_of
+from studio.data.similarity import NearPairs, Shingler, Shingling, jaccard, plain_key, words_of
 
 # Words in a run: fewer ("what is the height of the") are shared by questions that have nothing to do with each other.
 _RUN = 8
@@ -100,13 +102,22 @@ def shared_runs(rows: Sequence[ChatRow]) -> tuple[Runs, float]:
     """Runs of words in the questions of more than a tenth of the rows, and the share of rows that hold one of them."""
     step = max(1, len(rows) // _SAMPLE)
     sample = [_asked_words(row) for row in rows[::step]]
+    most = _limit(len(sample))
+    if not _any_shared(sample, most):
+        return frozenset(), 0.0
     counts: Counter[tuple[str, ...]] = Counter()
     for words in sample:
         counts.update(set(_runs_of(words)))
-    most = _limit(len(sample))
     shared = frozenset(run for run, count in counts.items() if count > most)
     holding = sum(any(run in shared for run in _runs_of(words)) for words in sample) if shared else 0
     return shared, holding / max(1, len(sample))
+
+
+def _any_shared(sample: Sequence[list[str]], most: float) -> bool:
+    """True when a run stands in more than so many texts, found by numbers; most corpora have none, and end here."""
+    shingler = Shingler(Shingling("word", _RUN))
+    runs = [shingler.of_words(words) for words in sample if len(words) >= _RUN]
+    return bool(runs) and int(np.unique(np.concatenate(runs), return_counts=True)[1].max()) > most
 
 
 def _asked_words(row: ChatRow) -> list[str]:

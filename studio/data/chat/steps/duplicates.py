@@ -35,19 +35,23 @@ class ExactDuplicates(CorpusStep):
         for index, row in enumerate(rows):
             parts = self._parts(row)
             known = alike.setdefault(_hash([plain_key(_composed(part)) for part in parts]), [])
-            if known:
-                close[index] = tuple(map(_closely, parts))
-            match = next((one for one, other in known if self._seen(close, other, rows) == close[index]), None)
+            match = next((one for one, other in known if self._same(close, (index, parts), other, rows)), None)
             if match is None:
                 known.append((row.id, index))
             verdicts.append(row if match is None else Drop(f"same {self._of}", "equal", "different", match))
         return verdicts
 
-    def _seen(self, close: dict[int, tuple[str, ...]], index: int, rows: Sequence[ChatRow]) -> tuple[str, ...]:
-        """The close look at an earlier row, made when it is first needed."""
-        if index not in close:
-            close[index] = tuple(map(_closely, self._parts(rows[index])))
-        return close[index]
+    def _same(
+        self, close: dict[int, tuple[str, ...]], row: tuple[int, list[str]], other: int, rows: Sequence[ChatRow]
+    ) -> bool:
+        """True when a row and an earlier one say the same; what the close look saw is kept, and made where it is needed only."""
+        others = self._parts(rows[other])
+        if row[1] == others:
+            return True
+        for index, parts in (row, (other, others)):
+            if index not in close:
+                close[index] = tuple(map(_closely, parts))
+        return close[row[0]] == close[other]
 
     def _parts(self, row: ChatRow) -> list[str]:
         """What is compared: each turn with its role, and all that it holds besides."""
@@ -130,7 +134,8 @@ def _composed(text: str) -> str:
 
 # Forms that NFKC gives up though they mean something: x², ½, ①, and letters of mathematics.
 _MEANT = ("<super>", "<sub>", "<fraction>", "<circle>", "<font>")
-_INNER_CAPITAL = re.compile(r"[^\W\d_]*[^\W\d_A-Z][A-Z]\w*")
+# From the first letter of a word on (the look back spares a try at each of its letters).
+_INNER_CAPITAL = re.compile(r"(?<![^\W\d_])[^\W\d_]*[^\W\d_A-Z][A-Z]\w*")
 
 
 def _closely(text: str) -> str:
