@@ -23,7 +23,7 @@ _SURE = 0.8
 class Language(RowStep):
     """Rows in a language that is not allowed, told by py3langid (97 languages, n-gram Bayes, Lui and Baldwin 2012).
 
-    Code blocks are and tools are left out of the judgement. An unsure verdict keeps the row.
+    Code blocks and tools are left out of the judgement. An unsure verdict keeps the row.
     """
 
     def __init__(self, allowed: Sequence[str], min_confidence: float = 0.5) -> None:
