@@ -78,7 +78,8 @@ class RunRecord(Record):
     """``run.json``: a Run. ``status`` says whether the folder is whole.
 
     ``base`` holds name, path, revision, sha256, licence and source of the base weights; ``dataset`` holds path, name and
-    fingerprint; ``template`` holds name, file, sha256, day (the date it was given, where it asks for one) and changes;
+    fingerprint; ``template`` holds name, file, sha256, day (the date it was given, where it asks for one), changes, arguments,
+    client_arguments and thinking;
     ``result`` the final figures (losses, steps, tokens, seconds, peak bytes).
     """
 

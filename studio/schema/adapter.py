@@ -10,6 +10,7 @@ from studio.schema.loading import Settings
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
 
 Schedule = Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt", "cosine_with_min_lr"]
 Optimizer = Literal[
@@ -96,6 +97,14 @@ class ChatAdapter(Settings):
     system: Literal["keep", "merge"] = "keep"
     """A system turn is given to the template as it is, or put before the text of the first user turn, for templates that know
     none (Gemma 2). Written into the run's template, so that chat, evaluation and serving do the same."""
+    thinking: Literal["keep", "mask", "drop"] = "keep"
+    """Thoughts in answers (``reasoning_content``, or ``<think>`` before the text): they train as part of the answer, they stand
+    in the context without loss, or they are taken out of every turn before the template sees it."""
+    template_arguments: dict[str, bool | int | Number | str] = {}
+    """Arguments of the chat template, as it names them (``enable_thinking: false``, ``reasoning_effort: low``). Written into the
+    run's template, so that training, chat, evaluation, serving and exports start from the same."""
+    client_arguments: list[str] = []
+    """Arguments of the chat template that a client of the served model may set for each request; none by default."""
     train_on: Literal["assistant", "last_assistant", "all"] = "assistant"
     """Which tokens carry loss: every assistant turn with its end token, the last one only, or everything."""
     max_length: Positive = 1024

@@ -128,7 +128,7 @@ def read_template(run_folder: Path, record: RunRecord) -> ChatTemplate:
     path = run_folder / str(record.template.get("file") or "chat_template.jinja")
     try:
         text = path.read_bytes().decode("utf-8")
-        template = ChatTemplate(str(record.template.get("name") or "tokenizer"), text, record.template.get("day"))
+        template = ChatTemplate.from_record(text, record.template)
     except (OSError, UnicodeDecodeError) as error:
         raise StudioError(f"the run {run_folder} has no readable {path.name} ({error}).") from error
     wanted = record.template.get("sha256")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from jinja2 import Template, nodes
 from jinja2.exceptions import TemplateError
@@ -19,10 +19,16 @@ Message = dict[str, Any]
 """A turn: ``role`` and ``content``, and where there are any ``name``, ``tool_calls``, ``tool_call_id``, ``reasoning_content`` and
 ``weight``."""
 
+Value = bool | int | float | str
+"""Of an argument of a template."""
+Thinking = Literal["keep", "mask", "drop"]
+"""What becomes of the thoughts in answers: they train, they stand there without loss, or they are taken out."""
+
 # Things that all loops of one rendering may go over together. The longest conversation that fits a context of a million tokens,
 # compared turn by turn with itself, stays far below; a loop that never ends meets the limit within seconds.
 LOOP_LIMIT = 5_000_000
 _BOUND = "studio_bounded"
+TEMPLATE_FILE = "chat_template.jinja"  # in the folder of a run
 # Keys of a message that no template is to see.
 _OWN = ("weight",)
 
@@ -33,17 +39,48 @@ class ChatTemplate:
 
     day: ISO date of the clock that is frozen in the text, None where the template never asks for it.
     changes: what was written into the text so that every reader of it does the same, in words.
+    arguments: what else it is rendered with. client_arguments: those that a client of the served model may set anew.
+    thinking: what becomes of the thoughts in answers.
     """
 
     name: str
     text: str
     day: str | None = None
     changes: tuple[str, ...] = ()
+    arguments: Mapping[str, Value] = field(default_factory=dict, hash=False)
+    client_arguments: tuple[str, ...] = ()
+    thinking: Thinking = "keep"
 
     @property
     def sha256(self) -> str:
         """Hex hash of the template's bytes."""
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def record(self) -> dict[str, Any]:
+        """What ``run.json`` says of it; the text stands beside it in a file."""
+        return {
+            "name": self.name,
+            "file": TEMPLATE_FILE,
+            "sha256": self.sha256,
+            "day": self.day,
+            "changes": list(self.changes),
+            "arguments": dict(self.arguments),
+            "client_arguments": list(self.client_arguments),
+            "thinking": self.thinking,
+        }
+
+    @classmethod
+    def from_record(cls, text: str, record: Mapping[str, Any]) -> ChatTemplate:
+        """The template again; runs written before a field was known have its default."""
+        return cls(
+            name=str(record.get("name") or "tokenizer"),
+            text=text,
+            day=record.get("day"),
+            changes=tuple(record.get("changes") or ()),
+            arguments=dict(record.get("arguments") or {}),
+            client_arguments=tuple(record.get("client_arguments") or ()),
+            thinking=record.get("thinking") or "keep",
+        )
 
 
 class _TooLongError(Exception):
@@ -98,9 +135,12 @@ def render(
     *,
     tools: Sequence[dict[str, Any]] | None = None,
     add_generation_prompt: bool = False,
+    arguments: Mapping[str, Value] | None = None,
 ) -> str:
     """Text of a conversation under a template, the same as ``tokenizer.apply_chat_template`` gives.
 
+    Args:
+        arguments: of this rendering; they win over the template's own.
     Raises:
         DataError: the template refuses the conversation (for example a system turn it does not know), or fails on it.
     """
@@ -113,8 +153,7 @@ def render(
                 tools=list(tools) if tools else None,
                 documents=None,
                 add_generation_prompt=add_generation_prompt,
-                **{_BOUND: _Bounded()},
-                **tokenizer.special_tokens_map,
+                **{_BOUND: _Bounded(), **tokenizer.special_tokens_map, **template.arguments, **(arguments or {})},
             )
         )
     except TemplateError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,8 +14,9 @@ from jinja2.exceptions import TemplateSyntaxError
 from transformers import PreTrainedTokenizerBase
 
 from studio.core.errors import DataError, UserError, nearest
+from studio.models.chat.arguments import refuse_unknown, with_defaults
 from studio.models.chat.rendering import ChatTemplate as ChatTemplate  # callers of this module have both from here
-from studio.models.chat.rendering import compiled
+from studio.models.chat.rendering import Thinking, Value, compiled
 from studio.models.chat.rendering import render as render
 
 # ChatML as OpenAI published it; the text form needs the two marks to be single tokens to be exact, plain needs nothing.
@@ -60,6 +62,9 @@ def choose_template(
     *,
     at: datetime | None = None,
     system: System = "keep",
+    arguments: Mapping[str, Value] | None = None,
+    client_arguments: Sequence[str] = (),
+    thinking: Thinking = "keep",
 ) -> ChatTemplate:
     """Take the requested template, else the tokenizer's own, and settle what would differ from one place to another.
 
@@ -68,11 +73,16 @@ def choose_template(
         base: name of the base model, for the message.
         at: the moment that a template which asks for the date is given, for good; None is now.
         system: ``merge`` puts a system turn before the first user turn's text.
+        arguments, client_arguments, thinking: see :class:`ChatTemplate`.
     Raises:
-        UserError: the base has no template and none was asked for; or the name or file does not exist, is no Jinja, or cannot
-            be used with this vocabulary.
+        UserError: the base has no template and none was asked for; or the name or file does not exist, is no Jinja, cannot be
+            used with this vocabulary, or does not know an argument.
     """
-    return settle(tokenizer, _found(tokenizer, requested, base), at=at, system=system)
+    template = _parsed(_found(tokenizer, requested, base))
+    refuse_unknown(template, arguments or {}, "template_arguments")
+    refuse_unknown(template, client_arguments, "client_arguments")
+    given = replace(template, arguments=dict(arguments or {}), client_arguments=tuple(client_arguments), thinking=thinking)
+    return settle(tokenizer, given, at=at, system=system)
 
 
 def settle(
@@ -81,7 +91,28 @@ def settle(
     """The template with everything written into its text that would else depend on who renders it, and when.
 
     The clock stands still; a template that goes over ``tools`` gets an empty list where there are none; one that wants the text
-    of a turn in parts gets parts; a system turn is merged where that is asked for. A template that needs none of it is untouched.
+    of a turn in parts gets parts; a system turn is merged where that is asked for; its arguments stand there as defaults. A
+    template that needs none of it is untouched.
+
+    Raises:
+        UserError: the text is no Jinja.
+    """
+    settled = _frozen(_parsed(template), at or datetime.now(UTC))
+    if template.arguments:
+        said = tuple(f"{name} is {json.dumps(value, ensure_ascii=False)}" for name, value in template.arguments.items())
+        text = with_defaults(settled.text, template.arguments)
+        settled = replace(settled, text=text, changes=(*settled.changes, *said))
+    for change, opening in (("an empty list of tools", _WITHOUT_TOOLS), ("turns in parts", _AS_PARTS)):
+        changed = replace(settled, text=opening + settled.text, changes=(*settled.changes, change))
+        if not _writes(tokenizer, settled) and _writes(tokenizer, changed):
+            settled = changed
+    if system == "merge":
+        settled = replace(settled, text=_SYSTEM_MERGED + settled.text, changes=(*settled.changes, "system turns merged"))
+    return settled
+
+
+def _parsed(template: ChatTemplate) -> ChatTemplate:
+    """The template itself.
 
     Raises:
         UserError: the text is no Jinja.
@@ -90,14 +121,7 @@ def settle(
         compiled(template.text)
     except TemplateSyntaxError as error:
         raise UserError(f"the chat template {template.name!r} is no Jinja (line {error.lineno}): {error.message}") from error
-    settled = _frozen(template, at or datetime.now(UTC))
-    for change, opening in (("an empty list of tools", _WITHOUT_TOOLS), ("turns in parts", _AS_PARTS)):
-        changed = replace(settled, text=opening + settled.text, changes=(*settled.changes, change))
-        if not _writes(tokenizer, settled) and _writes(tokenizer, changed):
-            settled = changed
-    if system == "merge":
-        settled = replace(settled, text=_SYSTEM_MERGED + settled.text, changes=(*settled.changes, "system turns merged"))
-    return settled
+    return template
 
 
 def _frozen(template: ChatTemplate, at: datetime) -> ChatTemplate:

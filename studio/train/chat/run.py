@@ -135,7 +135,16 @@ def prepare(adapter: ChatAdapter, base: ResolvedBase, dataset_folder: Path, open
         DataError: a row cannot be encoded.
     """
     tokenizer = load_tokenizer(base)
-    template = choose_template(tokenizer, adapter.chat_template, base.name, at=opened, system=adapter.system)
+    template = choose_template(
+        tokenizer,
+        adapter.chat_template,
+        base.name,
+        at=opened,
+        system=adapter.system,
+        arguments=adapter.template_arguments,
+        client_arguments=adapter.client_arguments,
+        thinking=adapter.thinking,
+    )
     limit = context_limit(adapter.max_length, base)
 
     def encoded(split: str) -> EncodedSplit:
@@ -199,14 +208,7 @@ def _write_before(run_folder: Path, prepared: Prepared) -> None:
     if prepared.training.left_out:
         lines = [json.dumps({"id": identity, "reason": reason}) for identity, reason in prepared.training.left_out]
         write_text(run_folder / "left_out.jsonl", "\n".join(lines) + "\n")
-    template = {
-        "name": prepared.template.name,
-        "file": "chat_template.jinja",
-        "sha256": prepared.template.sha256,
-        "day": prepared.template.day,
-        "changes": list(prepared.template.changes),
-    }
-    mark_running(run_folder, template=template, mask_report=prepared.report.as_dict())
+    mark_running(run_folder, template=prepared.template.record(), mask_report=prepared.report.as_dict())
 
 
 def _load_model(adapter: ChatAdapter, base: ResolvedBase, run_folder: Path, *, device: torch.device, dtype: torch.dtype) -> Any:
