@@ -20,7 +20,8 @@ from studio.core.errors import DataError
 from studio.models.chat.marks import marks_of
 from studio.models.chat.rendering import ChatTemplate, render
 from studio.models.chat.rendering import Message as Message  # callers of this module have it from here
-from studio.models.chat.turns import Remark, Turn, View, read_turn, thought_of
+from studio.models.chat.thoughts import thought_of
+from studio.models.chat.turns import Remark, Turn, View, read_turn
 
 TrainOn = Literal["assistant", "last_assistant", "all"]
 Apart = Literal["history", "prompt", "border"]

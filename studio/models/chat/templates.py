@@ -18,6 +18,7 @@ from studio.models.chat.arguments import refuse_unknown, with_defaults
 from studio.models.chat.rendering import ChatTemplate as ChatTemplate  # callers of this module have both from here
 from studio.models.chat.rendering import Thinking, Value, compiled
 from studio.models.chat.rendering import render as render
+from studio.models.chat.tool_probe import tool_syntax
 
 # ChatML as OpenAI published it; the text form needs the two marks to be single tokens to be exact, plain needs nothing.
 CHATML = (
@@ -43,6 +44,21 @@ _AS_PARTS = (
     "{%- set studio_turns = namespace(all=[]) %}{% for turn in messages %}{% set studio_turns.all = studio_turns.all + "
     "[dict(turn, content=[{'type': 'text', 'text': turn.content}]) if turn.content is string else turn] %}{% endfor %}"
     "{% set messages = studio_turns.all %}{{ '' }}"
+)
+# For templates that join a call's arguments to a text (DeepSeek), where others want them as values.
+_ARGUMENTS_AS_TEXT = (
+    "{%- set studio_talk = namespace(turns=[], calls=[]) %}{% for turn in messages %}{% if turn.tool_calls %}"
+    "{% set studio_talk.calls = [] %}{% for call in turn.tool_calls %}{% if call.function.arguments is string %}"
+    "{% set studio_talk.calls = studio_talk.calls + [call] %}{% else %}{% set studio_talk.calls = studio_talk.calls + "
+    "[dict(call, function=dict(call.function, arguments=call.function.arguments | tojson))] %}{% endif %}{% endfor %}"
+    "{% set turn = dict(turn, tool_calls=studio_talk.calls) %}{% endif %}"
+    "{% set studio_talk.turns = studio_talk.turns + [turn] %}{% endfor %}{% set messages = studio_talk.turns %}{{ '' }}"
+)
+# For templates that have thoughts under another name (gpt-oss).
+_AS_THINKING = (
+    "{%- set studio_thinking = namespace(turns=[]) %}{% for turn in messages %}{% set studio_thinking.turns = "
+    "studio_thinking.turns + [dict(turn, thinking=turn.reasoning_content) if turn.reasoning_content and turn.thinking is not "
+    "defined else turn] %}{% endfor %}{% set messages = studio_thinking.turns %}{{ '' }}"
 )
 _SYSTEM_MERGED = (
     "{%- if messages[0].role == 'system' and messages[0].content is string %}{% if messages | length > 1 and messages[1].role == "
@@ -91,8 +107,8 @@ def settle(
     """The template with everything written into its text that would else depend on who renders it, and when.
 
     The clock stands still; a template that goes over ``tools`` gets an empty list where there are none; one that wants the text
-    of a turn in parts gets parts; a system turn is merged where that is asked for; its arguments stand there as defaults. A
-    template that needs none of it is untouched.
+    of a turn in parts gets parts; one that has calls or thoughts in a form of its own gets that; a system turn is merged where
+    that is asked for; its arguments stand there as defaults. A template that needs none of it is untouched.
 
     Raises:
         UserError: the text is no Jinja.
@@ -106,6 +122,7 @@ def settle(
         changed = replace(settled, text=opening + settled.text, changes=(*settled.changes, change))
         if not _writes(tokenizer, settled) and _writes(tokenizer, changed):
             settled = changed
+    settled = _calling(tokenizer, _thinking(tokenizer, settled))
     if system == "merge":
         settled = replace(settled, text=_SYSTEM_MERGED + settled.text, changes=(*settled.changes, "system turns merged"))
     return settled
@@ -136,6 +153,33 @@ def _writes(tokenizer: PreTrainedTokenizerBase, template: ChatTemplate) -> bool:
     """True when a plain question comes out of the template."""
     try:
         return _PROBE in render(tokenizer, template, [{"role": "user", "content": _PROBE}], add_generation_prompt=True)
+    except DataError:
+        return False
+
+
+def _calling(tokenizer: PreTrainedTokenizerBase, template: ChatTemplate) -> ChatTemplate:
+    """The template with the arguments of calls as text, where it writes calls with them so only."""
+    if "tool_calls" not in template.text or tool_syntax(template, tokenizer) is not None:
+        return template
+    changes = (*template.changes, "arguments of calls as JSON text")
+    changed = replace(template, text=_ARGUMENTS_AS_TEXT + template.text, changes=changes)
+    return changed if tool_syntax(changed, tokenizer) is not None else template
+
+
+def _thinking(tokenizer: PreTrainedTokenizerBase, template: ChatTemplate) -> ChatTemplate:
+    """The template with thoughts under the name it has for them, where it writes them under that only."""
+    if "thinking" not in template.text or _thinks(tokenizer, template):
+        return template
+    changes = (*template.changes, "thoughts under the name 'thinking'")
+    changed = replace(template, text=_AS_THINKING + template.text, changes=changes)
+    return changed if _thinks(tokenizer, changed) else template
+
+
+def _thinks(tokenizer: PreTrainedTokenizerBase, template: ChatTemplate) -> bool:
+    """True when the thought of the last turn comes out of the template."""
+    answer = {"role": "assistant", "content": "b", "reasoning_content": _PROBE}
+    try:
+        return _PROBE in render(tokenizer, template, [{"role": "user", "content": "a"}, answer])
     except DataError:
         return False
 

@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from studio.core.errors import DataError
 from studio.models.chat.marks import Marks, marks_of
 from studio.models.chat.rendering import ChatTemplate, Message, render
+from studio.models.chat.thoughts import THOUGHTS, opened_thought, thought_of, without_opening, written_thought
 
 Remark = Literal[
     "thought_lost", "thought_not_in_history", "thought_closed", "opening", "trimmed", "absent", "opens_the_talk", "forged",
@@ -24,15 +25,6 @@ Remark = Literal[
 ]  # fmt: skip
 """What of a row does not stand in its tokens as it was written; ``studio.train.chat.encode`` has the sentences."""
 
-# How templates open and close a thought.
-THOUGHTS = {
-    "<think>": "</think>",
-    "<seed:think>": "</seed:think>",
-    "[THINK]": "[/THINK]",
-    "<|START_THINKING|>": "<|END_THINKING|>",
-}
-_OPENED = re.compile("(" + "|".join(re.escape(mark) for mark in THOUGHTS) + r")(\s*)$")
-_WRITTEN = re.compile(r"\s*<think>(.*?)</think>", re.DOTALL)
 _PROBE = "Q7xZk answers"  # stands for an answer; no template writes it by itself
 
 
@@ -93,7 +85,7 @@ def read_turn(view: View, index: int) -> Turn:
     after = view.text(index + 1)
     calls = message.get("tool_calls")
     floor = len(prompt) if after.startswith(prompt) else 0
-    close, start = _placed(view, index, after, floor or (len(_common(prompt, after)) if calls else 0))
+    close, start = _placed(view, index, after, floor or (len(common(prompt, after)) if calls else 0))
     head = after[: len(after) - len(close)]
     if calls:
         _refuse_lost_calls(view, index, head[floor:])
@@ -106,15 +98,6 @@ def read_turn(view: View, index: int) -> Turn:
         remarks |= {"trimmed"}
     written = bool(floor) and prompt + opening + answer == head
     return Turn(index, prompt, opening, answer + end, rest, written, bool(end), frozenset(remarks))
-
-
-def thought_of(message: Message) -> tuple[str, str]:
-    """The thought of an assistant turn and what is said after it; the thought may be its own field or stand in the text."""
-    content = str(message["content"])
-    if message.get("reasoning_content"):
-        return str(message["reasoning_content"]), content
-    match = _WRITTEN.match(content)
-    return (match.group(1), content[match.end() :]) if match else ("", content)
 
 
 def _placed(view: View, index: int, after: str, floor: int) -> tuple[str, int]:
@@ -221,7 +204,7 @@ def _variants(text: str) -> list[str]:
 def _after_prompt(message: Message, head: str, floor: int, start: int, prompt: str) -> tuple[str, str, set[Remark]]:
     """Opening, answer and remarks of a turn that begins with its prompt."""
     thought, said = thought_of(message)
-    opened = _OPENED.search(prompt)
+    opened = opened_thought(prompt)
     if message.get("tool_calls"):
         opening = _empty_thought(head[floor:]) if not thought else ""
         kept = not thought.strip() or thought.strip() in head[floor:]
@@ -245,7 +228,7 @@ def _beside_prompt(view: View, index: int, prompt: str, head: str, start: int) -
     message = view.messages[index]
     thought, said = thought_of(message)
     border = _border(view, index, prompt, head, start)
-    opened = _OPENED.search(prompt)
+    opened = opened_thought(prompt)
     answer, before = head[start:], head[border:start]
     if thought.strip():
         if thought.strip() in head[border:] and not prompt[border:].strip() and head[:border] == prompt[:border]:
@@ -266,8 +249,8 @@ def _border(view: View, index: int, prompt: str, head: str, start: int) -> int:
     Raises:
         DataError: it cannot be told.
     """
-    border = len(_common(prompt, head[:start]))
-    plain = _OPENED.sub("", prompt)
+    border = len(common(prompt, head[:start]))
+    plain = without_opening(prompt)
     marks = list(_runs(view.marks, plain))
     last = plain[marks[-1].start() :].lstrip() if marks else plain[plain.rstrip().rfind("\n") + 1 :]
     at = head.rfind(last, border, start) if last.strip() else -1
@@ -281,7 +264,7 @@ def _border(view: View, index: int, prompt: str, head: str, start: int) -> int:
     return border
 
 
-def _common(prompt: str, head: str) -> str:
+def common(prompt: str, head: str) -> str:
     """How both begin, never ending inside a mark: ``<think>`` and ``</think>`` share a beginning."""
     pairs = enumerate(zip(prompt, head, strict=False))
     common = prompt[: next((place for place, (one, other) in pairs if one != other), min(len(prompt), len(head)))]
@@ -291,10 +274,10 @@ def _common(prompt: str, head: str) -> str:
 
 def _thought_written(message: Message, prompt: str) -> str:
     """A thought and its close, as a model writes them after a prompt that has opened the thought."""
-    opened = _OPENED.search(prompt)
+    opened = opened_thought(prompt)
     close, blanks = (THOUGHTS[opened.group(1)], opened.group(2)) if opened else ("</think>", "\n")
     content = str(message["content"])
-    match = _WRITTEN.match(content)
+    match = written_thought(content)
     if match and not message.get("reasoning_content"):
         said = content[match.end() :]
         thought = match.group(1).lstrip("\n") if "\n" in blanks else match.group(1)

@@ -1,0 +1,121 @@
+"""What a model wrote, told apart: its thought, what it says, the tools it calls, as its template writes them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from studio.core.errors import DataError
+from studio.models.chat.marks import marks_of
+from studio.models.chat.rendering import ChatTemplate, Message, render
+from studio.models.chat.thoughts import opened_thought, split_thought
+from studio.models.chat.tool_probe import tool_syntax as tool_syntax  # callers of this module have it from here
+from studio.models.chat.tool_syntax import SYNTAXES, Calls, types_of
+
+# One message of harmony (gpt-oss). A call may name its tool before the channel or behind it.
+_CHANNEL = re.compile(
+    r"(?:<\|start\|>assistant)?(?P<to>\s*to=[\w.-]+)?\s*<\|channel\|>(?P<name>\w+)(?P<head>[^<]*(?:<\|constrain\|>\s*\w*)?)"
+    r"<\|message\|>(?P<text>.*?)(?:<\|end\|>|<\|return\|>|<\|call\|>|(?=<\|start\|>|<\|channel\|>)|\Z)",
+    re.DOTALL,
+)
+# Frames that some templates put around what is said (Command A, Granite 3.3).
+_FRAME = re.compile(r"<\|(?:START|END)_(?:RESPONSE|TEXT)\|>|</?response>")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An answer in its parts.
+
+    content: what is said. reasoning_content: the thought, None without one (empty where one was opened and closed). tool_calls:
+    as OpenAI writes them, arguments as values. broken_calls: what stands where a call should and cannot be read as one.
+    """
+
+    content: str
+    reasoning_content: str | None = None
+    tool_calls: list[dict[str, Any]] = field(default_factory=list)
+    broken_calls: list[str] = field(default_factory=list)
+
+    def message(self) -> Message:
+        """The turn with which the talk goes on, with only the keys that hold something."""
+        turn: Message = {"role": "assistant", "content": self.content}
+        if self.reasoning_content:
+            turn["reasoning_content"] = self.reasoning_content
+        return {**turn, "tool_calls": self.tool_calls} if self.tool_calls else turn
+
+
+def read_answer(
+    template: ChatTemplate,
+    tokenizer: PreTrainedTokenizerBase,
+    text: str,
+    *,
+    tools: Sequence[Mapping[str, Any]] | None = None,
+    opened: str | None = None,
+) -> Answered:
+    """Tell the parts of an answer apart; what a template writes of a turn is read as that turn again.
+
+    Args:
+        text: what follows the prompt, decoded with its control tokens (:func:`answer_text`), which mark the parts.
+        tools: those that were offered; where a call is written without types, their parameters say them.
+        opened: mark of the thought that the prompt ended in; None asks the template.
+    """
+    syntax, types = tool_syntax(template, tokenizer), types_of(tools)
+    if "<|channel|>" in text and "<|message|>" in text:
+        thought, said, found = _channels(text)
+    else:
+        thought, said = split_thought(text, opened or opened_by(template, tokenizer))
+        found = SYNTAXES[syntax](said, types) if syntax else Calls(rest=said)
+        said = found.rest
+    bare = None if thought is None else _bare(tokenizer, thought)
+    return Answered(_bare(tokenizer, said), bare, found.calls, found.broken)
+
+
+def answer_text(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+    """The text of an answer as :func:`read_answer` wants it."""
+    plain: Any = tokenizer
+    return str(plain.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+
+_OPENED: dict[tuple[str, str, str], str | None] = {}
+
+
+def opened_by(template: ChatTemplate, tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """The mark of the thought that the template's prompt opens, None where it opens none."""
+    key = (template.text, str(dict(template.arguments)), str(tokenizer.special_tokens_map))
+    if key not in _OPENED:
+        try:
+            prompt = render(tokenizer, template, [{"role": "user", "content": "a"}], add_generation_prompt=True)
+        except DataError:
+            prompt = ""
+        match = opened_thought(prompt)
+        _OPENED[key] = match.group(1) if match else None
+    return _OPENED[key]
+
+
+def _channels(text: str) -> tuple[str | None, str, Calls]:
+    """Thought, words and calls of an answer in channels."""
+    thoughts: list[str] = []
+    said: list[str] = []
+    found = Calls()
+    for match in _CHANNEL.finditer(text):
+        called = re.search(r"to=(?:functions\.)?([\w.-]+)", (match["to"] or "") + match["head"])
+        if called:
+            try:
+                found.add(called.group(1), match["text"])
+            except ValueError:
+                found.broken.append(match.group())
+        elif match["name"] == "analysis":
+            thoughts.append(match["text"].strip())
+        else:
+            said.append(match["text"].strip())
+    return ("\n\n".join(thoughts) if thoughts else None), "\n\n".join(said), found
+
+
+def _bare(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
+    """A text without frames and control tokens, as people are shown it."""
+    control = marks_of(tokenizer).control
+    text = _FRAME.sub("", text)
+    return (control.sub("", text) if control else text).strip()
