@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -65,7 +66,7 @@ class Trainer:
     def __init__(self, workspace: Workspace, base: Path, preset: Path) -> None:
         self.workspace, self.base, self.preset = workspace, base, preset
 
-    def open(self, **settings: object) -> Path:
+    def open(self, data: str = "tiny", **settings: Any) -> Path:
         """A new Run that is not trained yet."""
         from studio.cli.train import new_run
 
@@ -73,9 +74,9 @@ class Trainer:
             f"{key}={yaml.safe_dump(value, default_flow_style=True).removesuffix(chr(10) + '...' + chr(10)).strip()}"
             for key, value in settings.items()
         ]
-        return new_run(self.workspace, str(self.preset), data="tiny", model=str(self.base), settings=pairs)
+        return new_run(self.workspace, str(self.preset), data=data, model=str(self.base), settings=pairs)
 
-    def train(self, **settings: object) -> tuple[Path, RunRecord]:
+    def train(self, **settings: Any) -> tuple[Path, RunRecord]:
         """A finished Run."""
         from studio.train.chat.run import train_run
 

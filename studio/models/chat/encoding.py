@@ -20,7 +20,7 @@ from studio.core.errors import DataError
 from studio.models.chat.marks import marks_of
 from studio.models.chat.rendering import ChatTemplate, render
 from studio.models.chat.rendering import Message as Message  # callers of this module have it from here
-from studio.models.chat.thoughts import thought_of
+from studio.models.chat.thoughts import thought_of, without_thought
 from studio.models.chat.turns import Remark, Turn, View, read_turn
 
 TrainOn = Literal["assistant", "last_assistant", "all"]
@@ -65,12 +65,13 @@ class EncodedConversation:
     """The examples of a conversation: one, or one for each trained answer.
 
     apart: why they are several, or why the only one is not what the template makes of the whole conversation; None otherwise.
-    remarks: what does not stand in the tokens as it was written.
+    remarks: what does not stand in the tokens as it was written. thoughts: how many answers came with one.
     """
 
     rows: list[EncodedRow]
     apart: Apart | None = None
     remarks: frozenset[Remark] = frozenset()
+    thoughts: int = 0
 
 
 def encode_prompt(
@@ -130,30 +131,33 @@ def encode_examples(
     The whole conversation is rendered once and tokenised once, as a server does it; the mask is laid over it by character
     offsets, so that marking never changes a token. Where an answer would so stand behind other ids than inference is given
     there, or be another one than is written when it comes last, each answer becomes an example of its own: the ids of its
-    prompt, then those of the answer. A trained span runs from the first token of the answer to the mark that ends it.
+    prompt, then those of the answer. A trained span runs from the first token of the answer to the mark that ends it; where the
+    template masks thoughts, from the first token after the thought.
 
     Args:
         tokenizer: a fast tokenizer (it knows character offsets).
         messages: turns; at least one. An answer before which nobody has spoken is context. ``weight`` of an answer multiplies
             the loss of its tokens; 0 leaves it out.
         tools: functions that the conversation offers.
-        train_on: every assistant turn, the last one, or all tokens.
+        train_on: every assistant turn, the last one, or all tokens (results of tools too) but those of answers without weight.
         max_length: cut each example on the right at this many tokens.
     Raises:
-        DataError: the template refuses the conversation, or leaves an answer out.
+        DataError: the template refuses the conversation, or leaves an answer out; or all tokens train but for some whose place
+            cannot be told.
     """
+    thoughts = sum(1 for message in messages if message["role"] == "assistant" and thought_of(message)[0].strip())
+    if template.thinking == "drop" and thoughts:
+        messages = [without_thought(message) for message in messages]
     view = View(tokenizer, template, messages, tools)
     asked, remarks = _asked(messages, train_on)
     turns = [read_turn(view, index) for index in asked]
     remarks |= {remark for turn in turns for remark in turn.remarks} | _written_remarks(view, turns)
-    whole, apart = _as_one(view, turns)
-    if whole is not None or train_on == "all":
-        row = whole or _unmarked(view)
-        if train_on == "all":
-            row = EncodedRow(row.input_ids, [True] * len(row.input_ids), row.ends, row.turns, row.full_length)
-        return EncodedConversation([_cut(row, max_length)], None, frozenset(remarks))
-    rows = [_cut(_alone(view, turn), max_length) for turn in turns]
-    return EncodedConversation(rows, apart, frozenset(remarks))
+    whole, apart = _as_one(view, turns, everything=train_on == "all")
+    if whole is None and train_on == "all":
+        whole = _everything(view, thoughts)
+    rows = [whole] if whole is not None else [_alone(view, turn) for turn in turns]
+    rows = [_cut(row, max_length) for row in rows]
+    return EncodedConversation(rows, None if whole is not None else apart, frozenset(remarks), thoughts)
 
 
 def _asked(messages: Sequence[Message], train_on: TrainOn) -> tuple[list[int], set[Remark]]:
@@ -163,10 +167,13 @@ def _asked(messages: Sequence[Message], train_on: TrainOn) -> tuple[list[int], s
     if train_on == "last_assistant":
         turns = turns[-1:]
     remarks: set[Remark] = {"opens_the_talk"} if first and 0 in turns else set()
-    return [index for index in turns if index > 0 and messages[index].get("weight", 1) != 0], remarks
+    silent = {index for index in turns if messages[index].get("weight", 1) == 0}
+    if silent:
+        remarks.add("without_loss")
+    return [index for index in turns if index > 0 and (index not in silent or train_on == "all")], remarks
 
 
-def _as_one(view: View, turns: Sequence[Turn]) -> tuple[EncodedRow | None, Apart | None]:
+def _as_one(view: View, turns: Sequence[Turn], *, everything: bool) -> tuple[EncodedRow | None, Apart | None]:
     """The whole conversation with all trained answers marked, or why that cannot be."""
     text = view.text(len(view.messages))
     if turns and turns[-1].written and turns[-1].index == len(view.messages) - 1:
@@ -191,7 +198,7 @@ def _as_one(view: View, turns: Sequence[Turn]) -> tuple[EncodedRow | None, Apart
             return None, "border"
         if not _parted(offsets, starts, stop):
             return None, "history"
-    return _marked(view, ids, offsets, list(zip(spans, turns, strict=True))), None
+    return _marked(view, ids, offsets, list(zip(spans, turns, strict=True)), everything=everything), None
 
 
 def _alone(view: View, turn: Turn) -> EncodedRow:
@@ -203,30 +210,48 @@ def _alone(view: View, turn: Turn) -> EncodedRow:
     return _marked(view, ids + own, offsets + places, [((start, start + len(turn.answer)), turn)])
 
 
-def _unmarked(view: View) -> EncodedRow:
-    """The whole conversation without a mask."""
+def _everything(view: View, thoughts: int) -> EncodedRow:
+    """The whole conversation, all of it with loss.
+
+    Raises:
+        DataError: some of it must have less, and where that stands cannot be told.
+    """
+    if any(message.get("weight", 1) != 1 for message in view.messages) or (thoughts and view.template.thinking == "mask"):
+        raise DataError(
+            f"the chat template {view.template.name!r} writes earlier turns differently, so that with train_on: all the answers "
+            "that weigh less, and thoughts that are masked, cannot be found in the text. Use train_on: assistant."
+        )
     ids, offsets = _tokens(view.tokenizer, view.text(len(view.messages)))
-    return _marked(view, ids, offsets, [])
+    return _marked(view, ids, offsets, [], everything=True)
 
 
 def _marked(
-    view: View, ids: list[int], offsets: list[tuple[int, int]], spans: Sequence[tuple[tuple[int, int], Turn]]
+    view: View,
+    ids: list[int],
+    offsets: list[tuple[int, int]],
+    spans: Sequence[tuple[tuple[int, int], Turn]],
+    *,
+    everything: bool = False,
 ) -> EncodedRow:
-    """Tokens with the mask of half-open character spans."""
-    trained = [False] * len(ids)
+    """Tokens with the mask of half-open character spans; with ``everything``, what stands outside of them trains too."""
+    trained = [everything] * len(ids)
     ends: list[int] = []
     weights: list[float] | None = None
     starts, stops = [begin for begin, _ in offsets], [end for _, end in offsets]
     for (start, stop), turn in spans:
         begin, position = bisect_right(stops, start), bisect_left(starts, stop)
-        trained[begin:position] = [True] * (position - begin)
-        if turn.ended and position > begin:
-            ends.append(position - 1)
         weight = float(view.messages[turn.index].get("weight", 1))
-        if weight != 1:
+        trained[begin:position] = [weight != 0] * (position - begin)
+        if turn.thought and view.template.thinking == "mask":
+            said = min(position, bisect_right(stops, start + turn.thought))
+            trained[begin:said] = [False] * (said - begin)
+        if turn.ended and position > begin and weight:
+            ends.append(position - 1)
+        if weight not in {0, 1}:
             weights = weights or [1.0] * len(ids)
             weights[begin:position] = [weight] * (position - begin)
-    return EncodedRow(ids, trained, ends, len(spans), len(ids), weights)
+    counted = sum(1 for _, turn in spans if view.messages[turn.index].get("weight", 1) != 0)
+    return EncodedRow(ids, trained, ends, counted, len(ids), weights)
 
 
 def _cut(row: EncodedRow, max_length: int | None) -> EncodedRow:

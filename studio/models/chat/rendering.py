@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
 from studio.core.errors import DataError
+from studio.models.chat.thoughts import without_thought
 
 Message = dict[str, Any]
 """A turn: ``role`` and ``content``, and where there are any ``name``, ``tool_calls``, ``tool_call_id``, ``reasoning_content`` and
@@ -146,6 +147,8 @@ def render(
     """
     if not messages:
         raise DataError("the conversation has no turn that the model could answer.")
+    if template.thinking == "drop":
+        messages = [without_thought(message) for message in messages]
     try:
         return str(
             compiled(template.text).render(

@@ -21,7 +21,7 @@ from studio.models.chat.thoughts import THOUGHTS, opened_thought, thought_of, wi
 
 Remark = Literal[
     "thought_lost", "thought_not_in_history", "thought_closed", "opening", "trimmed", "absent", "opens_the_talk", "forged",
-    "ends_twice",
+    "ends_twice", "without_loss",
 ]  # fmt: skip
 """What of a row does not stand in its tokens as it was written; ``studio.train.chat.encode`` has the sentences."""
 
@@ -35,6 +35,7 @@ class Turn:
     index: of the message. prompt: text that inference is asked with. opening: what the template puts before the answer, without
     loss. answer: what the assistant writes, with the mark that ends it. rest: what the template writes after that. written: the
     four of them, joined, are what the template makes of the conversation up to here. ended: there is a mark that ends it.
+    thought: how many characters at the start of the answer are its thought, with the marks and blanks around it.
     """
 
     index: int
@@ -45,6 +46,7 @@ class Turn:
     written: bool
     ended: bool
     remarks: frozenset[Remark] = frozenset()
+    thought: int = 0
 
 
 @dataclass
@@ -97,7 +99,8 @@ def read_turn(view: View, index: int) -> Turn:
     if message["content"].strip() and message["content"] not in answer and message["content"].strip() in answer:
         remarks |= {"trimmed"}
     written = bool(floor) and prompt + opening + answer == head
-    return Turn(index, prompt, opening, answer + end, rest, written, bool(end), frozenset(remarks))
+    thought = _thought_end(view, message, answer)
+    return Turn(index, prompt, opening, answer + end, rest, written, bool(end), frozenset(remarks), thought)
 
 
 def _placed(view: View, index: int, after: str, floor: int) -> tuple[str, int]:
@@ -284,6 +287,24 @@ def _thought_written(message: Message, prompt: str) -> str:
         return thought + close + said[: len(said) - len(said.lstrip())]
     lines = "\n" if "\n" in blanks else ""
     return str(message["reasoning_content"]).strip() + lines + close + lines * 2
+
+
+def _thought_end(view: View, message: Message, answer: str) -> int:
+    """Where the thought at the start of an answer ends, 0 where there is none.
+
+    What is said begins after it; before a call, which is no text of the turn, the mark that closes the thought is its end.
+    """
+    thought, said = (part.strip() for part in thought_of(message))
+    at = answer.find(thought) if thought else -1
+    if at < 0:
+        return 0
+    end = at + len(thought)
+    begins = answer.find(said, end) if said else -1
+    if begins >= 0:
+        return begins
+    close = re.compile(r"\s*(?:" + "|".join(re.escape(mark) for mark in THOUGHTS.values()) + r")\s*").match(answer, end)
+    close = close or (view.marks.ending.match(answer, end) if view.marks.ending else None)
+    return close.end() if close else end
 
 
 def _empty_thought(text: str) -> str:

@@ -122,11 +122,22 @@ def targets_of(row: EncodedRow) -> list[int]:
     return [token if trained else IGNORE for token, trained in following] + [IGNORE]
 
 
+def weights_of(row: EncodedRow) -> list[float]:
+    """Float [s]: how much what each position is to predict counts; the last position predicts nothing."""
+    return [*row.weights[1:], 1.0] if row.weights else [1.0] * len(row.input_ids)
+
+
+def _weighted(items: Sequence[tuple[EncodedRow, bool]]) -> bool:
+    """True when a row has weights; batches without one carry no tensor for them."""
+    return any(row.weights is not None for row, _ in items)
+
+
 def collate_padded(items: Sequence[tuple[EncodedRow, bool]], pad_id: int) -> dict[str, torch.Tensor]:
     """Pad rows on the right.
 
     Returns:
-        input_ids int64 [b, s], attention_mask int64 [b, s], targets int64 [b, s] (already shifted, -100 without loss).
+        input_ids int64 [b, s], attention_mask int64 [b, s], targets int64 [b, s] (already shifted, -100 without loss); and
+        weights float32 [b, s] of the targets where a row has any.
     """
     longest = max(len(row.input_ids) for row, _ in items)
     input_ids = torch.full((len(items), longest), pad_id)
@@ -138,7 +149,12 @@ def collate_padded(items: Sequence[tuple[EncodedRow, bool]], pad_id: int) -> dic
         attention_mask[place, :size] = 1
         if not ghost:
             targets[place, :size] = torch.tensor(targets_of(row))
-    return {"input_ids": input_ids, "attention_mask": attention_mask, "targets": targets}
+    batch = {"input_ids": input_ids, "attention_mask": attention_mask, "targets": targets}
+    if _weighted(items):
+        batch["weights"] = torch.ones((len(items), longest))
+        for place, (row, _) in enumerate(items):
+            batch["weights"][place, : len(row.input_ids)] = torch.tensor(weights_of(row))
+    return batch
 
 
 def collate_packed(items: Sequence[tuple[EncodedRow, bool]]) -> dict[str, torch.Tensor]:
@@ -148,9 +164,13 @@ def collate_packed(items: Sequence[tuple[EncodedRow, bool]]) -> dict[str, torch.
     and variable-length calls for FlashAttention. ``studio.train.chat.packing.prove_isolation`` checks that it does.
 
     Returns:
-        input_ids, position_ids, targets: int64 [1, s] with s the sum of the lengths.
+        input_ids, position_ids, targets: int64 [1, s] with s the sum of the lengths; and weights float32 [1, s] of the targets
+        where a row has any.
     """
     ids = [token for row, _ in items for token in row.input_ids]
     positions = [position for row, _ in items for position in range(len(row.input_ids))]
     targets = [target for row, ghost in items for target in ([IGNORE] * len(row.input_ids) if ghost else targets_of(row))]
-    return {"input_ids": torch.tensor([ids]), "position_ids": torch.tensor([positions]), "targets": torch.tensor([targets])}
+    batch = {"input_ids": torch.tensor([ids]), "position_ids": torch.tensor([positions]), "targets": torch.tensor([targets])}
+    if _weighted(items):
+        batch["weights"] = torch.tensor([[weight for row, _ in items for weight in weights_of(row)]])
+    return batch

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from studio.core.errors import DataError
 from studio.data.chat.rows import ChatRow
 from studio.models.chat.encoding import Apart, EncodedConversation, EncodedRow, TrainOn, encode_examples
+from studio.models.chat.rendering import Thinking
 from studio.models.chat.templates import ChatTemplate
 from studio.models.chat.turns import Remark
 
@@ -25,6 +26,12 @@ _REMARKS: dict[Remark, str] = {
     "opens_the_talk": "the first answer stands before any question: it is context, without loss",
     "forged": "a control token of the vocabulary stands in the text of a turn and acts as one",
     "ends_twice": "an answer already ends in a control token, and the template writes its own after it",
+    "without_loss": "an answer has the weight 0: it is context, without loss",
+}
+_THINKING: dict[Thinking, str] = {
+    "keep": "thoughts of answers train with them",
+    "mask": "thoughts of answers stand in the context, without loss (thinking: mask)",
+    "drop": "thoughts of answers are taken out of the turns (thinking: drop)",
 }
 _APART: dict[Apart, str] = {
     "history": "the chat template writes earlier turns differently",
@@ -38,7 +45,8 @@ class EncodedSplit:
     """What will be trained on, in the Dataset's order, and the rows left out with their reason.
 
     ids: the row of each example; a row whose answers are examples of their own has several. apart: reason to the rows of which
-    that is so. remarks: what does not stand in the tokens as it was written, to the rows.
+    that is so. remarks: what does not stand in the tokens as it was written, to the rows. thinking: what became of the thoughts,
+    thoughts: how many answers of each row came with one.
     """
 
     ids: list[str]
@@ -46,6 +54,8 @@ class EncodedSplit:
     left_out: list[tuple[str, str]]
     apart: dict[Apart, list[str]] = field(default_factory=dict)
     remarks: dict[Remark, list[str]] = field(default_factory=dict)
+    thinking: Thinking = "keep"
+    thoughts: list[int] = field(default_factory=list)
 
     @property
     def lengths(self) -> list[int]:
@@ -54,6 +64,7 @@ class EncodedSplit:
 
     def note(self, identity: str, found: EncodedConversation) -> None:
         """Write down what is to be said of a row."""
+        self.thoughts.append(found.thoughts)
         if found.apart is not None:
             self.apart.setdefault(found.apart, []).append(identity)
         for remark in found.remarks:
@@ -65,7 +76,8 @@ class MaskReport:
     """What carries loss in a split. Counts are rows, examples or tokens, shares are fractions.
 
     apart: reason to the number of rows whose answers are examples of their own. remarks: what does not stand in the tokens as it
-    was written, with the number of rows and the first of them.
+    was written, with the number of rows and the first of them. weighted_tokens: targets whose loss counts less than one.
+    thinking: what became of the thoughts. thoughts: how many answers came with one.
     """
 
     rows: int
@@ -85,6 +97,9 @@ class MaskReport:
     examples: int = 0
     apart: dict[str, int] = field(default_factory=dict)
     remarks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    weighted_tokens: int = 0
+    thinking: Thinking = "keep"
+    thoughts: int = 0
 
     def as_dict(self, limit: int = 20) -> dict[str, Any]:
         """For ``run.json``: everything, with at most ``limit`` ids of each list (the whole lists are in ``left_out.jsonl``)."""
@@ -102,6 +117,10 @@ class MaskReport:
         if self.apart:
             why = "; ".join(f"{_APART[cast('Apart', reason)]} ({count} rows)" for reason, count in self.apart.items())
             lines.append(f"{self.rows} rows become {self.examples} examples, each answer behind the prompt of its own: {why}")
+        if self.weighted_tokens:
+            lines.append(f"{self.weighted_tokens:,} of the tokens with loss stand in answers that weigh less than 1")
+        if self.thoughts:
+            lines.append(f"{_THINKING[self.thinking]}: {self.thoughts}")
         for remark, found in self.remarks.items():
             lines.append(f"{_REMARKS[cast('Remark', remark)]}: {found['rows']} rows (first: {found['first']})")
         if self.cut_rows:
@@ -131,7 +150,7 @@ def encode_split(
     Raises:
         DataError: ``overlong`` or ``refused`` is ``refuse`` and there is such a row (names it).
     """
-    split = EncodedSplit([], [], [])
+    split = EncodedSplit([], [], [], thinking=template.thinking)
     for row in rows:
         try:
             found = encode_examples(
@@ -147,11 +166,6 @@ def encode_split(
                 raise DataError(f"row {row.id}: {error} Rows like it can be left out and named: refused: drop.") from error
             split.left_out.append((row.id, str(error)))
             continue
-        if any(example.weights for example in found.rows):
-            raise DataError(
-                f"row {row.id} has a turn whose weight lies between 0 and 1, and fractions of a loss are not trained yet. Give "
-                "every turn the weight 0 or 1."
-            )
         kept = [example for example in found.rows if _trains(example, row.id, split.left_out, max_length, overlong)]
         if kept:
             split.ids.extend([row.id] * len(kept))
@@ -216,7 +230,18 @@ def mask_report(split: EncodedSplit) -> MaskReport:
         remarks={
             remark: {"rows": len(split.remarks[remark]), "first": split.remarks[remark][0]} for remark in sorted(split.remarks)
         },
+        weighted_tokens=sum(_weighted(row) for row in split.rows),
+        thinking=split.thinking,
+        thoughts=sum(split.thoughts),
     )
+
+
+def _weighted(row: EncodedRow) -> int:
+    """Targets of a row whose loss counts less than one."""
+    if row.weights is None:
+        return 0
+    pairs = zip(row.weights[1:], row.trained[1:], strict=True)
+    return sum(1 for weight, trained in pairs if trained and weight != 1)
 
 
 def template_lines(template: ChatTemplate) -> list[str]:

@@ -34,8 +34,9 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
     * the head and the softmax run only at positions that have a target (the parent computes logits and an entropy for
       every prompt token too);
     * the rows of every optimizer step are decided beforehand and do not depend on processes or micro batch;
-    * the loss is the sum over targets divided by all targets of the step, in every process and accumulation window;
-    * validation loss is exact over tokens, not a mean of batch means;
+    * the loss is the weighted sum over targets divided by the weight of all targets of the step, in every process and
+      accumulation window;
+    * validation loss is exact over tokens and their weights, not a mean of batch means;
     * a checkpoint becomes visible by one rename, with a manifest of its files, and the best one is never rotated away.
     """
 
@@ -60,6 +61,7 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
         """``sequences`` are the rows of each training sequence, ``windows`` the sequences of each optimizer step."""
         self._slots = SlotDataset(rows, sequences)
         self._windows, self._validation = windows, sorted(validation, key=lambda row: -len(row.input_ids))
+        self._weighted = any(row.weights is not None for row in (*rows, *validation))
         self._keep, self._loraplus_ratio = keep_checkpoints, loraplus_ratio
         self._collator = Collator(int(tokenizer.pad_token_id), packed)
         text_config: Any = model.config.get_text_config()
@@ -142,18 +144,32 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
     def compute_loss(
         self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Tensor:
-        """Mean loss per target of the whole optimizer step, as this micro batch's share of it.
+        """Mean loss per target of the whole optimizer step, each by its weight, as this micro batch's share of it.
 
-        ``num_items_in_batch`` counts the targets of all micro batches and processes of the step. Distributed training
+        ``num_items_in_batch`` is the weight of the targets of all micro batches and processes of the step. Distributed training
         averages gradients over processes, which the factor undoes.
         """
         del return_outputs
-        share: Tensor = self._target_nll(model, inputs)[0].sum() / num_items_in_batch * self.accelerator.num_processes
+        share: Tensor = self._total_nll(model, inputs) / num_items_in_batch * self.accelerator.num_processes
         return share
 
+    def _total_nll(self, model: Any, inputs: dict[str, Tensor]) -> Tensor:
+        """Sum over the targets of a micro batch of weight times negative log-likelihood, a scalar in nats."""
+        nll, positions = self._target_nll(model, inputs)
+        if "weights" in inputs and positions.numel():
+            nll = nll * inputs["weights"].reshape(-1)[positions]
+        return nll.sum()
+
+    def _target_weight(self, inputs: dict[str, Tensor]) -> Tensor:
+        """Weight of all targets of a micro batch, a scalar: their number where no row of the training has weights."""
+        kept = inputs["targets"] != IGNORE
+        if not self._weighted:
+            return kept.sum()
+        return (inputs["weights"] * kept).sum() if "weights" in inputs else kept.sum().float()
+
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Tensor]], device: torch.device) -> Tensor:
-        """Targets of one optimizer step over all its micro batches and processes."""
-        count = torch.stack([(batch["targets"] != IGNORE).sum() for batch in batch_samples]).sum().to(device)
+        """Weight of the targets of one optimizer step over all its micro batches and processes."""
+        count = torch.stack([self._target_weight(batch) for batch in batch_samples]).sum().to(device)
         total: Tensor = self.accelerator.reduce(count, "sum") if self.accelerator.num_processes > 1 else count
         return total
 
@@ -170,7 +186,7 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
 
     @torch.no_grad()
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
-        """Validation loss: total negative log-likelihood over all targets, divided by their number (nats per token)."""
+        """Validation loss: negative log-likelihood over all targets by weight, divided by their weight (nats per token)."""
         was_training = self.model.training
         self.model.eval()
         size, rank, world = self.args.per_device_eval_batch_size, self.accelerator.process_index, self.accelerator.num_processes
@@ -180,8 +196,8 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
         for start in range(0, len(mine), size):
             batch = self._prepare_inputs(collate([[(row, False)] for row in mine[start : start + size]]))
             with self.compute_loss_context_manager():
-                totals[0] += self._target_nll(self.model, batch)[0].sum().double()
-            totals[1] += (batch["targets"] != IGNORE).sum()
+                totals[0] += self._total_nll(self.model, batch).double()
+            totals[1] += self._target_weight(batch)
         if world > 1:
             totals = self.accelerator.reduce(totals, "sum")
         self.model.train(was_training)

@@ -12,11 +12,9 @@ from tokenizers import AddedToken
 from transformers import AutoTokenizer
 
 from studio.core.errors import DataError, UserError
-from studio.data.chat.rows import ChatRow
 from studio.models.chat.encoding import EncodedRow, encode_examples, encode_prompt, end_ids
 from studio.models.chat.rendering import compiled
 from studio.models.chat.templates import ChatTemplate, render, settle
-from studio.train.chat.encode import encode_split
 from tests.models.chat.shapes import ENDS, MARKS, SHAPES
 
 
@@ -263,15 +261,3 @@ def test_words_that_close_a_turn_give_no_token_to_stop_at(tokenizer):
     assert row.ends and not end_ids(tokenizer, row), "'>' may stand in any answer"
     row = encode_examples(tokenizer, shape("parts", tokenizer), [user("How wide?"), says("Eighty.")]).rows[0]
     assert [tokenizer.decode(token) for token in end_ids(tokenizer, row)] == ["<|im_end|>"]
-
-
-@pytest.mark.parametrize(("weight", "refused"), [(0.5, True), (0.0, False), (1.0, False)])
-def test_a_fraction_of_a_loss_is_refused_until_it_is_trained(weight, refused, tokenizer):
-    messages = [user("How wide?"), says("Eighty.", weight=weight), user("Sure?"), says("Yes.")]
-    given = {"train_on": "assistant", "max_length": 200, "overlong": "cut"}
-    rows = [ChatRow("r/1", messages, "r")]
-    if refused:
-        with pytest.raises(DataError, match="r/1 has a turn whose weight lies between 0 and 1"):
-            encode_split(tokenizer, shape("parts", tokenizer), rows, **given)
-    else:
-        assert encode_split(tokenizer, shape("parts", tokenizer), rows, **given).rows
