@@ -41,9 +41,7 @@ class ExactDuplicates(CorpusStep):
             verdicts.append(row if match is None else Drop(f"same {self._of}", "equal", "different", match))
         return verdicts
 
-    def _same(
-        self, close: dict[int, tuple[str, ...]], row: tuple[int, list[str]], other: int, rows: Sequence[ChatRow]
-    ) -> bool:
+    def _same(self, close: dict[int, tuple[str, ...]], row: tuple[int, list[str]], other: int, rows: Sequence[ChatRow]) -> bool:
         """True when a row and an earlier one say the same; what the close look saw is kept, and made where it is needed only."""
         others = self._parts(rows[other])
         if row[1] == others:
