@@ -11,9 +11,9 @@ import gradio as gr
 
 from studio.apps.chat_model import LOADING_NOTE, ChatModel, Message, Piece, Sampling, Shelf, drawn_anew, origin_of, with_system
 from studio.apps.frame import in_order, page, question_box, viewer
-from studio.apps.inert import inert
 from studio.apps.opening import open_shelf
 from studio.apps.recording import keep_request, open_store, privacy_note
+from studio.apps.thoughts import with_thought
 from studio.core.errors import StudioError, UserError
 from studio.core.workspace import Workspace
 from studio.feedback.store import FeedbackStore
@@ -49,7 +49,9 @@ def new_talk(talk: Talk | None = None) -> Talk:
 
 def shown(talk: Talk) -> list[dict[str, Any]]:
     """Turns as the chat window shows them, made inert."""
-    return [{"role": turn["role"], "content": inert(turn["content"])} for turn in talk["turns"]]
+    return [
+        {"role": turn["role"], "content": with_thought(turn["content"], turn.get("reasoning_content"))} for turn in talk["turns"]
+    ]
 
 
 def thumbs(talk: Talk) -> list[str | None]:
@@ -256,7 +258,7 @@ class _Page:
             if not model.ready:
                 yield (gr.skip(), gr.skip(), LOADING_NOTE, gr.skip(), gr.skip(), gr.skip())
             for piece in model.stream(messages, sampling, stop):
-                growing = [*shown(talk), {"role": "assistant", "content": inert(piece.text)}]
+                growing = [*shown(talk), {"role": "assistant", "content": with_thought(piece.text, piece.thought)}]
                 yield (gr.skip(), growing, "", gr.skip(), gr.skip(), gr.skip())
         except StudioError as error:
             if model is not None and not isinstance(error, UserError):
@@ -297,6 +299,7 @@ class _Page:
         turn = {
             "role": "assistant",
             "content": piece.text,
+            "reasoning_content": piece.thought or None,
             "request": request,
             "model": model.name,
             "sampling": [sampling.max_new_tokens, sampling.temperature, sampling.top_p],

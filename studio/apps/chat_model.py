@@ -33,7 +33,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Piece:
-    """An answer so far. ending: None while it is written. forgotten: oldest turns the model no longer saw."""
+    """An answer so far. ending: None while it is written. forgotten: oldest turns the model no longer saw. thought: before it."""
 
     text: str
     ending: Ending | None = None
@@ -42,6 +42,7 @@ class Piece:
     prompt_tokens: int | None = None
     answer_tokens: int | None = None
     forgotten: int = 0
+    thought: str = ""
 
 
 class ChatModel(Protocol):
@@ -96,9 +97,12 @@ def adapter_hash(files: dict[str, str]) -> str | None:
 
 
 def with_system(messages: Sequence[Message], system: str | None) -> list[Message]:
-    """A talk with a system turn before it, at every turn anew; an empty one adds none."""
+    """A talk with a system turn before it, at every turn anew; an empty one adds none. Thoughts go along, nothing else does."""
     first = [{"role": "system", "content": system.strip()}] if system and system.strip() else []
-    return [*first, *({"role": turn["role"], "content": turn["content"]} for turn in messages if turn["role"] != "system")]
+    talk = (
+        {key: turn[key] for key in ("role", "content", "reasoning_content") if turn.get(key) is not None} for turn in messages
+    )
+    return [*first, *(turn for turn in talk if turn["role"] != "system")]
 
 
 def drawn_anew(sampling: Sampling) -> Sampling:

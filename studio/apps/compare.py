@@ -6,7 +6,7 @@ import math
 import secrets
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
@@ -16,6 +16,7 @@ from studio.apps.frame import page, question_box, viewer
 from studio.apps.inert import inert
 from studio.apps.opening import open_shelf
 from studio.apps.recording import keep_request, open_store, privacy_note
+from studio.apps.thoughts import with_thought
 from studio.core.errors import StudioError
 from studio.core.workspace import Workspace
 from studio.feedback.store import FeedbackStore, Winner
@@ -30,7 +31,7 @@ Update = Any
 
 @dataclass
 class Round:
-    """One question and its two answers.
+    """One question and its two answers, with the thoughts before them.
 
     left: which of the models stands on the left. begun: the answers are being written, or were. answered: both are there.
     whole: the person may vote. voted: nothing is taken twice.
@@ -41,6 +42,7 @@ class Round:
     sampling: Sampling
     left: str
     answers: dict[str, str]
+    thoughts: dict[str, str] = field(default_factory=dict)
     begun: bool = False
     answered: bool = False
     whole: bool = False
@@ -254,7 +256,7 @@ class _Page:
             if not model.ready:
                 yield self._view(current, LOADING_NOTE, writing=True)
             for piece in model.stream(current.messages, current.sampling, own):
-                current.answers[key] = piece.text
+                current.answers[key], current.thoughts[key] = piece.text, piece.thought
                 yield self._view(current, "", writing=True)
                 if stop.is_set():
                     own.set()
@@ -311,7 +313,7 @@ class _Page:
         sides = []
         for place, key in (("Left", current.left), ("Right", right)):
             heading = f"{place}: {inert(names[key])}" if current.voted else place
-            text = inert(current.answers[key]) or (_WAITING if writing else "")
+            text = with_thought(current.answers[key], current.thoughts.get(key)) or (_WAITING if writing else "")
             sides.append(f"#### {heading}\n\n{text}")
         outcome = gr.update(visible=False)
         if current.voted:

@@ -108,7 +108,7 @@ class EndpointModel:
         if sampling.seed is not None:
             body["seed"] = sampling.seed
         started = time.perf_counter()
-        text, ending = "", None
+        text, thought, ending = "", "", None
         first: float | None = None
         usage: dict[str, Any] = {}
         try:
@@ -117,12 +117,12 @@ class EndpointModel:
                     self._refuse(answer)
                 for event in _events(answer):
                     usage = event.get("usage") or usage
-                    part, reason = _delta(event)
+                    part, thinking, reason = _delta(event)
                     ending = _ending(reason) or ending
-                    if part:
-                        text += part
+                    if part or thinking:
+                        text, thought = text + part, thought + thinking
                         first = first if first is not None else time.perf_counter() - started
-                        yield Piece(text, forgotten=forgotten)
+                        yield Piece(text, forgotten=forgotten, thought=thought)
                     if stop.is_set():
                         ending = "stopped"
                         break
@@ -134,7 +134,8 @@ class EndpointModel:
                 f"the answer broke off: {self._address} ended the stream without saying that it was done. Try again."
             )
         spent = time.perf_counter() - started
-        yield Piece(text.strip(), ending, spent, first, usage.get("prompt_tokens"), usage.get("completion_tokens"), forgotten)
+        tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        yield Piece(text.strip(), ending, spent, first, *tokens, forgotten, thought.strip())
 
     def _refuse(self, answer: httpx.Response) -> None:
         """Raise what a status means."""
@@ -171,11 +172,13 @@ def _events(answer: httpx.Response) -> Iterator[dict[str, Any]]:
         yield event
 
 
-def _delta(event: dict[str, Any]) -> tuple[str, str | None]:
-    """New text and the reason to end in one event."""
+def _delta(event: dict[str, Any]) -> tuple[str, str, str | None]:
+    """New text, new words of the thought (under its older or its newer name) and the reason to end in one event."""
     for choice in event.get("choices") or []:
-        return (choice.get("delta") or {}).get("content") or "", choice.get("finish_reason")
-    return "", None
+        delta = choice.get("delta") or {}
+        thinking = delta.get("reasoning_content") or delta.get("reasoning") or ""
+        return delta.get("content") or "", thinking, choice.get("finish_reason")
+    return "", "", None
 
 
 def _ending(reason: str | None) -> Ending | None:

@@ -13,10 +13,12 @@ from studio.apps.run_shelf import RunShelf, Words, shows
 from studio.apps.streaming import stream_from_thread
 from studio.core.records import RunRecord
 from studio.core.workspace import Workspace, read_run
+from studio.data.chat.turns import call_text
 
 if TYPE_CHECKING:
     from studio.adapters.chat.loading import LoadedRun
     from studio.evals.chat.conversation import Conversation
+    from studio.models.chat.answers import Answered
 
 BASE_MARK = "base of "
 # Two tuned models side by side is what comparing needs; every further one would take the memory of a whole base.
@@ -96,7 +98,7 @@ class LocalModel:
             seed = sampling.seed if sampling.seed is not None else time.time_ns() % (1 << 31)
             decoding = Decoding(sampling.max_new_tokens, sampling.temperature, sampling.top_p, seed=seed)
             system = messages[0]["content"] if messages and messages[0]["role"] == "system" else None
-            history = [dict(message) for message in messages if message["role"] != "system"]
+            history: list[dict[str, Any]] = [dict(message) for message in messages if message["role"] != "system"]
             talk = Conversation(loaded.model, loaded.tokenizer, loaded.template, decoding, system, history)
             forgotten = talk.fit()
             if self._base:
@@ -108,17 +110,23 @@ class LocalModel:
 
 def _pieces(talk: Conversation, network: Any, stop: threading.Event, started: float, forgotten: int) -> Iterator[Piece]:
     """The growing answer of a model in this process."""
-    text = ""
+    text = thought = ""
     first: float | None = None
-    for part in talk.pieces(network):
-        text += part
-        first = first if first is not None else time.perf_counter() - started
-        yield Piece(text, forgotten=forgotten)
+    for answer in talk.answers(network):
+        text, thought = said_text(answer), answer.reasoning_content or ""
+        first = first if first is not None or not (text or thought) else time.perf_counter() - started
+        yield Piece(text, forgotten=forgotten, thought=thought)
         if stop.is_set():
             break
     ending: Ending = "stopped" if stop.is_set() else "cut" if talk.cut else "ok"
     spent = time.perf_counter() - started
-    yield Piece(text.strip(), ending, spent, first, talk.prompt_tokens, talk.answer_tokens, forgotten)
+    yield Piece(text.strip(), ending, spent, first, talk.prompt_tokens, talk.answer_tokens, forgotten, thought)
+
+
+def said_text(answer: Answered) -> str:
+    """What a person reads of an answer: its words, then the calls of tools, a line each."""
+    calls = [*(f"[call] {call_text(call)}" for call in answer.tool_calls), *answer.broken_calls]
+    return "\n\n".join(part for part in (answer.content, "\n".join(calls)) if part)
 
 
 def _can_speak(record: RunRecord, folder: Path) -> bool:

@@ -45,6 +45,8 @@ CSS = """
 .studio-note p { margin: 0; }
 .studio-alert { border-left: 3px solid var(--color-accent); padding: 6px 12px; border-radius: 4px; }
 .studio-alert { background: var(--background-fill-secondary); }
+.studio-thought { color: var(--body-text-color-subdued); font-size: 0.9em; margin: 0 0 8px; }
+.studio-thought > summary { cursor: pointer; }
 .studio-centre { text-align: center; align-self: center; }
 .studio-entry { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 14px 16px; }
 .studio-entry { background: var(--block-background-fill); }

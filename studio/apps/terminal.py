@@ -1,6 +1,7 @@
 """Talking in the terminal: questions typed at a prompt, with commands between them, or one question per line from a pipe.
 
-Answers go to stdout as they are written. Remarks go wherever the caller wants them: each function takes a ``tell`` for them.
+Answers go to stdout as they are written, thoughts dimmed before them (a pipe gets none). Remarks go wherever the caller wants
+them: each function takes a ``tell`` for them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from studio.core.errors import UserError, nearest
 if TYPE_CHECKING:
     from studio.core.workspace import Workspace
     from studio.evals.chat.conversation import Conversation
+    from studio.models.chat.answers import Answered
 
 COMMANDS = {
     "/reset": "forget the talk so far",
@@ -98,7 +100,7 @@ def converse(
     interactive: bool,
     silent: bool,
     tell: Tell,
-) -> list[dict[str, str]]:
+) -> list[dict[str, Any]]:
     """Talk until the person leaves or the pipe ends, and give the whole talk back.
 
     Args:
@@ -170,34 +172,34 @@ class Session:
         if forgotten:
             self.tell(f"(the talk is longer than the model's context: the oldest {forgotten} turns are no longer seen)")
         answer, stopped = self._stream(self.opened.name.split(" ")[0], nullcontext())
-        if stopped and not answer:
+        if stopped and answer.message() == {"role": "assistant", "content": ""}:
             self.talk.history[:], self.talk.seen_from = before, seen_from
             self.tell("(stopped; the question is forgotten)")
             return
-        self.talk.history.append({"role": "assistant", "content": answer})
+        self.talk.history.append(answer.message())
         if stopped:
             self.tell("(stopped; what was written so far stays in the talk)")
+        elif self.talk.cut and not answer.content:
+            self.tell("(the answer was cut off before a word was said: give it more room with --max-new-tokens)")
 
-    def _stream(self, who: str, context: AbstractContextManager[Any]) -> tuple[str, bool]:
+    def _stream(self, who: str, context: AbstractContextManager[Any]) -> tuple[Answered, bool]:
         """Print an answer as it is written. Returns it, and whether Ctrl-C stopped it."""
-        parts: list[str] = []
-        stopped = False
+        from studio.models.chat.answers import Answered
+
+        answer, stopped = Answered(""), False
         opening = f"{who.rsplit('/', 2)[0]}> " if self.interactive else ""
-        lines = Lines(shutil.get_terminal_size().columns, len(opening)) if sys.stdout.isatty() else None
+        shown = Shown(len(opening), thoughts=self.interactive, silent=self.silent)
         _print(opening)
         try:
             with context as network:
-                for piece in self.talk.pieces(network):
-                    parts.append(piece)
-                    if not self.silent:
-                        _print(lines.take(piece) if lines else piece)
+                for answer in self.talk.answers(network):
+                    shown.take(answer)
         except KeyboardInterrupt:
             if not self.interactive:
                 raise
             stopped = True
-        if not self.silent:
-            _print((lines.rest() if lines else "") + "\n")
-        return "".join(parts).strip(), stopped
+        shown.end(answer)
+        return answer, stopped
 
     def _command(self, text: str) -> bool:
         """Carry out a command; False for leaving."""
@@ -241,6 +243,68 @@ class Session:
             self.tell("(stopped)")
 
 
+class Shown:
+    """An answer on the terminal as it grows: the thought dimmed, what is said, calls on a line each.
+
+    A pipe gets no thoughts: what reads it wants the answer.
+    """
+
+    DIM, PLAIN = "\x1b[2m", "\x1b[0m"
+
+    def __init__(self, column: int, *, thoughts: bool, silent: bool) -> None:
+        """column: where the answer begins. silent: nothing is printed."""
+        self._coloured = sys.stdout.isatty()
+        self._lines = Lines(shutil.get_terminal_size().columns, column) if self._coloured else None
+        self._thoughts, self._silent = thoughts, silent
+        self._thought = self._said = ""
+
+    def take(self, answer: Answered) -> None:
+        """Print what is new; what was printed once stays the beginning."""
+        thought = answer.reasoning_content or ""
+        if self._thoughts and len(thought) > len(self._thought):
+            opening = "" if self._thought else self.DIM if self._coloured else "[thought] "
+            self._print(opening, thought[len(self._thought) :])
+            self._thought = thought
+        if len(answer.content) > len(self._said):
+            self._close_thought()
+            self._print("", answer.content[len(self._said) :])
+            self._said = answer.content
+
+    def end(self, answer: Answered) -> None:
+        """Print the calls and end the line."""
+        from studio.data.chat.turns import call_text
+
+        self._close_thought()
+        calls = [*(f"[call] {call_text(call)}" for call in answer.tool_calls), *answer.broken_calls]
+        if calls:
+            self._print("\n" if self._said else "", "\n".join(calls))
+        if not self._silent:
+            _print((self._lines.rest() if self._lines else "") + "\n")
+
+    def _close_thought(self) -> None:
+        """Leave the thought for what is said."""
+        if self._thought and not self._said:
+            self._print("", "\n\n")
+            if self._coloured:
+                self._raw(self.PLAIN)
+            self._thought = ""
+            self._thoughts = False
+
+    def _print(self, mark: str, text: str) -> None:
+        """A mark that takes no room, then words."""
+        if mark == self.DIM:
+            self._raw(mark)
+        elif mark:
+            text = mark + text
+        if not self._silent:
+            _print(self._lines.take(text) if self._lines else text)
+
+    def _raw(self, code: str) -> None:
+        """A code of the terminal, behind what was held back."""
+        if not self._silent:
+            _print((self._lines.rest() if self._lines else "") + code)
+
+
 class Lines:
     """Breaks an answer between words, where a terminal would break it inside one; a word is shown once the next begins."""
 
@@ -276,7 +340,7 @@ class Lines:
         return word
 
 
-def save(messages: list[dict[str, str]], chosen: str) -> Path:
+def save(messages: list[dict[str, Any]], chosen: str) -> Path:
     """Write the talk as one JSON line ``{"messages": [...]}``, which a recipe can read back as data.
 
     Args:

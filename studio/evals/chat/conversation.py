@@ -1,4 +1,4 @@
-"""Talking to a model turn by turn: history that fits the context, answers that arrive piece by piece."""
+"""Talking to a model turn by turn: history that fits the context, answers that grow, thoughts and calls told from words."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from transformers import PreTrainedTokenizerBase
 from studio.core.errors import UserError
 from studio.evals.chat.generation import context_length, end_tokens, stream_tokens
 from studio.evals.evidence import Decoding
+from studio.models.chat.answers import Answered, answer_text, as_template_wants, read_answer, read_growing
 from studio.models.chat.encoding import Message, encode_prompt
 from studio.models.chat.templates import ChatTemplate
 
 
 @dataclass
 class Conversation:
-    """One talk with one model; ``history`` holds user and assistant turns, ``system`` stands before them.
+    """One talk with one model; ``history`` holds user and assistant turns, thoughts in a field of their own, ``system`` stands
+    before them.
 
     The model sees the history from ``seen_from`` on; turns before it no longer fit its context and are kept all the same.
     After an answer: prompt_tokens and answer_tokens, and cut, true when it ended at the limit and not by itself.
@@ -67,7 +69,7 @@ class Conversation:
         context = context_length(self.model, self.tokenizer)
         room = min(self.decoding.max_new_tokens, context // 2)
         forgotten = 0
-        while (length := len(encode_prompt(self.tokenizer, self.template, self.messages))) > context - room:
+        while (length := len(self.prompt())) > context - room:
             # The next user turn starts what is kept: a talk never begins with an answer.
             following = [i for i, turn in enumerate(self.history) if i > self.seen_from and turn["role"] == "user"]
             if not following:
@@ -78,28 +80,31 @@ class Conversation:
             self.seen_from = following[0]
         return forgotten
 
-    def pieces(self, model: Any = None) -> Iterator[str]:
-        """Yield the answer to the history as it stands, piece by piece; the history is not changed.
+    def prompt(self) -> list[int]:
+        """Token ids that the model is asked with, the thoughts of earlier answers as the template takes them."""
+        turns = as_template_wants(self.template, self.tokenizer, self.messages)
+        return encode_prompt(self.tokenizer, self.template, turns)
+
+    def answers(self, model: Any = None) -> Iterator[Answered]:
+        """Yield the answer to the history as far as it is written, the last time whole; the history is not changed.
 
         Args:
             model: another model with the same tokenizer, for example the base.
         """
         network = self.model if model is None else model
-        prompt = encode_prompt(self.tokenizer, self.template, self.messages)
+        prompt = self.prompt()
         ends = end_tokens(network, self.tokenizer, self.template)
         context = context_length(network, self.tokenizer)
         ids: list[int] = []
-        shown = ""
+        shown = Answered("")
         self.prompt_tokens, self.answer_tokens, self.cut = len(prompt), 0, False
         for token in stream_tokens(network, prompt, self.decoding, ends=ends, context=context):
             ids.append(token)
             self.answer_tokens = len(ids)
-            text = str(self.tokenizer.decode(ids, skip_special_tokens=True))
+            text = answer_text(self.tokenizer, ids)
             # Half a character decodes to the replacement mark and is held back until its other half is there.
-            if text.startswith(shown) and len(text) > len(shown) and not text.endswith("�"):
-                yield text[len(shown) :]
-                shown = text
+            if not text.endswith("�") and (now := read_growing(self.template, self.tokenizer, text)) != shown:
+                yield now
+                shown = now
         self.cut = len(ids) >= min(self.decoding.max_new_tokens, context - len(prompt))
-        text = str(self.tokenizer.decode(ids, skip_special_tokens=True))
-        if len(text) > len(shown):
-            yield text[len(shown) :]
+        yield read_answer(self.template, self.tokenizer, answer_text(self.tokenizer, ids))

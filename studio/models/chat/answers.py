@@ -9,12 +9,12 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from studio.core.errors import DataError
 from studio.models.chat.marks import marks_of
-from studio.models.chat.rendering import ChatTemplate, Message, render
-from studio.models.chat.thoughts import opened_thought, split_thought
-from studio.models.chat.tool_probe import tool_syntax as tool_syntax  # callers of this module have it from here
-from studio.models.chat.tool_syntax import SYNTAXES, Calls, types_of
+from studio.models.chat.probing import opened_by, writes_thoughts
+from studio.models.chat.probing import tool_syntax as tool_syntax  # callers of this module have it from here
+from studio.models.chat.rendering import ChatTemplate, Message
+from studio.models.chat.thoughts import THOUGHTS, split_thought
+from studio.models.chat.tool_syntax import CALL_BEGINS, SYNTAXES, Calls, types_of
 
 # One message of harmony (gpt-oss). A call may name its tool before the channel or behind it.
 _CHANNEL = re.compile(
@@ -23,6 +23,8 @@ _CHANNEL = re.compile(
     re.DOTALL,
 )
 # Frames that some templates put around what is said (Command A, Granite 3.3).
+# What may be the beginning of a mark, at the end of an answer that is still being written.
+_UNDECIDED = re.compile(r"[<\[][^\s<>\]]{0,24}$|\s+$")
 _FRAME = re.compile(r"<\|(?:START|END)_(?:RESPONSE|TEXT)\|>|</?response>")
 
 
@@ -45,6 +47,23 @@ class Answered:
         if self.reasoning_content:
             turn["reasoning_content"] = self.reasoning_content
         return {**turn, "tool_calls": self.tool_calls} if self.tool_calls else turn
+
+
+def as_template_wants(template: ChatTemplate, tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[Message]:
+    """Turns with thoughts in a field of their own, as the template takes them: where it knows no such field, in the text."""
+    thoughtful = any(turn.get("reasoning_content") for turn in messages)
+    if not thoughtful or template.thinking == "drop" or writes_thoughts(template, tokenizer):
+        return list(messages)
+    mark = opened_by(template, tokenizer) or "<think>"
+    return [
+        {
+            **{key: value for key, value in turn.items() if key != "reasoning_content"},
+            "content": f"{mark}\n{turn['reasoning_content']}\n{THOUGHTS[mark]}\n\n{turn['content']}",
+        }
+        if turn.get("reasoning_content")
+        else turn
+        for turn in messages
+    ]
 
 
 def read_answer(
@@ -73,26 +92,26 @@ def read_answer(
     return Answered(_bare(tokenizer, said), bare, found.calls, found.broken)
 
 
+def read_growing(template: ChatTemplate, tokenizer: PreTrainedTokenizerBase, text: str) -> Answered:
+    """The parts of an answer that is still being written; what may yet become a mark or a call is held back.
+
+    What was given once stays the beginning of what is given later.
+    """
+    syntax = tool_syntax(template, tokenizer)
+    ends = [CALL_BEGINS.search(text) if syntax else None, _UNDECIDED.search(text)]
+    known = text[: min((match.start() for match in ends if match), default=len(text))]
+    if not known.strip() or ("<|channel|>" in template.text and "<|message|>" not in known):
+        return Answered("")
+    so_far = read_answer(template, tokenizer, known)
+    # These two write a call as bare text, which cannot be told from an answer before its end.
+    held = syntax in {"llama3_json", "pythonic"} and so_far.content.startswith(("{", "["))
+    return Answered("" if held else so_far.content, so_far.reasoning_content)
+
+
 def answer_text(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
     """The text of an answer as :func:`read_answer` wants it."""
     plain: Any = tokenizer
     return str(plain.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
-
-
-_OPENED: dict[tuple[str, str, str], str | None] = {}
-
-
-def opened_by(template: ChatTemplate, tokenizer: PreTrainedTokenizerBase) -> str | None:
-    """The mark of the thought that the template's prompt opens, None where it opens none."""
-    key = (template.text, str(dict(template.arguments)), str(tokenizer.special_tokens_map))
-    if key not in _OPENED:
-        try:
-            prompt = render(tokenizer, template, [{"role": "user", "content": "a"}], add_generation_prompt=True)
-        except DataError:
-            prompt = ""
-        match = opened_thought(prompt)
-        _OPENED[key] = match.group(1) if match else None
-    return _OPENED[key]
 
 
 def _channels(text: str) -> tuple[str | None, str, Calls]:

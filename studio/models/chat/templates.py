@@ -15,10 +15,10 @@ from transformers import PreTrainedTokenizerBase
 
 from studio.core.errors import DataError, UserError, nearest
 from studio.models.chat.arguments import refuse_unknown, with_defaults
+from studio.models.chat.probing import tool_syntax, writes_thoughts
 from studio.models.chat.rendering import ChatTemplate as ChatTemplate  # callers of this module have both from here
 from studio.models.chat.rendering import Thinking, Value, compiled
 from studio.models.chat.rendering import render as render
-from studio.models.chat.tool_probe import tool_syntax
 
 # ChatML as OpenAI published it; the text form needs the two marks to be single tokens to be exact, plain needs nothing.
 CHATML = (
@@ -168,20 +168,11 @@ def _calling(tokenizer: PreTrainedTokenizerBase, template: ChatTemplate) -> Chat
 
 def _thinking(tokenizer: PreTrainedTokenizerBase, template: ChatTemplate) -> ChatTemplate:
     """The template with thoughts under the name it has for them, where it writes them under that only."""
-    if "thinking" not in template.text or _thinks(tokenizer, template):
+    if "thinking" not in template.text or writes_thoughts(template, tokenizer):
         return template
     changes = (*template.changes, "thoughts under the name 'thinking'")
     changed = replace(template, text=_AS_THINKING + template.text, changes=changes)
-    return changed if _thinks(tokenizer, changed) else template
-
-
-def _thinks(tokenizer: PreTrainedTokenizerBase, template: ChatTemplate) -> bool:
-    """True when the thought of the last turn comes out of the template."""
-    answer = {"role": "assistant", "content": "b", "reasoning_content": _PROBE}
-    try:
-        return _PROBE in render(tokenizer, template, [{"role": "user", "content": "a"}, answer])
-    except DataError:
-        return False
+    return changed if writes_thoughts(changed, tokenizer) else template
 
 
 def _found(tokenizer: PreTrainedTokenizerBase, requested: str | None, base: str) -> ChatTemplate:

@@ -221,6 +221,12 @@ def _llama(text: str, _types: Types) -> Calls:
     return _json_after(r"\A\s*(?:<\|python_tag\|>)?\s*(?=\{)")(text, {})
 
 
+CALL_BEGINS = re.compile(
+    r"<(?:seed:|minimax:)?tool_call>|<\|tool_call|\[TOOL_CALLS\]|<｜tool|<invoke |<\|START_ACTION\|>|<\|python_(?:tag|start)\|>"
+    r"|Action:\s*```json|functools\s*\["
+)
+"""Where a call begins in an answer, in any way that has a mark for it."""
+
 _DEEPSEEK = r"</?｜tool▁calls▁(?:begin|end)｜>|<｜tool▁calls?▁(?:begin|end)｜>"
 SYNTAXES: dict[str, Reader] = {
     "harmony": _json_after(
