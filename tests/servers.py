@@ -181,10 +181,12 @@ class Scripted(OpenAIServer):
     """It streams what it is told to, as brokenly as it is told to.
 
     reply: words that are streamed, ``{model}`` for the model's name; pause: seconds between them; fault: what goes wrong.
-    finish: why the answer ends. repeat_question: it stands at the end of the answer. running: requests at this moment.
+    thought: words that are streamed before it. finish: why the answer ends. repeat_question: it stands at the end of the answer.
+    running: requests at this moment.
     """
 
     reply: str = "A short answer."
+    thought: str = ""
     pause: float = 0.0
     fault: str | None = None
     names: list[str] = field(default_factory=lambda: ["alpha", "beta"])
@@ -208,6 +210,8 @@ class Scripted(OpenAIServer):
         text = self.reply.replace("{model}", body["model"])
         text += f" [{body['messages'][-1]['content']}]" if self.repeat_question else ""
         words = text.split(" ")
+        for word in self.thought.split(" ") if self.thought else ():
+            yield {"choices": [{"delta": {"reasoning_content": word + " "}, "finish_reason": None}]}
         for index, word in enumerate(words):
             if self.fault == "break" and index == 3:
                 raise BrokenOffError

@@ -25,6 +25,8 @@ _CHANNEL = re.compile(
 # Frames that some templates put around what is said (Command A, Granite 3.3).
 # What may be the beginning of a mark, at the end of an answer that is still being written.
 _UNDECIDED = re.compile(r"[<\[][^\s<>\]]{0,24}$|\s+$")
+# Ways of calling that begin in bare text, which cannot be told from an answer before its end.
+_BARE = {"llama3_json": "{", "pythonic": "[", "cohere_action": "Action:", "functools": "functools"}
 _FRAME = re.compile(r"<\|(?:START|END)_(?:RESPONSE|TEXT)\|>|</?response>")
 
 
@@ -103,8 +105,8 @@ def read_growing(template: ChatTemplate, tokenizer: PreTrainedTokenizerBase, tex
     if not known.strip() or ("<|channel|>" in template.text and "<|message|>" not in known):
         return Answered("")
     so_far = read_answer(template, tokenizer, known)
-    # These two write a call as bare text, which cannot be told from an answer before its end.
-    held = syntax in {"llama3_json", "pythonic"} and so_far.content.startswith(("{", "["))
+    bare = _BARE.get(syntax or "", "")
+    held = bool(bare) and bare.startswith(so_far.content[: len(bare)])
     return Answered("" if held else so_far.content, so_far.reasoning_content)
 
 

@@ -9,7 +9,7 @@ import pytest
 from tokenizers import AddedToken
 from transformers import AutoTokenizer
 
-from studio.models.chat.answers import Answered, answer_text, read_answer, tool_syntax
+from studio.models.chat.answers import Answered, answer_text, as_template_wants, read_answer, read_growing, tool_syntax
 from studio.models.chat.encoding import encode_examples, encode_prompt
 from studio.models.chat.templates import ChatTemplate, settle
 from tests.models.chat.shapes import MARKS, SHAPES
@@ -146,3 +146,35 @@ def test_a_template_gets_calls_and_thoughts_in_its_own_form(tokenizer):
     assert "arguments of calls as JSON text" in shape("deepseek_v3", tokenizer).changes
     assert "thoughts under the name 'thinking'" in shape("harmony", tokenizer).changes
     assert not any(shape(name, tokenizer).changes for name in CALLS.keys() - {"deepseek_v3", "harmony"})
+
+
+TURNS = [
+    {"role": "assistant", "content": "No rain < 3 mm [1].\nNone at all."},
+    {"role": "assistant", "content": "No rain.", "reasoning_content": "Look it up,\n\nthen say."},
+    {"role": "assistant", "content": "", "reasoning_content": "Ask.", "tool_calls": [call(city="Oslo")]},
+]
+
+
+@pytest.mark.parametrize("turn", TURNS, ids=["words", "thought", "call"])
+@pytest.mark.parametrize("name", sorted(CALLS))
+def test_what_is_given_of_a_growing_answer_stays(name: str, turn: dict[str, Any], tokenizer):
+    template = shape(name, tokenizer)
+    text = written(tokenizer, template, turn, [WEATHER])
+    thought = said = ""
+    for stop in range(len(text) + 1):
+        now = read_growing(template, tokenizer, text[:stop])
+        assert (now.reasoning_content or "").startswith(thought) and now.content.startswith(said), text[:stop]
+        thought, said = now.reasoning_content or "", now.content
+    whole = read_answer(template, tokenizer, text, tools=[WEATHER])
+    assert whole.content.startswith(said) and (whole.reasoning_content or "").startswith(thought)
+    assert whole.tool_calls or whole.content == said or name in {"llama3_json"}
+
+
+def test_earlier_thoughts_go_back_as_the_template_takes_them(tokenizer):
+    talk = [ASKED, TURNS[1], ASKED]
+    for name in ("hermes", "cohere", "harmony", "empty_thought_last"):
+        assert as_template_wants(shape(name, tokenizer), tokenizer, talk) == talk, "it has a field for them"
+    in_text = as_template_wants(shape("start_token", tokenizer), tokenizer, talk)
+    assert in_text[1] == {"role": "assistant", "content": "<think>\nLook it up,\n\nthen say.\n</think>\n\nNo rain."}
+    dropped = settle(tokenizer, ChatTemplate("start_token", SHAPES["start_token"], thinking="drop"))
+    assert as_template_wants(dropped, tokenizer, talk) == talk
