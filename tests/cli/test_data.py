@@ -103,3 +103,29 @@ def test_tokens_in_colour(built: Path, studio: Callable[..., Any], tiny_base: Pa
     result = studio("data", "show", "walls", "--row", 1, "--tokens", "--model", tiny_base)
     assert "\x1b[1;30;42m" in result.out, "trained tokens stand on green"
     assert "[<|im_end|>]" not in result.out
+
+
+@pytest.fixture
+def thoughtful(tmp_path: Path, studio: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Dataset whose answers have thoughts and weights."""
+    monkeypatch.setenv("STUDIO_WORKSPACE", str(tmp_path / "ws"))
+    monkeypatch.chdir(tmp_path)
+    answer = {"role": "assistant", "content": "<think>Look.</think>\n\nHigh.", "weight": 0.25}
+    rows = [{"messages": [{"role": "user", "content": f"Wall {number}?"}, answer]} for number in range(12)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "walls.yaml").write_text(RECIPE)
+    assert studio("data", "build", tmp_path / "walls.yaml").code == 0
+    return tmp_path
+
+
+def test_tokens_as_a_preset_trains_them(thoughtful: Path, studio: Callable[..., Any], tiny_base: Path) -> None:
+    (thoughtful / "own.yaml").write_text(f"kind: chat\nmodel: {tiny_base}\nthinking: mask\nmax_length: 99\n")
+    show = ("data", "show", "walls", "--row", 1, "--tokens", "--preset", thoughtful / "own.yaml")
+    masked = studio(*show)
+    assert masked.code == 0, masked.err
+    assert "</think>\n\n[High.]" in masked.out and "weights 0.25" in masked.out
+    assert "[<think>Look.</think>\n\nHigh.]" in studio(*show[:-2], "--model", tiny_base).out
+    dropped = studio(*show, "--thinking", "drop", "--json").json[0]
+    assert "think" not in "".join(dropped["tokens"]) and set(dropped["weights"]) == {0.25, 1.0}
+    wrong = studio(*show[:-2], "--thinking", "hide")
+    assert wrong.code == 2 and "--thinking is 'hide'. Allowed: keep, mask, drop." in wrong.err

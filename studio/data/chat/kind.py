@@ -33,6 +33,8 @@ class ChatKind(DatasetKind):
         Option("model", str, "smollm2-135m-instruct", "--model", "Base model whose tokenizer is used."),
         Option("chat_template", str | None, None, "--chat-template", "Template, instead of the tokenizer's own."),
         Option("train_on", str, "assistant", "--train-on", "assistant, last_assistant or all."),
+        Option("thinking", str, "keep", "--thinking", "Thoughts in answers: keep, mask or drop."),
+        Option("preset", str | None, None, "--preset", "Preset whose model, template, arguments, thinking and mask are used."),
         Option("max_length", int | None, None, "--max-length", "Cut rows after so many tokens.", least=1),
     )
 

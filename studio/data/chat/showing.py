@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from studio.models.chat.encoding import EncodedRow
+    from studio.schema.adapter import ChatAdapter
 
 Look = Literal["trained", "masked", "special", "special_trained"]
 
 PAGE = 10
 _TRAIN_ON = ("assistant", "last_assistant", "all")
+_THINKING = ("keep", "mask", "drop")
 _ROLE_STYLE = {"system": "yellow", "user": "cyan", "assistant": "green", "tool": "magenta", "chosen": "green", "rejected": "red"}
 _TOKEN_STYLE: dict[Look, str] = {
     "trained": "bold black on green",
@@ -52,14 +54,16 @@ def show_conversations(
     model: str = "",
     chat_template: str | None = None,
     train_on: str = "assistant",
+    thinking: str = "keep",
+    preset: str | None = None,
     max_length: int | None = None,
 ) -> Told:
     """Conversations turn by turn, or with ``tokens`` as the model sees them.
 
     Args:
-        model: base whose tokenizer is used; the others as in a preset.
+        model: base whose tokenizer is used; the others as in a preset. preset: name or file; what is given beside it wins.
     Raises:
-        UserError: there is no such split, row, id, page, base or way of training.
+        UserError: there is no such split, row, id, page, base, preset or way of training.
     """
     rows: Sequence[Any] = read_removed(folder) if wanted.removed else read_split(folder, wanted.split)
     what = f"{read_dataset(folder).name}, {'removed' if wanted.removed else wanted.split}"
@@ -67,7 +71,9 @@ def show_conversations(
         return Told((f"{what}: no rows.",), [])
     chosen, first = choose(rows, wanted, page=PAGE, id_of=lambda item: _plain(item).id)
     if tokens:
-        return _tokens([_plain(item) for item in chosen], first, model, chat_template, train_on, max_length)
+        given = {"model": model, "chat_template": chat_template, "train_on": train_on, "thinking": thinking}
+        adapter = _as_trained(preset, {**given, "max_length": max_length})
+        return _tokens([_plain(item) for item in chosen], first, adapter, max_length if preset is None else adapter.max_length)
     draw = _draw_removed if wanted.removed else _draw_conversation
     titles = (f"{what} {first + offset:,}/{len(rows):,}" for offset in range(len(chosen)))
     drawn = [Drawn(partial(draw, row=item, title=title)) for item, title in zip(chosen, titles, strict=True)]
@@ -91,23 +97,46 @@ def _as_json(item: ChatRow | RemovedRow, number: int) -> dict[str, Any]:
     return value | {name: getattr(item, name) for name in ("step", "reason", "value", "threshold", "matched")}
 
 
-def _tokens(
-    rows: list[ChatRow], first: int, model: str, chat_template: str | None, train_on: str, max_length: int | None
-) -> Told:
+def _as_trained(preset: str | None, given: dict[str, Any]) -> ChatAdapter:
+    """The settings of a training that decide about tokens: a preset's, and what was given beside it.
+
+    Raises:
+        UserError: there is no such preset, or a value is not allowed.
+    """
+    from studio.core.content import find_content
+    from studio.schema.adapter import ChatAdapter
+    from studio.schema.loading import load_yaml
+
+    for name, allowed in (("train_on", _TRAIN_ON), ("thinking", _THINKING)):
+        if given[name] not in allowed:
+            flag = f"--{name.replace('_', '-')}"
+            raise UserError(f"{flag} is {given[name]!r}.{nearest(given[name], allowed)} Allowed: {', '.join(allowed)}.")
+    if preset is None:
+        return ChatAdapter(kind="chat", **{name: value for name, value in given.items() if value is not None})
+    own = {name: value for name, value in given.items() if value not in {None, ChatAdapter.model_fields[name].default}}
+    return load_yaml(find_content("adapters", preset), ChatAdapter).model_copy(update=own)
+
+
+def _tokens(rows: list[ChatRow], first: int, adapter: ChatAdapter, max_length: int | None) -> Told:
     """Rows as the model sees them."""
-    if train_on not in _TRAIN_ON:
-        raise UserError(f"--train-on is {train_on!r}.{nearest(train_on, _TRAIN_ON)} Allowed: {', '.join(_TRAIN_ON)}.")
     from studio.models.bases import resolve_base
     from studio.models.chat.encoding import encode_examples
     from studio.models.chat.loading import load_tokenizer
     from studio.models.chat.templates import choose_template
 
-    tokenizer = load_tokenizer(resolve_base(model))
-    template = choose_template(tokenizer, chat_template, model)
+    tokenizer = load_tokenizer(resolve_base(adapter.model, adapter.revision))
+    template = choose_template(
+        tokenizer,
+        adapter.chat_template,
+        adapter.model,
+        system=adapter.system,
+        arguments=adapter.template_arguments,
+        thinking=adapter.thinking,
+    )
     drawn, document = [], []
     for number, row in enumerate(rows, start=first):
-        tools = getattr(row, "tools", None)
-        found = encode_examples(tokenizer, template, row.messages, tools=tools, train_on=train_on, max_length=max_length)  # type: ignore[arg-type]
+        tools, asked = row.tools, adapter.train_on
+        found = encode_examples(tokenizer, template, row.messages, tools=tools, train_on=asked, max_length=max_length)
         for place, item in enumerate(found.rows):
             title = f"{row.id} (row {number}" + (f", answer {place + 1} of {len(found.rows)})" if len(found.rows) > 1 else ")")
             legend = number == first and place == 0
@@ -119,6 +148,7 @@ def _tokens(
                     "tokens": tokenizer.convert_ids_to_tokens(item.input_ids),
                     "input_ids": item.input_ids,
                     "trained": item.trained,
+                    "weights": item.weights,
                     "cut": item.cut,
                 }
             )
@@ -166,7 +196,9 @@ def _draw_tokens(console: Console, *, tokenizer: PreTrainedTokenizerBase, row: E
     count = len(row.input_ids)
     share = f"{100 * trained / count:.0f}%" if count else "0%"
     cut = f", {row.cut} cut on the right" if row.cut else ""
-    console.print(Text(f"── {title}: {count} tokens, {trained} trained ({share}){cut}", style="bold"))
+    weights = sorted({f"{weight:g}" for weight, flag in zip(row.weights or (), row.trained, strict=False) if flag})
+    weighed = f", weights {' and '.join(weights)}" if weights else ""
+    console.print(Text(f"── {title}: {count} tokens, {trained} trained ({share}){weighed}{cut}", style="bold"))
     line = Text()
     for look, text in token_runs(tokenizer, row):
         before, after = ("", "") if coloured else _TOKEN_MARKS[look]
