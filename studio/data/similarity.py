@@ -20,6 +20,7 @@ Shingles = NDArray[np.uint64]
 # Scripts written without blanks: each sign counts as a word of its own (Han, kana, Thai, Lao, Khmer, Burmese).
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _UNSPACED_SIGN = re.compile(f"[{_UNSPACED}]")
+_BETWEEN_BLANKS = re.compile(r"\S+")
 _WORD = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]+")
 # Combining signs (vowels of Devanagari, Bengali, Tamil; points of Arabic, Hebrew) belong to their word, but are no letters to re.
 # Only below 0x10000, where re looks a sign up in a table (beyond it a search takes 30 s for 30 MB); those of emoji are left out.
@@ -41,6 +42,14 @@ def words_of(text: str) -> list[str]:
     """Words in lower case, punctuation left out; signs of scripts without blanks one by one."""
     lowered = text.lower()
     return (_WORD if lowered.isascii() or not _MARKS.search(lowered) else _MARKED_WORD).findall(lowered)
+
+
+def count_words(text: str) -> int:
+    """Words as a person counts them: what stands between blanks, and each sign of a script without blanks but vowels and points."""
+    if text.isascii() or not _UNSPACED_SIGN.search(text):
+        return sum(1 for _ in _BETWEEN_BLANKS.finditer(text))
+    signs = sum(1 for sign in _UNSPACED_SIGN.findall(text) if not unicodedata.category(sign).startswith("M"))
+    return signs + sum(1 for piece in _UNSPACED_SIGN.sub(" ", text).split() if _WORD.search(piece))
 
 
 def plain_key(text: str) -> str:

@@ -18,17 +18,25 @@ _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _SAMPLE = 2000
 _GLANCE = 300
 _SURE = 0.8
+# Members of a macrolanguage (ISO 639-3) that the identifier tells apart and people write down as one: it takes "你好" for Cantonese.
+_MEMBERS = {"zh": {"yue", "wuu"}, "ar": {"ary", "arz"}, "no": {"nn"}, "lv": {"ltg"}, "uz": {"uzs"}}
+_WHOLE = {member: whole for whole, members in _MEMBERS.items() for member in (whole, *members)}
+# Chinese and Japanese write many nouns with the same signs: a few of them, without kana, prove neither.
+_FEW_HAN = re.compile(r"(?:[\W\d_]*[\u3400-\u4dbf\u4e00-\u9fff]){1,9}[\W\d_]*")
+_WRITE_HAN = {"zh", "ja", "yue", "wuu"}
 
 
 class Language(RowStep):
     """Rows in a language that is not allowed, told by py3langid (97 languages, n-gram Bayes, Lui and Baldwin 2012).
 
-    Code blocks and tools are left out of the judgement. An unsure verdict keeps the row.
+    Code blocks and tools are left out of the judgement. An unsure verdict keeps the row. A macrolanguage holds its members:
+    ``zh`` is Cantonese and Wu too, ``ar`` Egyptian and Moroccan Arabic; who names ``yue`` gets ``yue`` alone.
     """
 
     def __init__(self, allowed: Sequence[str], min_confidence: float = 0.5) -> None:
         """``allowed``: ISO 639-1 codes; ``min_confidence``: how sure of another language a drop must be, 0 to 1."""
-        self._allowed = frozenset(allowed)
+        self._named = sorted(set(allowed))
+        self._allowed = frozenset(allowed).union(*(_MEMBERS.get(code, set()) for code in allowed))
         self._least = min_confidence
         known = set(_identifier().labels)
         for code in allowed:
@@ -48,10 +56,20 @@ class Language(RowStep):
         code, confidence = _identifier().classify(sample[:_GLANCE])
         if len(sample) > _GLANCE and not (code in self._allowed and confidence >= _SURE):
             code, confidence = _identifier().classify(sample)
-        if code in self._allowed or confidence < self._least:
+        if code in self._allowed or (self._allowed & _WRITE_HAN and _FEW_HAN.fullmatch(sample)):
             return row
-        allowed = ", ".join(sorted(self._allowed))
+        code, confidence = self._whole(code, float(confidence), sample)
+        if confidence < self._least:
+            return row
+        allowed = ", ".join(self._named)
         return Drop("other language", f"{code} ({confidence:.2f})", f"{allowed} (or below {self._least:g})")
+
+    def _whole(self, code: str, confidence: float, sample: str) -> tuple[str, float]:
+        """A language with its siblings: three unsure votes for kinds of Chinese are one sure vote against English."""
+        if (whole := _WHOLE.get(code)) is None:
+            return code, confidence
+        family = {whole, *_MEMBERS[whole]} - self._allowed
+        return whole, sum(float(share) for label, share in _identifier().rank(sample) if label in family)
 
 
 @functools.cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -12,9 +11,9 @@ from studio.data.chat.rows import ChatRow
 from studio.data.chat.steps.base import CorpusStep, Verdict
 from studio.data.chat.tokens import TokenCounter
 from studio.data.chat.turns import turn_text
+from studio.data.similarity import count_words
 from studio.data.verdicts import Drop
 
-_WORD = re.compile(r"\S+")
 # Texts given to the tokenizer at once; bounds its memory.
 _BATCH = 256
 
@@ -29,7 +28,7 @@ def plain_length(row: ChatRow, unit: str, of: str) -> int:
     turns = measured_turns(row, of)
     if unit == "characters":
         return sum(map(len, turns))
-    return sum(sum(1 for _ in _WORD.finditer(turn)) for turn in turns)
+    return sum(map(count_words, turns))
 
 
 class Length(CorpusStep):
