@@ -53,13 +53,23 @@ def list_models() -> None:
         ],
         right=["parameters"],
     )
-    output.say("\nWherever a model is asked for, a Hub id (owner/name) or a local folder of safetensors does as well.")
+    output.say(
+        "\nWherever a model is asked for, a Hub id (owner/name), a name on ModelScope (ms:owner/name) or a local folder of\n"
+        "safetensors does as well."
+    )
 
 
 @app.command("pull")
 def pull(
-    name: Annotated[str, typer.Argument(help="A starter, a Hub id (owner/name), or a local folder to check.")],
-    revision: Annotated[str | None, typer.Option(help="Hub branch, tag or commit; the main branch when left out.")] = None,
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A starter, a Hub id (owner/name), a name on ModelScope (ms:owner/name), or a local folder to check."
+        ),
+    ],
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or (on the Hub) commit; the main branch when left out.")
+    ] = None,
 ) -> None:
     """Fetch a base model, convert it if needed, and check it, so that it can be used without a network."""
     from studio.core.files import folder_size

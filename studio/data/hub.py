@@ -1,4 +1,4 @@
-"""A dataset on the Hub, by id and revision: downloaded or streamed. Repositories' own code is never run."""
+"""A dataset on the Hub or on ModelScope, by id and revision: downloaded or streamed. Repositories' own code is never run."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from studio.core.errors import StudioError, UserError
 from studio.core.fetch import offline
+from studio.core.modelscope import Snapshot, fetch_repository, named_repository, on_modelscope
 
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
+# What is fetched of a data set on ModelScope: tables, pictures, and the card, whose head may name configurations.
+_DATA = ["*.csv", "*.tsv", "*.json", "*.jsonl", "*.parquet", "*.txt", "*.png", "*.jpg", "*.jpeg", "*.webp", "README.md"]
+_NO_DATA = {"configuration.json", "dataset_infos.json", "dataset_info.json"}
 
 
 @dataclass(frozen=True)
 class HubTable:
-    """One split of one configuration of a Hub dataset at a revision; ``id`` may be a local copy of the repository."""
+    """One split of one configuration of a dataset at a revision; ``id`` is a Hub id, ``ms:owner/name``, or a local copy."""
 
     id: str
     revision: str
@@ -40,10 +45,11 @@ class HubTable:
         """
         import datasets
 
-        local = Path(self.id).is_dir()
+        place = str(fetch_data_set(self.id, self.revision).folder) if on_modelscope(self.id) else self.id
+        local = Path(place).is_dir()
         with self.errors():
             return datasets.load_dataset(
-                self.id,
+                place,
                 name=self.subset,
                 split=self.split,
                 revision=None if local else self.revision,
@@ -63,22 +69,43 @@ class HubTable:
                 f"({_first_sentence(error)})."
             ) from error
         except ValueError as error:
-            raise UserError(f"the Hub dataset {self.id!r} cannot be read as asked: {_first_sentence(error)}.") from error
+            raise UserError(f"the dataset {self.id!r} cannot be read as asked: {_first_sentence(error)}.") from error
         except (ConnectionError, OSError) as error:
             raise StudioError(_unreachable(self.id, error)) from error
         except RuntimeError as error:
             raise UserError(
-                f"the Hub dataset {self.id!r} needs code of its own, which is never run: {_first_sentence(error)}."
+                f"the dataset {self.id!r} needs code of its own, which is never run: {_first_sentence(error)}."
             ) from error
+
+
+def fetch_data_set(identity: str, revision: str | None) -> Snapshot:
+    """The files of a data set on ModelScope that hold rows or pictures, fetched or found in the cache.
+
+    Raises:
+        UserError, StudioError: as :func:`studio.core.modelscope.fetch_repository`; or there are no such files.
+    """
+
+    def wanted(path: str) -> bool:
+        name = PurePosixPath(path).name
+        return name not in _NO_DATA and any(fnmatch(name, pattern) for pattern in _DATA)
+
+    snapshot = fetch_repository(named_repository("datasets", identity, revision), wanted)
+    if all(file.path == "README.md" for file in snapshot.files):
+        raise UserError(f"{identity} holds no file that can be read. Known: {', '.join(_DATA[:-1])}.")
+    return snapshot
 
 
 def resolve_revision(identity: str, revision: str) -> str:
     """Commit behind a branch or tag; the revision itself when it is a commit, a local folder, or the network is off.
 
+    Of a data set on ModelScope it is the digest of its state.
+
     Raises:
         UserError: the Hub knows no such dataset or revision.
         StudioError: the Hub cannot be reached.
     """
+    if on_modelscope(identity):
+        return fetch_data_set(identity, revision).digest
     if _COMMIT.match(revision) or Path(identity).is_dir() or offline():
         return revision
     from huggingface_hub import HfApi

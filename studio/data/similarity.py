@@ -45,7 +45,7 @@ def words_of(text: str) -> list[str]:
 
 
 def count_words(text: str) -> int:
-    """Words as a person counts them: what stands between blanks, and each sign of a script without blanks but vowels and points."""
+    """Words as a person counts them: what stands between blanks, and each letter of a script without blanks."""
     if text.isascii() or not _UNSPACED_SIGN.search(text):
         return sum(1 for _ in _BETWEEN_BLANKS.finditer(text))
     signs = sum(1 for sign in _UNSPACED_SIGN.findall(text) if not unicodedata.category(sign).startswith("M"))

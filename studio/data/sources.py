@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from studio.core.errors import DataError, UserError, nearest
 from studio.core.fetch import extract_from_wheel, fetch_wheel
 from studio.core.files import sha256_json
+from studio.core.modelscope import on_modelscope
 from studio.data.hub import HubTable, resolve_revision
 from studio.data.memo import HashMemo
 from studio.schema.places import OnHub
@@ -113,7 +114,8 @@ def resolve_hub_source(settings: SourceSettings, source: OnHub, index: int, memo
     """
     asked = HubTable(source.id, source.revision, source.subset, source.split, source.streaming)
     table, location, identity = resolve_hub(asked, memo)
-    name = source.id.rstrip("/").rpartition("/")[2]
+    given = source.id.partition("@")[0] if on_modelscope(source.id) else source.id
+    name = given.rstrip("/").rpartition("/")[2]
     return resolved(settings, index, name, location, identity, revision=table.revision, table=table)
 
 
@@ -182,13 +184,15 @@ def resolve_wheel(
 
 
 def resolve_hub(table: HubTable, memo: HashMemo) -> tuple[HubTable, str, str]:
-    """Pin a Hub dataset to a commit where that can be known; a local copy of a repository is known by its bytes.
+    """Pin a dataset of the Hub or ModelScope to a state where that can be known; a local copy is known by its bytes.
 
     Returns:
         the pinned table, location, identity.
     """
     copy = Path(table.id)
-    if copy.is_dir():
+    if on_modelscope(table.id) and table.streaming:
+        raise UserError(f"{table.id} is on ModelScope, which is read whole: remove 'streaming: true'; 'limit' works without it.")
+    if copy.is_dir() and not on_modelscope(table.id):
         files = tuple(DataFile(file, file.relative_to(copy).as_posix()) for file in sorted(copy.rglob("*")) if file.is_file())
         return (
             table,
@@ -197,7 +201,8 @@ def resolve_hub(table: HubTable, memo: HashMemo) -> tuple[HubTable, str, str]:
         )
     pinned = replace(table, revision=resolve_revision(table.id, table.revision))
     identity = sha256_json([pinned.id, pinned.revision, pinned.subset, pinned.split])
-    return pinned, f"Hub {pinned.id} ({pinned.subset or 'default'}, {pinned.split})", identity
+    where = "ModelScope" if on_modelscope(pinned.id) else "Hub"
+    return pinned, f"{where} {pinned.id} ({pinned.subset or 'default'}, {pinned.split})", identity
 
 
 def _identity(files: tuple[DataFile, ...], memo: HashMemo) -> str:

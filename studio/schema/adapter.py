@@ -68,9 +68,9 @@ class ChatAdapter(Settings):
     """When this preset is the right one, and what its values rest on."""
 
     model: str = "smollm2-135m-instruct"
-    """Base model: a starter name, a Hub id, or a local folder of safetensors."""
+    """Base model: a starter name, a Hub id, ``ms:owner/name`` on ModelScope, or a local folder of safetensors."""
     revision: str | None = None
-    """Hub revision (a commit hash is best)."""
+    """Revision on the Hub (a commit hash is best) or on ModelScope (a branch or tag)."""
     data: str | None = None
     """Default Dataset; ``--data`` on the command line wins."""
 

@@ -19,7 +19,7 @@ class BenchmarkTask(TaskSettings):
     """Local folder (or file) with the published files. None looks in the folder named like the type under ``STUDIO_BENCHMARKS``,
     then under ``benchmarks`` in the workspace, then asks the Hub."""
     hub: str | None = None
-    """Hub id of the dataset, used when there is no local folder; None asks no hub."""
+    """Hub id of the dataset (or ``ms:owner/name``), used when there is no local folder; None asks no hub."""
     revision: Text = "main"
     """Branch, tag or commit on the Hub; the commit behind it is written into the report."""
     subset: str | None = None
@@ -36,7 +36,7 @@ class CrowsPairsTask(BenchmarkTask):
     type: Literal["crows_pairs"]
     """Kind of task."""
     hub: str | None = "nyu-mll/crows_pairs"
-    """Hub id of the dataset, used when there is no local folder; None asks no hub."""
+    """Hub id of the dataset (or ``ms:owner/name``), used when there is no local folder; None asks no hub."""
     revision: Text = "refs/convert/parquet"
     """Branch, tag or commit on the Hub."""
 
@@ -51,7 +51,7 @@ class StereoSetTask(BenchmarkTask):
     type: Literal["stereoset"]
     """Kind of task."""
     hub: str | None = "McGill-NLP/stereoset"
-    """Hub id of the dataset, used when there is no local folder; None asks no hub."""
+    """Hub id of the dataset (or ``ms:owner/name``), used when there is no local folder; None asks no hub."""
     split: Text = "validation"
     """Split of the Hub dataset."""
     part: Literal["intrasentence", "intersentence"] = "intrasentence"
@@ -87,7 +87,7 @@ class WinogenderTask(BenchmarkTask):
     type: Literal["winogender"]
     """Kind of task."""
     hub: str | None = "oskarvanderwal/winogender"
-    """Hub id of the dataset, used when there is no local folder; None asks no hub."""
+    """Hub id of the dataset (or ``ms:owner/name``), used when there is no local folder; None asks no hub."""
     subset: str | None = "all"
     """Configuration of the Hub dataset."""
 
@@ -102,7 +102,7 @@ class BBQTask(BenchmarkTask):
     type: Literal["bbq"]
     """Kind of task."""
     hub: str | None = "oskarvanderwal/bbq"
-    """Hub id of the dataset, used when there is no local folder; None asks no hub."""
+    """Hub id of the dataset (or ``ms:owner/name``), used when there is no local folder; None asks no hub."""
     subset: str | None = "All"
     """Configuration of the Hub dataset."""
     by: Literal["likelihood", "answer"] = "likelihood"

@@ -141,9 +141,10 @@ class DiffusionAdapter(Settings):
     family: FamilyName | Literal["auto"] = "auto"
     """Family of the base; ``auto`` reads it from the base's ``model_index.json``."""
     model: str | None = None
-    """Base: a local folder in diffusers' layout, a Hub id, or a run (its id, name or folder). None with ``method: scratch``."""
+    """Base: a local folder in diffusers' layout, a Hub id, ``ms:owner/name`` on ModelScope, or a run (its id, name or folder).
+    None with ``method: scratch``."""
     revision: str | None = None
-    """Hub revision (a commit hash is best)."""
+    """Revision on the Hub (a commit hash is best) or on ModelScope (a branch or tag)."""
     data: str | None = None
     """Default Dataset; ``--data`` on the command line wins."""
 

@@ -25,14 +25,15 @@ class InWheel(Settings):
 
 
 class OnHub(Settings):
-    """A dataset on the Hugging Face Hub."""
+    """A dataset on the Hugging Face Hub, or on ModelScope."""
 
     type: Literal["hub"]
     """Kind of source."""
     id: str
-    """``owner/name``, or a local copy of such a repository."""
+    """``owner/name`` on the Hub, ``ms:owner/name`` on ModelScope, or a local copy of such a repository."""
     revision: str
-    """Commit, tag or branch. A commit never changes; anything else is resolved to one when the network is there."""
+    """Commit, tag or branch. A commit never changes; anything else is resolved to one when the network is there. ModelScope's
+    main branch is ``master``, and the digest of its files stands for a commit."""
     subset: str | None = None
     """Configuration of the dataset, where it has several."""
     split: str = "train"

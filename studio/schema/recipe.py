@@ -112,7 +112,7 @@ class WheelSource(SourceSettings, InWheel):
 
 
 class HubSource(SourceSettings, OnHub):
-    """A dataset on the Hugging Face Hub."""
+    """A dataset on the Hugging Face Hub, or on ModelScope."""
 
 
 class FeedbackSource(SourceSettings):

@@ -73,3 +73,19 @@ def test_a_workspace_that_cannot_be_written_is_broken(tmp_path: Path):
 def test_offline_is_said(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert "switched off (HF_HUB_OFFLINE=1" in by_name(list(examine(workspace)))["network"].detail
+
+
+def test_mirrors_are_shown_and_half_addresses_are_put_right(monkeypatch: pytest.MonkeyPatch):
+    for name in ("HF_ENDPOINT", "MODELSCOPE_DOMAIN"):
+        monkeypatch.delenv(name, raising=False)
+    plain = by_name(list(doctor._network()))
+    assert plain["Hub"].detail == "https://huggingface.co; a mirror: HF_ENDPOINT"
+    assert plain["ModelScope"].detail == "https://www.modelscope.cn; a mirror: MODELSCOPE_DOMAIN"
+    monkeypatch.setenv("HF_ENDPOINT", "https://hf-mirror.com")
+    monkeypatch.setenv("MODELSCOPE_DOMAIN", "www.modelscope.ai")
+    mirrored = by_name(list(doctor._network()))
+    assert mirrored["Hub"].detail == "https://hf-mirror.com (HF_ENDPOINT)"
+    assert mirrored["ModelScope"].detail == "https://www.modelscope.ai (MODELSCOPE_DOMAIN)"
+    monkeypatch.setenv("HF_ENDPOINT", "hf-mirror.com/")
+    wrong = by_name(list(doctor._network()))["Hub"]
+    assert wrong.status == "warning" and wrong.remedy == "Give a whole address: export HF_ENDPOINT=https://hf-mirror.com"

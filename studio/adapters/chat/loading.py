@@ -15,7 +15,7 @@ from studio.adapters.saved import saved_settings
 from studio.core.errors import StudioError, UserError
 from studio.core.records import RunRecord
 from studio.core.workspace import read_run
-from studio.models.bases import ResolvedBase, resolve_base
+from studio.models.bases import ResolvedBase, recorded_revision, resolve_base
 from studio.models.chat.loading import Quantization, load_causal_lm, load_tokenizer
 from studio.models.chat.templates import ChatTemplate
 from studio.models.device import pick_device, pick_dtype
@@ -107,7 +107,7 @@ def resolve_recorded_base(record: RunRecord) -> ResolvedBase:
     written = record.base
     name = str(written["path"] if written.get("source") == "local" else written["name"])
     try:
-        base = resolve_base(name, written.get("revision") if written.get("source") == "hub" else None)
+        base = resolve_base(name, recorded_revision(written))
     except UserError as error:
         raise UserError(f"the base model of the run {record.id} cannot be opened: {error}") from error
     if written.get("sha256") and base.sha256 != written["sha256"]:

@@ -20,7 +20,7 @@ from studio.adapters.saved import saved_settings
 from studio.core.errors import StudioError, UserError
 from studio.core.records import RunRecord
 from studio.core.workspace import read_run
-from studio.models.bases import ResolvedBase
+from studio.models.bases import ResolvedBase, recorded_revision
 from studio.models.device import pick_device, pick_dtype
 from studio.models.images.bases import resolve_image_base
 from studio.models.images.families.base import Family, family_of, open_family
@@ -184,7 +184,7 @@ def resolve_recorded_image_base(record: RunRecord) -> ResolvedBase | None:
         return None
     name = str(written["path"] if written.get("source") == "local" else written["name"])
     try:
-        base = resolve_image_base(name, written.get("revision") if written.get("source") == "hub" else None)
+        base = resolve_image_base(name, recorded_revision(written))
     except UserError as error:
         raise UserError(f"the base model of the run {record.id} cannot be opened: {error}") from error
     if base.sha256 != written["sha256"]:

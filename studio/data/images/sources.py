@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from studio.core.errors import DataError, UserError, nearest
 from studio.core.fetch import fetch_wheel
 from studio.core.files import sha256_json
+from studio.core.workspace import cache_folder
 from studio.data.hub import HubTable
 from studio.data.images.captions import FolderCaptions, Said, said_in_row
 from studio.data.images.decode import SUFFIXES, Place
@@ -212,7 +213,7 @@ def _bytes_of(value: object, table: HubTable) -> bytes | None:
 
         with table.errors(), xopen(path, "rb") as stream:
             return bytes(stream.read())
-    roots = [Path(table.id), Path(HF_HUB_CACHE), Path(datasets.config.HF_DATASETS_CACHE)]
+    roots = [Path(table.id), Path(HF_HUB_CACHE), Path(datasets.config.HF_DATASETS_CACHE), cache_folder() / "modelscope"]
     file = Path(path)
     inside = any(root.is_dir() and file.absolute().is_relative_to(root.absolute()) for root in roots)
     return file.read_bytes() if path and ".." not in file.parts and inside and file.is_file() else None

@@ -11,8 +11,10 @@ import yaml
 
 from studio.core.errors import UserError
 from studio.core.files import sha256_json
+from studio.core.modelscope import on_modelscope
 from studio.models.bases import ResolvedBase
 from studio.models.hub import fetch_snapshot
+from studio.models.modelscope import fetch_model
 from studio.models.weights import PICKLES, cached_sha256, check_safetensors, verify_hashes
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -22,31 +24,35 @@ def resolve_image_base(reference: str, revision: str | None = None) -> ResolvedB
     """Find the base of an image model, fetching it when it is not here yet, and check that it is whole and safe to open.
 
     Args:
-        reference: a local folder (a Run that trained a whole model stands for its ``model`` folder), or a Hub id ``owner/name``.
+        reference: a local folder (a Run that trained a whole model stands for its ``model`` folder), a Hub id ``owner/name``, or
+            ``ms:owner/name`` on ModelScope.
     Raises:
         UserError: no such model, or one that cannot be opened safely.
         StudioError: it cannot be fetched.
     """
     path = Path(reference).expanduser()
-    if path.is_dir():
+    if on_modelscope(reference):
+        folder, commit = fetch_model(reference, revision, image_model=True)
+        source = "modelscope"
+    elif path.is_dir():
         if revision is not None:
             raise UserError(
                 f"{reference} is a local folder and has no revisions, but revision {revision!r} was given. Remove it."
             )
-        folder, commit, source = _model_of_run(path.resolve(), reference), None, "local"
+        folder, commit, source = _model_of_run(path.resolve(), reference), "", "local"
     elif _HUB_ID.fullmatch(reference) and not reference.startswith("."):
         folder, commit = fetch_snapshot(reference, revision, image_model=True)
         source = "hub"
     else:
         raise UserError(
             f"there is no base model {reference!r}. Give a folder in diffusers' layout, a run that trained a whole model, "
-            "or a Hub id such as owner/name."
+            "a Hub id such as owner/name, or ms:owner/name for ModelScope."
         )
     files = image_weight_files(folder, reference)
     for file in files:
         check_safetensors(file)
     digest = sha256_json({file.relative_to(folder).as_posix(): cached_sha256(file) for file in files})
-    return ResolvedBase(reference, folder, commit, digest, _licence(folder), source)
+    return ResolvedBase(reference, folder, commit or None, digest, _licence(folder), source)
 
 
 def image_weight_files(folder: Path, reference: str) -> list[Path]:

@@ -20,7 +20,9 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from studio.adapters.chat.attach import lora_config
 from studio.core.errors import StudioError, UserError
 from studio.core.fetch import offline
+from studio.core.modelscope import on_modelscope
 from studio.models.chat.architecture import attention_for, refuse_bidirectional, refuse_other_kinds
+from studio.models.modelscope import fetch_model
 from studio.models.starters import STARTERS, ensure_starter
 from studio.models.weights import refuse_remote_code
 from studio.schema.adapter import ChatAdapter
@@ -64,7 +66,7 @@ class Skeleton:
 
 
 def find_config(reference: str, revision: str | None = None) -> Path:
-    """A folder that holds the base's ``config.json``; of a Hub model nothing else is fetched.
+    """A folder that holds the base's ``config.json``; of a model on the Hub or on ModelScope nothing else is fetched.
 
     Raises:
         UserError: no such model, or one that asks for its own code.
@@ -73,7 +75,9 @@ def find_config(reference: str, revision: str | None = None) -> Path:
     if reference in STARTERS:
         return ensure_starter(reference)[0]
     path = Path(reference).expanduser()
-    if path.is_dir():
+    if on_modelscope(reference):
+        folder, _ = fetch_model(reference, revision, only=("config.json", "generation_config.json"))
+    elif path.is_dir():
         folder = path / "model" if (path / "run.json").is_file() else path
     elif "/" in reference and not reference.startswith((".", "/", "~")):
         folder = _fetch_config(reference, revision)

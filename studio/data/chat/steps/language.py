@@ -18,7 +18,7 @@ _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _SAMPLE = 2000
 _GLANCE = 300
 _SURE = 0.8
-# Members of a macrolanguage (ISO 639-3) that the identifier tells apart and people write down as one: it takes "你好" for Cantonese.
+# Members of a macrolanguage (ISO 639-3) that the identifier tells apart and people name as one: it takes "你好" for Cantonese.
 _MEMBERS = {"zh": {"yue", "wuu"}, "ar": {"ary", "arz"}, "no": {"nn"}, "lv": {"ltg"}, "uz": {"uzs"}}
 _WHOLE = {member: whole for whole, members in _MEMBERS.items() for member in (whole, *members)}
 # Chinese and Japanese write many nouns with the same signs: a few of them, without kana, prove neither.
