@@ -16,7 +16,7 @@ from studio.core.allocator import keep_freed_memory
 from studio.core.errors import InterruptedRunError, StudioError
 from studio.core.records import RunRecord
 from studio.core.workspace import read_run
-from studio.train.checkpoints import newest_whole
+from studio.train.checkpoints import clear_partial, newest_whole
 from studio.train.record import change_record, hashes, now
 from studio.train.recording import StopOnSignal
 
@@ -72,12 +72,12 @@ def plain_words(run_folder: Path, unwritten: Callable[[], str], *, check_disk: b
         full = "No space left" in str(error) or "the disk is full" in str(error)
         if not full and not (check_disk and _is_full(checkpoints if checkpoints.is_dir() else run_folder)):
             raise
+        clear_partial(checkpoints)  # half a checkpoint is of no use, and its room is what the record needs
         whole, _ = newest_whole(checkpoints)
+        run = f"{run_folder.parent.name}/{run_folder.name}"
         stays = f"the last good checkpoint, {whole.name}, stays" if whole else "no checkpoint had been saved yet"
-        raise StudioError(
-            f"the disk is full: {unwritten()}; {stays}. "
-            f"Make room, then: studio train --resume {run_folder.parent.name}/{run_folder.name}"
-        ) from error
+        again = f"studio train --resume {run}" if whole else f"studio train {run}"
+        raise StudioError(f"the disk is full: {unwritten()}; {stays}. Make room, then: {again}") from error
 
 
 def close_well(run_folder: Path, result: dict[str, Any], *made: str) -> None:

@@ -66,8 +66,6 @@ def open_run(
     created = datetime.now(UTC)
     identity = secrets.token_hex(3)
     folder = workspace.runs / name / f"{created:%Y%m%d-%H%M%S}-{identity}"
-    with disk_errors("a new run", folder.parent):
-        folder.mkdir(parents=True)
     where = {"path": str(dataset_folder), "name": dataset.name, "fingerprint": dataset.fingerprint}
     record = RunRecord(
         kind=adapter.kind,
@@ -83,8 +81,11 @@ def open_run(
         git_commit=_git_commit(),
         machine={**machine(), "processes": processes},
     )
-    write_text(folder / "config.yaml", yaml.safe_dump(adapter.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    # The record comes first and takes no time any more, so that no signal leaves a folder that says nothing.
+    with disk_errors("a new run", folder.parent):
+        folder.mkdir(parents=True)
     save_record(folder, record)
+    write_text(folder / "config.yaml", yaml.safe_dump(adapter.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
     return folder
 
 

@@ -93,7 +93,7 @@ def test_full_memory_and_full_disks_are_one_sentence(run: Path, monkeypatch: pyt
         ended(torch.OutOfMemoryError())
     sentence = (
         r"^the disk is full: the weights could not be written to there; no checkpoint had been saved yet. "
-        r"Make room, then: studio train --resume toy/20260101-000000-abc123$"
+        r"Make room, then: studio train toy/20260101-000000-abc123$"
     )
     with pytest.raises(StudioError, match=sentence):
         ended(OSError(28, "No space left on device"))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from studio.core.errors import DataError
+from studio.core.errors import DataError, UserError
 from studio.evals.chat.attention import share_heads
 from studio.evals.evidence import Decoding
 from studio.models.chat.encoding import encode_conversation, end_ids
@@ -111,7 +111,7 @@ def stream_tokens(model: Any, prompt: list[int], decoding: Decoding, *, ends: fr
     past: Any = None
     for count in range(min(decoding.max_new_tokens, context - len(prompt))):
         output = network(input_ids=step, past_key_values=past, use_cache=True, logits_to_keep=1)
-        past = output.past_key_values
+        past = memory_of(output, network)
         step = choose(output.logits[:, -1].float(), decoding, draws[count : count + 1])[:, None]
         token = int(step[0, 0])
         if token in ends:
@@ -140,6 +140,22 @@ def choose(logits: Tensor, decoding: Decoding, draws: Tensor) -> Tensor:
     mass = probabilities.cumsum(dim=-1)
     place = (mass < draws.to(mass.device)[:, None] * mass[:, -1:]).sum(dim=-1, keepdim=True)  # [b, 1]
     return order.gather(-1, place.clamp(max=logits.shape[-1] - 1))[:, 0]
+
+
+def memory_of(output: Any, model: PreTrainedModel) -> Any:
+    """What a model keeps of the tokens so far.
+
+    Raises:
+        UserError: it keeps that in a form of its own, which answers cannot be written with here.
+    """
+    past = getattr(output, "past_key_values", None)
+    if past is None:
+        kind = model.config.model_type
+        raise UserError(
+            f"models of the kind {kind} keep what they have read in a form of their own, so answers cannot be written with them "
+            "here. They can be tuned; use transformers' own generate on the result."
+        )
+    return past
 
 
 def _random_stream(decoding: Decoding, index: int) -> Tensor:
@@ -178,7 +194,7 @@ def _write_batch(
             use_cache=True,
             logits_to_keep=1,
         )
-        past = output.past_key_values
+        past = memory_of(output, model)
         chosen = choose(output.logits[:, -1].float(), decoding, draws[alive, count])  # [b]
         finished = set()
         for answer, token in zip(alive, chosen.tolist(), strict=True):

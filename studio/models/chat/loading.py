@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 import torch
@@ -20,6 +21,8 @@ from studio.models.bases import ResolvedBase
 from studio.models.chat.architecture import attention_for, refuse_bidirectional, refuse_other_kinds
 from studio.models.device import pick_device
 from studio.models.quiet import quiet_transformers
+
+_LAYER = re.compile(r"\.\d+\.")
 
 Quantization = Literal["none", "nf4", "int8"]
 
@@ -93,15 +96,14 @@ def load_causal_lm(
                     f"{base.name} does not fit into the memory of {device}. Use quantization: nf4 or a smaller model; "
                     "'studio plan' says beforehand what fits."
                 ) from error
+            if "ignore_mismatched_sizes" in str(error):  # what transformers advises would fill them with random numbers
+                raise StudioError(
+                    f"the weights of {base.name} do not fit its configuration: tensors have other shapes than config.json says. "
+                    "Fetch the model again."
+                ) from error
             raise StudioError(f"{base.name} cannot be loaded: {_first_line(error)}") from error
     model, info = found
-    # transformers fills missing weights with random numbers and goes on; a base with those is not the base.
-    missing = sorted(info["missing_keys"]) + sorted(str(key[0]) for key in info["mismatched_keys"])
-    if missing:
-        raise StudioError(
-            f"the weights of {base.name} do not fit its configuration: {len(missing)} tensors are missing or have another shape "
-            f"({', '.join(missing[:3])}). Fetch the model again."
-        )
+    _refuse_other_weights(model, info, base.name)
     refuse_bidirectional(model, base.name)
     loaded: PreTrainedModel = model.eval()
     text: Any = loaded.config.get_text_config()
@@ -110,6 +112,54 @@ def load_causal_lm(
     if quantization == "nf4" and device.type == "cpu":
         _keep_differentiable(loaded)
     return loaded
+
+
+def _refuse_other_weights(model: PreTrainedModel, info: dict[str, Any], name: str) -> None:
+    """Go on only when the file holds what the configuration asks for: no tensor too few, and no layers that it does not count.
+
+    transformers fills missing weights with random numbers, leaves out what it has no place for, and goes on.
+
+    Raises:
+        StudioError: says how many tensors, and names some.
+    """
+    missing = sorted(info["missing_keys"]) + sorted(str(key[0]) for key in info["mismatched_keys"])
+    if missing:
+        raise StudioError(
+            f"the weights of {name} do not fit its configuration: {len(missing)} tensors are missing or have another shape "
+            f"({', '.join(missing[:3])}). Fetch the model again."
+        )
+    kinds = {_LAYER.sub(".N.", key) for key in model.state_dict() if _LAYER.search(key)}
+    left: dict[
+        str, list[str]
+    ] = {}  # by layer; one that has parts of its own (for predicting several tokens) is no layer too many
+    for key in info["unexpected_keys"]:
+        if found := _LAYER.search(key):
+            left.setdefault(key[: found.end()], []).append(key)
+    extra = [keys for keys in left.values() if all(_LAYER.sub(".N.", key) in kinds for key in keys if key.endswith(".weight"))]
+    weights = [key for keys in extra for key in keys if key.endswith(".weight")]
+    if weights:
+        raise StudioError(
+            f"the weights of {name} have layers that its configuration does not count ({len(weights)} tensors, such as "
+            f"{sorted(weights)[0]}), and without them it is another model. Set num_hidden_layers in config.json right, or fetch "
+            "the model again."
+        )
+
+
+def refuse_quantising(config: PretrainedConfig, quantization: Quantization, name: str) -> None:
+    """Go on only with a base that can be trained as asked, and merged later.
+
+    Raises:
+        UserError: its weights are packed already, or are changed in place by its own code.
+    """
+    packed = getattr(config, "quantization_config", None)
+    method = packed.get("quant_method") if isinstance(packed, dict) else getattr(packed, "quant_method", None)
+    if packed and "bitsandbytes" in str(method).lower():
+        raise UserError(
+            f"the weights of {name} are packed by bitsandbytes already, and nothing could be merged into them. Give the model "
+            "they were made from; with quantization: nf4 it is packed while it is loaded."
+        )
+    if quantization != "none" and config.model_type == "rwkv":
+        raise UserError(f"{name} (rwkv) rescales its weights in place, which packed ones do not allow. Use quantization: none.")
 
 
 def read_config(base: ResolvedBase) -> PretrainedConfig:

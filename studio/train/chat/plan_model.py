@@ -22,6 +22,7 @@ from studio.core.errors import StudioError, UserError
 from studio.core.fetch import offline
 from studio.core.modelscope import on_modelscope
 from studio.models.chat.architecture import attention_for, refuse_bidirectional, refuse_other_kinds
+from studio.models.chat.loading import refuse_quantising
 from studio.models.modelscope import fetch_model
 from studio.models.starters import STARTERS, ensure_starter
 from studio.models.weights import refuse_remote_code
@@ -107,6 +108,7 @@ def build_skeleton(adapter: ChatAdapter, config_folder: Path, *, dtype: torch.dt
     full = adapter.method == "full"
     name = adapter.model
     refuse_other_kinds(config, name)
+    refuse_quantising(config, adapter.quantization, name)
     attention = attention_for(config, adapter.attention, name)
     if attention == "flash_attention_2":
         attention = None  # not installed everywhere, and it keeps what PyTorch's own fused attention keeps

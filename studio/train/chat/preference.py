@@ -138,7 +138,7 @@ def kto_weights(adapter: ChatAdapter, rows: Sequence[AnswerRow]) -> tuple[float,
     if not liked or not disliked:
         raise DataError(
             f"the training split has {liked} liked and {disliked} disliked answers, and KTO needs both. Gather more feedback, or "
-            "train on the liked answers alone with objective: sft."
+            "imitate the liked ones with chat/lora on a Dataset of conversations (chat/feedback with sources.0.form=sft)."
         )
     undesirable = adapter.preference.undesirable_weight or 1.0
     return adapter.preference.desirable_weight or undesirable * disliked / liked, undesirable

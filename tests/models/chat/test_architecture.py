@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, BertConfig, LlavaConfig, T5Config
 
-from studio.core.errors import UserError
+from studio.core.errors import StudioError, UserError
+from studio.evals.chat.generation import Decoding, stream_tokens
 from studio.models.bases import ResolvedBase
 from studio.models.chat.architecture import attention_for, refuse_other_kinds, refuse_seeing_ahead
-from studio.models.chat.loading import load_causal_lm
+from studio.models.chat.loading import load_causal_lm, refuse_quantising
 from tests.families import FAMILIES, build_family
 
 ENCODERS = ("bert",)
@@ -76,3 +81,40 @@ def test_attention_that_is_not_there_is_named(folder_of):
     assert attention_for(config, "auto", "x") is None
     with pytest.raises(UserError, match=r"attention: sdpa does not exist for x \(gpt_oss\). Use auto or eager."):
         attention_for(config, "sdpa", "x")
+
+
+def test_weights_that_the_configuration_does_not_count_are_refused(folder_of, tmp_path):
+    folder = shutil.copytree(folder_of("llama"), tmp_path / "short")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 1}))
+    with pytest.raises(StudioError, match=r"layers that its configuration does not count \(9 tensors, such as model.layers.1"):
+        load_causal_lm(base_of(folder), dtype=torch.float32)
+    (folder / "config.json").write_text(json.dumps(config | {"intermediate_size": 64}))
+    with pytest.raises(StudioError, match="tensors have other shapes than config.json says. Fetch the model again."):
+        load_causal_lm(base_of(folder), dtype=torch.float32)
+
+
+def test_a_layer_with_parts_of_its_own_is_no_layer_too_many(folder_of, tmp_path):
+    folder = shutil.copytree(folder_of("llama"), tmp_path / "several")
+    held = load_file(folder / "model.safetensors")
+    more = {name.replace(".1.", ".2."): value.clone() for name, value in held.items() if ".1." in name}
+    save_file(
+        {**held, **more, "model.layers.2.eh_proj.weight": torch.zeros(2, 2)}, folder / "model.safetensors", {"format": "pt"}
+    )
+    load_causal_lm(base_of(folder), dtype=torch.float32)
+
+
+def test_a_base_that_is_packed_already_is_refused(folder_of):
+    config = AutoConfig.from_pretrained(folder_of("llama"))
+    refuse_quantising(config, "nf4", "x")
+    config.quantization_config = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    with pytest.raises(UserError, match="packed by bitsandbytes already"):
+        refuse_quantising(config, "none", "x")
+    with pytest.raises(UserError, match=r"x \(rwkv\) rescales its weights in place"):
+        refuse_quantising(AutoConfig.from_pretrained(folder_of("rwkv")), "nf4", "x")
+
+
+def test_a_model_that_keeps_its_memory_in_a_form_of_its_own_says_so(folder_of):
+    model = load_causal_lm(base_of(folder_of("mamba")), dtype=torch.float32)
+    with pytest.raises(UserError, match="models of the kind mamba keep what they have read in a form of their own"):
+        list(stream_tokens(model, [5, 6, 7], Decoding(max_new_tokens=4), ends=frozenset(), context=64))
