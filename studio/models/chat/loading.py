@@ -129,9 +129,8 @@ def _refuse_other_weights(model: PreTrainedModel, info: dict[str, Any], name: st
             f"({', '.join(missing[:3])}). Fetch the model again."
         )
     kinds = {_LAYER.sub(".N.", key) for key in model.state_dict() if _LAYER.search(key)}
-    left: dict[
-        str, list[str]
-    ] = {}  # by layer; one that has parts of its own (for predicting several tokens) is no layer too many
+    # By layer; one that has parts of its own (for predicting several tokens) is no layer too many.
+    left: dict[str, list[str]] = {}
     for key in info["unexpected_keys"]:
         if found := _LAYER.search(key):
             left.setdefault(key[: found.end()], []).append(key)
