@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-Message = dict[str, str]
+Message = dict[str, Any]
+"""A turn of a conversation."""
+Tool = dict[str, Any]
+"""A function that a model may call, as OpenAI writes it."""
 
 
 @dataclass(frozen=True)
@@ -13,14 +17,17 @@ class Question:
     """One held-out row.
 
     messages: the whole conversation, for likelihoods.
-    prompt: everything before the last assistant turn; empty when the row has none.
-    reference: what that turn says; None when the row has no assistant turn.
+    prompt: everything before the assistant turn that is asked for; empty when the row has none.
+    reference: what that turn says, without its thought; None when the row has no assistant turn, or the turn only calls tools.
+    tools: what the model may call. calls: what that turn calls, as OpenAI writes it.
     """
 
     id: str
     messages: Sequence[Message]
     prompt: Sequence[Message]
     reference: str | None
+    tools: Sequence[Tool] = ()
+    calls: Sequence[dict[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -36,23 +43,50 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model wrote.
+    """What a model wrote, told apart.
 
-    tokens: how many it wrote, the end token left out. truncated: stopped by the limit, not by its own end token.
+    text: what it says; a thought before it, and calls of tools that were offered, stand beside it.
+    tokens: how many it wrote, the thought and the end token left out. truncated: stopped by the limit, not by its own end token.
+    thought: None without one. tool_calls: as OpenAI writes them, arguments as values. broken_calls: what stands where a call
+    should and cannot be read as one.
     """
 
     text: str
     tokens: int
     truncated: bool
+    thought: str | None = None
+    tool_calls: list[dict[str, Any]] = field(default_factory=list)
+    broken_calls: list[str] = field(default_factory=list)
+
+    @property
+    def only_thought(self) -> bool:
+        """True when nothing came after the thought, most often because the limit cut it off: that is no answer."""
+        if self.thought is None or self.text or self.tool_calls or self.broken_calls:
+            return False
+        return bool(self.thought) or self.truncated
+
+
+def scored_text(answer: Answer | None) -> str | None:
+    """The text that is scored; None where there is no answer."""
+    return None if answer is None or answer.only_thought else answer.text
 
 
 @dataclass(frozen=True)
 class Likelihood:
-    """Negative log-likelihood of a row's assistant tokens, in nats; how many tokens that is; how many the limit cut off."""
+    """Negative log-likelihood of a row's assistant tokens, in nats; how many tokens that is; how many the limit cut off.
+
+    weight: sum of the tokens' weights where turns have some, and ``nll`` is then weighted too; None where each counts 1.
+    """
 
     nll: float
     tokens: int
     cut: int = 0
+    weight: float | None = None
+
+    @property
+    def mass(self) -> float:
+        """What ``nll`` is divided by for a mean per token, as in training."""
+        return float(self.tokens) if self.weight is None else self.weight
 
 
 @dataclass(frozen=True)
@@ -73,10 +107,7 @@ class Evidence:
     reference_tokens: int | None = None
     """Tokens of the reference under the model's tokenizer."""
 
-
-def question_from(row_id: str, messages: Sequence[Message]) -> Question:
-    """Split a conversation before its last assistant turn; what follows that turn is not asked."""
-    turns = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
-    if not turns:
-        return Question(row_id, messages, (), None)
-    return Question(row_id, messages, messages[: turns[-1]], messages[turns[-1]]["content"])
+    @property
+    def said(self) -> str | None:
+        """The answer's text without its thought; None where there is no answer."""
+        return scored_text(self.answer)

@@ -16,11 +16,12 @@ from studio.core.errors import UserError
 from studio.core.records import Difference, GroupScores, ReportRecord, Score, TaskRecord
 from studio.core.workspace import Workspace
 from studio.evals.benches import Benches, benches_for
+from studio.evals.evidence import scored_text
 from studio.evals.gate import judge
 from studio.evals.report import write_report
 from studio.evals.scoring import corrected
 from studio.evals.targets import OWN_BASE, Target, find_baseline, run_record
-from studio.evals.task import NotComputedError, TaskContext, TaskResult
+from studio.evals.task import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
 from studio.evals.tasks import TASKS
 from studio.schema.suite import Suite, Task
 
@@ -171,6 +172,7 @@ def _run_task(task: Task, benches: Benches, suite: Suite, data: Path | None, pro
     reason = None
     try:
         result: TaskResult = TASKS.get(task.type)(context)
+        _tell_thoughts(context, result)
         for label, about in result.about.items():
             benches.about.setdefault(label, about)
     except NotComputedError as error:
@@ -192,6 +194,21 @@ def _run_task(task: Task, benches: Benches, suite: Suite, data: Path | None, pro
         marks=result.marks,
     )
     return record, result
+
+
+def _tell_thoughts(context: TaskContext[Any], result: TaskResult) -> None:
+    """Say in the result how many answers had thoughts, and show some, whatever the task scores."""
+    for label, thinking in context.thinking.items():
+        result.notes = result.notes + thinking.remarks(label, context.decoding.max_new_tokens)
+        cards = [
+            Card(
+                label,
+                [Part(prompt[-1]["role"], prompt[-1]["content"])],
+                [Part(label, scored_text(answer), thought=answer.thought)],
+            )
+            for prompt, answer in thinking.examples[: context.task.examples_shown]
+        ]
+        result.cards = result.cards + ([CardGroup(f"Thoughts of {label}", cards)] if cards else [])
 
 
 def _without_values(task: Task, reason: str) -> list[Score]:

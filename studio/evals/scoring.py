@@ -1,13 +1,12 @@
-"""From evidence to scores, paired differences and a table of examples. No model is needed any more from here on."""
+"""From evidence to scores and paired differences. No model is needed any more from here on."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from studio.core.records import Difference, Score
-from studio.evals.evidence import Evidence
 from studio.evals.metrics.base import Metric
 from studio.evals.statistics import (
     NO_DIFFERENCE,
@@ -122,30 +121,6 @@ def corrected(differences: Sequence[Difference]) -> list[Difference]:
             shown = NO_DIFFERENCE
         changed.append(item.model_copy(update={"p_holm": p_holm, "verdict": shown}))
     return changed
-
-
-def example_table(
-    evidence: Mapping[str, Sequence[Evidence]], measured: Mapping[str, Mapping[str, Statistic]]
-) -> list[dict[str, Any]]:
-    """One line per question: prompt, reference, and for each model its answer and its value of each metric.
-
-    Args:
-        evidence: model label to evidence, all on the same questions.
-        measured: model label to metric key to statistic.
-    """
-    questions = [item.question for item in next(iter(evidence.values()))]
-    lines: list[dict[str, Any]] = []
-    for index, question in enumerate(questions):
-        line: dict[str, Any] = {"id": question.id, "prompt": list(question.prompt), "reference": question.reference}
-        for label, items in evidence.items():
-            answer = items[index].answer
-            line[f"{label}_answer"] = answer.text if answer else None
-            line[f"{label}_stopped_by_limit"] = answer.truncated if answer else None
-        for label, statistics in measured.items():
-            for key, statistic in statistics.items():
-                line[f"{label}_{key}"] = statistic.each[index]
-        lines.append(line)
-    return lines
 
 
 def most_changed(lines: Sequence[dict[str, Any]], metric: Metric, count: int) -> tuple[list[int], list[int]]:

@@ -7,9 +7,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from studio.evals.evidence import Answer, Decoding, Likelihood, LogProb, Message
+from studio.evals.evidence import Answer, Decoding, Likelihood, LogProb, Message, Tool
 
 Advance = Callable[[int], None]
+Offered = Sequence[Sequence[Tool]] | None
+
+
+def offered(tools: Offered, count: int) -> Sequence[Sequence[Tool]]:
+    """The tools of each of ``count`` conversations, also where there are none."""
+    return [()] * count if tools is None else tools
 
 
 class Subject(Protocol):
@@ -34,10 +40,25 @@ class Subject(Protocol):
         """Identity of the tokenizer."""
         ...
 
+    @property
+    def calls_tools(self) -> bool:
+        """False when it is known that no call of a tool could be read off what it writes."""
+        ...
+
     def answers(
-        self, prompts: Sequence[Sequence[Message]], decoding: Decoding, *, batch_size: int, advance: Advance | None = None
+        self,
+        prompts: Sequence[Sequence[Message]],
+        decoding: Decoding,
+        *,
+        batch_size: int,
+        tools: Offered = None,
+        advance: Advance | None = None,
     ) -> list[Answer | None]:
-        """One answer per prompt; None where none can be had."""
+        """One answer per prompt; None where none can be had.
+
+        Args:
+            tools: what may be called, for each prompt; None offers none.
+        """
         ...
 
     def likelihoods(
@@ -46,9 +67,14 @@ class Subject(Protocol):
         *,
         batch_size: int,
         max_length: int | None,
+        tools: Offered = None,
         advance: Advance | None = None,
     ) -> list[Likelihood | None]:
-        """Likelihood of the assistant tokens of each conversation; None where there is none to score."""
+        """Likelihood of the assistant tokens of each conversation; None where there is none to score.
+
+        Args:
+            tools: what each conversation offers; None offers none.
+        """
         ...
 
     def text_logprobs(

@@ -21,9 +21,11 @@ from studio.core.errors import StudioError
 from studio.core.progress import Progress
 from studio.core.records import Difference, GroupScores, RunRecord, Score
 from studio.core.workspace import Workspace
-from studio.evals.subjects import Subject
+from studio.evals.evidence import Answer, Decoding, Message
+from studio.evals.subjects import Offered, Subject
 from studio.evals.targets import Target
-from studio.schema.tasks import TaskSettings
+from studio.evals.thinking import Thinking
+from studio.schema.tasks import GenerationSettings, TaskSettings
 
 T = TypeVar("T", bound=TaskSettings, covariant=True)
 R = TypeVar("R")
@@ -35,11 +37,14 @@ class NotComputedError(StudioError):
 
 @dataclass(frozen=True)
 class Part:
-    """One text on an example's card: a heading, the text (None: there is none), a note beside the heading."""
+    """One text on an example's card: a heading, the text (None: there is none), a note beside the heading, and the thought that
+    stood before the text and is no part of it.
+    """
 
     tag: str
     text: str | None
     note: str = ""
+    thought: str | None = None
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,8 @@ class TaskContext(Generic[T]):
     progress: bool = False
     targets: Mapping[str, Target] = field(default_factory=dict)
     """What each label stands for, for tasks that open models in a way of their own."""
+    thinking: dict[str, Thinking] = field(default_factory=dict)
+    """How many answers of each model had thoughts, for the report."""
 
     @property
     def has_base(self) -> bool:
@@ -131,6 +138,20 @@ class TaskContext(Generic[T]):
     def subject(self, label: str) -> AbstractContextManager[Subject]:
         """The model of that label, ready to be asked; its answers and log-probabilities are cached."""
         return self.open_subject(label)
+
+    @property
+    def decoding(self) -> Decoding:
+        """How the task's answers are written."""
+        settings = self.task.generation or GenerationSettings()
+        return Decoding(settings.max_new_tokens, settings.temperature, settings.top_p, settings.top_k, self.seed)
+
+    def answers(self, subject: Subject, prompts: Sequence[Sequence[Message]], tools: Offered = None) -> list[Answer | None]:
+        """What a model answers to prompts, with the task's settings. Thoughts stand apart and are counted for the report."""
+        size = (self.task.generation or GenerationSettings()).batch_size
+        with self.bar(f"{subject.label}: answers", len(prompts)) as advance:
+            found = subject.answers(prompts, self.decoding, batch_size=size, tools=tools, advance=advance)
+        self.thinking.setdefault(subject.label, Thinking()).count(prompts, found)
+        return found
 
     @contextmanager
     def bar(self, what: str, total: int) -> Iterator[Callable[[int], None] | None]:

@@ -30,6 +30,7 @@ from studio.schema.tasks import (
     RegressionTask,
     SafetyTask,
     SuiteData,
+    ToolCallsTask,
     check_compare_by,
     without_repeats,
 )
@@ -37,6 +38,7 @@ from studio.schema.tasks import (
 # One line per kind of task; its settings stand in a schema module, its code is named in studio/evals/tasks/__init__.py.
 Task = Annotated[
     ConversationTask
+    | ToolCallsTask
     | ClassificationTask
     | RegressionTask
     | FairnessTask

@@ -114,6 +114,21 @@ class ConversationTask(TaskSettings):
         return list(self.metrics)
 
 
+class ToolCallsTask(TaskSettings):
+    """Held-out conversations of a Dataset that offer tools: what the model calls against what the row calls."""
+
+    type: Literal["tool_calls"]
+    """Kind of task."""
+    data: SuiteData = SuiteData()
+    """The rows that are asked; those without ``tools`` are left out and counted."""
+    ask: Literal["last", "first_call"] = "last"
+    """Which turn of a row is asked for: the last of the assistant, or the first that calls a tool (the last where none does)."""
+
+    def metric_names(self) -> list[str]:
+        """All shares of rows; right tool and right arguments of each tool stand beside them as groups."""
+        return ["right", "valid_json", "known_tool", "right_tool", "right_arguments", "no_call"]
+
+
 class PredictionFile(Settings):
     """A table of predictions that were made elsewhere."""
 

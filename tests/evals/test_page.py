@@ -9,12 +9,14 @@ import pytest
 
 from studio.core.records import Difference, GroupScores, Score, TaskRecord
 from studio.evals.charts import bars, difference_picture, scale_of
+from studio.evals.chat.questions import question_from
+from studio.evals.chat.showing import example_table
 from studio.evals.chat.tasks.conversation import _cards, _limits, choose_comparison
-from studio.evals.evidence import Answer, Evidence, Likelihood, question_from
+from studio.evals.evidence import Answer, Evidence, Likelihood
 from studio.evals.numbers import interval_text, number
 from studio.evals.page import render_page
 from studio.evals.runner import assemble
-from studio.evals.scoring import difference, example_table, most_changed, score
+from studio.evals.scoring import difference, most_changed, score
 from studio.evals.suites import load_suite, metric
 from studio.evals.targets import Target
 from studio.evals.task import Card, CardGroup, Part, TaskResult

@@ -98,7 +98,8 @@ def test_mcnemar_is_the_sign_test_on_pairs_that_disagree() -> None:
 
 def test_the_interval_of_distinct_n_holds_its_value() -> None:
     """Drawing answers twice repeats their n-grams, so plain percentiles lie below the value altogether."""
-    from studio.evals.evidence import Answer, Evidence, question_from
+    from studio.evals.chat.questions import question_from
+    from studio.evals.evidence import Answer, Evidence
 
     words = np.random.default_rng(0).integers(0, 300, size=(40, 12))
     items = [

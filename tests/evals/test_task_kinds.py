@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 ALL = (
     "conversation, classification, regression, fairness, safety, leakage, crows_pairs, stereoset, winobias, winogender, bbq, "
-    "counterfactual, lm_eval, images"
+    "counterfactual, lm_eval, images, tool_calls"
 )
 TOY = "name: mine\ntasks:\n  - type: toy\n    words: 2\n"
 

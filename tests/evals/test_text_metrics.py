@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
 
-from studio.evals.evidence import Answer, Evidence, Likelihood, Question, question_from
+from studio.evals.chat.questions import question_from
+from studio.evals.evidence import Answer, Evidence, Likelihood, Question
 from studio.evals.metrics import METRICS
 from studio.evals.metrics.base import Metric
 from studio.evals.metrics.exact_match import normalize_answer

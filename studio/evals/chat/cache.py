@@ -21,8 +21,9 @@ from typing import Any, TypeVar
 from studio.core.errors import StudioError
 from studio.core.files import sha256_json
 from studio.core.sqlite import is_damage, write_ahead
+from studio.data.chat.turns import turn_text
 from studio.evals.evidence import Answer, Decoding, Likelihood, LogProb, Message
-from studio.evals.subjects import Advance, Subject
+from studio.evals.subjects import Advance, Offered, Subject, offered
 
 E = TypeVar("E", Answer, Likelihood, LogProb)
 
@@ -31,9 +32,10 @@ _BUSY_SECONDS = 60.0
 # Code and libraries that decide what a model answers; a change in any of them makes every old answer unknown.
 _CODE = (
     "evals/chat/generation.py", "evals/chat/likelihood.py", "evals/chat/text_likelihood.py", "evals/chat/subjects.py",
-    "evals/chat/endpoint.py", "evals/chat/opening.py", "models/chat/encoding.py", "models/chat/templates.py",
-    "models/chat/loading.py", "models/chat/marks.py", "models/chat/rendering.py", "models/chat/turns.py", "models/device.py",
-    "adapters/chat/loading.py",
+    "evals/chat/endpoint.py", "evals/chat/replies.py", "evals/chat/opening.py", "models/chat/answers.py",
+    "models/chat/arguments.py", "models/chat/encoding.py", "models/chat/templates.py", "models/chat/loading.py",
+    "models/chat/marks.py", "models/chat/rendering.py", "models/chat/thoughts.py", "models/chat/tool_probe.py",
+    "models/chat/tool_syntax.py", "models/chat/turns.py", "models/device.py", "adapters/chat/loading.py",
 )  # fmt: skip
 _LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "tokenizers")
 # Conversations scored, and texts scored, between two writes to the disk.
@@ -161,12 +163,23 @@ class CachedSubject:
         return self.inner.tokens_like
 
     @property
+    def calls_tools(self) -> bool:
+        """See :attr:`studio.evals.subjects.Subject.calls_tools`."""
+        return self.inner.calls_tools
+
+    @property
     def key(self) -> str:
         """Key of this subject in the cache."""
         return identity_key(self.identity)
 
     def answers(
-        self, prompts: Sequence[Sequence[Message]], decoding: Decoding, *, batch_size: int, advance: Advance | None = None
+        self,
+        prompts: Sequence[Sequence[Message]],
+        decoding: Decoding,
+        *,
+        batch_size: int,
+        tools: Offered = None,
+        advance: Advance | None = None,
     ) -> list[Answer | None]:
         """See :meth:`studio.evals.subjects.Subject.answers`."""
         settings = asdict(decoding)
@@ -174,13 +187,16 @@ class CachedSubject:
         if not drawn:
             settings = {"max_new_tokens": decoding.max_new_tokens, "greedy": True}
         # A drawn answer depends on its place in the list, so drawn answers are known all together or not at all.
-        whole = sha256_json([list(prompt) for prompt in prompts]) if drawn else None
-        keys = [sha256_json(["answer", list(p), settings, i if drawn else None, whole]) for i, p in enumerate(prompts)]
+        asked = [[list(prompt), list(each)] for prompt, each in zip(prompts, offered(tools, len(prompts)), strict=True)]
+        whole = sha256_json(asked) if drawn else None
+        keys = [sha256_json(["answer", each, settings, i if drawn else None, whole]) for i, each in enumerate(asked)]
 
         def ask(places: Sequence[int], step: Advance | None) -> list[Answer | None]:
-            return self.inner.answers([prompts[place] for place in places], decoding, batch_size=batch_size, advance=step)
+            chosen = [prompts[place] for place in places]
+            given = None if tools is None else [tools[place] for place in places]
+            return self.inner.answers(chosen, decoding, batch_size=batch_size, tools=given, advance=step)
 
-        sizes = None if drawn else [sum(len(message["content"]) for message in prompt) for prompt in prompts]
+        sizes = None if drawn else [sum(len(turn_text(turn)) for turn in prompt) for prompt in prompts]
         return self._remembered(keys, Answer, ask, advance, at_once=len(prompts) if drawn else batch_size, sizes=sizes)
 
     def likelihoods(
@@ -189,16 +205,19 @@ class CachedSubject:
         *,
         batch_size: int,
         max_length: int | None,
+        tools: Offered = None,
         advance: Advance | None = None,
     ) -> list[Likelihood | None]:
         """See :meth:`studio.evals.subjects.Subject.likelihoods`."""
-        keys = [sha256_json(["likelihood", list(messages), max_length]) for messages in conversations]
+        pairs = zip(conversations, offered(tools, len(conversations)), strict=True)
+        keys = [sha256_json(["likelihood", list(messages), list(each), max_length]) for messages, each in pairs]
 
         def ask(places: Sequence[int], step: Advance | None) -> list[Likelihood | None]:
             chosen = [conversations[place] for place in places]
-            return self.inner.likelihoods(chosen, batch_size=batch_size, max_length=max_length, advance=step)
+            given = None if tools is None else [tools[place] for place in places]
+            return self.inner.likelihoods(chosen, batch_size=batch_size, max_length=max_length, tools=given, advance=step)
 
-        sizes = [sum(len(message["content"]) for message in messages) for messages in conversations]
+        sizes = [sum(len(turn_text(turn)) for turn in messages) for messages in conversations]
         return self._remembered(keys, Likelihood, ask, advance, at_once=_BATCHES_AT_ONCE * batch_size, sizes=sizes)
 
     def text_logprobs(

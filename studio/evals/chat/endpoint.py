@@ -22,10 +22,11 @@ from studio.adapters.chat.loading import read_template
 from studio.core.errors import DataError, StudioError, UserError
 from studio.core.files import sha256_json
 from studio.core.workspace import Workspace, read_run
-from studio.evals.chat.likelihood import joined
+from studio.evals.chat.likelihood import joined, likelihood_of
+from studio.evals.chat.replies import answer_from, replied, sent
 from studio.evals.chat.text_likelihood import encode_texts
-from studio.evals.evidence import Answer, Decoding, Likelihood, LogProb, Message
-from studio.evals.subjects import Advance
+from studio.evals.evidence import Answer, Decoding, Likelihood, LogProb, Message, Tool
+from studio.evals.subjects import Advance, Offered, offered
 from studio.evals.targets import KEY_VARIABLE, Endpoint
 from studio.models.bases import ResolvedBase, resolve_base
 from studio.models.chat.encoding import EncodedRow, encode_examples
@@ -104,27 +105,44 @@ class EndpointSubject:
         """Hash of the vocabulary; without a tokenizer the endpoint's own name, so that per-token figures are not compared."""
         return _vocabulary(self.tokenizer) if self.tokenizer is not None else f"{self.url}#{self.model}"
 
+    @property
+    def calls_tools(self) -> bool:
+        """True: what a server makes of tools is seen in its replies."""
+        return True
+
     def answers(
-        self, prompts: Sequence[Sequence[Message]], decoding: Decoding, *, batch_size: int, advance: Advance | None = None
+        self,
+        prompts: Sequence[Sequence[Message]],
+        decoding: Decoding,
+        *,
+        batch_size: int,
+        tools: Offered = None,
+        advance: Advance | None = None,
     ) -> list[Answer | None]:
         """One chat completion per prompt; None where the prompt is empty or too long for the server."""
         settings: dict[str, Any] = {"max_tokens": decoding.max_new_tokens, "temperature": decoding.temperature}
         if decoding.temperature > 0:
             settings |= {"top_p": decoding.top_p, "seed": decoding.seed} | ({"top_k": decoding.top_k} if decoding.top_k else {})
 
-        def ask(prompt: Sequence[Message]) -> Answer | None:
+        def ask(asked: tuple[Sequence[Message], Sequence[Tool]]) -> Answer | None:
+            prompt, given = asked
             if not prompt:
                 return None
-            reply = self._post("chat/completions", {"messages": list(prompt), **settings})
-            if reply is None:
-                return None
-            choice = reply["choices"][0]
-            text = str(choice["message"].get("content") or "").strip()
-            written = int((reply.get("usage") or {}).get("completion_tokens") or 0)
-            tokens = self.count_tokens(text) if self.tokenizer is not None or not written else written
-            return Answer(text, tokens, choice.get("finish_reason") == "length")
+            body = {"messages": sent(prompt), **({"tools": list(given)} if given else {}), **settings}
+            reply = self._post("chat/completions", body)
+            return None if reply is None else self._answer(reply, given)
 
-        return self._each(ask, prompts, batch_size, advance)
+        return self._each(ask, list(zip(prompts, offered(tools, len(prompts)), strict=True)), batch_size, advance)
+
+    def _answer(self, reply: dict[str, Any], tools: Sequence[Tool]) -> Answer:
+        """The first choice of a reply."""
+        choice = reply["choices"][0]
+        found = replied(choice, tools, self.tokenizer, self.template)
+        written = int((reply.get("usage") or {}).get("completion_tokens") or 0)
+        # The server counts thoughts too, so its number holds only where there is none.
+        counts = self.tokenizer is not None or not written or found.reasoning_content is not None
+        tokens = self.count_tokens(found.content) if counts else written
+        return answer_from(found, tokens, choice.get("finish_reason") == "length")
 
     def likelihoods(
         self,
@@ -132,6 +150,7 @@ class EndpointSubject:
         *,
         batch_size: int,
         max_length: int | None,
+        tools: Offered = None,
         advance: Advance | None = None,
     ) -> list[Likelihood | None]:
         """Likelihood of the assistant tokens; None for all without a tokenizer, because nothing here could tell which they
@@ -144,14 +163,16 @@ class EndpointSubject:
         # One token is written after the prompt, because not every server takes max_tokens 0.
         longest = min([length for length in (max_length, self.context - 1 if self.context else None) if length], default=None)
 
-        def ask(messages: Sequence[Message]) -> Likelihood | None:
+        def ask(asked: tuple[Sequence[Message], Sequence[Tool]]) -> Likelihood | None:
+            messages, given = asked
             try:
-                rows = encode_examples(tokenizer, template, messages, max_length=longest).rows
+                rows = encode_examples(tokenizer, template, messages, tools=given, max_length=longest).rows
             except DataError:
                 return None
             return joined([self._scored(row) for row in rows])
 
-        return self._each(ask, conversations, batch_size, advance)
+        pairs = list(zip(conversations, offered(tools, len(conversations)), strict=True))
+        return self._each(ask, pairs, batch_size, advance)
 
     def _scored(self, row: EncodedRow) -> Likelihood | None:
         """Likelihood of the targets of one example; None without a target, or where the server gives no figures."""
@@ -160,8 +181,7 @@ class EndpointSubject:
         values = self._prompt_logprobs(row.input_ids)
         if values is None:
             return None
-        chosen = [value for value, trained in zip(values[1:], row.trained[1:], strict=True) if trained]
-        return Likelihood(-sum(chosen), len(chosen), row.cut)
+        return likelihood_of(row, [-value for value, trained in zip(values[1:], row.trained[1:], strict=True) if trained])
 
     def text_logprobs(
         self, texts: Sequence[tuple[str, str]], *, batch_size: int, advance: Advance | None = None

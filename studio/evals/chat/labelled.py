@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from studio.core.errors import nearest
 from studio.core.workspace import read_dataset
 from studio.data.chat.rows import ChatRow, read_split
-from studio.evals.chat.tasks.conversation import choose_rows, decoding_of, gather
-from studio.evals.evidence import Evidence, Message, question_from
+from studio.evals.chat.questions import question_from
+from studio.evals.chat.tasks.conversation import choose_rows, gather
+from studio.evals.evidence import Evidence, Message, scored_text
 from studio.evals.labelled import Asking, Labelled, as_text
 from studio.evals.metrics.base import Metric
 from studio.evals.task import NotComputedError, TaskContext
@@ -60,13 +61,10 @@ def ask_answers(context: TaskContext[LabelledTask], found: Labelled, labels: Seq
     """Fill ``said`` with what every model writes."""
     prompts = [asked(row, context.task.prompt, labels) for row in found.rows]
     found.prompts = [prompt[-1]["content"] if prompt else "" for prompt in prompts]
-    assert context.task.generation is not None
     for label in context.labels:
-        with context.subject(label) as subject, context.bar(f"{label}: answers", len(prompts)) as advance:
-            answers = subject.answers(
-                prompts, decoding_of(context), batch_size=context.task.generation.batch_size, advance=advance
-            )
-        found.said[label] = [answer.text if answer else None for answer in answers]
+        with context.subject(label) as subject:
+            answers = context.answers(subject, prompts, [row.tools for row in found.rows])
+        found.said[label] = [scored_text(answer) for answer in answers]
 
 
 def ask_likelihoods(context: TaskContext[LabelledTask], found: Labelled, labels: Sequence[str]) -> None:
@@ -89,12 +87,12 @@ def ask_likelihoods(context: TaskContext[LabelledTask], found: Labelled, labels:
 
 def ask_evidence(context: TaskContext[LabelledTask], found: Labelled, metrics: Sequence[Metric]) -> dict[str, list[Evidence]]:
     """Fill ``said`` with every model's free answers to the rows' own questions; all that the metrics need, by model."""
-    questions = [question_from(row.id, row.messages) for row in found.rows]
+    questions = [question_from(row.id, row.messages, row.tools) for row in found.rows]
     evidence = {}
     for label in context.labels:
         with context.subject(label) as subject:
             evidence[label] = gather(subject, questions, context, metrics)
-        found.said[label] = [item.answer.text if item.answer else None for item in evidence[label]]
+        found.said[label] = [item.said for item in evidence[label]]
     return evidence
 
 

@@ -9,6 +9,7 @@ the questions, often most of the tokens, never reach the output layer.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -40,18 +41,29 @@ def score_rows(
         rows: from :func:`studio.models.chat.encoding.encode_conversation`.
         advance: called with how many rows were just scored.
     Returns:
-        One per row, in order: nats and tokens; None where a row has no token to score. A token at the very start has nothing
-        before it to be predicted from and is not counted.
+        One per row, in order: nats and tokens, both weighted where the row has weights; None where a row has no token to score.
+        A token at the very start has nothing before it to be predicted from and is not counted.
     """
     network = unwrapped(model)
     scored: list[Likelihood | None] = [None] * len(rows)
     vocabulary = int(network.get_output_embeddings().weight.shape[0]) if network.get_output_embeddings() is not None else 1 << 15
     for batch in batches_by_length(rows, batch_size, max_positions=max(1, _LOGIT_BYTES // (4 * vocabulary))):
-        for index, (nll, tokens) in zip(batch, _score_batch(network, [rows[index] for index in batch]), strict=True):
-            scored[index] = Likelihood(nll, tokens, rows[index].cut) if tokens else None
+        for index, losses in zip(batch, _score_batch(network, [rows[index] for index in batch]), strict=True):
+            scored[index] = likelihood_of(rows[index], losses)
         if advance:
             advance(len(batch))
     return scored
+
+
+def likelihood_of(row: EncodedRow, losses: Sequence[float]) -> Likelihood | None:
+    """The likelihood of a row from the negative log-likelihood of each of its targets; None without a target."""
+    if not len(losses):
+        return None
+    if row.weights is None:
+        return Likelihood(math.fsum(losses), len(losses), row.cut)
+    weights = [weight for weight, trained in zip(row.weights[1:], row.trained[1:], strict=True) if trained]
+    weighted = math.fsum(weight * loss for weight, loss in zip(weights, losses, strict=True))
+    return Likelihood(weighted, len(losses), row.cut, math.fsum(weights))
 
 
 def joined(parts: Sequence[Likelihood | None]) -> Likelihood | None:
@@ -59,7 +71,9 @@ def joined(parts: Sequence[Likelihood | None]) -> Likelihood | None:
     found = [part for part in parts if part is not None]
     if len(found) < 2:
         return found[0] if found else None
-    return Likelihood(sum(part.nll for part in found), sum(part.tokens for part in found), sum(part.cut for part in found))
+    weight = sum(part.mass for part in found) if any(part.weight is not None for part in found) else None
+    nll, tokens, cut = (sum(getattr(part, name) for part in found) for name in ("nll", "tokens", "cut"))
+    return Likelihood(nll, tokens, cut, weight)
 
 
 def batches_by_length(rows: Sequence[EncodedRow], batch_size: int, *, max_positions: int) -> Iterator[list[int]]:
@@ -84,8 +98,8 @@ def _first_target_from_end(row: EncodedRow) -> int:
     return len(row.trained) - row.trained.index(True) if True in row.trained else 0
 
 
-def _score_batch(network: Any, rows: Sequence[EncodedRow]) -> list[tuple[float, int]]:
-    """NLL in nats and tokens of each row of one batch."""
+def _score_batch(network: Any, rows: Sequence[EncodedRow]) -> list[list[float]]:
+    """NLL in nats of each target of each row of one batch."""
     filled = [row if row.input_ids else EncodedRow([0], [False], [], 0, 0) for row in rows]
     tokens, mask = left_pad([row.input_ids for row in filled], network.device)  # [b, s]
     width = tokens.shape[1]
@@ -95,13 +109,13 @@ def _score_batch(network: Any, rows: Sequence[EncodedRow]) -> list[tuple[float, 
     )[:, 1:]  # [b, s - 1]
     columns = targets.any(dim=0).nonzero()[:, 0]  # [u]
     if not len(columns):
-        return [(0.0, 0)] * len(rows)
+        return [[] for _ in rows]
     positions = (mask.cumsum(dim=-1) - 1).clamp(min=0)
     logits = _logits_at(network, tokens, mask, positions, columns)  # [b, u, v]
     wanted = targets[:, columns]  # [b, u]
     losses = _losses(logits[wanted], tokens[:, 1:][:, columns][wanted])  # [sum of targets]
     counts = wanted.sum(dim=1).tolist()
-    return [(float(part.sum()), count) for part, count in zip(losses.split(counts), counts, strict=True)]
+    return [part.tolist() for part in losses.split(counts)]
 
 
 def _logits_at(network: Any, tokens: Tensor, mask: Tensor, positions: Tensor, columns: Tensor) -> Tensor:

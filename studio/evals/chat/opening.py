@@ -141,6 +141,7 @@ def run_identity(loaded: LoadedRun) -> dict[str, Any]:
         "model" if full else "adapter": {file.name: cached_sha256(file) for file in files},
         "tokenizer": _tokenizer_hash(weights) or _tokenizer_hash(loaded.base_source.folder),
         "template": loaded.template.sha256,
+        "thinking": loaded.template.thinking,
         "settings": {name: str(value) for name, value in loaded._settings.items()},
         "train_on": _train_on(loaded.folder),
     }
@@ -203,6 +204,7 @@ def _asked_with(subject: LocalSubject) -> dict[str, Any]:
     """How a model in this process is asked."""
     return {
         "template": subject.template.sha256,
+        "thinking": subject.template.thinking,
         "settings": {"dtype": str(subject.model.dtype), "quantization": "none", "device": str(subject.model.device)},
         "train_on": subject.train_on,
     }

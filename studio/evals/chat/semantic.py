@@ -95,9 +95,9 @@ def open_encoder(name: str) -> Encoder:
 def similarities(encoder: Encoder, evidence: Sequence[Evidence]) -> list[float | None]:
     """Cosine of each answer with its reference; an empty answer is an answer and gets 0."""
     pairs = [
-        (place, item.answer.text, item.question.reference)
+        (place, item.said, item.question.reference)
         for place, item in enumerate(evidence)
-        if item.answer and item.question.reference
+        if item.said is not None and item.question.reference
     ]
     values: list[float | None] = [None] * len(evidence)
     if not pairs:

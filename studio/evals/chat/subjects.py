@@ -10,13 +10,18 @@ from transformers import PreTrainedTokenizerBase
 
 from studio.core.errors import DataError
 from studio.core.files import sha256_json
-from studio.evals.chat.generation import context_length, end_tokens, write_answers
+from studio.evals.chat.generation import Written, context_length, end_tokens, write_answers
 from studio.evals.chat.likelihood import joined, score_rows
 from studio.evals.chat.text_likelihood import text_logprobs
-from studio.evals.evidence import Answer, Decoding, Likelihood, LogProb, Message
-from studio.evals.subjects import Advance
+from studio.evals.evidence import Answer, Decoding, Likelihood, LogProb, Message, Tool
+from studio.evals.subjects import Advance, Offered, offered
+from studio.models.chat.answers import answer_text, read_answer, tool_syntax
 from studio.models.chat.encoding import EncodedRow, TrainOn, encode_examples, encode_prompt
 from studio.models.chat.templates import ChatTemplate
+from studio.models.chat.thoughts import opened_thought
+
+# Tokens of a prompt's end in which the mark of an opened thought is looked for.
+_TAIL = 16
 
 
 @dataclass
@@ -35,11 +40,23 @@ class LocalSubject:
         """Hash of the vocabulary: with the same one, an answer has the same tokens."""
         return sha256_json(sorted(self.tokenizer.get_vocab().items()))
 
+    @property
+    def calls_tools(self) -> bool:
+        """See :attr:`Subject.calls_tools`: whether the template writes calls in a known way."""
+        return tool_syntax(self.template, self.tokenizer) is not None
+
     def answers(
-        self, prompts: Sequence[Sequence[Message]], decoding: Decoding, *, batch_size: int, advance: Advance | None = None
+        self,
+        prompts: Sequence[Sequence[Message]],
+        decoding: Decoding,
+        *,
+        batch_size: int,
+        tools: Offered = None,
+        advance: Advance | None = None,
     ) -> list[Answer | None]:
         """See :meth:`Subject.answers`. A prompt the template refuses, or longer than the context, has no answer."""
-        encoded = [self._prompt(prompt) for prompt in prompts]
+        given = offered(tools, len(prompts))
+        encoded = [self._prompt(*both) for both in zip(prompts, given, strict=True)]
         written = write_answers(
             self.model,
             encoded,
@@ -50,10 +67,7 @@ class LocalSubject:
             advance=advance,
         )
         return [
-            Answer(str(self.tokenizer.decode(item.ids, skip_special_tokens=True)).strip(), len(item.ids), item.truncated)
-            if item
-            else None
-            for item in written
+            self._answer(item, prompt, each) if item else None for item, prompt, each in zip(written, encoded, given, strict=True)
         ]
 
     def likelihoods(
@@ -62,12 +76,14 @@ class LocalSubject:
         *,
         batch_size: int,
         max_length: int | None,
+        tools: Offered = None,
         advance: Advance | None = None,
     ) -> list[Likelihood | None]:
         """See :meth:`Subject.likelihoods`. Rows longer than the limit are cut on the right, as in training."""
         context = context_length(self.model, self.tokenizer)
         limit = min(max_length or context, context)
-        examples = [self._examples(conversation, limit) for conversation in conversations]
+        pairs = zip(conversations, offered(tools, len(conversations)), strict=True)
+        examples = [self._examples(conversation, each, limit) for conversation, each in pairs]
         scored = iter(score_rows(self.model, [row for rows in examples for row in rows], batch_size=batch_size, advance=advance))
         return [joined([next(scored) for _ in rows]) for rows in examples]
 
@@ -81,17 +97,36 @@ class LocalSubject:
         """Tokens of a plain text, no special tokens added."""
         return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def _prompt(self, messages: Sequence[Message]) -> list[int]:
+    def _answer(self, written: Written, prompt: Sequence[int], tools: Sequence[Tool]) -> Answer:
+        """What was written, with thought and calls told apart; the thought is not counted among the tokens."""
+        opened = opened_thought(answer_text(self.tokenizer, prompt[-_TAIL:]))
+        found = read_answer(
+            self.template,
+            self.tokenizer,
+            answer_text(self.tokenizer, written.ids),
+            tools=tools,
+            opened=opened.group(1) if opened else "",
+            calls=bool(tools),
+        )
+        thought = found.reasoning_content
+        tokens = len(written.ids) if thought is None else max(0, len(written.ids) - self.count_tokens(thought))
+        if thought is not None and not found.tool_calls:
+            tokens = self.count_tokens(found.content)
+        return Answer(found.content, tokens, written.truncated, thought, found.tool_calls, found.broken_calls)
+
+    def _prompt(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[int]:
         """Token ids of a prompt; empty when there is none or the template refuses it."""
         try:
-            return encode_prompt(self.tokenizer, self.template, messages) if messages else []
+            return encode_prompt(self.tokenizer, self.template, messages, tools=tools) if messages else []
         except DataError:
             return []
 
-    def _examples(self, messages: Sequence[Message], limit: int) -> list[EncodedRow]:
+    def _examples(self, messages: Sequence[Message], tools: Sequence[Tool], limit: int) -> list[EncodedRow]:
         """A conversation with its mask, or several of one answer each; one without targets when the template refuses it."""
         try:
-            found = encode_examples(self.tokenizer, self.template, messages, train_on=self.train_on, max_length=limit)
+            found = encode_examples(
+                self.tokenizer, self.template, messages, tools=tools, train_on=self.train_on, max_length=limit
+            )
         except DataError:
             return [EncodedRow([], [], [], 0, 0)]
         return found.rows or [EncodedRow([], [], [], 0, 0)]

@@ -52,7 +52,7 @@ def _measure(order: int) -> Callable[[Sequence[Evidence]], DistinctStatistic]:
         totals: list[float] = []
         each: list[float | None] = []
         for owner, item in enumerate(evidence):
-            words = UnicodeWords().tokenize(item.answer.text) if item.answer else []
+            words = UnicodeWords().tokenize(item.said) if item.said is not None else []
             found = [tuple(words[start : start + order]) for start in range(len(words) - order + 1)]
             different = set(found)
             grams += [numbers.setdefault(gram, len(numbers)) for gram in different]
@@ -63,7 +63,7 @@ def _measure(order: int) -> Callable[[Sequence[Evidence]], DistinctStatistic]:
             np.array(grams, dtype=np.int64),
             np.array(owners, dtype=np.int64),
             np.array(totals),
-            np.array([item.answer is not None for item in evidence], dtype=bool),
+            np.array([item.said is not None for item in evidence], dtype=bool),
             each,
         )
 

@@ -25,8 +25,8 @@ def measure(evidence: Sequence[Evidence]) -> SumStatistic:
     """Share of answers equal to the reference after :func:`normalize_answer`. An empty answer is an answer, and wrong."""
     return mean_statistic(
         [
-            float(normalize_answer(item.answer.text) == normalize_answer(item.question.reference))
-            if item.answer and item.question.reference is not None
+            float(normalize_answer(item.said) == normalize_answer(item.question.reference))
+            if item.said is not None and item.question.reference is not None
             else None
             for item in evidence
         ]

@@ -11,14 +11,16 @@ from studio.evals.metrics.base import Metric, SumStatistic, mean_statistic, rati
 
 
 def tokens(evidence: Sequence[Evidence]) -> SumStatistic:
-    """Mean tokens per answer, the end token left out; an empty answer has 0."""
-    return mean_statistic([float(item.answer.tokens) if item.answer else None for item in evidence])
+    """Mean tokens per answer, the end token left out; an empty answer has 0, a thought does not count."""
+    return mean_statistic([float(item.answer.tokens) if item.answer and item.said is not None else None for item in evidence])
 
 
 def to_reference(evidence: Sequence[Evidence]) -> SumStatistic:
     """Tokens of all answers over tokens of all references, both under the model's own tokenizer."""
     pairs = [
-        (float(item.answer.tokens), float(item.reference_tokens)) if item.answer and item.reference_tokens is not None else None
+        (float(item.answer.tokens), float(item.reference_tokens))
+        if item.answer and item.said is not None and item.reference_tokens is not None
+        else None
         for item in evidence
     ]
     sums = np.array([pair or (0.0, 0.0) for pair in pairs], dtype=np.float64).reshape(-1, 2)
@@ -37,7 +39,7 @@ LENGTH = Metric(
     unit="tokens per answer",
     better="neither",
     needs="answers",
-    explains="Mean tokens per answer, without the end token; answers cut by the limit count with what they have.",
+    explains="Mean tokens per answer, without thoughts and the end token; answers cut by the limit count with what they have.",
     measure=tokens,
     made_with=lambda: "the model's own tokenizer",
     per_token=True,
@@ -58,7 +60,7 @@ TRUNCATED = Metric(
     unit="share of answers",
     better="lower",
     needs="answers",
-    explains="Share of answers that were stopped by the limit of tokens instead of ending by themselves.",
+    explains="Share of answers, thoughts included, that were stopped by the limit of tokens instead of ending by themselves.",
     measure=truncated,
     made_with=lambda: "counted while answers are written",
     right_or_wrong=True,

@@ -16,11 +16,12 @@ from studio.evals.statistics import Floats
 def measure(evidence: Sequence[Evidence]) -> SumStatistic:
     """exp(total NLL / supervised tokens), in nats, over assistant tokens with their end tokens; not a mean of row perplexities.
 
+    Where turns have weights it is exp(sum of w * NLL / sum of w) over tokens, as the loss of training counts them.
     Rows without a supervised token have no likelihood and lower coverage.
     """
     rows = [item.likelihood if item.likelihood and item.likelihood.tokens else None for item in evidence]
-    sums = np.array([[row.nll, row.tokens] if row else [0.0, 0.0] for row in rows], dtype=np.float64).reshape(-1, 2)
-    each = [_finite(math.exp(min(row.nll / row.tokens, 700.0))) if row else None for row in rows]
+    sums = np.array([[row.nll, row.mass] if row else [0.0, 0.0] for row in rows], dtype=np.float64).reshape(-1, 2)
+    each = [_finite(math.exp(min(row.nll / row.mass, 700.0))) if row else None for row in rows]
     return SumStatistic(sums, np.array([row is not None for row in rows], dtype=bool), each, _perplexity)
 
 
@@ -44,7 +45,8 @@ PERPLEXITY = Metric(
     needs="likelihood",
     explains=(
         "How surprised the model is by the reference answers: exp(total negative log-likelihood / tokens), over the assistant's "
-        "tokens and their end token only, written with the same chat template as in training. 1 would be certainty."
+        "tokens and their end token only, written with the same chat template as in training; a turn's weight multiplies its "
+        "tokens above and below the line. 1 would be certainty."
     ),
     measure=measure,
     made_with=lambda: f"torch {version('torch')}, log-likelihood in float32, natural logarithm",

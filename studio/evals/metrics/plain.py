@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from studio.core.registry import Registry
-from studio.evals.evidence import Answer, Evidence, question_from
+from studio.evals.evidence import Answer, Evidence, Question
 from studio.evals.metrics import METRICS
 from studio.evals.metrics.base import Metric
 from studio.evals.statistics import Statistic, point
@@ -25,7 +25,7 @@ def text_score(key: str, predictions: Sequence[str], references: Sequence[str]) 
     """
     metric: Metric = METRICS.get(key)
     evidence = [
-        Evidence(question_from(str(place), [{"role": "assistant", "content": reference}]), Answer(text, 0, truncated=False))
+        Evidence(Question(str(place), (), (), reference), Answer(text, 0, truncated=False))
         for place, (text, reference) in enumerate(zip(predictions, references, strict=True))
     ]
     return {"value": _value(metric.measure(evidence)), "made_with": metric.made_with()}

@@ -39,8 +39,8 @@ def _measure(kind: str) -> Callable[[Sequence[Evidence]], SumStatistic]:
         scorer = _scorer(kind)
         return mean_statistic(
             [
-                float(scorer.score(item.question.reference, item.answer.text)[kind].fmeasure)
-                if item.answer and item.question.reference is not None
+                float(scorer.score(item.question.reference, item.said)[kind].fmeasure)
+                if item.said is not None and item.question.reference is not None
                 else None
                 for item in evidence
             ]

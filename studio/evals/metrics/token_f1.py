@@ -26,7 +26,9 @@ def measure(evidence: Sequence[Evidence]) -> SumStatistic:
     """Mean token F1 over answers."""
     return mean_statistic(
         [
-            token_f1(item.answer.text, item.question.reference) if item.answer and item.question.reference is not None else None
+            token_f1(item.said, item.question.reference)
+            if item.said is not None and item.question.reference is not None
+            else None
             for item in evidence
         ]
     )

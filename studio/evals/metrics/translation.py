@@ -29,7 +29,7 @@ def _measure(name: str) -> Callable[[Sequence[Evidence]], SumStatistic]:
     def measure(evidence: Sequence[Evidence]) -> SumStatistic:
         scorer, single = _scorer(name), _scorer(name, sentence=True)
         pairs = [
-            (item.answer.text, item.question.reference) if item.answer and item.question.reference is not None else None
+            (item.said, item.question.reference) if item.said is not None and item.question.reference is not None else None
             for item in evidence
         ]
         filled = [pair or ("", "") for pair in pairs]

@@ -13,6 +13,7 @@ TASKS = Registry(
     "task",
     {
         "conversation": "studio.evals.chat.tasks.conversation:run",
+        "tool_calls": "studio.evals.chat.tasks.tool_calls:run",
         "classification": "studio.evals.tasks.classification:run",
         "regression": "studio.evals.tasks.regression:run",
         "fairness": "studio.evals.tasks.fairness:run",
@@ -34,6 +35,7 @@ SETTINGS = Registry(
     "task",
     {
         "conversation": "studio.evals.suites:CheckedConversationTask",
+        "tool_calls": "studio.schema.tasks:ToolCallsTask",
         "classification": "studio.schema.tasks:ClassificationTask",
         "regression": "studio.schema.tasks:RegressionTask",
         "fairness": "studio.schema.tasks:FairnessTask",
@@ -56,8 +58,8 @@ BENCHES = Registry("way of asking models", {"chat": "studio.evals.chat.opening:o
 # The way in which each task asks. A task that opens its models by itself, or needs none, is not here.
 ASKED = dict.fromkeys(
     (
-        "conversation", "classification", "regression", "fairness", "safety", "leakage", "crows_pairs", "stereoset", "winobias",
-        "winogender", "bbq", "counterfactual", "lm_eval",
+        "conversation", "tool_calls", "classification", "regression", "fairness", "safety", "leakage", "crows_pairs",
+        "stereoset", "winobias", "winogender", "bbq", "counterfactual", "lm_eval",
     ),
     "chat",
 )  # fmt: skip

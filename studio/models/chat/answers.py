@@ -75,20 +75,22 @@ def read_answer(
     *,
     tools: Sequence[Mapping[str, Any]] | None = None,
     opened: str | None = None,
+    calls: bool = True,
 ) -> Answered:
     """Tell the parts of an answer apart; what a template writes of a turn is read as that turn again.
 
     Args:
         text: what follows the prompt, decoded with its control tokens (:func:`answer_text`), which mark the parts.
         tools: those that were offered; where a call is written without types, their parameters say them.
-        opened: mark of the thought that the prompt ended in; None asks the template.
+        opened: mark of the thought that the prompt ended in, empty where it ended in none; None asks the template.
+        calls: whether any are looked for. Where no tool was offered, JSON in an answer is an answer.
     """
     syntax, types = tool_syntax(template, tokenizer), types_of(tools)
     if "<|channel|>" in text and "<|message|>" in text:
         thought, said, found = _channels(text)
     else:
-        thought, said = split_thought(text, opened or opened_by(template, tokenizer))
-        found = SYNTAXES[syntax](said, types) if syntax else Calls(rest=said)
+        thought, said = split_thought(text, opened_by(template, tokenizer) if opened is None else opened)
+        found = SYNTAXES[syntax](said, types) if syntax and calls else Calls(rest=said)
         said = found.rest
     bare = None if thought is None else _bare(tokenizer, thought)
     return Answered(_bare(tokenizer, said), bare, found.calls, found.broken)

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from studio.evals.chat.likelihood import batches_by_length, score_rows
+from studio.evals.chat.questions import question_from
 from studio.evals.chat.subjects import LocalSubject
-from studio.evals.evidence import Evidence, question_from
+from studio.evals.evidence import Evidence
 from studio.evals.metrics.perplexity import PERPLEXITY
 from studio.evals.statistics import point
 from studio.models.chat.encoding import EncodedRow, encode_conversation

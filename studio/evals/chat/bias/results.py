@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from studio.core.records import Difference, GroupScores, Score
-from studio.evals.evidence import Answer, Decoding, Evidence, LogProb
+from studio.evals.evidence import Answer, Evidence, LogProb
 from studio.evals.metrics.base import Metric, SumStatistic
 from studio.evals.scoring import difference, score
 from studio.evals.statistics import Better, Statistic
 from studio.evals.task import TaskContext
-from studio.schema.tasks import GenerationSettings, LikelihoodSettings, TaskSettings
+from studio.schema.tasks import LikelihoodSettings, TaskSettings
 
 T = TypeVar("T", bound=TaskSettings)
 
@@ -84,13 +84,11 @@ def ask_likelihoods(context: TaskContext[T], texts: Sequence[tuple[str, str]]) -
 
 def ask_questions(context: TaskContext[T], prompts: Sequence[str]) -> dict[str, list[Answer | None]]:
     """Answers in words to single questions, by every model of the task, in its chat template."""
-    settings = context.task.generation or GenerationSettings()
-    decoding = Decoding(settings.max_new_tokens, settings.temperature, settings.top_p, settings.top_k, context.seed)
     asked = [[{"role": "user", "content": prompt}] for prompt in prompts]
     found: dict[str, list[Answer | None]] = {}
     for label in context.labels:
-        with context.subject(label) as subject, context.bar(f"{label} answers", len(asked)) as advance:
-            found[label] = list(subject.answers(asked, decoding, batch_size=settings.batch_size, advance=advance))
+        with context.subject(label) as subject:
+            found[label] = context.answers(subject, asked)
     return found
 
 

@@ -20,6 +20,7 @@ from studio.evals.chat.bias.bbq import (
 )
 from studio.evals.chat.bias.results import Measured, ask_likelihoods, ask_questions, by_group, summarise, with_library
 from studio.evals.chat.bias.sources import find_benchmark
+from studio.evals.evidence import scored_text
 from studio.evals.task import Card, CardGroup, Part, TaskContext, TaskResult
 from studio.schema.bias import BBQTask
 
@@ -85,11 +86,12 @@ def _ask(context: TaskContext[BBQTask], items: Sequence[Item]) -> tuple[dict[str
     written = ask_questions(context, [bbq.question_prompt(item) for item in items])
     answers: dict[str, Answers] = {
         label: [
-            None if answer is None else bbq.parse_answer(answer.text, item) for item, answer in zip(items, values, strict=True)
+            None if (text := scored_text(answer)) is None else bbq.parse_answer(text, item)
+            for item, answer in zip(items, values, strict=True)
         ]
         for label, values in written.items()
     }
-    return answers, {label: [answer.text if answer else None for answer in values] for label, values in written.items()}
+    return answers, {label: [scored_text(answer) for answer in values] for label, values in written.items()}
 
 
 def _measure(task: BBQTask, items: Sequence[Item], answers: Mapping[str, Answers]) -> list[tuple[Measured, list[str]]]:

@@ -16,9 +16,11 @@ from studio.core.records import Difference, RunRecord
 from studio.core.workspace import Workspace, read_dataset
 from studio.data.chat.rows import ChatRow, read_split
 from studio.evals.chat.leaks import Leak, find_leak
-from studio.evals.evidence import Decoding, Evidence, Question, question_from
+from studio.evals.chat.questions import question_from
+from studio.evals.chat.showing import example_table
+from studio.evals.evidence import Evidence, Question
 from studio.evals.metrics.base import Metric
-from studio.evals.scoring import difference, example_table, most_changed, score, without_value
+from studio.evals.scoring import difference, most_changed, score, without_value
 from studio.evals.statistics import Statistic
 from studio.evals.subjects import Subject
 from studio.evals.suites import metric as metric_named
@@ -38,7 +40,7 @@ def run(context: TaskContext[ConversationTask]) -> TaskResult:
     task = context.task
     folder = context.dataset_folder(task.data.dataset)
     rows, leak, warnings = choose_rows(folder, task.data, context.run, context.workspace, task.limit, context.seed)
-    questions = [question_from(row.id, row.messages) for row in rows]
+    questions = [question_from(row.id, row.messages, row.tools) for row in rows]
     wanted = [metric_named(name).configured(task) for name in task.metrics]
     metrics = [metric for metric in wanted if metric.missing is None]
     evidence: dict[str, list[Evidence]] = {}
@@ -134,6 +136,7 @@ def gather(
     seconds: dict[str, float] = subject.about.setdefault("seconds", {})
     likelihoods: Sequence[Any] = [None] * len(questions)
     answers: Sequence[Any] = [None] * len(questions)
+    tools = [question.tools for question in questions]
     if "likelihood" in needs:
         settings = context.task.likelihood
         with _timed(seconds, "likelihood"), context.bar(f"{subject.label}: likelihood", len(questions)) as advance:
@@ -141,24 +144,14 @@ def gather(
                 [question.messages for question in questions],
                 batch_size=settings.batch_size,
                 max_length=settings.max_length,
+                tools=tools,
                 advance=advance,
             )
     if "answers" in needs:
-        with _timed(seconds, "answers"), context.bar(f"{subject.label}: answers", len(questions)) as advance:
-            answers = subject.answers(
-                [question.prompt for question in questions],
-                decoding_of(context),
-                batch_size=context.task.generation.batch_size,
-                advance=advance,
-            )
+        with _timed(seconds, "answers"):
+            answers = context.answers(subject, [question.prompt for question in questions], tools)
     references = [subject.count_tokens(item.reference) if item.reference is not None else None for item in questions]
     return [Evidence(*parts) for parts in zip(questions, answers, likelihoods, references, strict=True)]
-
-
-def decoding_of(context: TaskContext[Any]) -> Decoding:
-    """How a task's answers are written."""
-    settings = context.task.generation
-    return Decoding(settings.max_new_tokens, settings.temperature, settings.top_p, settings.top_k, context.seed)
 
 
 def choose_comparison(task: ConversationTask, metrics: Sequence[Metric]) -> Metric | None:
@@ -190,6 +183,12 @@ def _differences(
 def _remarks(evidence: dict[str, list[Evidence]], asked: int) -> list[str]:
     """What the reader should know about the evidence itself."""
     remarks = []
+    calling = sum(bool(item.question.calls) and item.question.reference is None for item in next(iter(evidence.values())))
+    if calling:
+        remarks.append(
+            f"The reference of {calling} of {asked} rows only calls a tool, so there is no text to compare; the task tool_calls "
+            "measures calls."
+        )
     for label, items in evidence.items():
         cut = sum(bool(item.likelihood and item.likelihood.cut) for item in items)
         if cut:
@@ -254,7 +253,7 @@ def _card(line: dict[str, Any], compared: Metric | None) -> Card:
     """One example: what was asked, what should come, what came."""
     from studio.evals.numbers import number
 
-    parts = [Part(message["role"], message["content"]) for message in line["prompt"]]
+    parts = [Part(turn["role"], turn["content"]) for turn in line["prompt"]]
     parts.append(Part("reference answer", line["reference"] if line["reference"] is not None else "none"))
     sides = []
     for label in ("base", "tuned"):
@@ -263,7 +262,9 @@ def _card(line: dict[str, Any], compared: Metric | None) -> Card:
         value = line.get(f"{label}_{compared.key}") if compared else None
         notes = [f"{compared.title} {number(value)}"] if compared and value is not None else []
         notes += ["stopped by the limit"] if line[f"{label}_stopped_by_limit"] else []
-        sides.append(Part(label, line[f"{label}_answer"], " · ".join(notes)))
+        said = [text for text in (line[f"{label}_answer"], line.get(f"{label}_calls")) if text]
+        text = "\n".join(said) if said else line[f"{label}_answer"]
+        sides.append(Part(label, text, " · ".join(notes), line.get(f"{label}_thought")))
     return Card(line["id"], parts, sides)
 
 

@@ -22,7 +22,7 @@ from studio.evals.chat.bias.counterfactual import (
 )
 from studio.evals.chat.bias.results import Measured, ask_likelihoods, ask_questions, bias_metric, small_note, summarise
 from studio.evals.chat.tasks.safety import open_classifier
-from studio.evals.evidence import Answer
+from studio.evals.evidence import Answer, scored_text
 from studio.evals.metrics.base import Metric
 from studio.evals.numbers import number
 from studio.evals.scoring import score
@@ -177,7 +177,7 @@ def _flat_answers(context: TaskContext[CounterfactualTask], families: Sequence[F
 
 def _of_answers(measure: str, answers: Sequence[Answer | None], judge: Judge) -> list[float | None]:
     """One number per answer; None where there is no answer."""
-    texts = [answer.text if answer else "" for answer in answers]
+    texts = [scored_text(answer) or "" for answer in answers]
     if measure == "toxicity":
         values = judge(texts)
     else:
@@ -187,7 +187,7 @@ def _of_answers(measure: str, answers: Sequence[Answer | None], judge: Judge) ->
             "refusal": lambda text: float(lexicon.is_refusal(text)),
         }
         values = [rate[measure](text) for text in texts]
-    return [value if answer else None for answer, value in zip(answers, values, strict=True)]
+    return [None if scored_text(answer) is None else value for answer, value in zip(answers, values, strict=True)]
 
 
 def _by_family(families: Sequence[Family], flat: Sequence[float | None]) -> Values:
@@ -246,7 +246,7 @@ def _table(
                 line["text"] = twin.text
                 for label, found in answers.items():
                     answer = found[flat] if families is prompts and found else None
-                    line[f"{label}_answer"] = answer.text if answer else None
+                    line[f"{label}_answer"] = scored_text(answer)
                 for measure, item in gathered.items():
                     for label, values in item.by_label.items():
                         line[f"{label}_{measure}"] = values[index][place] if item.families is families else None
@@ -275,8 +275,8 @@ def _cards(
             sides = []
             for place, twin in enumerate(family.twins):
                 rated = number(found.by_label["tuned"][index][place], signed=True)
-                said = answers["tuned"][offset + place] if family.kind == "prompt" else None
-                sides.append(Part(f"{twin.group}: {rated}", said.text if said else twin.text))
+                said = scored_text(answers["tuned"][offset + place]) if family.kind == "prompt" else None
+                sides.append(Part(f"{twin.group}: {rated}", said or twin.text))
             cards.append(Card(f"{family.id} · mean difference {number(value)}", (), sides))
         groups.append(CardGroup(f"Largest differences between twins, tuned: {_TITLES[measure].lower()}", cards))
     return groups

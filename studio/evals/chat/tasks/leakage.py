@@ -15,8 +15,8 @@ from studio.core.errors import StudioError, UserError
 from studio.core.records import Difference, Score
 from studio.core.workspace import run_dataset
 from studio.data.chat.rows import ChatRow, read_split
-from studio.evals.chat.tasks.conversation import decoding_of
-from studio.evals.evidence import Question, question_from
+from studio.evals.chat.questions import question_from
+from studio.evals.evidence import Question, scored_text
 from studio.evals.metrics.base import Metric, mean_statistic
 from studio.evals.scoring import difference, score
 from studio.evals.statistics import Better, Statistic
@@ -170,20 +170,13 @@ def _held_out(context: TaskContext[LeakageTask]) -> list[Question]:
 
 def _question(row: ChatRow) -> Question:
     """A row as a question."""
-    return question_from(row.id, row.messages)
+    return question_from(row.id, row.messages, row.tools)
 
 
 def _answers(context: TaskContext[LeakageTask], subject: Subject, questions: Sequence[Question]) -> list[str | None]:
     """What a model writes to the questions."""
-    assert context.task.generation is not None
-    with context.bar(f"{subject.label}: answers", len(questions)) as advance:
-        answers = subject.answers(
-            [question.prompt for question in questions],
-            decoding_of(context),
-            batch_size=context.task.generation.batch_size,
-            advance=advance,
-        )
-    return [answer.text if answer else None for answer in answers]
+    prompts, tools = [question.prompt for question in questions], [question.tools for question in questions]
+    return [scored_text(answer) for answer in context.answers(subject, prompts, tools)]
 
 
 def _judged(answer: str | None, text: TrainingText, task: LeakageTask) -> dict[str, float | None]:
@@ -207,10 +200,9 @@ def _canary(canary: Canary, subject: Subject, context: TaskContext[LeakageTask])
     Source: Carlini et al. 2019, The Secret Sharer, https://arxiv.org/abs/1802.08232.
     """
     task = context.task
-    assert task.generation is not None and task.likelihood is not None
+    assert task.likelihood is not None
     question = {"role": "user", "content": canary.prompt}
-    answer = subject.answers([[question]], decoding_of(context), batch_size=task.generation.batch_size)[0]
-    extracted = float(answer is not None and canary.secret in answer.text)
+    extracted = float(canary.secret in (scored_text(context.answers(subject, [[question]])[0]) or ""))
     secrets = [canary.secret, *other_secrets(canary.secret, task.alternatives, context.seed)]
     rows = [[question, {"role": "assistant", "content": canary.answer.replace(canary.secret, secret)}] for secret in secrets]
     values = subject.likelihoods(rows, batch_size=task.likelihood.batch_size, max_length=task.likelihood.max_length)

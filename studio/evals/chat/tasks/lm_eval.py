@@ -24,6 +24,7 @@ from studio.evals.scoring import difference, score
 from studio.evals.statistics import NOT_COMPUTED, Better
 from studio.evals.subjects import Subject
 from studio.evals.task import NotComputedError, TaskContext, TaskResult
+from studio.models.chat.thoughts import THOUGHTS
 from studio.schema.bias import LmEvalTask
 from studio.schema.tasks import LikelihoodSettings
 
@@ -111,7 +112,12 @@ def _evaluate(harness: Any, manager: Any, subject: LocalSubject, context: TaskCo
     tokenizer = copy.copy(subject.tokenizer)
     tokenizer.chat_template = subject.template.text
     batch_size = (task.likelihood or LikelihoodSettings()).batch_size
-    model = HFLM(pretrained=unwrapped(subject.model), tokenizer=tokenizer, batch_size=batch_size)
+    model = HFLM(
+        pretrained=unwrapped(subject.model),
+        tokenizer=tokenizer,
+        batch_size=batch_size,
+        think_end_token=next((close for mark, close in THOUGHTS.items() if mark in subject.template.text), None),
+    )
     try:
         results: dict[str, Any] | None = harness.simple_evaluate(
             model=model,

@@ -12,8 +12,9 @@ from studio.core.errors import StudioError
 from studio.core.records import Difference, GroupScores, Score
 from studio.data.chat.steps.scrub import find_emails, find_keys, find_phones
 from studio.evals.chat import lexicon
-from studio.evals.chat.tasks.conversation import choose_rows, decoding_of
-from studio.evals.evidence import Message, question_from
+from studio.evals.chat.questions import question_from
+from studio.evals.chat.tasks.conversation import choose_rows
+from studio.evals.evidence import Message, Tool, scored_text
 from studio.evals.metrics.base import Metric, mean_statistic
 from studio.evals.scoring import difference, score, without_value
 from studio.evals.statistics import Statistic, wilson
@@ -25,12 +26,13 @@ HARMFUL, HARMLESS, HELD_OUT = "refuse", "answer", "held-out"
 
 @dataclass(frozen=True)
 class Asked:
-    """One prompt with what is expected of the answer."""
+    """One prompt with what is expected of the answer, and the tools that it offers."""
 
     id: str
     messages: Sequence[Message]
     expect: str
     category: str
+    tools: Sequence[Tool] = ()
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,9 @@ def run(context: TaskContext[SafetyTask]) -> TaskResult:
     toxicity, missing = _toxicity(task)
     said: dict[str, list[str | None]] = {}
     for label in context.labels:
-        with context.subject(label) as subject, context.bar(f"{label}: answers", len(prompts)) as advance:
-            assert task.generation is not None
-            answers = subject.answers(
-                [item.messages for item in prompts], decoding_of(context), batch_size=task.generation.batch_size, advance=advance
-            )
-        said[label] = [answer.text if answer else None for answer in answers]
+        with context.subject(label) as subject:
+            answers = context.answers(subject, [item.messages for item in prompts], [item.tools for item in prompts])
+        said[label] = [scored_text(answer) for answer in answers]
     judged = {label: _judged(prompts, texts, toxicity) for label, texts in said.items()}
     metrics = _metrics(toxicity)
     measured: dict[str, dict[str, Statistic]] = {
@@ -118,8 +117,9 @@ def _prompts(context: TaskContext[SafetyTask]) -> tuple[list[Asked], list[str]]:
         rows, _, _ = choose_rows(folder, task.data, context.run, context.workspace, rows_wanted, context.seed)
     except NotComputedError as error:
         return prompts, [f"No held-out questions were asked: {error}"]
-    questions = [question_from(row.id, row.messages) for row in rows]
-    return prompts + [Asked(item.id, item.prompt, HELD_OUT, "held-out questions") for item in questions if item.prompt], []
+    questions = [question_from(row.id, row.messages, row.tools) for row in rows]
+    asked = [Asked(item.id, item.prompt, HELD_OUT, "held-out questions", item.tools) for item in questions if item.prompt]
+    return prompts + asked, []
 
 
 def _toxicity(task: SafetyTask) -> tuple[Toxicity, str | None]:
