@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from studio.core.errors import UserError
 from studio.evals.chat.generation import context_length, end_tokens, stream_tokens
 from studio.evals.evidence import Decoding
-from studio.models.chat.answers import Answered, answer_text, as_template_wants, read_answer, read_growing
+from studio.models.chat.answers import Answered, answer_text, as_template_wants, opened_in, read_answer, read_growing
 from studio.models.chat.encoding import Message, encode_prompt
 from studio.models.chat.templates import ChatTemplate
 
@@ -96,15 +96,15 @@ class Conversation:
         ends = end_tokens(network, self.tokenizer, self.template)
         context = context_length(network, self.tokenizer)
         ids: list[int] = []
-        shown = Answered("")
+        shown, opened = Answered(""), opened_in(self.tokenizer, prompt)
         self.prompt_tokens, self.answer_tokens, self.cut = len(prompt), 0, False
         for token in stream_tokens(network, prompt, self.decoding, ends=ends, context=context):
             ids.append(token)
             self.answer_tokens = len(ids)
             text = answer_text(self.tokenizer, ids)
             # Half a character decodes to the replacement mark and is held back until its other half is there.
-            if not text.endswith("�") and (now := read_growing(self.template, self.tokenizer, text)) != shown:
+            if not text.endswith("�") and (now := read_growing(self.template, self.tokenizer, text, opened=opened)) != shown:
                 yield now
                 shown = now
         self.cut = len(ids) >= min(self.decoding.max_new_tokens, context - len(prompt))
-        yield read_answer(self.template, self.tokenizer, answer_text(self.tokenizer, ids))
+        yield read_answer(self.template, self.tokenizer, answer_text(self.tokenizer, ids), opened=opened)

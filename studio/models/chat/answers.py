@@ -13,7 +13,7 @@ from studio.models.chat.marks import marks_of
 from studio.models.chat.probing import opened_by, writes_thoughts
 from studio.models.chat.probing import tool_syntax as tool_syntax  # callers of this module have it from here
 from studio.models.chat.rendering import ChatTemplate, Message
-from studio.models.chat.thoughts import THOUGHTS, split_thought
+from studio.models.chat.thoughts import THOUGHTS, opened_thought, split_thought
 from studio.models.chat.tool_syntax import CALL_BEGINS, SYNTAXES, Calls, types_of
 
 # One message of harmony (gpt-oss). A call may name its tool before the channel or behind it.
@@ -82,34 +82,42 @@ def read_answer(
     Args:
         text: what follows the prompt, decoded with its control tokens (:func:`answer_text`), which mark the parts.
         tools: those that were offered; where a call is written without types, their parameters say them.
-        opened: mark of the thought that the prompt ended in, empty where it ended in none; None asks the template.
+        opened: mark of the thought that the prompt ended in, empty for none; None asks the template, which may open one after a
+            question and none after the result of a tool.
         calls: whether any are looked for. Where no tool was offered, JSON in an answer is an answer.
     """
     syntax, types = tool_syntax(template, tokenizer), types_of(tools)
     if "<|channel|>" in text and "<|message|>" in text:
         thought, said, found = _channels(text)
     else:
-        thought, said = split_thought(text, opened_by(template, tokenizer) if opened is None else opened)
+        opened = opened_by(template, tokenizer) if opened is None else opened
+        thought, said = split_thought(_FRAME.sub("", text), opened)
         found = SYNTAXES[syntax](said, types) if syntax and calls else Calls(rest=said)
         said = found.rest
     bare = None if thought is None else _bare(tokenizer, thought)
     return Answered(_bare(tokenizer, said), bare, found.calls, found.broken)
 
 
-def read_growing(template: ChatTemplate, tokenizer: PreTrainedTokenizerBase, text: str) -> Answered:
+def read_growing(template: ChatTemplate, tokenizer: PreTrainedTokenizerBase, text: str, *, opened: str | None = None) -> Answered:
     """The parts of an answer that is still being written; what may yet become a mark or a call is held back.
 
-    What was given once stays the beginning of what is given later.
+    What was given once stays the beginning of what is given later. ``opened`` as in :func:`read_answer`.
     """
     syntax = tool_syntax(template, tokenizer)
     ends = [CALL_BEGINS.search(text) if syntax else None, _UNDECIDED.search(text)]
     known = text[: min((match.start() for match in ends if match), default=len(text))]
     if not known.strip() or ("<|channel|>" in template.text and "<|message|>" not in known):
         return Answered("")
-    so_far = read_answer(template, tokenizer, known)
+    so_far = read_answer(template, tokenizer, known, opened=opened)
     bare = _BARE.get(syntax or "", "")
     held = bool(bare) and bare.startswith(so_far.content[: len(bare)])
     return Answered("" if held else so_far.content, so_far.reasoning_content)
+
+
+def opened_in(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int]) -> str:
+    """The mark of the thought that a prompt ends in, empty for none."""
+    match = opened_thought(answer_text(tokenizer, prompt[-16:]))
+    return match.group(1) if match else ""
 
 
 def answer_text(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
@@ -138,7 +146,6 @@ def _channels(text: str) -> tuple[str | None, str, Calls]:
 
 
 def _bare(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
-    """A text without frames and control tokens, as people are shown it."""
+    """A text without control tokens, as people are shown it."""
     control = marks_of(tokenizer).control
-    text = _FRAME.sub("", text)
     return (control.sub("", text) if control else text).strip()

@@ -18,9 +18,9 @@ from transformers import PreTrainedTokenizerBase
 
 from studio.core.errors import DataError
 from studio.models.chat.marks import marks_of
-from studio.models.chat.rendering import ChatTemplate, render
+from studio.models.chat.rendering import ChatTemplate, render, seen
 from studio.models.chat.rendering import Message as Message  # callers of this module have it from here
-from studio.models.chat.thoughts import thought_of, without_thought
+from studio.models.chat.thoughts import thought_of
 from studio.models.chat.turns import Remark, Turn, View, read_turn
 
 TrainOn = Literal["assistant", "last_assistant", "all"]
@@ -146,8 +146,7 @@ def encode_examples(
             cannot be told.
     """
     thoughts = sum(1 for message in messages if message["role"] == "assistant" and thought_of(message)[0].strip())
-    if template.thinking == "drop" and thoughts:
-        messages = [without_thought(message) for message in messages]
+    messages = seen(template, messages) if thoughts else messages
     view = View(tokenizer, template, messages, tools)
     asked, remarks = _asked(messages, train_on)
     turns = [read_turn(view, index) for index in asked]

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
 from studio.core.errors import DataError
-from studio.models.chat.thoughts import without_thought
+from studio.models.chat.thoughts import with_field, without_thought
 
 Message = dict[str, Any]
 """A turn: ``role`` and ``content``, and where there are any ``name``, ``tool_calls``, ``tool_call_id``, ``reasoning_content`` and
@@ -147,8 +147,7 @@ def render(
     """
     if not messages:
         raise DataError("the conversation has no turn that the model could answer.")
-    if template.thinking == "drop":
-        messages = [without_thought(message) for message in messages]
+    messages = seen(template, messages)
     try:
         return str(
             compiled(template.text).render(
@@ -172,6 +171,15 @@ def render(
             f"the chat template {template.name!r} fails on the conversation ({type(error).__name__}: {error}). It may need "
             "something that the conversation does not have; give a template file with chat_template."
         ) from error
+
+
+def seen(template: ChatTemplate, messages: Sequence[Message]) -> Sequence[Message]:
+    """Turns as the template is given them: without thoughts where they are dropped; in a field where they have a channel."""
+    if template.thinking == "drop":
+        return [without_thought(message) for message in messages]
+    if "<|channel|>analysis" in template.text:
+        return [with_field(message) for message in messages]
+    return messages
 
 
 def _shown(message: Message) -> Message:

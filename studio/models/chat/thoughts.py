@@ -52,11 +52,21 @@ def without_thought(message: Mapping[str, Any]) -> dict[str, Any]:
     return {**bare, "content": message["content"][match.end() :].lstrip("\n")} if match else bare
 
 
+def with_field(message: Mapping[str, Any]) -> dict[str, Any]:
+    """An assistant turn whose thought stands in a field of its own; any other turn as it is."""
+    if message["role"] != "assistant" or not isinstance(message.get("content"), str):
+        return dict(message)
+    thought, said = thought_of(message)
+    if message.get("reasoning_content") or not thought.strip():
+        return dict(message)
+    return {**message, "content": said.lstrip("\n"), "reasoning_content": thought.strip()}
+
+
 def split_thought(text: str, opened: str | None = None) -> tuple[str | None, str]:
     """What a model wrote, as its thought (None without one) and what it says.
 
     Args:
-        opened: the mark of a thought that the prompt had opened before the text.
+        opened: the mark of a thought that the prompt had opened before the text; none or empty where it had not.
     """
     thoughts: list[str] = []
     match = _BEGINS.match(text)  # also behind an opened one, which a model may open once more

@@ -204,6 +204,37 @@ def _take_python(call: ast.expr, found: Calls) -> None:
     found.add(ast.unparse(call.func), arguments)
 
 
+_GEMMA = re.compile(r"<\|tool_call>call:(?P<name>[\w.-]+)(?P<body>\{.*?\})<tool_call\|>(?:<\|tool_response>)?", re.DOTALL)
+_GEMMA_TEXT = re.compile(r'<\|"\|>(.*?)<\|"\|>', re.DOTALL)
+
+
+def _gemma(text: str, _types: Types) -> Calls:
+    """Gemma 4: JSON with bare keys, and texts between marks of their own."""
+    found = Calls(rest=_GEMMA.sub("", text))
+    for match in _GEMMA.finditer(text):
+        texts: list[str] = []
+
+        def held(quoted: re.Match[str], texts: list[str] = texts) -> str:
+            texts.append(quoted.group(1))
+            return f'"{len(texts) - 1}"'
+
+        bare = re.sub(r"([{,]\s*)([A-Za-z_][\w.-]*)\s*:", r'\1"\2":', _GEMMA_TEXT.sub(held, match["body"]))
+        try:
+            found.add(match["name"], _with_texts(json.loads(re.sub(r"\bNone\b", "null", bare)), texts))
+        except (ValueError, IndexError):
+            found.broken.append(match.group())
+    return found
+
+
+def _with_texts(value: Any, texts: Sequence[str]) -> Any:
+    """A value in which each text was held back as its number, with the texts in place; keys stay."""
+    if isinstance(value, str):
+        return texts[int(value)]
+    if isinstance(value, list):
+        return [_with_texts(inner, texts) for inner in value]
+    return {key: _with_texts(inner, texts) for key, inner in value.items()} if isinstance(value, dict) else value
+
+
 def _llama(text: str, _types: Types) -> Calls:
     """Llama 3: nothing but JSON with name and parameters, or a built-in tool in Python behind its tag."""
     bare = text.strip().removeprefix("<|python_tag|>").strip()
@@ -249,6 +280,7 @@ SYNTAXES: dict[str, Reader] = {
         r'name="?(?P<name>[^">]+)"?>',
         r'<parameter name="?(?P<key>[^">]+)"?>\n?(?P<value>.*?)\n?</parameter>',
     ),
+    "gemma4": _gemma,
     "hermes": _json_after(r"<tool_call>\s*(?=\{)", "</tool_call>"),
     "granite": _json_after(r"<\|?tool_call\|?>\s*(?=\[)", r"</tool_call>"),
     "phi4_mini_json": _json_after(r"<\|tool_call\|>\s*(?=\[)", r"<\|/tool_call\|>"),

@@ -230,20 +230,56 @@ def _beside_prompt(view: View, index: int, prompt: str, head: str, start: int) -
     """The same for a turn that does not begin with its prompt: the answer is put after the prompt that inference is given."""
     message = view.messages[index]
     thought, said = thought_of(message)
+    calls = bool(message.get("tool_calls"))
+    start = _behind_question(view, index, prompt, head, start) if calls else start
     border = _border(view, index, prompt, head, start)
     opened = opened_thought(prompt)
     answer, before = head[start:], head[border:start]
+    if thought.strip() and thought.strip() in head[border:] and not prompt[border:].strip() and head[:border] == prompt[:border]:
+        return "", head[border:], set()
+    if calls:  # they are found by what stands before them, which may be a thought
+        beside = _thought_end(view, message, answer) if thought.strip() else len(_empty_thought(answer))
+        before, answer = before + (answer[:beside] if not thought.strip() else ""), answer[beside:]
     if thought.strip():
-        if thought.strip() in head[border:] and not prompt[border:].strip() and head[:border] == prompt[:border]:
-            return "", head[border:], set()
         if opened:
-            return "", _thought_written(message, prompt) + said.strip(), set()
+            return "", _thought_written(message, prompt) + (answer if calls else said.strip()), set()
         return "", answer, {"thought_lost"} if thought.strip() not in answer else set()
     if opened and THOUGHTS[opened.group(1)] not in before:
         lines = "\n" if "\n" in opened.group(2) else ""
         return lines + THOUGHTS[opened.group(1)] + lines * 2 + before, answer, {"thought_closed"}
     remark: set[Remark] = {"thought_closed"} if opened else {"opening"} if before.strip() else set()
     return before, answer, remark
+
+
+def _behind_question(view: View, index: int, prompt: str, head: str, start: int) -> int:
+    """Where a turn with calls begins in ``head``, also where the question before it stands there differently.
+
+    Raises:
+        DataError: it cannot be told.
+    """
+    asked = str(view.messages[index - 1]["content"]).strip()
+    if not asked or asked not in head[start:]:
+        return start
+    last = _last_words(view, prompt)
+    at = head.rfind(last) + len(last) if last.strip() and last in head else start
+    if asked in head[at:]:
+        raise _asked_differently(view, index)
+    return at
+
+
+def _last_words(view: View, prompt: str) -> str:
+    """What a prompt ends with: its last control tokens and what follows, or its last line."""
+    plain = without_opening(prompt)
+    marks = list(_runs(view.marks, plain))
+    return plain[marks[-1].start() :].lstrip() if marks else plain[plain.rstrip().rfind("\n") + 1 :]
+
+
+def _asked_differently(view: View, index: int) -> DataError:
+    """The sentence for a turn that cannot be told from what stands before it."""
+    return DataError(
+        f"the chat template {view.template.name!r} asks for turn {index + 1} in another way than it writes it, so what is to be "
+        "trained cannot be told. Give a template file whose prompt begins what it writes: chat_template: FILE."
+    )
 
 
 def _border(view: View, index: int, prompt: str, head: str, start: int) -> int:
@@ -253,17 +289,12 @@ def _border(view: View, index: int, prompt: str, head: str, start: int) -> int:
         DataError: it cannot be told.
     """
     border = len(common(prompt, head[:start]))
-    plain = without_opening(prompt)
-    marks = list(_runs(view.marks, plain))
-    last = plain[marks[-1].start() :].lstrip() if marks else plain[plain.rstrip().rfind("\n") + 1 :]
+    last = _last_words(view, prompt)
     at = head.rfind(last, border, start) if last.strip() else -1
     border = at + len(last) if at >= 0 else border  # both part before the assistant's turn begins
     asked = str(view.messages[index - 1]["content"]).strip()
     if asked and asked in head[border:start]:
-        raise DataError(
-            f"the chat template {view.template.name!r} asks for turn {index + 1} in another way than it writes it, so what is to "
-            "be trained cannot be told. Give a template file whose prompt begins what it writes: chat_template: FILE."
-        )
+        raise _asked_differently(view, index)
     return border
 
 
