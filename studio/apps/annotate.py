@@ -25,6 +25,7 @@ from studio.feedback.store import FeedbackStore, Origin
 
 APP = "annotate"
 DEFAULT_LABELS = (GOOD_LABEL, BAD_LABEL)
+_KIND = "chat"
 _MOST_LABELS = 12
 _LONGEST_TEXT = 20_000
 
@@ -35,14 +36,24 @@ def build(workspace: Workspace, reference: str | None = None) -> gr.Blocks:
     """The page of the app.
 
     Args:
-        reference: the Dataset to judge (name, fingerprint or folder); None takes the newest.
+        reference: the Dataset to judge (name, fingerprint or folder); None takes the newest of conversations.
     Raises:
         UserError: there is no such Dataset, or none at all.
     """
-    if reference is None and not workspace.list_datasets():
-        raise UserError(f"there is no dataset in {workspace.datasets} yet. Build one: studio data build RECIPE")
-    folder = workspace.find_dataset(reference) if reference else workspace.list_datasets()[0]
+    folder = workspace.find_dataset(reference) if reference else _newest(workspace)
     return _Page(workspace, folder, open_store(workspace)).build()
+
+
+def _newest(workspace: Workspace) -> Path:
+    """The newest Dataset that can be annotated.
+
+    Raises:
+        UserError: there is none.
+    """
+    for folder in workspace.list_datasets():
+        if read_dataset(folder).kind == _KIND:
+            return folder
+    raise UserError(f"there is no dataset of conversations in {workspace.datasets} yet. Build one: studio data build RECIPE")
 
 
 def read_labels(text: str) -> list[str]:
@@ -104,7 +115,7 @@ class _Page:
     def __init__(self, workspace: Workspace, folder: Path, store: FeedbackStore) -> None:
         self._workspace, self._folder, self._store = workspace, folder, store
         self._record = read_dataset(folder)
-        if self._record.kind != "chat":
+        if self._record.kind != _KIND:
             rows = dataset_kind(self._record).rows
             raise UserError(
                 f"the dataset {self._record.name} holds {rows}; rows of conversations are annotated here. "

@@ -193,13 +193,7 @@ class _Page:
             tiles = [(entry.picture(), entry.answer or entry.reason) for entry in shown if entry.picture]
             return at, search, gr.update(visible=False), gr.update(visible=True, value=tiles), place, detail, picture
         removed = part == REMOVED
-        headers = ["id", "reason", "question", "answer"] if removed else ["id", "question", "answer"]
-        lines = [
-            [entry.id, entry.reason, entry.question, entry.answer] if removed else [entry.id, entry.question, entry.answer]
-            for entry in shown
-        ]
-        widths = ["16%", "18%", "30%", "36%"] if removed else ["18%", "36%", "46%"]
-        table = gr.update(visible=True, headers=headers, value=lines, column_widths=widths)
+        table = gr.update(visible=True, **_table(shown, removed=removed))
         return at, search, table, gr.update(visible=False, value=[]), place, detail, picture
 
     @staticmethod
@@ -237,6 +231,20 @@ class _Page:
         if name not in known:
             raise UserError(f"there is no dataset {name!r} here any more. Reload the page.")
         return known[name]
+
+
+def _table(shown: Sequence[Entry], *, removed: bool) -> dict[str, Any]:
+    """Headers, lines and widths: question and answer of rows in which someone speaks, else the facts that rows have."""
+    before = ["id", "reason"] if removed else ["id"]
+    lines = [[entry.id, entry.reason] if removed else [entry.id] for entry in shown]
+    if any(entry.turns for entry in shown) or not shown:
+        widths = ["16%", "18%", "30%", "36%"] if removed else ["18%", "36%", "46%"]
+        spoken = [[*line, entry.question, entry.answer] for line, entry in zip(lines, shown, strict=True)]
+        return {"headers": [*before, "question", "answer"], "value": spoken, "column_widths": widths}
+    names = list(dict.fromkeys(name for entry in shown for name in entry.facts))
+    facts = [[*line, *(entry.facts.get(name, "") for name in names)] for line, entry in zip(lines, shown, strict=True)]
+    width = f"{100 / (len(before) + len(names)):.0f}%"
+    return {"headers": [*before, *names], "value": facts, "column_widths": [width] * (len(before) + len(names))}
 
 
 def _alert(error: StudioError) -> str:

@@ -28,10 +28,11 @@ def build(
     """Build a Dataset from a recipe; what was built before from the same bytes is found again."""
     from studio.core.content import find_content
     from studio.data.kinds import load_recipe
+    from studio.data.page import REPORT_FILE
 
     path = find_content("data_recipes", recipe)
     kind, settings = load_recipe(path, set_values or [])
-    called = name or settings.name or path.stem
+    called = name or getattr(settings, "name", None) or path.stem
     outcome = kind.build(settings, output.open_workspace(), name=called, beside=path.parent, tell=output.note)
     record = outcome.record
     for remark in outcome.notes:
@@ -47,7 +48,7 @@ def build(
         [
             ("rows", f"{record.rows_read:,} read, {record.rows_removed:,} removed; {more}{sizes}"),
             ("folder", outcome.folder),
-            ("report", outcome.folder / "report.html"),
+            *([("report", outcome.folder / REPORT_FILE)] if (outcome.folder / REPORT_FILE).is_file() else []),
             ("look", f"studio data show {record.name}"),
         ]
     )

@@ -90,13 +90,21 @@ def dataset_kind(record: DatasetRecord) -> DatasetKind:
     """The kind of a Dataset on disk.
 
     Raises:
-        StudioError: it was built by a studio that knows more kinds.
+        StudioError: it was built by a studio that knows more kinds, or with a kind that is not registered here.
     """
     if record.kind not in DATASET_KINDS:
         known = ", ".join(DATASET_KINDS)
-        raise StudioError(f"the dataset {record.name} is of kind {record.kind!r}, and this studio knows {known}. Update it.")
+        raise StudioError(
+            f"the dataset {record.name} is of kind {record.kind!r}, and this studio knows {known}. Update it, "
+            "or register the kind before it is called (docs/kinds.md)."
+        )
     found: DatasetKind = DATASET_KINDS.get(record.kind)
     return found
+
+
+def rows_of(record: DatasetRecord) -> str:
+    """What the rows of a Dataset are called, also where its kind is not known here."""
+    return DATASET_KINDS.get(record.kind).rows if record.kind in DATASET_KINDS else f"rows of kind {record.kind!r}"
 
 
 def all_dataset_kinds() -> list[DatasetKind]:

@@ -38,7 +38,8 @@ def check_run(folder: Path, *, name: str, merged: bool = False, max_lora_rank: i
     run = f"{folder.parent.name}/{folder.name}"
     if record.kind != "chat":
         raise UserError(
-            f"the run {run} is of kind {record.kind!r}; the server answers in text. Show it with: studio app image {run}"
+            f"the run {run} is of kind {record.kind!r}, and runs of kind 'chat' are served. 'studio runs list' shows the kind of "
+            "each."
         )
     whole = record.method == "full" or merged
     weights = folder / ("merged" if merged and record.method != "full" else "model" if whole else "adapter")

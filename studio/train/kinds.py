@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from studio.core.content import list_content
 from studio.core.errors import ConfigError, StudioError, nearest
 from studio.core.registry import Registry
 from studio.core.telling import Pairs, Told, duration_text
@@ -72,7 +73,7 @@ class RunKind(ABC):
     about: ClassVar[str]
     """What its presets are and where they lie, for the reference."""
     suite: ClassVar[str]
-    """The suite that measures it when nothing else is asked for."""
+    """The suite that measures it when nothing else is asked for; told as the next step where there is one of that name."""
     app: ClassVar[str | None]
     """The app in which it is tried, None where there is none."""
 
@@ -118,21 +119,24 @@ class RunKind(ABC):
         """Commands that make sense after a training."""
         run = f"{folder.parent.name}/{folder.name}"
         shown = [f"studio app {self.app} {run}"] if self.app else []
-        return [f"studio eval {self.suite} --model {run}", *shown]
+        return [*([f"studio eval {self.suite} --model {run}"] if self.suite in list_content("evals") else []), *shown]
 
     def told(self, folder: Path, record: RunRecord) -> Told:
         """The end of a training: figures and what to do next."""
         result: dict[str, Any] = record.result
-        rows: list[tuple[str, object]] = [
-            ("run", folder),
-            ("steps", f"{result['steps']} in {duration_text(result['training_seconds'])}"),
-        ]
+        rows: list[tuple[str, object]] = [("run", folder)]
+        # What fits in one go counts no steps.
+        taken = [str(result["steps"])] if result.get("steps") is not None else []
+        taken += [duration_text(result["training_seconds"])] if result.get("training_seconds") is not None else []
+        if taken:
+            rows.append(("steps" if result.get("steps") is not None else "time", " in ".join(taken)))
         # A resume of the very last step takes none.
         if result.get("first_loss") is not None and result.get("final_loss") is not None:
             rows.append(("loss", f"{result['first_loss']:.3f} -> {result['final_loss']:.3f} {self.loss_unit(record)}"))
         rows += self.figures(folder, record)
-        following = "\nNext: " + "\n      ".join(self.next_steps(folder, record))
-        return Told((Pairs(rows), following), {"run": str(folder), **record.model_dump(mode="json")})
+        steps = self.next_steps(folder, record)
+        following = ("\nNext: " + "\n      ".join(steps),) if steps else ()
+        return Told((Pairs(rows), *following), {"run": str(folder), **record.model_dump(mode="json")})
 
 
 def kind_of(path: Path) -> str:
@@ -164,11 +168,14 @@ def run_kind(record: RunRecord) -> RunKind:
     """The kind of a Run on disk.
 
     Raises:
-        StudioError: it was made by a studio that knows more kinds.
+        StudioError: it was made by a studio that knows more kinds, or with a kind that is not registered here.
     """
     if record.kind not in RUN_KINDS:
         known = ", ".join(RUN_KINDS)
-        raise StudioError(f"the run {record.name} is of kind {record.kind!r}, and this studio knows {known}. Update it.")
+        raise StudioError(
+            f"the run {record.name} is of kind {record.kind!r}, and this studio knows {known}. Update it, "
+            "or register the kind before it is called (docs/kinds.md)."
+        )
     found: RunKind = RUN_KINDS.get(record.kind)
     return found
 

@@ -12,6 +12,7 @@ from studio.core.content import find_content
 from studio.core.errors import UserError
 from studio.core.records import DatasetRecord
 from studio.core.workspace import Workspace, read_dataset
+from studio.data.kinds import rows_of
 
 Say = Callable[[str], None]
 
@@ -95,7 +96,7 @@ def find_rows(reference: str | None, workspace: Workspace, *, kind: str, rows: s
     record = read_dataset(folder)
     if record.kind != kind:
         raise UserError(
-            f"the dataset {record.name} holds {record.kind} rows, and this preset trains on {rows}. "
+            f"the dataset {record.name} holds {rows_of(record)}, and this preset trains on {rows}. "
             f"Build one: studio data build {example}"
         )
     return folder, record

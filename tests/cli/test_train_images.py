@@ -113,7 +113,7 @@ def test_a_lora_run_is_no_base(studio, place):
 def test_chat_rows_are_refused(studio, project):
     result = studio("train", "diffusion/pixel", "--data", "doors")
     assert result.code == 2
-    assert "the dataset doors holds chat rows, and this preset trains on pictures" in result.err
+    assert "the dataset doors holds conversations, and this preset trains on pictures" in result.err
 
 
 @pytest.mark.long

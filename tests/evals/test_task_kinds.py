@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from tests.evals.conftest import Tiny
 
 ALL = (
-    "conversation, classification, regression, fairness, safety, leakage, crows_pairs, stereoset, winobias, winogender, bbq, "
-    "counterfactual, lm_eval, images, tool_calls"
+    "conversation, tool_calls, classification, regression, fairness, safety, leakage, crows_pairs, stereoset, winobias, "
+    "winogender, bbq, counterfactual, lm_eval, images"
 )
 TOY = "name: mine\ntasks:\n  - type: toy\n    words: 2\n"
 

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from studio.core.errors import DataError, GateNotMetError
+from studio.core.errors import DataError, GateNotMetError, UserError
 from studio.core.files import new_folder, sha256_json, write_json, write_text
 from studio.core.records import DatasetRecord, RunRecord, Score
 from studio.core.telling import Pairs, Table, Told
@@ -27,7 +27,7 @@ from studio.core.workspace import Workspace, read_run, run_dataset
 from studio.data.build import Builder, BuildOutcome
 from studio.data.cache import Codec
 from studio.data.entries import REMOVED, Entry
-from studio.data.kinds import DATASET_KINDS, DatasetKind, Wanted
+from studio.data.kinds import DATASET_KINDS, DatasetKind, Wanted, rows_of
 from studio.data.memo import HashMemo
 from studio.data.page import REPORT_FILE
 from studio.data.parquet import (
@@ -42,7 +42,8 @@ from studio.data.showing import choose, next_page
 from studio.data.sources import READ_STEP, ResolvedSource, resolve_local, resolved
 from studio.data.split import Division, divide_clusters
 from studio.data.stages import Stages, StepResult, Tell, judged
-from studio.evals.task import TaskContext, TaskResult
+from studio.evals.targets import Target
+from studio.evals.task import NotComputedError, TaskContext, TaskResult
 from studio.evals.tasks import SETTINGS, TASKS
 from studio.schema.loading import Settings, load_yaml
 from studio.schema.recipe import Size
@@ -210,7 +211,7 @@ def read_pairs(folder: Path, split: str) -> list[Pair]:
     """Rows of a split."""
     record = read_whole_dataset(folder)
     if record.kind != "numbers":
-        raise DataError(f"the dataset {record.name} holds {record.kind} rows, not pairs of numbers.")
+        raise DataError(f"the dataset {record.name} holds {rows_of(record)}, not pairs of numbers.")
     return CODEC.table_to_rows(read_split_table(folder, record, split))
 
 
@@ -273,6 +274,10 @@ class LineKind(RunKind):
 
     def plan(self, asked: Asked, wish: PlanWish, workspace: Workspace, say: Say) -> Planned:
         preset = load_yaml(asked.preset, LinePreset, asked.overrides)
+        if wish.probe or wish.sweep:
+            raise UserError("--probe measures steps and --sweep batches; a line has neither. Leave them out.")
+        if preset.data is not None:
+            find_rows(preset.data, workspace, kind="numbers", rows="pairs of numbers", example="RECIPE")
         numbers = 1 if preset.through_origin else 2
         told = Told((Pairs([("numbers that train", numbers), ("memory", "next to nothing")]),), {"numbers": numbers})
         return Planned(told, partial(_check_room, free_disk(workspace)))
@@ -288,7 +293,7 @@ class LineKind(RunKind):
         with new_folder(folder / "model") as place:
             write_json(place / "line.json", {"slope": slope, "intercept": intercept, "mean": float(y.mean())})
         say(f"a line through {len(rows)} pairs")
-        result = {"steps": 1, "training_seconds": round(perf_counter() - started, 1), "slope": slope, "intercept": intercept}
+        result = {"training_seconds": round(perf_counter() - started, 1), "slope": slope, "intercept": intercept}
         close_well(folder, result, "model", "config.yaml")
         return read_run(folder)
 
@@ -307,13 +312,22 @@ def _check_room(free: int | None) -> None:
 # --- measuring --------------------------------------------------------------------------------------------------------
 
 
+def _line_of(target: Target) -> dict[str, float]:
+    """The line of a run; whatever else can be named on the command line has none."""
+    file = target.run / "model" / "line.json" if target.run is not None else None
+    if target.run is None or read_run(target.run).kind != LineKind.name or file is None or not file.is_file():
+        raise NotComputedError(f"{target.name} is no finished run of kind {LineKind.name!r}. Give one: --model RUN")
+    line: dict[str, float] = json.loads(file.read_text(encoding="utf-8"))
+    return line
+
+
 def measure_line(context: TaskContext[LineTask]) -> TaskResult:
-    """Mean absolute error on the test split: of the line (tuned), and of always saying the mean (base)."""
-    assert context.run_folder is not None
-    line = json.loads((context.run_folder / "model" / "line.json").read_text(encoding="utf-8"))
+    """Mean absolute error on the test split: of the line, and of always saying the mean, which is the line's own base."""
+    lines = {label: _line_of(target) for label, target in context.targets.items() if not target.own_base}
     rows = read_pairs(context.dataset_folder(), "test")
     x, y = np.array([row.x for row in rows]), np.array([row.y for row in rows])
-    said = {"tuned": line["slope"] * x + line["intercept"], "base": np.full_like(y, line["mean"])}
+    said = {label: line["slope"] * x + line["intercept"] for label, line in lines.items()}
+    said = {"base": np.full_like(y, lines["tuned"]["mean"])} | said
     scores = {
         label: [
             Score(

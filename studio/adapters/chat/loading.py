@@ -66,10 +66,15 @@ def load_run(
         dtype: None takes the number type of the training (``auto`` chosen for this device).
         quantization: None takes that of the training.
     Raises:
-        UserError: the run holds no finished adapter or model.
+        UserError: the run is of another kind, or holds no finished adapter or model.
         StudioError: a file or the base differs from what the run wrote down.
     """
     record = read_run(run_folder)
+    if record.kind != "chat":
+        raise UserError(
+            f"the run {run_folder.parent.name}/{run_folder.name} is of kind {record.kind!r}, and this takes runs of kind 'chat'. "
+            "'studio runs list' shows the kind of each."
+        )
     weights = run_folder / ("model" if record.method == "full" else "adapter")
     if not weights.is_dir():
         raise UserError(

@@ -57,7 +57,7 @@ def export_kohya(run_folder: Path, target: Path, *, device: torch.device | None 
     if record.kind != "diffusion" or not (run_folder / "adapter" / WEIGHTS).is_file():
         raise UserError(
             f"{run_folder} holds no LoRA of an image model (kind {record.kind}, method {record.method}), which is what kohya's "
-            "layout is for. Use --to merged for a chat model."
+            "layout is for. 'studio runs list' shows kind and method of each run."
         )
     factors = read_factors(*read_lora_file(run_folder / "adapter" / WEIGHTS))
     loaded = load_image_run(run_folder, device=device)

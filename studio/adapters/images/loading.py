@@ -125,6 +125,10 @@ class LoadedImageRun:
         return pictures
 
 
+KINDS = ("diffusion", "vae", "gan")
+"""Kinds of Runs that make pictures."""
+
+
 def load_image_run(run_folder: Path, *, device: torch.device | None = None) -> LoadedImageRun:
     """Load a finished Run of an image model.
 
@@ -135,7 +139,7 @@ def load_image_run(run_folder: Path, *, device: torch.device | None = None) -> L
         StudioError: a file or the base differs from what the run wrote down.
     """
     record = read_run(run_folder)
-    if record.kind not in {"diffusion", "vae", "gan"}:
+    if record.kind not in KINDS:
         raise UserError(f"{run_folder} is a run of kind {record.kind!r}, not of an image model.")
     name = "adapter" if (run_folder / "adapter").is_dir() else "model"
     if not (run_folder / name).is_dir():

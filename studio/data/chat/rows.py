@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from studio.core.errors import UserError
 from studio.data.chat.turns import EXTRAS, Message, as_json, is_plain, turn_text
+from studio.data.kinds import rows_of
 from studio.data.parquet import read_removed_table, read_split_table, read_whole_dataset
 
 _PLAIN_TURN = [("role", pa.string()), ("content", pa.string())]
@@ -210,7 +211,7 @@ def read_split(dataset_folder: Path, split: str) -> list[ChatRow]:
     record = read_whole_dataset(dataset_folder)
     if record.kind != "chat":
         raise UserError(
-            f"the dataset {record.name} holds {record.kind} rows, not conversations. Build one: studio data build chat/…"
+            f"the dataset {record.name} holds {rows_of(record)}, not conversations. Build one: studio data build chat/…"
         )
     return table_to_rows(read_split_table(dataset_folder, record, split))
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from studio.core.errors import StudioError, UserError
+from studio.data.kinds import rows_of
 from studio.data.parquet import read_removed_table, read_split_table, read_whole_dataset
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def read_image_split(dataset_folder: Path, split: str) -> list[ImageRow]:
     """
     record = read_whole_dataset(dataset_folder)
     if record.kind != "image":
-        raise UserError(f"the dataset {record.name} holds {record.kind} rows, not pictures. Build one: studio data build image/…")
+        raise UserError(f"the dataset {record.name} holds {rows_of(record)}, not pictures. Build one: studio data build image/…")
     return table_to_rows(read_split_table(dataset_folder, record, split))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from studio.core.errors import UserError
 from studio.core.workspace import read_dataset
 from studio.data.images.rows import ImageRow, read_image_split
+from studio.data.kinds import rows_of
 from studio.evals.images.sampling import Order, orders_from_rows, orders_from_texts
 from studio.evals.task import NotComputedError, TaskContext
 from studio.schema.image_scores import ImagesTask
@@ -41,7 +42,7 @@ def read_corpus(context: TaskContext[ImagesTask], task: ImagesTask) -> Corpus:
     record = read_dataset(folder)
     if record.kind != "image":
         raise NotComputedError(
-            f"the dataset {record.name} holds {record.kind} rows, not pictures. Give one with pictures: --data DATASET"
+            f"the dataset {record.name} holds {rows_of(record)}, not pictures. Give one with pictures: --data DATASET"
         )
     splits = {name: read_image_split(folder, name) for name in SPLITS if record.splits.get(name)}
     for name, wanted in (("reference", task.reference), ("prompts.split", task.prompts.split)):

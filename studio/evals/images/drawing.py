@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.core.records import RunRecord
+from studio.core.workspace import read_run
 from studio.evals.images.sampling import Album, Order, make_pictures
 from studio.evals.task import NotComputedError, TaskContext
 from studio.schema.image_scores import ImagesTask
@@ -82,9 +83,9 @@ def open_samplers(
     Args:
         notes: gets a sentence where there is nothing to compare with.
     """
-    from studio.adapters.images.loading import load_image_run
+    from studio.adapters.images.loading import KINDS, load_image_run
 
-    if context.run is None or context.run_folder is None or context.run.kind == "chat":
+    if context.run is None or context.run_folder is None or context.run.kind not in KINDS:
         raise NotComputedError("the model is not a run that makes pictures. Give one: --model RUN")
     loaded = load_image_run(context.run_folder)
     yield "tuned", loaded, _about(loaded.record, context.run_folder)
@@ -92,7 +93,7 @@ def open_samplers(
     if target is None:
         return
     base = loaded.record.base
-    if target.run is not None:
+    if target.run is not None and read_run(target.run).kind in KINDS:
         other = load_image_run(target.run)
         yield "base", other, _about(other.record, target.run)
     elif not target.own_base:

@@ -36,7 +36,7 @@ def test_reader_says_what_is_wrong(image_dataset: Path, project_made: Path, tmp_
     with pytest.raises(UserError, match="is not a dataset"):
         read_image_split(tmp_path, "train")
     chat = next((project_made / "workspace" / "datasets").glob("doors/*"))
-    with pytest.raises(UserError, match="holds chat rows, not pictures"):
+    with pytest.raises(UserError, match="holds conversations, not pictures"):
         read_image_split(chat, "train")
 
 
