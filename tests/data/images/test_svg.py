@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import gzip
-import http.server
 import importlib
 import io
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,29 +15,17 @@ from PIL import Image
 from studio.data.images.decode import DecodeOptions, decode
 from studio.data.images.problems import PictureProblem
 from studio.data.images.svg import render_svg
+from tests.servers import Canary, canary_listening
 
 HEAD = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 20 10">'
 BOX = '<rect width="10" height="10" fill="#c00000"/>'
 
 
 @pytest.fixture
-def listener() -> Iterator[tuple[str, list[str]]]:
-    """A server that notes what it is asked for."""
-    asked: list[str] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            self.send_error(404)
-
-        def log_message(self, *arguments: object) -> None:
-            """Quiet."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
-    server.shutdown()
-    server.server_close()
+def canary() -> Iterator[Canary]:
+    """A server that nobody should ever call."""
+    with canary_listening() as found:
+        yield found
 
 
 def draw(body: str, size: int = 40, style: str | None = None) -> Image.Image:
@@ -60,10 +46,9 @@ def test_an_svg_is_drawn_at_its_own_shape_on_the_background() -> None:
 
 @pytest.mark.parametrize("attribute", ["href", "xlink:href"])
 @pytest.mark.parametrize("element", ["image", "feImage", "use"])
-def test_nothing_outside_the_file_is_read(attribute: str, element: str, tmp_path: Path, listener: tuple[str, list[str]]) -> None:
-    secret = tmp_path / "secret.png"
+def test_nothing_outside_the_file_is_read(attribute: str, element: str, tmp_path: Path, canary: Canary) -> None:
+    secret, url = tmp_path / "secret.png", canary.url
     Image.new("RGB", (10, 10), (0, 200, 0)).save(secret)
-    url, asked = listener
     # What is forbidden is real: resvg itself reads the file that is named.
     if element == "image":
         import resvg_py
@@ -71,21 +56,27 @@ def test_nothing_outside_the_file_is_read(attribute: str, element: str, tmp_path
         body = HEAD + f'<image {attribute}="{secret}" width="10" height="10"/></svg>'
         shown = Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=body, width=40))))
         assert shown.convert("RGB").getpixel((5, 5)) == (0, 200, 0)
-    for target in (str(secret), secret.as_uri(), f"{url}/picture.png", "//host/picture.png", "../secret.png", f"&#x2f;{secret}"):
+    for target in (
+        str(secret),
+        secret.as_uri(),
+        f"{url}/picture.png",
+        "//host/picture.png",
+        "../secret.png",
+        f"&#x2f;{secret}",
+    ):
         with pytest.raises(PictureProblem, match="refers to something outside itself"):
             draw(f'<{element} {attribute}="{target}" width="10" height="10"/>')
-    assert asked == []
+    assert canary.calls == []
 
 
-def test_style_sheets_and_entities_reach_nothing_either(listener: tuple[str, list[str]]) -> None:
-    url, asked = listener
-    draw(f'<style>@import url("{url}/a.css"); rect {{ fill: url("{url}/b.svg#c") }}</style>{BOX}')
-    head = f'<?xml version="1.0"?><?xml-stylesheet href="{url}/c.css"?>'
+def test_style_sheets_and_entities_reach_nothing_either(canary: Canary) -> None:
+    draw(f'<style>@import url("{canary.url}/a.css"); rect {{ fill: url("{canary.url}/b.svg#c") }}</style>{BOX}')
+    head = f'<?xml version="1.0"?><?xml-stylesheet href="{canary.url}/c.css"?>'
     assert decode((head + HEAD + BOX + "</svg>").encode(), DecodeOptions()).picture.size == (256, 128)
-    outside = f'<!DOCTYPE svg [<!ENTITY x SYSTEM "{url}/d">]>' + HEAD + "<text>&x;</text></svg>"
+    outside = f'<!DOCTYPE svg [<!ENTITY x SYSTEM "{canary.url}/d">]>' + HEAD + "<text>&x;</text></svg>"
     with pytest.raises(PictureProblem, match="declares entities"):
         decode(outside.encode(), DecodeOptions())
-    assert asked == []
+    assert canary.calls == []
 
 
 def test_data_inside_the_file_is_drawn() -> None:
