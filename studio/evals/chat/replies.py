@@ -9,7 +9,8 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from studio.evals.evidence import Answer, Message, Tool
-from studio.models.chat.answers import Answered, opened_by, read_answer
+from studio.models.chat.answers import Answered, read_answer
+from studio.models.chat.probing import opened_by
 from studio.models.chat.templates import ChatTemplate
 from studio.models.chat.thoughts import THOUGHTS, split_thought
 from studio.models.chat.tool_syntax import Calls
