@@ -175,7 +175,7 @@ def write_reference(loaded: LoadedRun, conversations: Sequence[list[dict[str, st
 
 
 def end_tokens(loaded: LoadedRun) -> list[int]:
-    """Ids that end an answer: the generation config's, the tokenizer's, and the one the template closes a turn with."""
+    """Ids that end an answer: the generation config's, the tokenizer's, and those the template closes a turn with."""
     model = loaded.model.get_base_model() if hasattr(loaded.model, "get_base_model") else loaded.model
     configured = getattr(model.generation_config, "eos_token_id", None)
     return find_ends(loaded.tokenizer, loaded.template, configured)
@@ -183,16 +183,10 @@ def end_tokens(loaded: LoadedRun) -> list[int]:
 
 def find_ends(tokenizer: Any, template: Any, configured: Any) -> list[int]:
     """As :func:`end_tokens`, from the parts."""
-    from studio.core.errors import DataError
-    from studio.models.chat.encoding import encode_conversation, end_ids
+    from studio.models.chat.probing import turn_ends
 
     ids = [*(configured if isinstance(configured, list) else [configured]), tokenizer.eos_token_id]
-    try:
-        example = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-        row = encode_conversation(tokenizer, template, example, train_on="last_assistant")
-        ids += end_ids(tokenizer, row)
-    except DataError:
-        ids += []  # a template that refuses this example still ends its turns with the ids above
+    ids += turn_ends(template, tokenizer)
     return sorted({int(token) for token in ids if token is not None})
 
 

@@ -21,8 +21,9 @@ from studio.core.files import folder_size, new_folder, sha256_file, write_json
 from studio.core.workspace import Workspace, read_run, run_dataset
 from studio.data.chat.rows import read_split
 from studio.models.bases import ResolvedBase
-from studio.models.chat.encoding import encode_conversation, encode_prompt, end_ids
+from studio.models.chat.encoding import encode_prompt
 from studio.models.chat.loading import load_causal_lm
+from studio.models.chat.probing import turn_ends
 from studio.models.chat.templates import ChatTemplate
 from studio.models.quiet import quiet_transformers
 from studio.models.weights import MANIFEST
@@ -201,13 +202,11 @@ def _read_back(folder: Path, name: str, prompts: Sequence[Sequence[int]], device
 
 
 def _generation_config(model: Any, tokenizer: PreTrainedTokenizerBase, template: ChatTemplate) -> GenerationConfig:
-    """The base's generation settings, stopping also at the token that ends a turn in this template."""
+    """The base's generation settings, stopping also at the tokens that end a turn in this template."""
     config: GenerationConfig = model.generation_config
-    example = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hello"}]
-    row = encode_conversation(tokenizer, template, example)
     known = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
     ends = [token for token in known if token is not None]
-    ends += [token for token in end_ids(tokenizer, row) if token not in ends]
+    ends += [token for token in turn_ends(template, tokenizer) if token not in ends]
     config.eos_token_id = ends[0] if len(ends) == 1 else ends or None
     return config
 

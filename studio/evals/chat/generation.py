@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from studio.core.errors import DataError, UserError
+from studio.core.errors import UserError
 from studio.evals.chat.attention import share_heads
 from studio.evals.evidence import Decoding
-from studio.models.chat.encoding import encode_conversation, end_ids
+from studio.models.chat.probing import turn_ends
 from studio.models.chat.templates import ChatTemplate
 
 # Finished answers are taken out of the batch once a quarter of it is done: taking them out copies the key-value cache.
@@ -50,17 +50,10 @@ def context_length(model: Any, tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def end_tokens(model: Any, tokenizer: PreTrainedTokenizerBase, template: ChatTemplate) -> frozenset[int]:
-    """Ids that end an answer: the generation config's, the tokenizer's, and the one the template closes a turn with."""
+    """Ids that end an answer: the generation config's, the tokenizer's, and those the template closes a turn with."""
     configured = getattr(unwrapped(model).generation_config, "eos_token_id", None)
     ids = set(configured if isinstance(configured, list) else [configured])
-    ids.add(tokenizer.eos_token_id)
-    try:
-        example = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-        row = encode_conversation(tokenizer, template, example, train_on="last_assistant")
-        ids.update(end_ids(tokenizer, row))
-    except DataError:
-        # A template that refuses this example still ends its turns with the ids above.
-        return frozenset(token for token in ids if token is not None)
+    ids |= {tokenizer.eos_token_id, *turn_ends(template, tokenizer)}
     return frozenset(token for token in ids if token is not None)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from studio.core.errors import DataError
+from studio.models.chat.encoding import encode_conversation, end_ids
 from studio.models.chat.rendering import ChatTemplate, Message, render
 from studio.models.chat.thoughts import opened_thought
 from studio.models.chat.tool_syntax import SYNTAXES, reads, types_of
@@ -78,6 +79,22 @@ def writes_thoughts(template: ChatTemplate, tokenizer: PreTrainedTokenizerBase) 
         answer = {"role": "assistant", "content": "b", "reasoning_content": _THOUGHT}
         _FIELD[key] = _THOUGHT in _rendered(template, tokenizer, [*_ASKED, answer])
     return _FIELD[key]
+
+
+def turn_ends(template: ChatTemplate, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Ids that end a turn by themselves: an answer in words, and a call, which some templates (gpt-oss) end in another way."""
+    answers: list[Message] = [{"role": "assistant", "content": "b"}]
+    if tool_syntax(template, tokenizer) is not None:
+        answers.append(_CALLING)
+    found: list[int] = []
+    for answer in answers:
+        try:
+            tools = [TOOL] if answer is _CALLING else None
+            row = encode_conversation(tokenizer, template, [*_ASKED, answer], tools=tools, train_on="last_assistant")
+        except DataError:  # a template that refuses this example ends its turns with what the model is configured to end with
+            continue
+        found += [token for token in end_ids(tokenizer, row) if token not in found]
+    return found
 
 
 def _rendered(

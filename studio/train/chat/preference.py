@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerBase
 
 from studio.core.errors import DataError
 from studio.data.chat.rows import ChatRow
-from studio.models.chat.encoding import IGNORE, EncodedRow, Message, encode_conversation
+from studio.models.chat.encoding import IGNORE, EncodedRow, encode_conversation
 from studio.models.chat.templates import ChatTemplate
 from studio.schema.adapter import ChatAdapter
 from studio.train.chat.batches import collate_padded
@@ -52,10 +52,11 @@ def encode_preferences(
     """
     units, left_out = _units(rows, adapter.objective)
     split = EncodedSplit([], [], left_out)
-    for place, (identity, prompt, first, second, liked) in enumerate(units):
+    for place, (unit, first, second, liked) in enumerate(units):
         if second is None:
-            second = units[(place + 1) % len(units)][2]
-        pair = [_encode(tokenizer, template, prompt, text, max_length, identity) for text in (first, second)]
+            second = units[(place + 1) % len(units)][1]
+        identity = unit.id
+        pair = [_encode(tokenizer, template, unit, text, max_length) for text in (first, second)]
         longest = max(row.full_length for row in pair)
         if any(row.cut for row in pair) and adapter.overlong == "refuse":
             raise DataError(
@@ -78,38 +79,36 @@ def encode_preferences(
     return split
 
 
-_Unit = tuple[str, list[Message], str, str | None, bool]
+_Unit = tuple[ChatRow, str, str | None, bool]
 
 
 def _units(rows: Sequence[ChatRow], objective: str) -> tuple[list[_Unit], list[tuple[str, str]]]:
-    """What can be learnt from, as (id, prompt, first answer, second answer or None, liked), and what cannot and why."""
+    """What can be learnt from, as (row, first answer, second answer or None, liked), and what cannot and why."""
     units: list[_Unit] = []
     left_out = []
     for row in rows:
         if objective == "dpo":
             if row.chosen is not None and row.rejected is not None:
-                units.append((row.id, row.messages, row.chosen, row.rejected, True))
+                units.append((row, row.chosen, row.rejected, True))
             else:
                 left_out.append((row.id, "not a pair: DPO needs a chosen and a rejected answer"))
             continue
         if row.chosen is None and row.rejected is None:
             left_out.append((row.id, "neither liked nor disliked: KTO needs a chosen or a rejected answer"))
         if row.chosen is not None:
-            units.append((row.id, row.messages, row.chosen, None, True))
+            units.append((row, row.chosen, None, True))
         if row.rejected is not None:
-            units.append((row.id, row.messages, row.rejected, None, False))
+            units.append((row, row.rejected, None, False))
     return units, left_out
 
 
-def _encode(
-    tokenizer: PreTrainedTokenizerBase, template: ChatTemplate, prompt: Sequence[Message], answer: str, limit: int, identity: str
-) -> EncodedRow:
-    """One prompt with one answer; only the answer's tokens are targets."""
-    messages = [*prompt, {"role": "assistant", "content": answer}]
+def _encode(tokenizer: PreTrainedTokenizerBase, template: ChatTemplate, row: ChatRow, answer: str, limit: int) -> EncodedRow:
+    """The prompt and the tools of a row with one answer; only the answer's tokens are targets."""
+    messages = [*row.messages, {"role": "assistant", "content": answer}]
     try:
-        return encode_conversation(tokenizer, template, messages, train_on="last_assistant", max_length=limit)
+        return encode_conversation(tokenizer, template, messages, tools=row.tools, train_on="last_assistant", max_length=limit)
     except DataError as error:
-        raise DataError(f"row {identity}: {error}") from error
+        raise DataError(f"row {row.id}: {error}") from error
 
 
 def refuse_preferences(rows: list[ChatRow]) -> list[ChatRow]:
