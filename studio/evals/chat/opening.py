@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from studio.adapters.chat.loading import ADAPTER_WEIGHTS, LoadedRun, load_run
 from studio.adapters.saved import saved_settings
@@ -24,6 +25,7 @@ from studio.evals.subjects import Subject
 from studio.evals.targets import Target
 from studio.evals.task import NotComputedError
 from studio.models.bases import ResolvedBase
+from studio.models.chat.arguments import known_arguments
 from studio.models.chat.encoding import TrainOn
 from studio.models.chat.loading import load_causal_lm, load_tokenizer
 from studio.models.chat.templates import PLAIN, ChatTemplate, choose_template
@@ -181,7 +183,7 @@ def _open_base(base: ResolvedBase, label: str, tuned: LocalSubject | None) -> Lo
     """Base weights or a merged folder with their own tokenizer, and their own template where they have one."""
     tokenizer = load_tokenizer(base)
     try:
-        template = choose_template(tokenizer, None, base.name)
+        template = _own_template(tokenizer, base, tuned)
     except UserError:
         same = tuned is not None and tokenizer.get_vocab() == tuned.tokenizer.get_vocab()
         template = tuned.template if tuned is not None and same else ChatTemplate("plain", PLAIN)
@@ -198,6 +200,20 @@ def _open_base(base: ResolvedBase, label: str, tuned: LocalSubject | None) -> Lo
         "template_sha256": template.sha256,
     }
     return LocalSubject(label, model, tokenizer, template, tuned.train_on if tuned else "assistant", about)
+
+
+def _own_template(tokenizer: PreTrainedTokenizerBase, base: ResolvedBase, tuned: LocalSubject | None) -> ChatTemplate:
+    """A base's own template, with the arguments of the tuned model's that it knows, so that both are asked alike.
+
+    Raises:
+        UserError: it has none.
+    """
+    template = choose_template(tokenizer, None, base.name)
+    if tuned is None:
+        return template
+    known = known_arguments(template.text)
+    shared = {name: value for name, value in tuned.template.arguments.items() if name in known}
+    return choose_template(tokenizer, None, base.name, arguments=shared, thinking=tuned.template.thinking)
 
 
 def _asked_with(subject: LocalSubject) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerBase, set_seed
 
 from studio.adapters.chat.attach import attach_lora, save_adapter
 from studio.adapters.chat.layers import coverage, told, unpacked
+from studio.adapters.chat.loading import read_template
 from studio.core.errors import StudioError, UserError
 from studio.core.files import new_folder, write_text
 from studio.core.records import RunRecord
@@ -89,7 +90,8 @@ def _train(run_folder: Path, *, resume: bool, say: Say, main: bool, stop: StopOn
     base = unchanged(resolve_base(adapter.model, adapter.revision), record)
 
     opened = datetime.fromisoformat(record.created)
-    prepared = prepare(adapter, base, run_dataset(record, Workspace.around(run_folder)), opened)
+    kept = read_template(run_folder, record) if checkpoint is not None else None
+    prepared = prepare(adapter, base, run_dataset(record, Workspace.around(run_folder)), opened, kept)
     if (limit := context_limit(adapter.max_length, base)) < adapter.max_length:
         say(f"max_length {adapter.max_length} is more than the {limit} positions of {base.name}: {limit} is the limit")
     for line in (*template_lines(prepared.template), *prepared.report.lines()):
@@ -125,17 +127,24 @@ def _train(run_folder: Path, *, resume: bool, say: Say, main: bool, stop: StopOn
         _finish(run_folder, adapter, base, prepared, trainer, recorder, seconds=time.time() - started)
 
 
-def prepare(adapter: ChatAdapter, base: ResolvedBase, dataset_folder: Path, opened: datetime | None = None) -> Prepared:
+def prepare(
+    adapter: ChatAdapter,
+    base: ResolvedBase,
+    dataset_folder: Path,
+    opened: datetime | None = None,
+    template: ChatTemplate | None = None,
+) -> Prepared:
     """Tokenise, mask, pack and order the training split; nothing is loaded onto a device.
 
     Args:
         opened: when the run was opened, the date for templates that ask for it; None is now.
+        template: that of a run which goes on, whatever has become of the base's or the preset's file; None takes theirs.
     Raises:
         UserError: no template, or a Dataset without a training split.
         DataError: a row cannot be encoded.
     """
     tokenizer = load_tokenizer(base)
-    template = choose_template(
+    template = template or choose_template(
         tokenizer,
         adapter.chat_template,
         base.name,

@@ -11,6 +11,7 @@ from transformers import AutoTokenizer
 
 from studio.models.chat.answers import Answered, answer_text, as_template_wants, read_answer, read_growing, tool_syntax
 from studio.models.chat.encoding import encode_examples, encode_prompt
+from studio.models.chat.probing import turn_ends
 from studio.models.chat.templates import ChatTemplate, settle
 from tests.models.chat.shapes import MARKS, SHAPES
 from tests.models.chat.tool_shapes import CALL_MARKS, CALLS
@@ -178,3 +179,9 @@ def test_earlier_thoughts_go_back_as_the_template_takes_them(tokenizer):
     assert in_text[1] == {"role": "assistant", "content": "<think>\nLook it up,\n\nthen say.\n</think>\n\nNo rain."}
     dropped = settle(tokenizer, ChatTemplate("start_token", SHAPES["start_token"], thinking="drop"))
     assert as_template_wants(dropped, tokenizer, talk) == talk
+
+
+def test_a_call_ends_as_its_template_ends_it(tokenizer):
+    ends = {name: [tokenizer.decode(token) for token in turn_ends(shape(name, tokenizer), tokenizer)] for name in CALLS}
+    assert ends.pop("harmony") == ["<|return|>", "<|call|>"]
+    assert all(found == ["<|im_end|>"] for found in ends.values())
