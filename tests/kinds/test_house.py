@@ -65,7 +65,39 @@ def test_the_page_on_kinds_is_the_example() -> None:
     example = (ROOT / "tests" / "kinds" / "line.py").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     assert len(blocks) >= 6
-    assert not [block for block in blocks if _bare(block) not in _bare(example)]
+    assert [block for block in blocks if _bare(block) not in _bare(example)] == [program_of(page)]
+
+
+def test_the_page_on_kinds_names_every_table() -> None:
+    page = (ROOT / "docs" / "kinds.md").read_text(encoding="utf-8")
+    tables = (
+        "DATASET_KINDS",
+        "RUN_KINDS",
+        "TASKS",
+        "SETTINGS",
+        "ASKED",
+        "BENCHES",
+        "ASKING",
+        "METRICS",
+        "CARDS",
+        "EXPORTS",
+        "FORMS",
+    )
+    for table in tables:
+        [line] = [line for line in page.splitlines() if line.startswith("|") and f"`{table}`" in line.split("|")[1]]
+        module = re.search(r"`(studio/\S+\.py)`", line)
+        assert module and re.search(rf"^{table}\b", (ROOT / module.group(1)).read_text("utf-8"), re.M), table
+    # Whatever holds a line for the name of a kind, or for a class in its room, is on the page.
+    by_kind = {*DATASET_KINDS, *RUN_KINDS}
+    for file in STUDIO.rglob("*.py"):
+        for name, first in re.findall(r"^([A-Z_]+) = Registry\([^{]*\{\s*\"(\w+)\"", file.read_text("utf-8"), re.M):
+            assert first not in by_kind or name in tables, (file, name)
+
+
+def program_of(page: str) -> str:
+    """The program on the page, which is no part of the example."""
+    [program] = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "sys.argv" in block]
+    return str(program)
 
 
 def _bare(code: str) -> str:

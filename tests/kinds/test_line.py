@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +28,7 @@ from studio.schema.loading import Settings
 from studio.train.kinds import RUN_KINDS
 from tests.conftest import Result
 from tests.kinds import line
+from tests.kinds.test_house import ROOT, program_of
 
 Studio = Callable[..., Result]
 
@@ -216,6 +222,25 @@ def test_a_recipe_without_a_name_is_called_by_its_file(trained: Path, studio: St
     monkeypatch.setattr(line.NumbersKind, "schema", nameless)
     built = studio("data", "build", trained / "heights.yaml")
     assert built.code == 0 and "heights/" in built.out, built.err
+
+
+def test_the_program_and_the_commands_of_the_page_do_what_it_says(project: Path, workspace: Workspace) -> None:
+    page = (ROOT / "docs" / "kinds.md").read_text(encoding="utf-8")
+    recipe, preset, suite = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert (recipe, suite) == (RECIPE, SUITE) and preset == (project / "line.yaml").read_text()
+    (project / "evals").mkdir()
+    (project / "evals" / "line.yaml").write_text(suite)
+    (project / "mine.py").write_text(program_of(page))
+    shutil.copy(ROOT / "tests" / "kinds" / "line.py", project)
+    commands = [line.split()[1:] for line in page.splitlines() if line.startswith("    python mine.py ")]
+    assert len(commands) == 6
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "STUDIO_WORKSPACE": str(workspace.root)}
+    for command in commands:
+        done = subprocess.run(
+            [sys.executable, *command], cwd=project, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, (command, done.stderr)
+    assert "straight" in done.stdout
 
 
 def test_without_it_the_studio_says_what_it_knows(trained: Path, studio: Studio) -> None:
