@@ -196,7 +196,8 @@ def _number_types() -> Iterator[Finding]:
 
     device = pick_device()
     size = 8192 if device.type == "cuda" else 1024
-    matrices = {name: torch.ones(size, size, dtype=getattr(torch, name), device=device) for name in ("float32", "bfloat16")}
+    names = ("float32", "bfloat16") if device.type == "cpu" else ("float32", "bfloat16", "float16")
+    matrices = {name: torch.ones(size, size, dtype=getattr(torch, name), device=device) for name in names}
     seconds = dict.fromkeys(matrices, float("inf"))
     # In turn, so that another program on the machine slows both; the first product of each only warms up.
     for attempt in range(5):

@@ -86,8 +86,9 @@ class ChatAdapter(Settings):
     """Load the frozen base in 4-bit NormalFloat with double quantisation (QLoRA, https://arxiv.org/abs/2305.14314) or 8-bit."""
     lora: LoraSettings = LoraSettings()
     """Adapter settings, for ``method: lora``."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Number type of weights and arithmetic; ``auto`` takes bfloat16 on GPUs that have it and float32 on CPUs."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Number type of weights and arithmetic. ``auto`` takes bfloat16 on GPUs that have it, float16 with loss scaling on older
+    ones (T4, V100, RTX 20) and Apple's, and on CPUs float32 or bfloat16, whichever is faster."""
     attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = "auto"
     """Attention implementation; ``auto`` takes what transformers picks for the device."""
 

@@ -16,13 +16,16 @@ class BlownUpError(StudioError):
     """A figure of the training is not a number any more."""
 
 
-def refuse_blown_up(step: int, learning_rate: float, *, clipped: bool = True, **figures: float | None) -> None:
+def refuse_blown_up(
+    step: int, learning_rate: float, *, clipped: bool = True, narrow: bool = False, **figures: float | None
+) -> None:
     """Go on only while every figure of a step is finite.
 
     Args:
         step: optimizer steps done.
         learning_rate: as set in the preset; the advice is a third of it.
         clipped: False where clipping of gradients is off, which is then advised too.
+        narrow: the arithmetic is float16, whose largest number is 65,504; another number type is then advised too.
         figures: by what they are called; None where there is none.
     Raises:
         BlownUpError: names the first that is not finite.
@@ -31,10 +34,26 @@ def refuse_blown_up(step: int, learning_rate: float, *, clipped: bool = True, **
         if value is not None and not math.isfinite(value):
             clip = "" if clipped else " and max_grad_norm 1"
             words = name.replace("_", " ")
+            wider = "Try dtype float32, for float16 ends at 65,504, or" if narrow else "Try"
             raise BlownUpError(
                 f"the {words} of step {step} is {value}: the training has blown up. "
-                f"Try learning_rate {learning_rate / 3:.1g}{clip}; checkpoints of earlier steps stay."
+                f"{wider} learning_rate {learning_rate / 3:.1g}{clip}; checkpoints of earlier steps stay."
             )
+
+
+def refuse_scaled_away(step: int, scale: float) -> None:
+    """Go on only while halving the scale of the loss can still help.
+
+    Args:
+        scale: what ``torch.amp.GradScaler`` multiplies the loss with; it starts at 65,536 and halves at each skipped step.
+    Raises:
+        BlownUpError: gradients are infinite although the loss is no longer made larger.
+    """
+    if scale < 1:
+        raise BlownUpError(
+            f"up to step {step} the gradients were too large for float16 again and again, whatever the loss was scaled with, "
+            "so nothing is learnt. Use dtype float32, or a smaller learning_rate; checkpoints of earlier steps stay."
+        )
 
 
 def all_finite(parameters: Iterable[torch.Tensor]) -> bool:

@@ -150,7 +150,7 @@ def load_image_run(run_folder: Path, *, device: torch.device | None = None) -> L
     verify_hashes(run_folder, {file: digest for file, digest in record.files.items() if file.startswith(f"{name}/")})
     config = saved_settings(run_folder)
     device = device or pick_device()
-    dtype = pick_dtype(config.get("dtype") or "auto", device)
+    dtype = pick_dtype(config.get("dtype") or "auto", device, half=False)
     base = resolve_recorded_image_base(record)
     carriers: dict[str, nn.Module] = {}
     if name == "adapter":

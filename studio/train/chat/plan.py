@@ -125,9 +125,8 @@ def plan(
 
     folder = config_folder or find_config(adapter.model, adapter.revision)
     micro, accumulation = split_batch(adapter, processes)
-    dtype = pick_dtype(adapter.dtype, torch.device("cpu")) if device == "cpu" else torch.bfloat16
-    if adapter.dtype == "float32":
-        dtype = torch.float32
+    guessed = device == "cuda" and adapter.dtype == "auto" and not torch.cuda.is_available()
+    dtype = torch.bfloat16 if guessed else pick_dtype(adapter.dtype, torch.device(device))
     skeleton = build_skeleton(adapter, folder, dtype=dtype)
     covered = coverage(skeleton.model)
     shapes = batch_shapes(adapter, micro, accumulation, lengths=lengths, supervised=supervised)

@@ -139,7 +139,7 @@ def build_skeleton(adapter: ChatAdapter, config_folder: Path, *, dtype: torch.dt
         trained=sum(map(_size, trained)),
         trained_parameters=sum(parameter.numel() for parameter in trained),
         trained_shapes=[tuple(parameter.shape) for parameter in trained],
-        autocast=dtype if dtype == torch.bfloat16 else None,
+        autocast=dtype if dtype != torch.float32 else None,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +12,12 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from studio.core.progress import Progress
 from studio.train.recording import MetricsFile
 
-_KEPT = {"loss", "grad_norm", "learning_rate", "eval_loss", "eval_accuracy"}
+_KEPT = {"loss", "grad_norm", "learning_rate", "eval_loss", "eval_accuracy", "skipped"}
+
+
+def skipped_steps(history: Sequence[Mapping[str, Any]]) -> int:
+    """Steps whose gradient was too large for float16, so that nothing was changed; ``history`` is the trainer's own."""
+    return sum("skipped" in line for line in history)
 
 
 class Recorder(TrainerCallback):

@@ -36,7 +36,7 @@ from studio.train.chat.curve import plot_loss
 from studio.train.chat.encode import EncodedSplit, MaskReport, encode_split, mask_report, refuse_untrainable, template_lines
 from studio.train.chat.packing import pack_rows, prove_isolation
 from studio.train.chat.preference import PreferenceTrainer, encode_preferences, refuse_preferences
-from studio.train.chat.recorder import Recorder
+from studio.train.chat.recorder import Recorder, skipped_steps
 from studio.train.chat.settings import trainer_settings, uses_compile
 from studio.train.chat.trainer import ChatTrainer
 from studio.train.chat.weights import read_weights
@@ -123,6 +123,10 @@ def _train(run_folder: Path, *, resume: bool, say: Say, main: bool, stop: StopOn
         ) from error
     if stop.stopped:
         return
+    if skipped := skipped_steps(trainer.state.log_history):
+        say(
+            f"{skipped} of {trainer.state.global_step} steps were skipped: the gradient of the scaled loss was too large for float16"
+        )
     if main:
         _finish(run_folder, adapter, base, prepared, trainer, recorder, seconds=time.time() - started)
 
@@ -348,6 +352,7 @@ def _finish(
     validations = [line["eval_loss"] for line in history if "eval_loss" in line]
     result = {
         "steps": last_step,
+        "skipped_steps": skipped_steps(history),
         "best_step": best_step or last_step,
         "epochs": round(last_step / prepared.steps_per_epoch, 4),
         "first_loss": losses[0] if losses else None,

@@ -74,7 +74,7 @@ def trainer_settings(
     """TRL's settings for a preset.
 
     Args:
-        dtype: type of the arithmetic; bfloat16 runs under autocast.
+        dtype: type of the arithmetic; bfloat16 and float16 run under autocast, float16 with a scaled loss.
         steps: optimizer steps of the whole training.
     """
     micro, accumulation = split_batch(adapter, processes)
@@ -109,6 +109,7 @@ def trainer_settings(
         gradient_checkpointing=adapter.gradient_checkpointing,
         seed=adapter.seed,
         bf16=dtype == torch.bfloat16,
+        fp16=dtype == torch.float16,
         use_cpu=device.type == "cpu",
         ddp_backend="nccl" if cuda else "gloo" if processes > 1 else None,
         ddp_find_unused_parameters=False,

@@ -24,7 +24,7 @@ from studio.train.chat.batches import Collator, MicroBatches, SlotDataset
 from studio.train.chat.fast import fuse_lora, target_nll
 from studio.train.chat.weights import check_adapter, read_weights, write_weights
 from studio.train.checkpoints import PARTIAL, clear_partial, publish_checkpoint, rotate_checkpoints
-from studio.train.finite import all_finite, refuse_blown_up
+from studio.train.finite import all_finite, refuse_blown_up, refuse_scaled_away
 
 
 class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
@@ -82,6 +82,9 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
             for parameter in self.model.parameters():
                 if parameter.requires_grad and parameter.dtype == torch.bfloat16:
                     parameter.data = parameter.data.float()
+        if args.fp16 and args.device.type == "cpu":  # where accelerate scales no loss
+            self.accelerator.native_amp, self.accelerator.scaler = True, torch.amp.GradScaler("cpu")
+        self._note_scale()
         self.model_accepts_loss_kwargs = True
         self.remove_callback(PrinterCallback)  # the recorder shows progress
         self._put_loss_into_forward()
@@ -231,10 +234,35 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Skip the parent's token accuracy and entropy, which are not computed; stop a training that has blown up."""
+        if "grad_norm" in logs and self._was_skipped():
+            logs["skipped"] = 1.0
+            del logs["grad_norm"]  # infinite by design: the next step's loss is scaled by half
         figures = {"loss": "loss", "grad_norm": "gradient_norm", "eval_loss": "validation_loss"}
         found = {name: logs.get(key) for key, name in figures.items()}
-        refuse_blown_up(self.state.global_step, self.args.learning_rate, clipped=bool(self.args.max_grad_norm), **found)
+        clipped, narrow = bool(self.args.max_grad_norm), bool(self.args.fp16)
+        refuse_blown_up(self.state.global_step, self.args.learning_rate, clipped=clipped, narrow=narrow, **found)
+        if self.accelerator.scaler is not None:
+            refuse_scaled_away(self.state.global_step, self.accelerator.scaler.get_scale())
         Trainer.log(self, logs, start_time)
+
+    def _note_scale(self) -> float:
+        """Remember what the loss is scaled with from here on; 0 without scaling."""
+        scaler = self.accelerator.scaler
+        self._scale = float(scaler.get_scale()) if scaler is not None else 0.0
+        return self._scale
+
+    def _was_skipped(self) -> bool:
+        """True when the last step changed nothing because its gradient was too large for float16.
+
+        Told by the scale, which only then falls: accelerate does not see a step that a fused optimizer skips by itself.
+        """
+        before = self._scale
+        return self._note_scale() < before
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        """Take up the scale of a checkpoint too."""
+        super()._load_scaler(checkpoint)
+        self._note_scale()
 
     def _get_output_dir(self, trial: Any) -> str:
         """Checkpoints are written into a hidden folder first."""

@@ -92,7 +92,7 @@ class DiffusionKind(ImageKind):
         dataset_folder, dataset = find_pictures(adapter.data, workspace)
         workspace.check_writable()
         base = find_base(adapter)
-        dtype = str(pick_dtype(adapter.dtype, pick_device())).removeprefix("torch.")
+        dtype = str(pick_dtype(adapter.dtype, pick_device(), half=False)).removeprefix("torch.")
         resolved: dict[str, Any] = {"data": f"{dataset.name}/{dataset.fingerprint}", "dtype": dtype}
         if base is not None and base.source == "local":  # found again from any folder
             resolved["model"] = str(base.folder)

@@ -87,7 +87,7 @@ def plan_images(adapter: DiffusionAdapter, base: ResolvedBase | None, *, memory:
         UserError: preset and base do not go together.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = pick_dtype(adapter.dtype, device)
+    dtype = pick_dtype(adapter.dtype, device, half=False)
     family = open_base(adapter, base, device=torch.device("cpu"), dtype=dtype)
     size = adapter.resolution or family.default_size
     micro = adapter.micro_batch_size or adapter.batch_size

@@ -52,7 +52,7 @@ def prepare(adapter: DiffusionAdapter, base: ResolvedBase | None, dataset_folder
         UserError: the Dataset, the base and the preset do not go together.
     """
     device = pick_device()
-    dtype = pick_dtype(adapter.dtype, device)
+    dtype = pick_dtype(adapter.dtype, device, half=False)
     family = open_base(adapter, base, device=device, dtype=dtype)
     apply_noise_settings(family, adapter.noise)
     prompt = one_prompt(adapter)
