@@ -94,6 +94,33 @@ FAMILIES: dict[str, Callable[[dict[str, Any]], Any]] = {
     ),
     "jamba": _of("JambaConfig", num_experts=4, attn_layer_period=2, attn_layer_offset=1, expert_layer_offset=1,
                  use_mamba_kernels=False, mamba_d_state=8),
+    "mistral": _of("MistralConfig", sliding_window=None),
+    "ministral": _of("Ministral3Config"),
+    "qwen2": _of("Qwen2Config"),
+    "qwen3_next": _of(
+        "Qwen3NextConfig", **EXPERTS, shared_expert_intermediate_size=32, layer_types=["linear_attention", "full_attention"],
+        linear_num_value_heads=4, linear_num_key_heads=2, linear_key_head_dim=16, linear_value_head_dim=16,
+    ),
+    "phi3": _of("Phi3Config", resid_pdrop=0.0, embd_pdrop=0.0),
+    "gpt_neox": _own(
+        "GPTNeoXConfig", hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
+        max_position_embeddings=512,
+    ),
+    "falcon": _own("FalconConfig", hidden_size=64, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=512),
+    "olmo2": _of("Olmo2Config"),
+    "granite": _of("GraniteConfig"),
+    "granite_hybrid": _of(
+        "GraniteMoeHybridConfig", num_local_experts=4, num_experts_per_tok=2, shared_intermediate_size=64,
+        layer_types=["mamba", "attention"], mamba_n_heads=8, mamba_d_head=16, mamba_d_state=8, mamba_n_groups=1, mamba_expand=2,
+    ),
+    "cohere": _of("CohereConfig"),
+    "smollm3": _of("SmolLM3Config"),
+    "nemotron_h": _of(
+        "NemotronHConfig", hybrid_override_pattern="M*", layers_block_type=["mamba", "attention"], mamba_num_heads=8,
+        mamba_head_dim=16, ssm_state_size=8, n_groups=1, expand=2,
+    ),
+    "lfm2": _of("Lfm2Config", layer_types=["conv", "full_attention"], block_auto_adjust_ff_dim=False),
+    "glm4": _of("Glm4Config"),
     "bert": _own("BertConfig", hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4),
 }  # fmt: skip
 

@@ -1,11 +1,14 @@
-"""Will a stock vLLM load what this preset makes? Answered before training, from the preset alone.
+"""Will a stock vLLM load what this preset makes of this base? Answered before training.
 
 Source: vLLM 0.33, ``vllm/config/lora.py`` (ranks), ``vllm/lora/peft_helper.py`` (what it refuses) and ``lora_model.py``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from studio.adapters.chat.layers import Covered, unpacked
+from studio.adapters.chat.vllm_models import READS_STACKED_EXPERTS, UNKNOWN, WITHOUT_ADAPTERS
 from studio.schema.adapter import ChatAdapter
 
 # Values that the server's --max-lora-rank accepts; it starts with 16.
@@ -25,15 +28,21 @@ def needed_max_lora_rank(adapter: ChatAdapter) -> int | None:
     return next((limit for limit in MAX_LORA_RANKS if limit >= served_rank(adapter)), None)
 
 
-def stock_vllm_verdict(adapter: ChatAdapter) -> list[str]:
-    """Reasons why an unpatched vLLM will not load the adapter, each with what to change; empty means that it loads.
+def stock_vllm_verdict(adapter: ChatAdapter, architecture: str | None = None, covered: Sequence[Covered] = ()) -> list[str]:
+    """Reasons why an unpatched vLLM will not load the result, each with what to change; empty means that it loads.
 
-    Full tuning gives a plain model, which always loads. So does a merged export, whatever stands here.
+    Full tuning gives a plain model, which loads wherever vLLM knows the architecture. So does a merged export.
+
+    Args:
+        architecture: class of the base, as its ``config.json`` names it; None judges the preset alone.
+        covered: what trains of it, by kind of layer.
     """
+    if architecture in UNKNOWN:
+        return [f"vLLM has no class {architecture}, so it serves neither base nor result: use 'studio chat', or another base."]
     if adapter.method == "full":
         return []
     lora = adapter.lora
-    reasons: list[str] = []
+    reasons = _by_architecture(architecture, covered) if architecture else []
     rank = served_rank(adapter)
     if needed_max_lora_rank(adapter) is None:
         doubled = f" (lora.rank {lora.rank}, doubled because {lora.init} is saved as a plain LoRA)" if rank != lora.rank else ""
@@ -60,11 +69,38 @@ def stock_vllm_verdict(adapter: ChatAdapter) -> list[str]:
     return reasons
 
 
-def serving_notes(adapter: ChatAdapter) -> list[str]:
-    """What to know when serving it: the flags, and what vLLM does not take from the adapter's folder."""
+def _by_architecture(architecture: str, covered: Sequence[Covered]) -> list[str]:
+    """Reasons that lie in the base's class: no adapters at all, or none on what this preset adapts."""
+    if architecture in WITHOUT_ADAPTERS:
+        return [f"vLLM's {architecture} takes no adapters: merge it into the base with 'studio export RUN --to merged'."]
+    reasons = []
+    adapted = {each.kind for each in covered if each.adapted}
+    if "experts" in adapted and architecture not in READS_STACKED_EXPERTS:
+        reasons.append(
+            f"vLLM's {architecture} asks for one adapter per expert, and PEFT stacks them: leave the experts out with "
+            "lora.target_modules=attention, or merge with 'studio export RUN --to merged'."
+        )
+    if "vision" in adapted:
+        reasons.append(
+            "vLLM ignores adapters in the vision tower unless it is started with --enable-tower-connector-lora: leave its layers "
+            "out of lora.target_modules."
+        )
+    return reasons
+
+
+def serving_notes(adapter: ChatAdapter, reasons: Sequence[str] | None = None) -> list[str]:
+    """What to know when serving it: the flags, and what vLLM does not take from the adapter's folder.
+
+    Args:
+        reasons: those of :func:`stock_vllm_verdict`; None takes the preset's own.
+    """
+    if reasons is None:
+        reasons = stock_vllm_verdict(adapter)
+    if any(reason.startswith("vLLM has no class") for reason in reasons):
+        return []
     if adapter.method == "full":
         return ["Full tuning gives a plain model: serve the folder model/ itself."]
-    if stock_vllm_verdict(adapter):
+    if reasons:
         return ["Not as an adapter. Merged it always loads: studio export RUN --to merged"]
     notes: list[str] = []
     limit = needed_max_lora_rank(adapter)
@@ -85,7 +121,7 @@ def expert_notes(adapter: ChatAdapter, covered: list[Covered]) -> list[str]:
     notes = [note for note in [unpacked(covered, adapter.quantization)] if note]
     if adapter.method == "lora" and any(each.kind == "experts" and each.adapted for each in covered):
         notes.append(
-            "The experts' adapters are stacked as PEFT writes them, which vLLM reads for some families only: 'studio serve' "
-            "compares answers before it opens, and 'studio export RUN --to merged' always loads."
+            "The experts' adapters are stacked as PEFT writes them: 'studio serve' compares answers before it opens, and "
+            "'studio export RUN --to merged' loads in any case."
         )
     return notes

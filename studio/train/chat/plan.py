@@ -138,6 +138,7 @@ def plan(
     kind, others = str(dtype).removeprefix("torch."), sum(parts.values()) - runtime
     parts["file"] = mapped_file(skeleton, folder, adapter, device, kind, others=others)
     steps, per_epoch, tokens = _steps(adapter, lengths)
+    verdict = stock_vllm_verdict(adapter, type(skeleton.causal_lm).__name__, covered)
     return Plan(
         device=device,
         processes=processes,
@@ -156,8 +157,8 @@ def plan(
         memory=memory,
         free_disk=free_disk,
         coverage=covered,
-        vllm=stock_vllm_verdict(adapter),
-        serving=[*serving_notes(adapter), *expert_notes(adapter, covered)],
+        vllm=verdict,
+        serving=[*serving_notes(adapter, verdict), *expert_notes(adapter, covered)],
         assumptions=_assumptions(adapter, lengths, supervised, device),
     )
 

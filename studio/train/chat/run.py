@@ -124,9 +124,8 @@ def _train(run_folder: Path, *, resume: bool, say: Say, main: bool, stop: StopOn
     if stop.stopped:
         return
     if skipped := skipped_steps(trainer.state.log_history):
-        say(
-            f"{skipped} of {trainer.state.global_step} steps were skipped: the gradient of the scaled loss was too large for float16"
-        )
+        steps = trainer.state.global_step
+        say(f"{skipped} of {steps} steps were skipped: the gradient of the scaled loss was too large for float16")
     if main:
         _finish(run_folder, adapter, base, prepared, trainer, recorder, seconds=time.time() - started)
 
