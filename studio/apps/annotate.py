@@ -16,6 +16,7 @@ from studio.apps.frame import in_order, page
 from studio.apps.recording import open_store
 from studio.core.errors import StudioError, UserError
 from studio.core.files import write_text
+from studio.core.translation import later, t
 from studio.core.workspace import Workspace, read_dataset
 from studio.data.entries import Entry
 from studio.data.kinds import dataset_kind
@@ -30,6 +31,7 @@ _MOST_LABELS = 12
 _LONGEST_TEXT = 20_000
 
 Update = Any
+_AGREEMENT = tuple(map(later, ("annotators", "rows both labelled", "same label", "Cohen's kappa", "95% interval")))
 
 
 def build(workspace: Workspace, reference: str | None = None) -> gr.Blocks:
@@ -91,11 +93,11 @@ def export_annotations(store: FeedbackStore, workspace: Workspace, folder: Path)
         (label, votes), *others = Counter(row["label"] for row in said).most_common()
         corrections = [row["correction"] for row in said if row["correction"]]
         if identity in held_out:
-            left_out["held out for evaluation"] += 1
+            left_out[later("held out for evaluation")] += 1
         elif others and others[0][1] == votes:
-            left_out["annotators disagree"] += 1
+            left_out[later("annotators disagree")] += 1
         elif label == BAD_LABEL and not corrections:
-            left_out["bad and not corrected"] += 1
+            left_out[later("bad and not corrected")] += 1
         else:
             answer = {"role": "assistant", "content": corrections[-1] if corrections else said[-1]["completion"]}
             about = {"annotation": label, "annotators": len({row["user"] for row in said}), "corrected": bool(corrections)}
@@ -125,41 +127,44 @@ class _Page:
     def build(self) -> gr.Blocks:
         """Lay the page out and connect it."""
         parts = [split for split, rows in self._record.splits.items() if rows]
-        with page("Annotate", f"Judge and correct the rows of {self._record.name}. Nobody sees what the others said.") as blocks:
+        about = t("Judge and correct the rows of {name}. Nobody sees what the others said.", name=self._record.name)
+        with page(t("Annotate"), about) as blocks:
             current = gr.State(("", ""))
             # What the browser shows, sent back with every judgement: the server may know of a newer row than the person saw.
             shown = gr.Textbox(visible=False)
             remembered = gr.BrowserState(None, storage_key="studio-annotator", secret="studio-annotator")
             with gr.Row():
-                name = gr.Textbox(label="Your name", max_length=60, elem_id="name", placeholder="So that two can be compared")
-                part = gr.Dropdown(parts, value=parts[0], label="Rows of", elem_id="part")
-                labels = gr.Textbox(label="Labels", value=", ".join(DEFAULT_LABELS), max_length=300, elem_id="labels")
+                name = gr.Textbox(
+                    label=t("Your name"), max_length=60, elem_id="name", placeholder=t("So that two can be compared")
+                )
+                part = gr.Dropdown(parts, value=parts[0], label=t("Rows of"), elem_id="part")
+                labels = gr.Textbox(label=t("Labels"), value=", ".join(DEFAULT_LABELS), max_length=300, elem_id="labels")
             progress = gr.Markdown(elem_id="progress", elem_classes="studio-note", min_height=26)
             # Apart from the progress: leaving the field of the name counts anew while a click says what is still missing.
             remark = gr.Markdown(elem_id="remark", elem_classes="studio-note")
             row = gr.HTML(elem_id="row")
-            label = gr.Radio(list(DEFAULT_LABELS), label="Label", elem_id="label")
+            label = gr.Radio(list(DEFAULT_LABELS), label=t("Label"), elem_id="label")
             correction = gr.Textbox(
-                label="Correction",
-                info="What the answer should have been. Leave it as it is when there is nothing to correct.",
+                label=t("Correction"),
+                info=t("What the answer should have been. Leave it as it is when there is nothing to correct."),
                 lines=3,
                 max_lines=14,
                 max_length=_LONGEST_TEXT,
                 elem_id="correction",
             )
             with gr.Row():
-                save = gr.Button("Save and go on", variant="primary", elem_id="save")
-                skip = gr.Button("Skip", elem_id="skip")
-                undo = gr.Button("Back to my last", elem_id="undo")
+                save = gr.Button(t("Save and go on"), variant="primary", elem_id="save")
+                skip = gr.Button(t("Skip"), elem_id="skip")
+                undo = gr.Button(t("Back to my last"), elem_id="undo")
             agreement = gr.Dataframe(
-                headers=["annotators", "rows both labelled", "same label", "Cohen's kappa", "95% interval"],
+                headers=[t(name) for name in _AGREEMENT],
                 datatype="str",
                 interactive=False,
-                label="Agreement",
+                label=t("Agreement"),
                 elem_id="agreement",
             )
             with gr.Row():
-                export = gr.Button("Export what we agree on", size="sm", elem_id="export")
+                export = gr.Button(t("Export what we agree on"), size="sm", elem_id="export")
             exported = gr.Markdown(elem_id="exported")
             timer = gr.Timer(5)
 
@@ -214,15 +219,15 @@ class _Page:
         """Keep a judgement and go on."""
         who, entry = self._who(name, request), self._entry(part, shown)
         if not who:
-            return self._remark("Write your name first, so that your labels can be told from the others'.")
+            return self._remark(t("Write your name first, so that your labels can be told from the others'."))
         if entry is None:
-            return self._remark("There is no row to judge here.")
+            return self._remark(t("There is no row to judge here."))
         try:
             allowed = read_labels(labels or "")
         except UserError as error:
             return self._remark(str(error))
         if label is None or label not in allowed:
-            return self._remark("Choose a label first.")
+            return self._remark(t("Choose a label first."))
         correction = correction or ""
         prompt, answer = _asked(entry)
         changed = correction.strip() if correction.strip() and correction.strip() != answer.strip() else None
@@ -243,7 +248,7 @@ class _Page:
         mine = [row for row in self._store.current_annotations(_reference(self._folder)) if row["user"] == who]
         mine = [row for row in mine if self._entry(part, row["row"]) is not None]
         if not mine:
-            return self._remark("You have not labelled a row here yet.")
+            return self._remark(t("You have not labelled a row here yet."))
         last = mine[-1]
         self._store.annotate(
             Origin(last["model"], who, APP),
@@ -259,13 +264,15 @@ class _Page:
         """Cohen's kappa of every two annotators, as it stands now."""
         lines = []
         for pair in agreements(self._store.current_annotations(_reference(self._folder))):
-            kappa = "not defined (all the same label)" if pair.rows > 1 else "needs two rows"
+            kappa = t("not defined (all the same label)") if pair.rows > 1 else t("needs two rows")
             if pair.kappa is not None:
                 kappa = f"{pair.kappa:.2f}"
-            interval = f"{pair.low:.2f} to {pair.high:.2f}" if pair.low is not None and pair.high is not None else ""
+            interval = ""
+            if pair.low is not None and pair.high is not None:
+                interval = t("{low:.2f} to {high:.2f}", low=pair.low, high=pair.high)
             same = f"{pair.same} ({100 * pair.same / pair.rows:.0f}%)"
-            lines.append([f"{pair.one} and {pair.two}", str(pair.rows), same, kappa, interval])
-        return lines or [["Two people have to label the same rows first.", "", "", "", ""]]
+            lines.append([t("{one} and {two}", one=pair.one, two=pair.two), str(pair.rows), same, kappa, interval])
+        return lines or [[t("Two people have to label the same rows first."), "", "", "", ""]]
 
     def export(self) -> str:
         """Write the file and say how a recipe reads it."""
@@ -273,9 +280,9 @@ class _Page:
             path, rows, left_out = export_annotations(self._store, self._workspace, self._folder)
         except StudioError as error:
             return _alert(error)
-        gone = "".join(f", {count} left out ({reason})" for reason, count in left_out.items())
+        gone = "".join(t(", {count} left out ({reason})", count=count, reason=t(reason)) for reason, count in left_out.items())
         source = f"sources:\n  - {{type: local, path: {path}, licence: own data}}"
-        return f"{rows} rows written{gone}. In a recipe:\n\n```yaml\n{source}\n```"
+        return t("{rows} rows written{gone}. In a recipe:", rows=rows, gone=gone) + f"\n\n```yaml\n{source}\n```"
 
     @staticmethod
     def _remark(note: str) -> tuple[Update, ...]:
@@ -293,13 +300,13 @@ class _Page:
         who = self._who(name, request)
         progress, label = self._progress(who, part), gr.update(choices=choices, value=None)
         if entry is None:
-            return (who, ""), "", f"{progress}. All done, thank you.", "", "", label, ""
+            return (who, ""), "", t("{progress}. All done, thank you.", progress=progress), "", "", label, ""
         return (who, entry.id), entry.id, progress, "", as_html(entry), label, _asked(entry)[1]
 
     def _progress(self, who: str, part: str) -> str:
         """How far this person is."""
         ids = self._ids(part)
-        return f"{len(self._mine(who) & ids)} of {len(ids)} rows labelled by you"
+        return t("{done} of {all} rows labelled by you", done=len(self._mine(who) & ids), all=len(ids))
 
     def _order(self, part: str) -> list[Entry]:
         """Rows in an order of their own, the same for everybody, so that two annotators meet."""

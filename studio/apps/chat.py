@@ -15,6 +15,7 @@ from studio.apps.opening import open_shelf
 from studio.apps.recording import keep_request, open_store, privacy_note
 from studio.apps.thoughts import with_thought
 from studio.core.errors import StudioError, UserError
+from studio.core.translation import t
 from studio.core.workspace import Workspace
 from studio.feedback.store import FeedbackStore
 
@@ -64,16 +65,15 @@ def ending_note(piece: Piece, sampling: Sampling) -> str:
     """What a person should know about how an answer ended."""
     parts = []
     if piece.forgotten:
-        parts.append(f"The talk is longer than the model sees at once: the oldest {piece.forgotten} turns were left out.")
+        text = "The talk is longer than the model sees at once: the oldest {number} turns were left out."
+        parts.append(t(text, number=piece.forgotten))
     if piece.ending == "cut":
-        parts.append(
-            f"The answer was cut at {piece.answer_tokens or sampling.max_new_tokens} tokens. Ask the model to go on, or raise "
-            "'Longest answer' in the settings."
-        )
+        text = "The answer was cut at {number} tokens. Ask the model to go on, or raise 'Longest answer' in the settings."
+        parts.append(t(text, number=piece.answer_tokens or sampling.max_new_tokens))
     elif piece.ending == "stopped":
-        parts.append("Stopped. What was written so far stays in the talk.")
+        parts.append(t("Stopped. What was written so far stays in the talk."))
     if not parts and piece.answer_tokens:
-        parts.append(f"{piece.answer_tokens} tokens in {piece.seconds:.1f} s")
+        parts.append(t("{number} tokens in {seconds:.1f} s", number=piece.answer_tokens, seconds=piece.seconds))
     return " ".join(parts)
 
 
@@ -88,12 +88,12 @@ class _Page:
 
     def build(self) -> gr.Blocks:
         """Lay the page out and connect it."""
-        with page("Chat", "Talk to a tuned model. Your thumbs and corrections become its next lesson.") as blocks:
+        with page(t("Chat"), t("Talk to a tuned model. Your thumbs and corrections become its next lesson.")) as blocks:
             talk = gr.BrowserState(None, storage_key=_BROWSER_KEY, secret=_BROWSER_KEY)
             # Apart from the talk: leaving the field of the system prompt must not write an older talk over a newer one.
             kept_system = gr.BrowserState(None, storage_key=_SYSTEM_KEY, secret=_BROWSER_KEY)
             corrected = gr.State(-1)
-            model = gr.Dropdown([], label="Model", interactive=True, elem_id="model")
+            model = gr.Dropdown([], label=t("Model"), interactive=True, elem_id="model")
             chat = gr.Chatbot(
                 show_label=False,
                 height="56vh",
@@ -103,33 +103,35 @@ class _Page:
                 allow_file_downloads=False,
                 buttons=["copy"],
                 layout="bubble",
-                placeholder="Ask something.",
+                placeholder=t("Ask something."),
                 elem_id="chat",
             )
             status = gr.Markdown(elem_id="status", elem_classes="studio-note", min_height=26)
             with gr.Column(visible=False, elem_id="correction-panel") as panel:
-                correction = gr.Textbox(label="What should the answer have been?", lines=4, max_lines=12, elem_id="correction")
+                correction = gr.Textbox(label=t("What should the answer have been?"), lines=4, max_lines=12, elem_id="correction")
                 with gr.Row():
-                    send_correction = gr.Button("Save correction", variant="primary", size="sm", elem_id="save-correction")
-                    dismiss = gr.Button("No thanks", size="sm")
+                    send_correction = gr.Button(t("Save correction"), variant="primary", size="sm", elem_id="save-correction")
+                    dismiss = gr.Button(t("No thanks"), size="sm")
             with gr.Row(equal_height=True, elem_classes="studio-ask"):
-                question = question_box("Ask something …  (Enter sends, Shift+Enter starts a new line)")
-                send = gr.Button("Send", variant="primary", scale=1, min_width=88, elem_id="send")
-                stop = gr.Button("Stop", variant="stop", scale=1, min_width=88, visible=False, elem_id="stop")
+                question = question_box(t("Ask something …  (Enter sends, Shift+Enter starts a new line)"))
+                send = gr.Button(t("Send"), variant="primary", scale=1, min_width=88, elem_id="send")
+                stop = gr.Button(t("Stop"), variant="stop", scale=1, min_width=88, visible=False, elem_id="stop")
             with gr.Row():
-                again = gr.Button("Try again", size="sm", elem_id="again")
-                fresh = gr.Button("New talk", size="sm", elem_id="fresh")
-            with gr.Accordion("Settings", open=False, elem_id="settings"):
+                again = gr.Button(t("Try again"), size="sm", elem_id="again")
+                fresh = gr.Button(t("New talk"), size="sm", elem_id="fresh")
+            with gr.Accordion(t("Settings"), open=False, elem_id="settings"):
                 system = gr.Textbox(
-                    label="System prompt",
-                    info="Stands before the talk at every turn. Empty: the model's own.",
+                    label=t("System prompt"),
+                    info=t("Stands before the talk at every turn. Empty: the model's own."),
                     lines=2,
                     max_lines=8,
                     elem_id="system",
                 )
                 with gr.Row():
-                    longest = gr.Slider(16, 2048, 512, step=16, label="Longest answer, in tokens", elem_id="longest")
-                    temperature = gr.Slider(0, 1.5, 0, step=0.05, label="Temperature", info="0 always takes the likeliest word.")
+                    longest = gr.Slider(16, 2048, 512, step=16, label=t("Longest answer, in tokens"), elem_id="longest")
+                    temperature = gr.Slider(
+                        0, 1.5, 0, step=0.05, label=t("Temperature"), info=t("0 always takes the likeliest word.")
+                    )
             gr.Markdown(privacy_note(self._store), elem_classes="studio-note")
 
             view = [talk, chat, status, send, stop, panel]
@@ -176,7 +178,7 @@ class _Page:
         if not kept["turns"]:
             return (fresh, *(gr.skip() for _ in range(5)), system)
         if _unanswered(kept):
-            note = "The last question has no answer yet: try again."
+            note = t("The last question has no answer yet: try again.")
         return (fresh, *self._view(kept, note)[1:], system)
 
     def list_models(self, chosen: str | None) -> tuple[Update, Update]:
@@ -196,7 +198,7 @@ class _Page:
         """Take a question into the talk; the answer follows in a step of its own."""
         talk = _whole(talk)
         if not (question or "").strip():
-            return (gr.skip(), *self._view(talk, "Write a question first."))
+            return (gr.skip(), *self._view(talk, t("Write a question first.")))
         turns = [*talk["turns"], {"role": "user", "content": question.strip()}]
         if _unanswered(talk):
             # Two questions in a row would break the alternation that chat templates insist on.
@@ -207,7 +209,7 @@ class _Page:
         """Take the last answer away, so that it is written again."""
         talk = _whole(talk)
         if not talk["turns"]:
-            return self._view(talk, "There is nothing to try again yet.")
+            return self._view(talk, t("There is nothing to try again yet."))
         turns = talk["turns"][:-1] if talk["turns"][-1]["role"] == "assistant" else talk["turns"]
         return self._view({**talk, "turns": turns}, "", writing=True)
 
@@ -256,7 +258,7 @@ class _Page:
         try:
             model = self._shelf.get(name or self._shelf.choices()[0])
             if not model.ready:
-                yield (gr.skip(), gr.skip(), LOADING_NOTE, gr.skip(), gr.skip(), gr.skip())
+                yield (gr.skip(), gr.skip(), t(LOADING_NOTE), gr.skip(), gr.skip(), gr.skip())
             for piece in model.stream(messages, sampling, stop):
                 growing = [*shown(talk), {"role": "assistant", "content": with_thought(piece.text, piece.thought)}]
                 yield (gr.skip(), growing, "", gr.skip(), gr.skip(), gr.skip())
@@ -271,11 +273,13 @@ class _Page:
             self._stops.pop(str(request.session_hash), None)
         talk = self._with_late(talk, request)
         if piece is None or piece.ending is None or (piece.ending == "stopped" and not piece.text):
-            yield self._view(talk, "Stopped before a word was written. Try again, or ask something else.", writing=True)
+            yield self._view(talk, t("Stopped before a word was written. Try again, or ask something else."), writing=True)
             return
         identity = keep_request(self._store, APP, user, model, sampling, messages, piece, piece.ending)
         note = (
-            ending_note(piece, sampling) if piece.text else "The model answered with nothing. Try again, or ask it differently."
+            ending_note(piece, sampling)
+            if piece.text
+            else t("The model answered with nothing. Try again, or ask it differently.")
         )
         yield self._view(self._with_answer(talk, model, sampling, piece, identity), note, writing=True)
 
@@ -326,7 +330,7 @@ class _Page:
         turn["thumb"] = value
         self._remember(request, index, thumb=value)
         talk = {**talk, "turns": turns}
-        note = {1: "Thanks: kept as a good answer.", -1: "Thanks: kept as a bad answer.", 0: "Taken back."}[value]
+        note = t({1: "Thanks: kept as a good answer.", -1: "Thanks: kept as a bad answer.", 0: "Taken back."}[value])
         window = gr.update(value=shown(talk), feedback_value=thumbs(talk))
         return (talk, window, note, gr.update(visible=value == -1), turn["content"], index)
 
@@ -334,7 +338,7 @@ class _Page:
         """Keep what the answer should have been."""
         talk = _whole(talk)
         if not 0 <= index < len(talk["turns"]):
-            return (gr.skip(), "That answer is not in the talk any more.", gr.update(visible=False))
+            return (gr.skip(), t("That answer is not in the talk any more."), gr.update(visible=False))
         turns = [dict(turn) for turn in talk["turns"]]
         prompt, origin = self._about(talk, index, request)
         try:
@@ -346,10 +350,10 @@ class _Page:
                 request=turns[index].get("request"),
             )
         except UserError:
-            return (gr.skip(), "Change the text into what the answer should have been, then save it.", gr.skip())
+            return (gr.skip(), t("Change the text into what the answer should have been, then save it."), gr.skip())
         turns[index]["corrected"] = True
         self._remember(request, index, corrected=True)
-        return ({**talk, "turns": turns}, "Thanks: the correction is kept.", gr.update(visible=False))
+        return ({**talk, "turns": turns}, t("Thanks: the correction is kept."), gr.update(visible=False))
 
     def _about(self, talk: Talk, index: int, request: gr.Request) -> tuple[list[Message], Any]:
         """The prompt of an answer in the talk, and who answered whom."""

@@ -9,12 +9,13 @@ from typing import Literal, Protocol
 
 from studio.core.errors import StudioError
 from studio.core.files import sha256_json
+from studio.core.translation import later
 from studio.feedback.store import Origin
 
 Message = dict[str, str]
 Ending = Literal["ok", "cut", "stopped"]
 
-LOADING_NOTE = "Loading the model …"
+LOADING_NOTE = later("Loading the model …")
 
 
 class ModelDownError(StudioError):

@@ -18,6 +18,7 @@ from studio.apps.opening import open_shelf
 from studio.apps.recording import keep_request, open_store, privacy_note
 from studio.apps.thoughts import with_thought
 from studio.core.errors import StudioError
+from studio.core.translation import t
 from studio.core.workspace import Workspace
 from studio.feedback.store import FeedbackStore, Winner
 
@@ -104,14 +105,15 @@ def tally_text(one: str, two: str, votes: Tally) -> str:
     """The tally as a sentence with its interval."""
     one, two = inert(one), inert(two)
     total = votes.decided + votes.ties
-    lines = [f"**{one}** {votes.won} : {votes.lost} **{two}**, {votes.ties} undecided, {_votes(total)} in all."]
+    counts = {"one": one, "two": two, "won": votes.won, "lost": votes.lost, "ties": votes.ties, "votes": _votes(total)}
+    lines = [t("**{one}** {won} : {lost} **{two}**, {ties} undecided, {votes} in all.", **counts)]
     if votes.decided:
         low, high = wilson_interval(votes.won, votes.decided)
-        verdict = "no difference shown" if low <= 0.5 <= high else f"{one if low > 0.5 else two} is preferred"
-        lines.append(
-            f"Of {_votes(votes.decided, 'decided ')} {100 * votes.won / votes.decided:.0f}% are for {one} "
-            f"(95% interval {100 * low:.0f}% to {100 * high:.0f}%): **{verdict}**."
-        )
+        preferred = t("{name} is preferred", name=one if low > 0.5 else two)
+        verdict = t("no difference shown") if low <= 0.5 <= high else preferred
+        shares = {"share": 100 * votes.won / votes.decided, "low": 100 * low, "high": 100 * high, "name": one, "verdict": verdict}
+        text = "Of {votes} {share:.0f}% are for {name} (95% interval {low:.0f}% to {high:.0f}%): **{verdict}**."
+        lines.append(t(text, votes=_decided(votes.decided), **shares))
     return "\n\n".join(lines)
 
 
@@ -125,36 +127,38 @@ class _Page:
     def build(self) -> gr.Blocks:
         """Lay the page out and connect it."""
         with page(
-            "Compare", "Two models, one question, sides by chance. Vote first, then see which was which.", wide=True
+            t("Compare"), t("Two models, one question, sides by chance. Vote first, then see which was which."), wide=True
         ) as blocks:
             current = gr.State(None)
             browser = gr.BrowserState(None, storage_key="studio-browser", secret="studio-browser")
             with gr.Row():
-                one = gr.Dropdown([], label="One model", interactive=True, elem_id="one")
-                two = gr.Dropdown([], label="The other", interactive=True, elem_id="two")
+                one = gr.Dropdown([], label=t("One model"), interactive=True, elem_id="one")
+                two = gr.Dropdown([], label=t("The other"), interactive=True, elem_id="two")
             with gr.Row(equal_height=True):
-                question = question_box("Ask both …")
-                ask = gr.Button("Ask both", variant="primary", scale=1, min_width=110, elem_id="ask")
-                stop = gr.Button("Stop", variant="stop", scale=1, min_width=110, visible=False, elem_id="stop")
+                question = question_box(t("Ask both …"))
+                ask = gr.Button(t("Ask both"), variant="primary", scale=1, min_width=110, elem_id="ask")
+                stop = gr.Button(t("Stop"), variant="stop", scale=1, min_width=110, visible=False, elem_id="stop")
             with gr.Row(equal_height=True):
-                left = gr.Markdown("#### Left", container=True, min_height=180, elem_id="left", padding=True)
-                right = gr.Markdown("#### Right", container=True, min_height=180, elem_id="right", padding=True)
+                left = gr.Markdown("#### " + t("Left"), container=True, min_height=180, elem_id="left", padding=True)
+                right = gr.Markdown("#### " + t("Right"), container=True, min_height=180, elem_id="right", padding=True)
             status = gr.Markdown(elem_id="status", elem_classes="studio-note", min_height=26)
             with gr.Row(visible=False, elem_id="votes") as votes:
                 buttons = {
-                    "left": gr.Button("Left is better", elem_id="vote-left"),
-                    "right": gr.Button("Right is better", elem_id="vote-right"),
-                    "tie": gr.Button("Both are good", elem_id="vote-tie"),
-                    "neither": gr.Button("Both are bad", elem_id="vote-neither"),
+                    "left": gr.Button(t("Left is better"), elem_id="vote-left"),
+                    "right": gr.Button(t("Right is better"), elem_id="vote-right"),
+                    "tie": gr.Button(t("Both are good"), elem_id="vote-tie"),
+                    "neither": gr.Button(t("Both are bad"), elem_id="vote-neither"),
                 }
             outcome = gr.Markdown(visible=False, elem_id="outcome", container=True, padding=True)
-            with gr.Accordion("Settings", open=False):
+            with gr.Accordion(t("Settings"), open=False):
                 system = gr.Textbox(
-                    label="System prompt", info="The same for both. Empty: each model's own.", lines=2, max_lines=8
+                    label=t("System prompt"), info=t("The same for both. Empty: each model's own."), lines=2, max_lines=8
                 )
                 with gr.Row():
-                    longest = gr.Slider(16, 2048, 512, step=16, label="Longest answer, in tokens", elem_id="longest")
-                    temperature = gr.Slider(0, 1.5, 0, step=0.05, label="Temperature", info="0 always takes the likeliest word.")
+                    longest = gr.Slider(16, 2048, 512, step=16, label=t("Longest answer, in tokens"), elem_id="longest")
+                    temperature = gr.Slider(
+                        0, 1.5, 0, step=0.05, label=t("Temperature"), info=t("0 always takes the likeliest word.")
+                    )
             gr.Markdown(privacy_note(self._store), elem_classes="studio-note")
 
             view = [current, left, right, status, votes, outcome, ask, stop]
@@ -190,7 +194,7 @@ class _Page:
             return browser, gr.update(choices=[]), gr.update(choices=[]), f"**{_sentence(error)}**"
         second = names[1] if len(names) > 1 else names[0]
         # Nothing rather than an empty note: this answer may come after that to a quick person's first question.
-        note: Update = gr.skip() if len(names) > 1 else "There is only one model here, so it stands on both sides."
+        note: Update = gr.skip() if len(names) > 1 else t("There is only one model here, so it stands on both sides.")
         return browser, gr.update(choices=names, value=names[0]), gr.update(choices=names, value=second), note
 
     def begin(
@@ -198,7 +202,7 @@ class _Page:
     ) -> tuple[Update, ...]:
         """Take a question and draw the sides."""
         if not (question or "").strip():
-            return self._nothing("Write a question first.")
+            return self._nothing(t("Write a question first."))
         if not one or not two:
             # The list of models may still be on its way, or the server was down when the page came.
             try:
@@ -225,7 +229,7 @@ class _Page:
                 model = self._shelf.get(current.names[key == "b"])
                 yield from self._one(current, key, model, user, stop)
                 if stop.is_set():
-                    yield self._view(current, "Stopped. Ask again to compare.", writing=False)
+                    yield self._view(current, t("Stopped. Ask again to compare."), writing=False)
                     return
         except StudioError as error:
             yield self._view(current, f"**{_sentence(error)}**", writing=False)
@@ -233,7 +237,7 @@ class _Page:
         finally:
             self._stops.pop(str(request.session_hash), None)
         if not all(current.answers.values()):
-            yield self._view(current, "A model answered with nothing, so there is nothing to compare. Ask something else.")
+            yield self._view(current, t("A model answered with nothing, so there is nothing to compare. Ask something else."))
             return
         current.answered = True
         yield self._view(current, "", writing=True)
@@ -245,7 +249,7 @@ class _Page:
         if current is None or not current.answered or current.whole:
             return tuple(gr.skip() for _ in range(8))
         current.whole = True
-        return self._view(current, "Which is better?")
+        return self._view(current, t("Which is better?"))
 
     def _one(self, current: Round, key: str, model: ChatModel, user: str, stop: threading.Event) -> Iterator[tuple[Update, ...]]:
         """One of the two answers."""
@@ -254,7 +258,7 @@ class _Page:
         own = threading.Event()
         try:
             if not model.ready:
-                yield self._view(current, LOADING_NOTE, writing=True)
+                yield self._view(current, t(LOADING_NOTE), writing=True)
             for piece in model.stream(current.messages, current.sampling, own):
                 current.answers[key], current.thoughts[key] = piece.text, piece.thought
                 yield self._view(current, "", writing=True)
@@ -284,7 +288,7 @@ class _Page:
     def vote(self, current: Round | None, browser: str | None, side: str, request: gr.Request) -> tuple[Update, ...]:
         """Keep a vote, then say which model stood where."""
         if current is None or not current.whole:
-            return self._nothing("Ask something first.")
+            return self._nothing(t("Ask something first."))
         if not current.voted:
             other = "b" if current.left == "a" else "a"
             winner: Winner = {"left": current.left, "right": other}.get(side, side)  # type: ignore[assignment]
@@ -299,7 +303,7 @@ class _Page:
                 left="a" if current.left == "a" else "b",
             )
             current.voted = True
-        return self._view(current, "Thanks. Ask the next question, or change the models.")
+        return self._view(current, t("Thanks. Ask the next question, or change the models."))
 
     @staticmethod
     def _nothing(note: str) -> tuple[Update, ...]:
@@ -311,7 +315,7 @@ class _Page:
         right = "b" if current.left == "a" else "a"
         names = dict(zip(("a", "b"), current.names, strict=True))
         sides = []
-        for place, key in (("Left", current.left), ("Right", right)):
+        for place, key in ((t("Left"), current.left), (t("Right"), right)):
             heading = f"{place}: {inert(names[key])}" if current.voted else place
             text = with_thought(current.answers[key], current.thoughts.get(key)) or (_WAITING if writing else "")
             sides.append(f"#### {heading}\n\n{text}")
@@ -329,9 +333,14 @@ class _Page:
         )
 
 
-def _votes(number: int, kind: str = "") -> str:
+def _votes(number: int) -> str:
     """A number of votes in words."""
-    return f"{number} {kind}vote" + ("s" if number != 1 else "")
+    return t("{number} vote" if number == 1 else "{number} votes", number=number)
+
+
+def _decided(number: int) -> str:
+    """A number of votes for one side in words."""
+    return t("{number} decided vote" if number == 1 else "{number} decided votes", number=number)
 
 
 def _sentence(error: StudioError) -> str:

@@ -14,12 +14,13 @@ from studio.apps.entries import as_html, read_entries
 from studio.apps.frame import in_order, page
 from studio.core.errors import StudioError, UserError
 from studio.core.records import DatasetRecord
+from studio.core.translation import later, t
 from studio.core.workspace import Workspace, read_dataset
 from studio.data.entries import REMOVED, Entry
 
 _ROWS = 15
 _PICTURES = 24
-_ANY = "any reason"
+_ANY = later("any reason")
 
 Update = Any
 
@@ -42,16 +43,22 @@ def summary(record: DatasetRecord) -> str:
     """What a Dataset is, in a few lines of markdown."""
     splits = ", ".join(f"{name} {rows:,}" for name, rows in record.splits.items())
     sources = "; ".join(
-        f"{source.name} ({source.rows:,} rows, {source.licence or 'no licence stated'})" for source in record.sources
+        t(
+            "{name} ({rows:,} rows, {licence})",
+            name=source.name,
+            rows=source.rows,
+            licence=source.licence or t("no licence stated"),
+        )
+        for source in record.sources
     )
     steps = " → ".join(
         f"{step.name} −{step.rows_in - step.rows_out:,}" if step.rows_out < step.rows_in else step.name for step in record.steps
     )
     return "\n\n".join(
         [
-            f"**{record.rows_read:,} rows read, {record.rows_removed:,} removed** · {splits}",
-            f"From {sources}",
-            f"Steps: {steps}",
+            t("**{read:,} rows read, {removed:,} removed**", read=record.rows_read, removed=record.rows_removed) + f" · {splits}",
+            t("From {sources}", sources=sources),
+            t("Steps: {steps}", steps=steps),
         ]
     )
 
@@ -64,18 +71,22 @@ class _Page:
 
     def build(self) -> gr.Blocks:
         """Lay the page out and connect it."""
-        with page("Data", "What a model was taught with, and what was left out and why.", wide=True) as blocks:
+        with page(t("Data"), t("What a model was taught with, and what was left out and why."), wide=True) as blocks:
             at = gr.State(0)
             listed = gr.State("")
             with gr.Row():
-                dataset = gr.Dropdown([], label="Dataset", interactive=True, scale=2, elem_id="dataset")
-                part = gr.Radio([], label="Part", interactive=True, scale=3, elem_id="part")
+                dataset = gr.Dropdown([], label=t("Dataset"), interactive=True, scale=2, elem_id="dataset")
+                part = gr.Radio([], label=t("Part"), interactive=True, scale=3, elem_id="part")
             about = gr.Markdown(elem_id="about", elem_classes="studio-note")
             with gr.Row():
-                search = gr.Textbox(label="Search", placeholder="Words in a row …", max_length=200, scale=3, elem_id="search")
-                reason = gr.Dropdown([_ANY], value=_ANY, label="Removed because", visible=False, scale=2, elem_id="reason")
+                search = gr.Textbox(
+                    label=t("Search"), placeholder=t("Words in a row …"), max_length=200, scale=3, elem_id="search"
+                )
+                reason = gr.Dropdown(
+                    [(t(_ANY), _ANY)], value=_ANY, label=t("Removed because"), visible=False, scale=2, elem_id="reason"
+                )
             table = gr.Dataframe(
-                headers=["id", "question", "answer"],
+                headers=["id", t("question"), t("answer")],
                 datatype="str",
                 interactive=False,
                 wrap=True,
@@ -93,9 +104,9 @@ class _Page:
                 elem_id="pictures",
             )
             with gr.Row(equal_height=True):
-                back = gr.Button("Previous", size="sm", elem_id="previous")
+                back = gr.Button(t("Previous"), size="sm", elem_id="previous")
                 place = gr.Markdown(elem_id="place", elem_classes="studio-note studio-centre")
-                on = gr.Button("Next", size="sm", elem_id="next")
+                on = gr.Button(t("Next"), size="sm", elem_id="next")
             with gr.Row():
                 picture = gr.Image(show_label=False, visible=False, interactive=False, height=320, buttons=[], elem_id="picture")
                 detail = gr.HTML(elem_id="detail")
@@ -145,7 +156,7 @@ class _Page:
         except StudioError:
             # The listing that follows says what is wrong.
             return gr.update(visible=False, value=_ANY)
-        choices = [(f"{_ANY} ({sum(counts.values()):,})", _ANY), *((f"{why} ({n:,})", why) for why, n in counts.most_common())]
+        choices = [(f"{t(_ANY)} ({sum(counts.values()):,})", _ANY), *((f"{why} ({n:,})", why) for why, n in counts.most_common())]
         return gr.update(visible=True, choices=choices, value=_ANY)
 
     def first_page(self, name: str, part: str, search: str, reason: str) -> tuple[Update, ...]:
@@ -186,8 +197,10 @@ class _Page:
             return 0, search, *nothing, _alert(error), "", gr.update(visible=False)
         shown, at, start = self._page(at, found)
         pictures = bool(found) and found[0].picture is not None
-        what = "rows" if not pictures else "pictures"
-        place = f"{start + 1:,} to {start + len(shown):,} of {len(found):,} {what}" if shown else f"No {what} here."
+        place = t("No pictures here." if pictures else "No rows here.")
+        if shown:
+            text = "{first:,} to {last:,} of {all:,} pictures" if pictures else "{first:,} to {last:,} of {all:,} rows"
+            place = t(text, first=start + 1, last=start + len(shown), all=len(found))
         detail, picture = self._shown(shown[0]) if shown else ("", gr.update(visible=False))
         if pictures:
             tiles = [(entry.picture(), entry.answer or entry.reason) for entry in shown if entry.picture]
@@ -235,12 +248,12 @@ class _Page:
 
 def _table(shown: Sequence[Entry], *, removed: bool) -> dict[str, Any]:
     """Headers, lines and widths: question and answer of rows in which someone speaks, else the facts that rows have."""
-    before = ["id", "reason"] if removed else ["id"]
+    before = ["id", t("reason")] if removed else ["id"]
     lines = [[entry.id, entry.reason] if removed else [entry.id] for entry in shown]
     if any(entry.turns for entry in shown) or not shown:
         widths = ["16%", "18%", "30%", "36%"] if removed else ["18%", "36%", "46%"]
         spoken = [[*line, entry.question, entry.answer] for line, entry in zip(lines, shown, strict=True)]
-        return {"headers": [*before, "question", "answer"], "value": spoken, "column_widths": widths}
+        return {"headers": [*before, t("question"), t("answer")], "value": spoken, "column_widths": widths}
     names = list(dict.fromkeys(name for entry in shown for name in entry.facts))
     facts = [[*line, *(entry.facts.get(name, "") for name in names)] for line, entry in zip(lines, shown, strict=True)]
     width = f"{100 / (len(before) + len(names)):.0f}%"

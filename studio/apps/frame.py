@@ -34,6 +34,7 @@ from studio.apps.accounts import Accounts
 from studio.apps.security import GuardedPage, allowed_hosts, is_loopback
 from studio.apps.style import CSS, HEAD, theme
 from studio.core.errors import StudioError, UserError
+from studio.core.translation import t
 
 MAX_UPLOAD_BYTES = 20 * 1024**2
 # Characters.
@@ -162,7 +163,7 @@ def _launch_settings(door: Door) -> dict[str, Any]:
         "server_name": door.host,
         "server_port": door.port,
         "auth": door.accounts.check if door.accounts else None,
-        "auth_message": "Sign in to go on.",
+        "auth_message": t("Sign in to go on."),
         "inbrowser": door.open_browser,
         "share": False,
         "allowed_paths": [],

@@ -24,6 +24,7 @@ from studio.apps.painting import (
     Wish,
 )
 from studio.core.errors import StudioError
+from studio.core.translation import t
 from studio.core.workspace import Workspace
 
 # Pictures that stay on the page of one person; the oldest go first.
@@ -54,16 +55,16 @@ class _Page:
 
     def build(self) -> gr.Blocks:
         """Lay the page out and connect it."""
-        with page("Pictures", "The same prompt and the same noise, with and without what was tuned.", wide=True) as blocks:
+        with page(t("Pictures"), t("The same prompt and the same noise, with and without what was tuned."), wide=True) as blocks:
             kept = gr.State([], time_to_live=3600)
             chosen = gr.State(None)
             with gr.Row():
                 with gr.Column(scale=2, min_width=300):
                     names = self._studio.choices()
-                    model = gr.Dropdown(names, value=names[0], label="Run", interactive=True, elem_id="model")
+                    model = gr.Dropdown(names, value=names[0], label=t("Run"), interactive=True, elem_id="model")
                     prompt = gr.Textbox(
-                        label="Prompt",
-                        placeholder="What should be seen?",
+                        label=t("Prompt"),
+                        placeholder=t("What should be seen?"),
                         lines=2,
                         max_lines=5,
                         max_length=LONGEST_PROMPT,
@@ -71,39 +72,39 @@ class _Page:
                         elem_id="prompt",
                     )
                     with gr.Row():
-                        paint = gr.Button("Paint", variant="primary", elem_id="paint", min_width=110)
-                        stop = gr.Button("Stop", variant="stop", visible=False, elem_id="stop", min_width=110)
+                        paint = gr.Button(t("Paint"), variant="primary", elem_id="paint", min_width=110)
+                        stop = gr.Button(t("Stop"), variant="stop", visible=False, elem_id="stop", min_width=110)
                     with gr.Row():
                         seed = gr.Number(
-                            0, label="Seed", precision=0, minimum=0, maximum=LARGEST_SEED, min_width=120, elem_id="seed"
+                            0, label=t("Seed"), precision=0, minimum=0, maximum=LARGEST_SEED, min_width=120, elem_id="seed"
                         )
-                        another = gr.Checkbox(False, label="Another each time", min_width=120, elem_id="another")
-                    count = gr.Slider(1, MOST_PICTURES, 4, step=1, label="Pictures", elem_id="count")
-                    steps = gr.Slider(1, MOST_STEPS, 30, step=1, label="Steps", elem_id="steps")
+                        another = gr.Checkbox(False, label=t("Another each time"), min_width=120, elem_id="another")
+                    count = gr.Slider(1, MOST_PICTURES, 4, step=1, label=t("Pictures"), elem_id="count")
+                    steps = gr.Slider(1, MOST_STEPS, 30, step=1, label=t("Steps"), elem_id="steps")
                     guidance = gr.Slider(
-                        1, HIGHEST_GUIDANCE, 1, step=0.5, label="Guidance", elem_id="guidance",
-                        info="How strictly the prompt is followed; 1 is plain.",
+                        1, HIGHEST_GUIDANCE, 1, step=0.5, label=t("Guidance"), elem_id="guidance",
+                        info=t("How strictly the prompt is followed; 1 is plain."),
                     )  # fmt: skip
                     scale = gr.Slider(
                         0,
                         HIGHEST_SCALE,
                         1,
                         step=0.05,
-                        label="LoRA scale",
-                        info="1 is as trained, 0 is the base.",
+                        label=t("LoRA scale"),
+                        info=t("1 is as trained, 0 is the base."),
                         elem_id="scale",
                     )
-                    beside = gr.Checkbox(True, label="Base beside it", elem_id="beside")
+                    beside = gr.Checkbox(True, label=t("Base beside it"), elem_id="beside")
                 with gr.Column(scale=5, min_width=300):
                     status = gr.Markdown(elem_id="status", elem_classes="studio-note", min_height=26)
                     with gr.Row():
-                        base = _gallery("Base", "base")
-                        tuned = _gallery("Tuned", "tuned")
-                    history = _gallery("Painted so far", "history", columns=6)
+                        base = _gallery(t("Base"), "base")
+                        tuned = _gallery(t("Tuned"), "tuned")
+                    history = _gallery(t("Painted so far"), "history", columns=6)
                     with gr.Row(visible=False) as details:
                         settings = gr.Markdown(elem_id="settings", elem_classes="studio-note")
-                        again = gr.Button("Take these settings", size="sm", elem_id="take", min_width=150)
-                    empty = gr.Button("Forget the pictures", size="sm", elem_id="forget")
+                        again = gr.Button(t("Take these settings"), size="sm", elem_id="take", min_width=150)
+                    empty = gr.Button(t("Forget the pictures"), size="sm", elem_id="forget")
 
             wishes = [model, prompt, seed, count, steps, guidance, scale, beside]
             view = [kept, status, base, tuned, history, paint, stop]
@@ -135,7 +136,7 @@ class _Page:
     def open(self, name: str | None) -> tuple[Update, str]:
         """A person comes: which runs there are."""
         names = self._studio.choices()
-        return gr.update(choices=names, value=name if name in names else names[0]), "Loading the run …"
+        return gr.update(choices=names, value=name if name in names else names[0]), t("Loading the run …")
 
     def show_run(self, name: str) -> tuple[Update, ...]:
         """Set the sliders to what a run samples with; what it has not is not offered."""
@@ -149,14 +150,14 @@ class _Page:
             gr.update(visible=about.has_adapter, value=1),
             gr.update(visible=about.has_base, value=about.has_base),
             gr.update(visible=about.has_base),
-            f"Ready: {about.size} x {about.size} pixels, {about.steps} steps."
-            + ("" if about.has_base else " The run was trained from scratch, so there is no base beside it."),
+            t("Ready: {size} x {size} pixels, {steps} steps.", size=about.size, steps=about.steps)
+            + ("" if about.has_base else t(" The run was trained from scratch, so there is no base beside it.")),
         )
 
     def begin(self, seed: float | None, another: bool) -> tuple[Update, ...]:
         """Switch the buttons, and draw a new seed where one is wanted."""
         wanted = secrets.randbelow(2**31) if another else seed
-        return (gr.update(value=wanted), "Waiting for the model …", gr.update(visible=False), gr.update(visible=True))
+        return (gr.update(value=wanted), t("Waiting for the model …"), gr.update(visible=False), gr.update(visible=True))
 
     def stop(self, request: gr.Request) -> None:
         """End what is being painted for this person, at the next step."""
@@ -255,7 +256,7 @@ def _gallery(label: str, name: str, columns: int = 2) -> gr.Gallery:
 
 def _shown(items: Sequence[Painted], *, seeds_only: bool = False) -> list[tuple[Any, str]]:
     """Pictures with captions, as a gallery takes them; small ones are enlarged by whole pixels."""
-    return [(_enlarged(item.picture), f"seed {item.seed}" if seeds_only else item.caption()) for item in items]
+    return [(_enlarged(item.picture), t("seed {seed}", seed=item.seed) if seeds_only else item.caption()) for item in items]
 
 
 def _enlarged(picture: Any) -> Any:
@@ -275,10 +276,11 @@ def _progress(state: State) -> str:
 def _ending(state: State) -> str:
     """How it ended, and which words the model never met."""
     count = len(state.painted)
-    what = "Stopped." if state.ending == "stopped" else f"{count} picture{'' if count == 1 else 's'} in {state.seconds:.1f} s."
+    text = "{count} picture in {seconds:.1f} s." if count == 1 else "{count} pictures in {seconds:.1f} s."
+    what = t("Stopped.") if state.ending == "stopped" else t(text, count=count, seconds=state.seconds)
     if state.unknown:
         words = ", ".join(f"“{inert(word)}”" for word in state.unknown[:12])
-        what += f" **The model never met {words} in a caption and can only guess.**"
+        what += t(" **The model never met {words} in a caption and can only guess.**", words=words)
     return what
 
 

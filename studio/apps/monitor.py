@@ -10,25 +10,52 @@ import gradio as gr
 
 from studio.apps.frame import page
 from studio.apps.recording import open_store
+from studio.core.translation import later, t
 from studio.core.workspace import Workspace
-from studio.feedback.drift import compare_windows
+from studio.feedback.drift import Finding, compare_windows
 from studio.feedback.store import FeedbackStore
 from studio.feedback.summary import ModelSummary, quantile, summarize
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_ALL = "all models"
+_ALL = later("all models")
 _HOUR, _DAY = 3600.0, 86_400.0
 # Name of a period: its length in seconds, and the width of one bar.
 _PERIODS = {
-    "last hour": (_HOUR, 120.0),
-    "last day": (_DAY, _HOUR),
-    "last week": (7 * _DAY, 6 * _HOUR),
-    "last 4 weeks": (28 * _DAY, _DAY),
+    later("last hour"): (_HOUR, 120.0),
+    later("last day"): (_DAY, _HOUR),
+    later("last week"): (7 * _DAY, 6 * _HOUR),
+    later("last 4 weeks"): (28 * _DAY, _DAY),
 }
 # The newest part of a period is compared with four times as much before it.
 _REFERENCE = 4
+_DRIFT_NOTE = later(
+    "Drift compares the {period} with the {number} periods before it. It raises an alarm only for a difference that is both too "
+    "large for chance and large enough to matter."
+)
+_MODEL_COLUMNS = tuple(
+    map(
+        later, ("model", "requests", "failed", "cut", "median s", "95% s", "up", "down", "corrections", "votes won : lost : tied")
+    )
+)
+_DRIFT_COLUMNS = tuple(map(later, ("verdict", "model", "signal", "before", "now", "measure")))
+# Signals and verdicts of :mod:`studio.feedback.drift`.
+_DRIFT_WORDS = tuple(
+    map(
+        later,
+        (
+            "changed",
+            "no change shown",
+            "too few to tell",
+            "length of answers, characters",
+            "language of answers",
+            "refusals",
+            "thumbs down of all thumbs",
+            "seconds to the last token",
+        ),
+    )
+)
 
 Update = Any
 Row = dict[str, Any]
@@ -55,21 +82,27 @@ class _Page:
     def build(self) -> gr.Blocks:
         """Lay the page out and connect it."""
         with page(
-            "Monitor", "What the models are asked, how fast they answer, and what people think of it.", wide=True
+            t("Monitor"), t("What the models are asked, how fast they answer, and what people think of it."), wide=True
         ) as blocks:
             with gr.Row():
-                model = gr.Dropdown([_ALL], value=_ALL, label="Model", interactive=True, elem_id="model")
-                period = gr.Radio(list(_PERIODS), value="last week", label="Period", interactive=True, elem_id="period")
+                model = gr.Dropdown([(t(_ALL), _ALL)], value=_ALL, label=t("Model"), interactive=True, elem_id="model")
+                period = gr.Radio(
+                    [(t(name), name) for name in _PERIODS],
+                    value="last week",
+                    label=t("Period"),
+                    interactive=True,
+                    elem_id="period",
+                )
             tiles = gr.HTML(elem_id="tiles")
             with gr.Row():
-                requests = _over_time(gr.BarPlot, "requests", "Requests")
-                latency = _over_time(gr.LinePlot, "seconds", "Seconds to the last token, 95th percentile", name="latency")
+                requests = _over_time(gr.BarPlot, "requests", t("Requests"))
+                latency = _over_time(gr.LinePlot, "seconds", t("Seconds to the last token, 95th percentile"), name="latency")
             with gr.Row():
                 colours = {"up": "#0d9488", "down": "#dc2626"}
-                thumbs = _over_time(gr.BarPlot, "thumbs", "Thumbs", color="thumb", color_map=colours)
-                lengths = _over_time(gr.LinePlot, "characters", "Length of answers, median characters", name="lengths")
-            table = gr.Dataframe(datatype="str", interactive=False, label="Models", elem_id="models")
-            drift = gr.Dataframe(datatype="str", interactive=False, label="Drift", wrap=True, elem_id="drift")
+                thumbs = _over_time(gr.BarPlot, "thumbs", t("Thumbs"), color="thumb", color_map=colours)
+                lengths = _over_time(gr.LinePlot, "characters", t("Length of answers, median characters"), name="lengths")
+            table = gr.Dataframe(datatype="str", interactive=False, label=t("Models"), elem_id="models")
+            drift = gr.Dataframe(datatype="str", interactive=False, label=t("Drift"), wrap=True, elem_id="drift")
             note = gr.Markdown(elem_classes="studio-note")
             timer = gr.Timer(15)
 
@@ -100,7 +133,7 @@ class _Page:
             return gr.update(value=frame, x_axis_format=clock)
 
         return (
-            gr.update(choices=[_ALL, *names], value=model if model in names else _ALL),
+            gr.update(choices=[(t(_ALL), _ALL), *((name, name) for name in names)], value=model if model in names else _ALL),
             tiles_html(summaries),
             plot(bins.count(requests, "model", "requests", chosen)),
             plot(bins.quantile(answered, "seconds", 0.95)),
@@ -108,8 +141,7 @@ class _Page:
             plot(bins.quantile(answered, "characters", 0.5)),
             _model_table(summaries),
             _drift_table(all_requests, all_ratings, chosen, length, now),
-            f"Drift compares the {period} with the {_REFERENCE} periods before it. It raises an alarm only for a difference that "
-            "is both too large for chance and large enough to matter.",
+            t(_DRIFT_NOTE, period=t(period), number=_REFERENCE),
         )
 
 
@@ -161,12 +193,12 @@ def tiles_html(summaries: Sequence[ModelSummary]) -> str:
     up, down = sum(item.up for item in summaries), sum(item.down for item in summaries)
     slowest = max((item.seconds_95 for item in summaries if item.seconds_95 is not None), default=None)
     figures = [
-        ("requests", f"{total:,}"),
-        ("failed or refused", _share(failed, total)),
-        ("cut at the limit", _share(cut, total)),
-        ("slowest model's 95th percentile", f"{slowest:.1f} s" if slowest is not None else "–"),
-        ("thumbs up / down", f"{up:,} / {down:,}"),
-        ("thumbs down of all", _share(down, up + down)),
+        (t("requests"), f"{total:,}"),
+        (t("failed or refused"), _share(failed, total)),
+        (t("cut at the limit"), _share(cut, total)),
+        (t("slowest model's 95th percentile"), f"{slowest:.1f} s" if slowest is not None else "–"),
+        (t("thumbs up / down"), f"{up:,} / {down:,}"),
+        (t("thumbs down of all"), _share(down, up + down)),
     ]
     return (
         '<div class="studio-tiles">'
@@ -182,7 +214,7 @@ def _share(part: int, whole: int) -> str:
 
 def _model_table(summaries: Sequence[ModelSummary]) -> Update:
     """One line per model."""
-    headers = ["model", "requests", "failed", "cut", "median s", "95% s", "up", "down", "corrections", "votes won : lost : tied"]
+    headers = [t(name) for name in _MODEL_COLUMNS]
     lines = [
         [
             item.model,
@@ -198,7 +230,7 @@ def _model_table(summaries: Sequence[ModelSummary]) -> Update:
         ]
         for item in summaries
     ]
-    return gr.update(headers=headers, value=lines or [["Nothing happened in this period.", *[""] * 9]])
+    return gr.update(headers=headers, value=lines or [[t("Nothing happened in this period."), *[""] * 9]])
 
 
 def _drift_table(requests: Sequence[Row], ratings: Sequence[Row], models: Sequence[str], length: float, now: float) -> Update:
@@ -211,17 +243,23 @@ def _drift_table(requests: Sequence[Row], ratings: Sequence[Row], models: Sequen
     ]
     lines = [
         [
-            ("⚠ " if finding.alarm else "") + finding.verdict,
+            ("⚠ " if finding.alarm else "") + t(finding.verdict),
             model,
-            finding.signal,
+            t(finding.signal),
             f"{finding.before} (n {finding.n_before:,})",
             f"{finding.now} (n {finding.n_now:,})",
-            f"{finding.measure} {_number(finding.value)} (limit {finding.limit:g})" if finding.value is not None else "–",
+            _measured(finding) if finding.value is not None else "–",
         ]
         for model, finding in sorted(found, key=lambda pair: not pair[1].alarm)
     ]
-    headers = ["verdict", "model", "signal", "before", "now", "measure"]
-    return gr.update(headers=headers, value=lines or [["Nothing was asked yet.", *[""] * 5]])
+    headers = [t(name) for name in _DRIFT_COLUMNS]
+    return gr.update(headers=headers, value=lines or [[t("Nothing was asked yet."), *[""] * 5]])
+
+
+def _measured(finding: Finding) -> str:
+    """The measure of a change, and from where on it is one."""
+    text = "{measure} {value} (limit {limit:g})"
+    return t(text, measure=finding.measure, value=_number(finding.value), limit=finding.limit)
 
 
 def _number(value: float | None) -> str:

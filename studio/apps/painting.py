@@ -16,6 +16,7 @@ from studio.apps.run_shelf import RunShelf, Words, shows
 from studio.apps.streaming import stream_from_thread
 from studio.core.errors import UserError
 from studio.core.records import RunRecord
+from studio.core.translation import later, t
 from studio.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -79,6 +80,14 @@ class Wish:
         return [(self.seed + index) % (LARGEST_SEED + 1) for index in range(self.count)]
 
 
+_SIDES: dict[Side, str] = {"base": later("base"), "tuned": later("tuned")}
+
+
+def _step_text(side: Side, step: int, steps: int) -> str:
+    """Which side is being painted, and how far it is."""
+    return t("{side}: step {step} of {steps}", side=t(_SIDES[side]), step=step, steps=steps)
+
+
 @dataclass(frozen=True)
 class Painted:
     """A finished picture with all that is needed to paint it again."""
@@ -95,8 +104,8 @@ class Painted:
     def caption(self) -> str:
         """The settings in one line."""
         scale = f", LoRA {self.lora_scale:g}" if self.side == "tuned" and self.lora_scale != 1 else ""
-        how = f"seed {self.seed}, {self.steps} steps, guidance {self.guidance:g}{scale}"
-        return f"{self.side} {self.seed} · {self.prompt or 'no prompt'} · {how}"
+        how = t("seed {seed}, {steps} steps, guidance {guidance:g}", seed=self.seed, steps=self.steps, guidance=self.guidance)
+        return f"{t(_SIDES[self.side])} {self.seed} · {self.prompt or t('no prompt')} · {how}{scale}"
 
 
 @dataclass(frozen=True)
@@ -191,10 +200,10 @@ class Studio:
                 raise StoppedError
             done = min(done + count, total)
             side = sides[min((done - 1) // wish.steps, len(sides) - 1)]
-            tell(State(done / total, f"{side}: step {(done - 1) % wish.steps + 1} of {wish.steps}", tuple(painted), unknown))
+            tell(State(done / total, _step_text(side, (done - 1) % wish.steps + 1, wish.steps), tuple(painted), unknown))
 
         try:
-            tell(State(0.0, "starting", unknown=unknown))
+            tell(State(0.0, t("starting"), unknown=unknown))
             for index, side in enumerate(sides):
                 pictures = _side(loaded, side, wish, step)
                 scale = wish.lora_scale if side == "tuned" else 1.0

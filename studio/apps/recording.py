@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from studio.apps.chat_model import ChatModel, Message, Piece, Sampling, origin_of
+from studio.core.translation import t
 from studio.core.workspace import Workspace
 from studio.feedback.signals import is_refusal
 from studio.feedback.store import FILE_NAME, FeedbackStore, RequestRow, Status
@@ -68,8 +69,8 @@ def _identifier() -> Any:
 def privacy_note(store: FeedbackStore) -> str:
     """What the page tells people about what is kept."""
     if store.settings().keep_texts:
-        return "Questions and answers are kept by the owner of this page, and thumbs and corrections with them."
-    return (
+        return t("Questions and answers are kept by the owner of this page, and thumbs and corrections with them.")
+    return t(
         "A thumb, a correction or a vote is kept together with the talk it is about, so that the model can learn from it. "
         "Apart from that, only lengths and times are written down, not words."
     )

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len
 
 from studio.core.errors import UserError, nearest
+from studio.core.translation import later, t
 
 if TYPE_CHECKING:
     from studio.core.workspace import Workspace
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
     from studio.models.chat.answers import Answered
 
 COMMANDS = {
-    "/reset": "forget the talk so far",
-    "/base": "ask the base model your last question, beside the talk",
-    "/save": "write the talk as one line of JSON: /save or /save FILE; nothing is overwritten",
-    "/system": "set the system turn and start anew: /system TEXT; without a text it is removed",
-    "/help": "show this list",
-    "/quit": "leave (Ctrl-D too; Ctrl-C stops an answer)",
+    "/reset": later("forget the talk so far"),
+    "/base": later("ask the base model your last question, beside the talk"),
+    "/save": later("write the talk as one line of JSON: /save or /save FILE; nothing is overwritten"),
+    "/system": later("set the system turn and start anew: /system TEXT; without a text it is removed"),
+    "/help": later("show this list"),
+    "/quit": later("leave (Ctrl-D too; Ctrl-C stops an answer)"),
 }
 
 Tell = Callable[[str], None]
@@ -115,7 +116,7 @@ def converse(
     talk = Conversation(opened.model, opened.tokenizer, opened.template, decoding, system)
     session = Session(talk, opened, interactive=interactive, silent=silent, tell=tell)
     if interactive:
-        tell(f"Talking to {opened.name}. /help lists the commands, /quit or Ctrl-D leaves.")
+        tell(t("Talking to {name}. /help lists the commands, /quit or Ctrl-D leaves.", name=opened.name))
     for line in _lines(interactive, tell):
         if not session.take(line):
             break
@@ -138,7 +139,7 @@ def _lines(interactive: bool, tell: Tell) -> Iterator[str]:
             return
         except KeyboardInterrupt:
             _print("\n")
-            tell("/quit or Ctrl-D leaves.")
+            tell(t("/quit or Ctrl-D leaves."))
 
 
 class Session:
@@ -170,17 +171,19 @@ class Session:
             self.talk.history[:], self.talk.seen_from = before, seen_from
             raise
         if forgotten:
-            self.tell(f"(the talk is longer than the model's context: the oldest {forgotten} turns are no longer seen)")
+            self.tell(
+                t("(the talk is longer than the model's context: the oldest {number} turns are no longer seen)", number=forgotten)
+            )
         answer, stopped = self._stream(self.opened.name.split(" ")[0], nullcontext())
         if stopped and answer.message() == {"role": "assistant", "content": ""}:
             self.talk.history[:], self.talk.seen_from = before, seen_from
-            self.tell("(stopped; the question is forgotten)")
+            self.tell(t("(stopped; the question is forgotten)"))
             return
         self.talk.history.append(answer.message())
         if stopped:
-            self.tell("(stopped; what was written so far stays in the talk)")
+            self.tell(t("(stopped; what was written so far stays in the talk)"))
         elif self.talk.cut and not answer.content:
-            self.tell("(the answer was cut off before a word was said: give it more room with --max-new-tokens)")
+            self.tell(t("(the answer was cut off before a word was said: give it more room with --max-new-tokens)"))
 
     def _stream(self, who: str, context: AbstractContextManager[Any]) -> tuple[Answered, bool]:
         """Print an answer as it is written. Returns it, and whether Ctrl-C stopped it."""
@@ -210,18 +213,18 @@ class Session:
                 return False
             case "/help":
                 for command, meaning in COMMANDS.items():
-                    self.tell(f"{command:8}  {meaning}")
+                    self.tell(f"{command:8}  {t(meaning)}")
             case "/reset":
                 self.talk.restart()
-                self.tell("(the talk is forgotten)")
+                self.tell(t("(the talk is forgotten)"))
             case "/system":
                 self.talk.system = argument or None
                 self.talk.restart()
-                self.tell("(system turn set, talk started anew)" if argument else "(no system turn, talk started anew)")
+                self.tell(t("(system turn set, talk started anew)" if argument else "(no system turn, talk started anew)"))
             case "/base":
                 self._ask_base()
             case "/save":
-                self.tell(f"(saved to {save(self.talk.transcript, argument)})")
+                self.tell(t("(saved to {path})", path=save(self.talk.transcript, argument)))
             case _:
                 raise UserError(f"unknown command {name!r}.{nearest(name, COMMANDS)} Commands: {', '.join(COMMANDS)}.")
         return True
@@ -240,7 +243,7 @@ class Session:
         finally:
             self.talk.history[:], self.talk.seen_from = whole, seen_from
         if stopped:
-            self.tell("(stopped)")
+            self.tell(t("(stopped)"))
 
 
 class Shown:

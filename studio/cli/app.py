@@ -10,6 +10,7 @@ import typer
 
 from studio.apps.catalogue import all_names, page_builder
 from studio.cli.output import emit_json, json_wanted, note, open_workspace, say
+from studio.core.translation import t
 
 
 def app(
@@ -41,7 +42,7 @@ def app(
         emit_json({"app": name, "url": serving.url})
     else:
         say(f"{name}: {serving.url}")
-        note("Ctrl-C ends it.")
+        note(t("Ctrl-C ends it."))
     # Ctrl-C is how an app is meant to end.
     with suppress(KeyboardInterrupt):
         serving.wait()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from studio.cli.output import emit_json, json_wanted, note, open_workspace, say, table, warn
+from studio.core.translation import t
 
 if TYPE_CHECKING:
     from studio.core.records import ReportRecord
@@ -160,7 +161,8 @@ def correction_note(record: ReportRecord) -> str | None:
     compared = sum(item.p_holm is not None for item in record.differences)
     if compared < 2:
         return None
-    return f"Each interval stands for itself; the verdicts hold for all {compared} comparisons of the suite together (Holm)."
+    text = "Each interval stands for itself; the verdicts hold for all {number} comparisons of the suite together (Holm)."
+    return t(text, number=compared)
 
 
 def side_by_side(reports: list[tuple[str, ReportRecord]]) -> tuple[list[str], list[list[str]]]:

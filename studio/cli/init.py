@@ -14,6 +14,7 @@ import typer
 
 from studio.cli import output
 from studio.core.errors import UserError, nearest
+from studio.core.translation import language, later, t
 from studio.data.kinds import STARTER_KIND
 
 # Starter file -> place in the project.
@@ -26,8 +27,8 @@ _FILES = {
 }
 
 _QUESTIONS = {
-    "TASK": ("What shall the model do?", "FILL IN: what shall the model do?"),
-    "AUDIENCE": ("Who will use it?", "FILL IN: who will use it, and when?"),
+    "TASK": (later("What shall the model do?"), later("FILL IN: what shall the model do?")),
+    "AUDIENCE": (later("Who will use it?"), later("FILL IN: who will use it, and when?")),
 }
 
 
@@ -59,10 +60,10 @@ def _make(folder: Path) -> None:
         raise UserError(
             f"{folder} exists already and is not overwritten. Choose another name, or check it: studio init {folder} --check"
         )
-    answers = {mark: _ask(question) or unanswered for mark, (question, unanswered) in _QUESTIONS.items()}
+    answers = {mark: _ask(t(question)) or t(unanswered) for mark, (question, unanswered) in _QUESTIONS.items()}
     with new_folder(folder) as draft:
         for source, target in _FILES.items():
-            text = resources.files("studio.cli").joinpath("starter", source).read_text(encoding="utf-8")
+            text = _starter(source)
             # A JSON string is a YAML string, whatever is in it.
             quote = functools.partial(json.dumps, ensure_ascii=False) if target.endswith(".yaml") else str
             filled = {"NAME": name} | {mark: quote(answer) for mark, answer in answers.items()}
@@ -73,8 +74,15 @@ def _make(folder: Path) -> None:
     if output.json_wanted():
         output.emit_json({"folder": folder, "files": files})
         return
-    output.say(f"Made {folder}/ with {', '.join(files)}.")
-    output.say(f"Next: fill in {folder}/project.yaml, then: studio init {folder} --check")
+    output.say(t("Made {folder}/ with {files}.", folder=folder, files=", ".join(files)))
+    output.say(t("Next: fill in {folder}/project.yaml, then: studio init {folder} --check", folder=folder))
+
+
+def _starter(name: str) -> str:
+    """A starter file in the person's language; a form that has no words of its own is the same in all."""
+    folder = resources.files("studio.cli").joinpath("starter")
+    translated = folder.joinpath(language(), name)
+    return (translated if translated.is_file() else folder.joinpath(name)).read_text(encoding="utf-8")
 
 
 def _check(folder: Path) -> None:
@@ -111,12 +119,13 @@ def _check(folder: Path) -> None:
     if output.json_wanted():
         output.emit_json({"project": project, "complete": True})
     else:
-        output.say(f"{file} is complete: success metrics: {len(project.success)}, risks named: {len(project.risks)}.")
+        counts = {"metrics": len(project.success), "risks": len(project.risks)}
+        output.say(t("{file} is complete: success metrics: {metrics}, risks named: {risks}.", file=file, **counts))
 
 
 def _ask(question: str) -> str:
     """Ask on a terminal; an empty answer, or no terminal, leaves it for later."""
     if output.json_wanted() or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return ""
-    answer: str = typer.prompt(f"{question} (Enter: later)", default="", show_default=False, err=True)
+    answer: str = typer.prompt(t("{question} (Enter: later)", question=question), default="", show_default=False, err=True)
     return " ".join(answer.split())

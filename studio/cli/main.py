@@ -21,6 +21,7 @@ import typer.main
 from studio import __version__
 from studio.cli import output
 from studio.core.errors import InterruptedRunError, StudioError, UserError, nearest
+from studio.core.translation import LANGUAGES, set_language
 
 
 @dataclass(frozen=True)
@@ -103,13 +104,15 @@ def with_house_options(function: Callable[..., Any]) -> Callable[..., Any]:
         return function
     signature = inspect.signature(function, eval_str=True)
     parameters = [_completed(parameter) for parameter in signature.parameters.values()]
-    own = {flag: parameter.name for parameter in parameters for flag in ("--json", "--workspace") if flag in _flags(parameter)}
+    own = {flag: parameter.name for parameter in parameters for flag in _HOUSE_OPTIONS if flag in _flags(parameter)}
     added = [parameter for flag, parameter in _HOUSE_OPTIONS.items() if flag not in own]
 
     @functools.wraps(function)
     def command(**given: Any) -> None:
         json = given.get(own["--json"]) if "--json" in own else given.pop("json_output")
         workspace = given.get(own["--workspace"]) if "--workspace" in own else given.pop("workspace_folder")
+        if (lang := given.pop("lang", None)) is not None:
+            set_language(lang)
         if json:
             output.set_json(True)
         if workspace is not None:
@@ -141,6 +144,9 @@ _HOUSE_OPTIONS = {
     "--json": _option("json_output", bool, False, "--json", text="Print one JSON document on stdout, everything else on stderr."),
     "--workspace": _option(
         "workspace_folder", str | None, None, "--workspace", text="Folder of datasets and runs, instead of ./studio-workspace."
+    ),
+    "--lang": _option(
+        "lang", str | None, None, "--lang", text=f"Language: {', '.join(LANGUAGES)}; without it that of the environment (LANG)."
     ),
 }
 
@@ -195,7 +201,12 @@ def _top(
     workspace_folder: Annotated[
         str | None, typer.Option("--workspace", help="Folder of datasets and runs, instead of ./studio-workspace.")
     ] = None,
+    lang: Annotated[
+        str | None,
+        typer.Option("--lang", help=f"Language: {', '.join(LANGUAGES)}; without it that of the environment (LANG)."),
+    ] = None,
 ) -> None:
+    set_language(lang)
     output.set_json(json_output)
     output.set_workspace(workspace_folder)
     if context.invoked_subcommand is None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 import textwrap
 import time
 from pathlib import Path
@@ -13,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from studio.cli import output
+from studio.cli import quickstart_told as told
+from studio.core.translation import t
 
 if TYPE_CHECKING:
     from studio.core.records import ReportRecord
@@ -39,13 +39,13 @@ def quickstart(
     workspace = output.open_workspace()
     workspace.check_writable()
 
-    _heading(1, "Base model and corpus")
+    _heading(1, t("Base model and corpus"))
     dataset = _build_dataset()
-    _heading(2, "Plan")
+    _heading(2, t("Plan"))
     planned = _plan(dataset, short)
-    _heading(3, "Tune")
+    _heading(3, t("Tune"))
     run = _train(dataset, planned, short)
-    _heading(4, "Evaluate base and tuned on held-out questions")
+    _heading(4, t("Evaluate base and tuned on held-out questions"))
     report, record = _evaluate(run, short)
 
     seconds = time.monotonic() - started
@@ -79,14 +79,14 @@ def _build_dataset() -> Path:
     from studio.schema.recipe import ChatRecipe
 
     base = resolve_base("smollm2-135m-instruct")
-    output.note(f"base model {base.name} ({base.licence}), sha256 {base.sha256[:12]}…")
+    output.note(t("base model {name} ({licence}), sha256 {hash}…", name=base.name, licence=base.licence, hash=base.sha256[:12]))
     path = find_content("data_recipes", RECIPE)
     built = build_chat_dataset(load_yaml(path, ChatRecipe), output.open_workspace(), name=path.stem)
     record = built.record
     sizes = ", ".join(f"{rows} {split}" for split, rows in record.splits.items())
-    licence = record.sources[0].licence
-    output.note(f"corpus {record.name} ({licence}): {record.rows_read} rows read, {record.rows_removed} removed")
-    output.note(f"split without leaks into {sizes}; why rows went: {built.folder / 'report.html'}")
+    counts = {"name": record.name, "licence": record.sources[0].licence, "rows": record.rows_read, "removed": record.rows_removed}
+    output.note(t("corpus {name} ({licence}): {rows} rows read, {removed} removed", **counts))
+    output.note(t("split without leaks into {sizes}; why rows went: {page}", sizes=sizes, page=built.folder / "report.html"))
     return built.folder
 
 
@@ -115,10 +115,10 @@ def _plan(dataset: Path, short: bool) -> Plan:
         free_disk=free_disk(workspace),
     )
     check_fits(planned)
-    output.note(f"{planned.trained_parameters:,} numbers train in {planned.dtype} on {device}, {planned.steps} steps")
-    room = f" of {output.size_text(planned.memory)}" if planned.memory else ""
-    output.note(f"peak memory {output.size_text(planned.peak)}{room}, disk {output.size_text(planned.disk['total'])}")
-    output.note("stock vLLM will load the adapter" if not planned.vllm else f"stock vLLM: {planned.vllm[0]}")
+    told.plan(planned.trained_parameters, planned.dtype, device, planned.steps)
+    told.memory(planned.peak, planned.memory, planned.disk["total"])
+    fits = t("stock vLLM will load the adapter")
+    output.note(fits if not planned.vllm else t("stock vLLM: {reason}", reason=planned.vllm[0]))
     return planned
 
 
@@ -144,30 +144,24 @@ def _evaluate(run: Path, short: bool) -> tuple[Path, ReportRecord]:
 
 def _show(run: Path, report: Path, record: ReportRecord, seconds: float, short: bool) -> None:
     """The end: the table, three questions answered twice, where the report is, and what to try next."""
-    from studio.cli.evals import correction_note, score_table
-
-    columns, rows = score_table(record)
-    chosen = [row for row in rows if row[0] in SHOWN]
-    output.say(f"\nBase against tuned on {record.dataset['rows']} held-out questions\n")
-    output.table(columns, chosen, right=[name for name in columns if name not in {"metric", "verdict"}])
-    if (note := correction_note(record)) is not None:
-        output.say(f"\n{note}")
+    output.say("\n" + t("Base against tuned on {rows} held-out questions", rows=record.dataset["rows"]) + "\n")
+    told.scores(record, SHOWN)
     for example in _examples(report):
         _side_by_side(example)
     if short:
-        output.say("\nThis was the short form, with too few steps to learn much. The whole one: studio quickstart")
+        text = "This was the short form, with too few steps to learn much. The whole one: {command}"
+        output.say("\n" + t(text, command="studio quickstart"))
     name = f"{run.parent.name}/{run.name}"
-    output.say(f"\nDone in {output.duration_text(seconds)}. Report: {report / 'report.html'}\n\nTry next:")
-    studio = "studio" if shutil.which("studio") else os.path.relpath(Path(sys.executable).parent / "studio")
-    commands = {
-        f"{studio} chat {name}": "talk to it; /base asks the base the same",
-        f"{studio} app chat {name}": "the same in the browser, with thumbs and corrections",
-        f"{studio} serve {name}": "an OpenAI-compatible endpoint on vLLM",
-        f"{studio} init my-bot": "the same with your own data",
-    }
-    width = max(len(command) for command in commands)
-    for command, meaning in commands.items():
-        output.say(f"  {command:<{width}}  {meaning}")
+    took = output.duration_text(seconds)
+    output.say("\n" + t("Done in {time}. Report: {page}", time=took, page=report / "report.html"))
+    told.try_next(
+        {
+            f"chat {name}": t("talk to it; /base asks the base the same"),
+            f"app chat {name}": t("the same in the browser, with thumbs and corrections"),
+            f"serve {name}": t("an OpenAI-compatible endpoint on vLLM"),
+            "init my-bot": t("the same with your own data"),
+        }
+    )
 
 
 def _examples(report: Path) -> list[dict[str, Any]]:
@@ -183,12 +177,13 @@ def _side_by_side(example: dict[str, Any]) -> None:
     width = min(shutil.get_terminal_size().columns, 120)
     half = (width - 3) // 2
     question = next(turn["content"] for turn in reversed(example["prompt"]) if turn["role"] == "user")
-    output.say("\n" + textwrap.fill(f"Question: {question}", width))
-    output.say(textwrap.fill(f"Reference: {textwrap.shorten(example['reference'], 3 * width, placeholder=' …')}", width))
+    reference = textwrap.shorten(example["reference"], 3 * width, placeholder=" …")
+    output.say("\n" + textwrap.fill(t("Question: {text}", text=question), width))
+    output.say(textwrap.fill(t("Reference: {text}", text=reference), width))
     columns = [
-        [heading, "-" * half, *textwrap.wrap(textwrap.shorten(answer or "(empty)", 8 * half, placeholder=" …"), half)]
-        for heading, answer in (("Base", example["base_answer"]), ("Tuned", example["tuned_answer"]))
+        [heading, "-" * half, *textwrap.wrap(textwrap.shorten(answer or t("(empty)"), 8 * half, placeholder=" …"), half)]
+        for heading, answer in ((t("Base"), example["base_answer"]), (t("Tuned"), example["tuned_answer"]))
     ]
     for line in range(max(len(column) for column in columns)):
         left, right = (column[line] if line < len(column) else "" for column in columns)
-        output.say(f"{left:<{half}} | {right}".rstrip())
+        output.say(f"{left}{' ' * (half - output.screen_width(left))} | {right}".rstrip())

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.cli import output
+from studio.cli import quickstart_told as told
+from studio.core.translation import t
 
 if TYPE_CHECKING:
     from studio.core.records import ReportRecord
@@ -45,16 +44,16 @@ def quickstart_images(*, short: bool) -> None:
     started = time.monotonic()
     workspace = output.open_workspace()
     workspace.check_writable()
-    _heading(1, "Two sets of pictures")
+    _heading(1, t("Two sets of pictures"))
     first, second = _build(BASE_RECIPE), _build(TUNING_RECIPE)
-    _heading(2, "Plan")
+    _heading(2, t("Plan"))
     _plan(first, short)
-    _heading(3, "Train a small model from scratch")
+    _heading(3, t("Train a small model from scratch"))
     base = _train(BASE_PRESET, first, None, "quickstart-images", [*SHORT_NETWORK, *SHORT_TRAINING] if short else [])
-    _heading(4, "Tune it on things it has not seen")
+    _heading(4, t("Tune it on things it has not seen"))
     tuned = _train(TUNING_PRESET, second, base, "quickstart-images-lora", list(SHORT_TRAINING) if short else [])
     grid = _before_and_after(tuned, second, short)
-    _heading(5, "Measure base and tuned")
+    _heading(5, t("Measure base and tuned"))
     report, record = _evaluate(tuned, short)
     seconds = time.monotonic() - started
     if output.json_wanted():
@@ -90,7 +89,8 @@ def _build(recipe_name: str) -> Path:
     built = build_image_dataset(load_yaml(path, ImageRecipe), output.open_workspace(), name=path.stem)
     record = built.record
     sizes = ", ".join(f"{rows} {split}" for split, rows in record.splits.items())
-    output.note(f"{record.name} ({record.sources[0].licence}): {record.rows_read} read, {record.rows_removed} removed; {sizes}")
+    counts = {"name": record.name, "licence": record.sources[0].licence, "read": record.rows_read, "removed": record.rows_removed}
+    output.note(t("{name} ({licence}): {read} read, {removed} removed; {sizes}", sizes=sizes, **counts))
     return built.folder
 
 
@@ -108,9 +108,8 @@ def _plan(dataset: Path, short: bool) -> None:
     limit = memory_of("cuda" if pick_device().type == "cuda" else "cpu")
     planned = plan_images(read_image_preset(asked, workspace), None, memory=limit, free_disk=free_disk(workspace))
     check_image_plan(planned)
-    output.note(f"{planned.trained_parameters:,} numbers train in {planned.dtype} on {planned.device}, {planned.steps} steps")
-    room = f" of {output.size_text(planned.memory)}" if planned.memory else ""
-    output.note(f"peak memory {output.size_text(planned.peak)}{room}, disk {output.size_text(planned.disk_bytes)}")
+    told.plan(planned.trained_parameters, planned.dtype, planned.device, planned.steps)
+    told.memory(planned.peak, planned.memory, planned.disk_bytes)
 
 
 def _train(preset: str, dataset: Path, base: Path | None, name: str, settings: list[str]) -> Path:
@@ -123,9 +122,8 @@ def _train(preset: str, dataset: Path, base: Path | None, name: str, settings: l
     record = run_training(run, resume=False)
     result: dict[str, Any] = record.result
     took = output.duration_text(result["training_seconds"])
-    output.note(
-        f"{result['steps']} steps in {took}, loss {result['first_loss']:.3f} -> {result['final_loss']:.3f}; {run / 'samples'}"
-    )
+    figures = {"steps": result["steps"], "first": result["first_loss"], "last": result["final_loss"], "folder": run / "samples"}
+    output.note(t("{steps} steps in {time}, loss {first:.3f} -> {last:.3f}; {folder}", time=took, **figures))
     return run
 
 
@@ -158,28 +156,19 @@ def _evaluate(run: Path, short: bool) -> tuple[Path, ReportRecord]:
 
 def _show(base: Path, run: Path, grid: Path, report: Path, record: ReportRecord, seconds: float, short: bool) -> None:
     """The end: the table, where the pictures and the report are, and what to try next."""
-    from studio.cli.evals import correction_note, score_table
-
-    columns, rows = score_table(record)
-    chosen = [row for row in rows if str(row[0]).rpartition(".")[2] in SHOWN] or rows
-    output.say("\nBase against tuned, painting the captions it was tuned on\n")
-    output.table(columns, chosen, right=[name for name in columns if name not in {"metric", "verdict"}])
-    if (note := correction_note(record)) is not None:
-        output.say(f"\n{note}")
-    if short:
-        output.say("\nThis was the short form, with too few steps to learn much. The whole one: studio quickstart --images")
-    else:
-        output.say("\nA few dozen pictures are learnt by heart: what it paints is one of them or close to one; see the report.")
+    output.say("\n" + t("Base against tuned, painting the captions it was tuned on") + "\n")
+    told.scores(record, SHOWN)
+    text = "This was the short form, with too few steps to learn much. The whole one: {command}"
+    learnt = t("A few dozen pictures are learnt by heart: what it paints is one of them or close to one; see the report.")
+    output.say("\n" + (t(text, command="studio quickstart --images") if short else learnt))
     last = sorted((base / "samples").glob("step-*.png"))[-1]
-    output.pairs([("from scratch", last), ("base and tuned", grid), ("report", report / "report.html")])
-    studio = "studio" if shutil.which("studio") else os.path.relpath(Path(sys.executable).parent / "studio")
+    output.pairs([(t("from scratch"), last), (t("base and tuned"), grid), (t("report"), report / "report.html")])
     name, base_name = f"{run.parent.name}/{run.name}", f"{base.parent.name}/{base.name}"
-    output.say(f"\nDone in {output.duration_text(seconds)}.\n\nTry next:")
-    commands = {
-        f"{studio} app image {name}": "paint in the browser, base and tuned side by side",
-        f"{studio} data build image/openmoji-line": "a style instead of things: line drawings",
-        f"{studio} train {TUNING_PRESET} --data openmoji-line --model {base_name}": "and tune the base on it",
-    }
-    width = max(len(command) for command in commands)
-    for command, meaning in commands.items():
-        output.say(f"  {command:<{width}}  {meaning}")
+    output.say("\n" + t("Done in {time}.", time=output.duration_text(seconds)))
+    told.try_next(
+        {
+            f"app image {name}": t("paint in the browser, base and tuned side by side"),
+            "data build image/openmoji-line": t("a style instead of things: line drawings"),
+            f"train {TUNING_PRESET} --data openmoji-line --model {base_name}": t("and tune the base on it"),
+        }
+    )

@@ -36,7 +36,8 @@ def _commands() -> Iterator[str]:
 
     yield "## Commands"
     yield ""
-    yield "Every command takes `--json` (one JSON document on stdout, everything else on stderr), `--workspace` and `--help`."
+    yield "Every command takes `--json` (one JSON document on stdout, everything else on stderr), `--workspace`, `--lang` (`en`, `zh`;"
+    yield "without it that of the environment; quickstart, `init` and the apps speak it) and `--help`."
     yield "Exit codes: 0 done, 1 failed, 2 bad input, 3 a gate or check not met, 130 interrupted after saving."
     for name, entry in COMMANDS.items():
         if entry.section == HIDDEN:
@@ -71,7 +72,7 @@ def _is_option(parameter: Any) -> bool:
 
 def _common(parameter: Any) -> bool:
     """True for the options that every command has."""
-    return bool({"--json", "--workspace", "--help"} & set(parameter.opts))
+    return bool({"--json", "--workspace", "--lang", "--help"} & set(parameter.opts))
 
 
 def _argument(parameter: Any) -> str:

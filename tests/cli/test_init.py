@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from studio.evals.metrics import METRICS
 from studio.schema.loading import load_yaml
@@ -105,3 +108,52 @@ def test_answers_with_odd_characters_stay_valid(studio: Studio, tmp_path: Path, 
     result = studio("init", "rules", "--check")
     assert "'audience' is still to be filled in" in result.err
     assert 'task: "Say: \\"NAME\\" # \'yes\'"' in (tmp_path / "rules" / "project.yaml").read_text()
+
+
+@pytest.fixture
+def chinese(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The environment of a person who reads Chinese."""
+    from studio.core.translation import set_language
+
+    set_language(None)
+    monkeypatch.delenv("LC_ALL", raising=False)
+    monkeypatch.setenv("LANG", "zh_CN.UTF-8")
+    yield
+    set_language(None)
+
+
+def test_a_project_in_chinese_asks_and_builds_as_the_english_one(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chinese: None
+):
+    monkeypatch.chdir(tmp_path)
+    made = studio("init", "rules")
+    assert made.code == 0 and made.out.startswith("已建立 rules/，内有 project.yaml, README.md") and "下一步：填好" in made.out
+    project = tmp_path / "rules"
+    assert {path.relative_to(project).as_posix() for path in project.rglob("*") if path.is_file()} == FILES
+    checked = studio("init", "rules", "--check")
+    assert checked.code == 2 and "'task' is still to be filled in (模型要做什么？)." in checked.err
+    fill_in(project)
+    assert studio("init", "rules", "--check").out == "rules/project.yaml 已填完整：成功指标 3 个，已写明的风险 1 个。\n"
+    monkeypatch.chdir(project)
+    built = studio("data", "build", "chat/rules", "--json")
+    assert built.code == 0 and built.json["record"]["splits"] == {"train": 2, "validation": 1, "test": 1}, built.err
+
+
+@pytest.mark.parametrize("name", ["project.yaml", "recipe.yaml", "suite.yaml", "README.md"])
+def test_starter_files_say_the_same_in_every_language(name: str):
+    """Values and commands are equal; what is for people is not."""
+    folder = resources.files("studio.cli").joinpath("starter")
+    english, chinese = (folder.joinpath(*place, name).read_text(encoding="utf-8") for place in ((), ("zh",)))
+    assert english != chinese
+    if name == "README.md":
+        commands = [re.findall(r"^studio [^#\n]+?(?=  |\n)|`studio [^`]+`", text, re.MULTILINE) for text in (english, chinese)]
+        assert commands[0] == commands[1] and len(commands[0]) == 7
+        return
+    said = [yaml.safe_load(text) for text in (english, chinese)]
+    for value in said:
+        for words in ("not_for", "limits", "risks", "watch", "description"):
+            value.pop(words, None)
+        value.get("data", {}).pop("rights", None)
+        for step in value.get("steps", []):
+            step.pop("phone_region", None)
+    assert said[0] == said[1]

@@ -51,3 +51,20 @@ def test_as_json_it_is_one_document_and_the_second_time_finds_the_dataset(small:
     assert Path(done.json["report"]).is_file() and Path(done.json["run"], "run.json").is_file()
     assert done.json["short"] is True and {"base", "tuned"} == set(done.json["scores"])
     assert done.json["dataset"]["fingerprint"] == small.dataset.name, "what is built already is found again"
+
+
+def test_in_chinese_the_same_is_told_in_chinese(small: Project, studio: Studio) -> None:
+    from studio.core.translation import catalogue, set_language
+
+    try:
+        done = studio("quickstart", "--short", "--lang", "zh")
+    finally:
+        set_language(None)
+    assert done.code == 0, done.err
+    assert [line[:5] for line in done.err.splitlines() if line.startswith("[")] == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
+    assert "[1/4] 底座模型和语料" in done.err and "内存峰值" in done.err
+    assert "底座与微调后：" in done.out and done.out.count("\n问题：") == 3 and "接下来可以试试：" in done.out
+    headings = next(line for line in done.out.splitlines() if line.startswith("指标")).split()
+    assert headings == ["指标", "底座", "微调后", "差值", "95%", "区间", "结论"]
+    english = {text for text in catalogue("zh") if len(text) > 12 and "{" not in text and text in done.out + done.err}
+    assert english == set()
