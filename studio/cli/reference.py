@@ -36,8 +36,8 @@ def _commands() -> Iterator[str]:
 
     yield "## Commands"
     yield ""
-    yield "Every command takes `--json` (one JSON document on stdout, everything else on stderr), `--workspace`, `--lang` (`en`, `zh`;"
-    yield "without it that of the environment; quickstart, `init` and the apps speak it) and `--help`."
+    yield "Every command takes `--json` (one JSON document on stdout, everything else on stderr), `--workspace`, `--lang`"
+    yield "(`en`, `zh`; without it that of the environment; quickstart, `init` and the apps speak it) and `--help`."
     yield "Exit codes: 0 done, 1 failed, 2 bad input, 3 a gate or check not met, 130 interrupted after saving."
     for name, entry in COMMANDS.items():
         if entry.section == HIDDEN:
