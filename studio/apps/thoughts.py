@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from studio.apps.inert import inert
+from studio.core.translation import t
 
 
 def with_thought(text: str, thought: str | None) -> str:
     """Markdown of an answer, made inert, with its thought in a block that folds."""
     if not thought:
         return inert(text)
-    unfolded = "" if text else " open"
-    return (
-        f'<details class="studio-thought"{unfolded}><summary>Thought</summary>\n\n{inert(thought)}\n\n</details>\n\n{inert(text)}'
-    )
+    unfolded, heading = "" if text else " open", t("Thought")
+    folded = f'<details class="studio-thought"{unfolded}><summary>{heading}</summary>\n\n{inert(thought)}\n\n</details>'
+    return f"{folded}\n\n{inert(text)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import re
 import string
@@ -80,8 +81,10 @@ def marked(path: Path) -> set[str]:
     return texts
 
 
-def all_marked() -> set[str]:
-    return set().union(*(marked(path) for path in ROOT.rglob("*.py") if path.name != "translation.py"))
+@functools.cache
+def all_marked() -> frozenset[str]:
+    files = (path for path in ROOT.rglob("*.py") if "studio.core.translation import" in path.read_text(encoding="utf-8"))
+    return frozenset().union(*map(marked, files))
 
 
 def fields(text: str) -> set[tuple[str, str]]:
@@ -116,7 +119,11 @@ def bare(path: Path) -> list[str]:
     def look(node: ast.AST, shown: bool) -> None:
         if isinstance(node, ast.Call) and marks(node):
             return
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.search(r"<\w+>[A-Z][a-z]+", node.value):
+            found.append(f"{path.name}:{node.lineno}: {node.value}")
         if isinstance(node, ast.JoinedStr):
+            for part in node.values:
+                look(part, False)
             words = "".join(part.value for part in node.values if isinstance(part, ast.Constant))
             if shown and re.search(r"[A-Za-z]{3}.* |[A-Z][a-z]{2}", words):
                 found.append(f"{path.name}:{node.lineno}: {words}")
