@@ -15,13 +15,9 @@ from studio.evals.chat.likelihood import joined, score_rows
 from studio.evals.chat.text_likelihood import text_logprobs
 from studio.evals.evidence import Answer, Decoding, Likelihood, LogProb, Message, Tool
 from studio.evals.subjects import Advance, Offered, offered
-from studio.models.chat.answers import answer_text, read_answer, tool_syntax
+from studio.models.chat.answers import answer_text, opened_in, read_answer, tool_syntax
 from studio.models.chat.encoding import EncodedRow, TrainOn, encode_examples, encode_prompt
 from studio.models.chat.templates import ChatTemplate
-from studio.models.chat.thoughts import opened_thought
-
-# Tokens of a prompt's end in which the mark of an opened thought is looked for.
-_TAIL = 16
 
 
 @dataclass
@@ -99,13 +95,12 @@ class LocalSubject:
 
     def _answer(self, written: Written, prompt: Sequence[int], tools: Sequence[Tool]) -> Answer:
         """What was written, with thought and calls told apart; the thought is not counted among the tokens."""
-        opened = opened_thought(answer_text(self.tokenizer, prompt[-_TAIL:]))
         found = read_answer(
             self.template,
             self.tokenizer,
             answer_text(self.tokenizer, written.ids),
             tools=tools,
-            opened=opened.group(1) if opened else "",
+            opened=opened_in(self.tokenizer, prompt),
             calls=bool(tools),
         )
         thought = found.reasoning_content
