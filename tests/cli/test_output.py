@@ -14,6 +14,12 @@ from studio.cli import output
 from studio.core.telling import Pairs, Table, Told
 
 
+@pytest.fixture(autouse=True)
+def plain():
+    """The switch for JSON belongs to the process: a command of an earlier test may have left it on."""
+    output.set_json(False)
+
+
 @dataclasses.dataclass
 class Thing:
     """Something to print."""
