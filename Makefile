@@ -7,7 +7,7 @@ export PYTHON
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart quickstart-short quickstart-images quickstart-images-short environment environment-dev test test-long test-serve check reference format bench clean
+.PHONY: help quickstart quickstart-short quickstart-images quickstart-images-short environment environment-dev test test-long test-serve check reference support format bench clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ check: environment-dev ## Lint, format, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+support: environment-dev ## Send a tiny base of each family down the whole road and write docs/support.md from what came of it
+	STUDIO_WRITE_SUPPORT=1 HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "" tests/train/chat/test_support.py
 
 format: environment-dev ## Put the code into the common form
 	$(BIN)/ruff check --fix .
