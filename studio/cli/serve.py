@@ -119,7 +119,7 @@ def _serve(runs: list[str], profile: ServerProfile, build: BuildName, *, merged:
             if output.json_wanted():
                 output.emit_json({"parity": proofs})
             return
-        server.open()
+        server.open(output.note)
         _tell(server, prepared, proofs, paths)
         server.watch()
     finally:

@@ -48,7 +48,7 @@ _CODE = re.compile(
 
 
 class LimitSettings(Settings):
-    """What one request, and one key in one minute, may ask. An operator's key is free of the last two."""
+    """What one request, one key and one address may ask. An operator's key is free of requests_per_minute and concurrent."""
 
     body_bytes: Positive = 1 << 20
     """Largest body of a request, in bytes."""
@@ -62,6 +62,10 @@ class LimitSettings(Settings):
     """Requests of one key in any minute."""
     concurrent: Positive = 16
     """Requests of one key at the same time."""
+    connections: Positive = 128
+    """Connections from one address (of IPv6: its first 64 bits) at the same time. Behind a proxy all clients have the proxy's."""
+    header_seconds: Annotated[float, Field(gt=0)] = 10
+    """Seconds for the head of a request, from connecting or from the last answer, before the connection is closed."""
 
 
 class ServerProfile(Settings):

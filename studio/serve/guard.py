@@ -31,6 +31,7 @@ from typing import Any
 from studio.serve.aliases import alias_reader
 from studio.serve.asgi import Headers, Message, Receive, Send, answer, dressed, inner_headers, inner_message
 from studio.serve.books import Watched
+from studio.serve.connections import Doors
 from studio.serve.keys import Key, KeyReader
 from studio.serve.ledger import Exchange, Ledger
 from studio.serve.limits import CHAT, COMPLETIONS, Limits, Meter, RefusedError, read_request
@@ -56,6 +57,7 @@ class Guard:
         self._models: Watched[dict[str, Any]] = Watched(Path(config["models"]), lambda book: dict(book["models"]), {"models": {}})
         self._loaded: set[str] = set(config["serving"])
         self._meter = Meter(self._limits)
+        self._doors = Doors(self._limits.connections, self._limits.header_seconds)
         self._ledger = Ledger(Path(config["feedback"]), config["record"], self._models.value)
         self._state = "starting"
         self._running = 0
@@ -63,6 +65,7 @@ class Guard:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """One connection's worth of ASGI."""
         if scope["type"] == "lifespan":
+            self._doors.hang(scope)
             await self.app(scope, self._closing(receive), send)
         elif scope["type"] == "http":
             await self._http(scope, receive, send)
@@ -87,14 +90,7 @@ class Guard:
             await self._route(scope, receive, send, identity)
         except RefusedError as refused:
             self._ledger.refused(refused.model, refused.code)
-            kind = (
-                "authentication_error"
-                if refused.status == 401
-                else "rate_limit_error"
-                if refused.status == 429
-                else "invalid_request_error"
-            )
-            error = {"message": refused.message, "type": kind, "param": refused.param, "code": refused.code}
+            error = {"message": refused.message, "type": refused.kind, "param": refused.param, "code": refused.code}
             extra: Headers = [(b"retry-after", str(refused.retry_after).encode())] if refused.retry_after else []
             if refused.status == 401:
                 extra.append((b"www-authenticate", b"Bearer"))
@@ -309,7 +305,7 @@ class Guard:
     async def _open(self, scope: Message, receive: Receive, send: Send, identity: str, key: Key) -> None:  # noqa: ARG002
         """Let clients in."""
         self._state = "open"
-        await answer(send, 200, {"state": self._state}, identity)
+        await answer(send, 200, {"state": self._state, "connections_limited": self._doors.hung}, identity)
 
     async def _drain(self, scope: Message, receive: Receive, send: Send, identity: str, key: Key) -> None:  # noqa: ARG002
         """Let nobody in any more; who is in is answered to the end."""

@@ -89,9 +89,10 @@ class Server:
                 return
             time.sleep(0.25)
 
-    def open(self) -> None:
+    def open(self, say: Callable[[str], None] = lambda _: None) -> None:
         """Let clients in, and be found by other commands."""
-        self.client.must("/studio/open", {}, timeout=30)
+        if not self.client.must("/studio/open", {}, timeout=30)["connections_limited"]:
+            say("note: this vLLM's server cannot be told to limit connections and slow heads; put a proxy in front that does.")
         self.record.write(self.folder)
 
     def watch(self) -> None:

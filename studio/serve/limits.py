@@ -38,6 +38,11 @@ class RefusedError(Exception):
         self.status, self.code, self.message, self.param, self.retry_after = status, code, message, param, retry_after
         self.model = ""
 
+    @property
+    def kind(self) -> str:
+        """OpenAI's name for errors of this status."""
+        return {401: "authentication_error", 429: "rate_limit_error"}.get(self.status, "invalid_request_error")
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -49,6 +54,8 @@ class Limits:
     max_tokens: int
     requests_per_minute: int
     concurrent: int
+    connections: int
+    header_seconds: float
 
 
 def read_request(route: str, body: bytes, limits: Limits, *, prompt_scores: bool = True) -> dict[str, Any]:

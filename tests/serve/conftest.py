@@ -15,7 +15,10 @@ from studio.core.files import write_json
 from studio.serve.guard import CONFIG, Guard
 from studio.serve.keys import add_key, make_key
 
-LIMITS = {"body_bytes": 4000, "n": 2, "prompts": 3, "max_tokens": 64, "requests_per_minute": 50, "concurrent": 4}
+LIMITS = {
+    "body_bytes": 4000, "n": 2, "prompts": 3, "max_tokens": 64, "requests_per_minute": 50, "concurrent": 4,
+    "connections": 6, "header_seconds": 0.4,
+}  # fmt: skip
 
 
 @dataclass
@@ -38,7 +41,6 @@ class Engine:
     """Stands where vLLM's application stands; ``seen`` are the requests that came through."""
 
     seen: list[dict[str, Any]] = field(default_factory=list)
-    pieces: int = 1
     pause: float = 0.0
     hold: asyncio.Event | None = None
 
@@ -74,6 +76,7 @@ class Engine:
             await asyncio.wait({waiter, holder}, return_when=asyncio.FIRST_COMPLETED)
             waiter.cancel()
             holder.cancel()
+        await asyncio.sleep(self.pause)
         data = b"vllm_figure 1\n" if answer is None else json.dumps(answer).encode()
         await send({"type": "http.response.body", "body": data, "more_body": False})
 

@@ -31,7 +31,7 @@ STUDIO = [sys.executable, "-m", "studio.cli.main"]
 # Small, in one thread, in full precision: the answers of two adapters are told apart by their words.
 SETTINGS = {
     "port": 0, "cpu_threads": 1, "dtype": "float32", "max_model_len": 1024, "vllm.max_num_seqs": 8, "shutdown_timeout": 60,
-    "limits.requests_per_minute": 1000, "limits.max_tokens": 200,
+    "limits.requests_per_minute": 1000, "limits.max_tokens": 200, "limits.header_seconds": 6,
 }  # fmt: skip
 
 

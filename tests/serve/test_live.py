@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -199,6 +200,13 @@ def test_limits_hold_on_the_wire(server: Live) -> None:
     assert server.client.post("/v1/chat/completions", long)[0] == 413
     too_many_tokens = {"model": "one", "messages": [{"role": "user", "content": "word " * 3000}]}
     assert server.client.post("/v1/chat/completions", too_many_tokens)[0] == 400
+
+
+def test_half_a_head_is_given_up_on_the_wire(server: Live) -> None:
+    with socket.create_connection(("127.0.0.1", server.record["port"]), timeout=30) as slow:
+        slow.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: ")
+        assert slow.recv(65536).startswith(b"HTTP/1.1 408 ")
+    assert "cannot be told to limit connections" not in server.err.read_text()
 
 
 def test_a_client_that_leaves_ends_its_answer(server: Live) -> None:
