@@ -82,6 +82,7 @@ def _serve(runs: list[str], profile: ServerProfile, build: BuildName, *, merged:
     from studio.serve.launch import Place, start_server
     from studio.serve.naming import name_runs, with_aliased
     from studio.serve.reference import prepare
+    from studio.serve.speech import choose_parsers, known_parsers
     from studio.serve.state import StatePaths, free_port, is_loopback
 
     workspace = output.open_workspace()
@@ -110,7 +111,9 @@ def _serve(runs: list[str], profile: ServerProfile, build: BuildName, *, merged:
     )
     for note in [note for servable in prepared.served for note in servable.notes]:
         output.note(f"note: {note}")
-    server = start_server(place, prepared, profile, environment, _session_user())
+    parsers = choose_parsers(prepared.served[0].speech, *known_parsers(environment))
+    output.note(f"tools     {parsers.told[0]}\nthoughts  {parsers.told[1]}")
+    server = start_server(place, prepared, profile, environment, _session_user(), parsers)
     server.catch_signals()
     try:
         server.wait_ready(profile.start_timeout)
@@ -163,12 +166,12 @@ def _feedback_file(workspace: Workspace, profile: ServerProfile) -> Path:
 
 
 def _prove(server: Server, prepared: Prepared) -> list[Parity]:
-    """The parity check of every run that is served."""
+    """The parity check of every run that is served, with tools where the server takes them."""
     from studio.core.errors import GateNotMetError, InterruptedRunError, StudioError
     from studio.core.progress import Progress
     from studio.serve.parity import check_parity
 
-    proofs = []
+    proofs, tools = [], not server.record.no_tools
 
     def counted(done: int) -> None:
         if server.stopping:
@@ -180,7 +183,7 @@ def _prove(server: Server, prepared: Prepared) -> list[Parity]:
     try:
         with Progress("parity", total, "conversations") as progress:
             for name, reference in prepared.references.items():
-                proofs.append(check_parity(server.client, name, reference, advance=counted))
+                proofs.append(check_parity(server.client, name, reference, tools=tools, advance=counted))
     except (GateNotMetError, InterruptedRunError):
         raise
     except StudioError:

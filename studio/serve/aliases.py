@@ -88,3 +88,14 @@ def alias_reader(path: Path) -> Watched[dict[str, str]]:
     return Watched(
         path, lambda book: {name: entry["now"]["model"] for name, entry in book["aliases"].items() if entry["now"]}, EMPTY
     )
+
+
+def model_entries(cards: dict[str, dict[str, Any]], aliases: dict[str, str]) -> list[dict[str, Any]]:
+    """What clients see of vLLM's models and of the aliases: no folders, and the context length also for adapters."""
+    length = next((card["max_model_len"] for card in cards.values() if card.get("max_model_len")), None)
+    shared = {"object": "model", "owned_by": "finetuning-studio", "max_model_len": length}
+    shown = [{"id": name, "created": card["created"], "parent": card.get("parent"), **shared} for name, card in cards.items()]
+    for alias, name in sorted(aliases.items()):
+        if alias not in cards and name in cards:
+            shown.append({"id": alias, "created": cards[name]["created"], "parent": name, **shared})
+    return shown

@@ -13,6 +13,8 @@ from studio.core.errors import StudioError
 from studio.core.files import write_text
 
 MIDDLEWARE = "studio.serve.guard.Guard"
+PLUGIN = "studio/serve/vllm_thoughts.py"
+_PLUGIN_IMPORTS = {"vllm"}
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -24,12 +26,12 @@ def write_bundle(folder: Path) -> Path:
 
 
 def bundle_files() -> dict[str, str]:
-    """Relative path to source of the guard and of every module of the studio that it imports.
+    """Relative path to source of the guard, of the plug-in, and of every module of the studio that they import.
 
     Raises:
         StudioError: one of them imports what is not in the standard library, which vLLM's Python may lack.
     """
-    wanted, found = ["studio.serve.guard"], dict[str, str]()
+    wanted, found = ["studio.serve.guard", PLUGIN.removesuffix(".py").replace("/", ".")], dict[str, str]()
     while wanted:
         module = wanted.pop()
         for parent in _parents(module):
@@ -41,7 +43,7 @@ def bundle_files() -> dict[str, str]:
                 top = name.partition(".")[0]
                 if top == "studio":
                     wanted.append(name)
-                elif top not in sys.stdlib_module_names:
+                elif top not in sys.stdlib_module_names and not (relative == PLUGIN and top in _PLUGIN_IMPORTS):
                     raise StudioError(f"{relative} imports {top}, which is not in the standard library.")
     return dict(sorted(found.items()))
 

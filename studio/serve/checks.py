@@ -14,10 +14,14 @@ from studio.adapters.chat.loading import ADAPTER_WEIGHTS, read_template, resolve
 from studio.adapters.chat.vllm import MAX_LORA_RANKS
 from studio.adapters.saved import saved_settings
 from studio.core.errors import StudioError, UserError
+from studio.core.records import RunRecord
 from studio.core.workspace import read_run
+from studio.models.bases import ResolvedBase
+from studio.models.chat.loading import load_tokenizer
 from studio.models.device import pick_device, pick_dtype
 from studio.models.weights import check_model_folder, check_safetensors, verify_hashes, weights_hash
 from studio.serve.servable import Servable
+from studio.serve.speech import Speech, read_speech
 
 _MERGE = "Merged it always loads: studio export {run} --to merged, then studio serve {run} --merged"
 _SUBSPACE_INITS = {"pissa", "olora", "loftq", "corda", "eva", "lora_ga"}
@@ -79,7 +83,18 @@ def check_run(folder: Path, *, name: str, merged: bool = False, max_lora_rank: i
         dtype=str(pick_dtype(settings.get("dtype") or "auto", pick_device())).removeprefix("torch."),
         notes=tuple(notes),
         modules=modules,
+        speech=_speech(folder, record, weights if whole else base.folder),
     )
+
+
+def _speech(folder: Path, record: RunRecord, weights: Path) -> Speech:
+    """What the run's template does, with the tokenizer that vLLM will have."""
+    tokenizer = load_tokenizer(ResolvedBase(str(record.base.get("name")), weights, None, "", None, "local"))
+    try:
+        config = json.loads((weights / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        config = {}  # told with its reason when the weights are loaded
+    return read_speech(read_template(folder, record), tokenizer, str(config.get("model_type", "")))
 
 
 def check_adapter(folder: Path, *, run: str, max_lora_rank: int | None = None) -> int:

@@ -43,6 +43,7 @@ def vllm_arguments(
     max_loras: int,
     modules: Sequence[str] | None,
     shutdown_timeout: int,
+    parsers: Mapping[str, Any],
     extra: Mapping[str, Any],
 ) -> list[str]:
     """The whole command.
@@ -53,7 +54,7 @@ def vllm_arguments(
         template: the run's ``chat_template.jinja``; vLLM would take the base's.
         modules: layers to prepare for adapters; None leaves that to vLLM.
         generation: folder with a ``generation_config.json`` that has the end tokens of the template.
-        extra: further flags, checked before by :func:`check_flags`.
+        parsers: flags for reading calls and thoughts. extra: further flags, checked before by :func:`check_flags`; they win.
     """
     command = [str(python), "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--served-model-name", name]
     command += ["--host", host, "--port", str(port), "--chat-template", template, "--generation-config", str(generation)]
@@ -66,7 +67,7 @@ def vllm_arguments(
         if modules is not None:
             command += ["--lora-target-modules", *modules]
         command += ["--lora-modules", *(f"{adapter}={path}" for adapter, path in adapters.items())]
-    for flag, value in extra.items():
+    for flag, value in {**parsers, **{flag_name(flag): value for flag, value in extra.items()}}.items():
         command += flag_arguments(flag, value)
     return command
 

@@ -28,19 +28,17 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from studio.serve.aliases import alias_reader
+from studio.serve.aliases import alias_reader, model_entries
 from studio.serve.asgi import Headers, Message, Receive, Send, answer, dressed, inner_headers, inner_message
+from studio.serve.bodies import read_body, read_object
 from studio.serve.books import Watched
 from studio.serve.connections import Doors
 from studio.serve.keys import Key, KeyReader
 from studio.serve.ledger import Exchange, Ledger
 from studio.serve.limits import CHAT, COMPLETIONS, Limits, Meter, RefusedError, read_request
+from studio.serve.requests import as_trained
 
 CONFIG = "STUDIO_GUARD"
-_BODY_SECONDS = 30.0
-# A body too long is read on to this many times the limit, and thrown away: a client still writing when the connection closes gets
-# "broken pipe" instead of the answer that says why.
-_DRAINED = 4
 
 
 class Guard:
@@ -160,13 +158,15 @@ class Guard:
         self._running += 1
         try:
             route = scope["path"]
-            body = await self._body(scope, receive)
+            body = await read_body(scope, receive, self._limits.body_bytes)
             try:
                 request = read_request(route, body, self._limits, prompt_scores=self._prompt_scores)
             except RefusedError as refused:
                 refused.model = self._named_in(body)
                 raise
-            request["model"] = self._resolve(request["model"])
+            request["model"] = name = self._resolve(request["model"])
+            if route == CHAT:
+                request = self._as_trained(request, name)
             prefix = "chatcmpl-" if route == CHAT else "cmpl-"
             exchange = Exchange(prefix + identity, route, key.user, request["model"], request, created)
             try:
@@ -176,6 +176,18 @@ class Guard:
                 self._ledger.finished(exchange)
         finally:
             self._running -= 1
+
+    def _as_trained(self, request: dict[str, Any], name: str) -> dict[str, Any]:
+        """A chat request as the run of that model was trained.
+
+        Raises:
+            RefusedError: it wants tools or arguments that the run does not have.
+        """
+        try:
+            return as_trained(request, name, self._models.value().get(name, {}).get("speech") or {})
+        except RefusedError as refused:
+            refused.model = name
+            raise
 
     def _resolve(self, asked: str) -> str:
         """The model behind a name or an alias; read once per request, so a switch never splits an answer.
@@ -274,9 +286,11 @@ class Guard:
 
     async def _tokenize(self, scope: Message, receive: Receive, send: Send, identity: str, key: Key) -> None:  # noqa: ARG002
         """Token ids of a conversation, by vLLM's own template and tokenizer."""
-        asked = await self._json(scope, receive)
-        allowed: dict[str, Any] = {name: asked[name] for name in ("messages", "add_generation_prompt") if name in asked}
-        allowed["model"] = self._resolve(str(asked.get("model", "")))
+        asked = await read_object(scope, receive, self._limits.body_bytes)
+        name = self._resolve(str(asked.get("model", "")))
+        wanted = ("messages", "add_generation_prompt", "tools", "chat_template_kwargs")
+        allowed = self._as_trained({"messages": []} | {field: asked[field] for field in wanted if field in asked}, name)
+        allowed["model"] = name
         status, body = await self._inner(scope, "POST", "/tokenize", allowed)
         await answer(send, status, json.loads(body), identity)
 
@@ -287,7 +301,7 @@ class Guard:
 
     async def _load(self, scope: Message, receive: Receive, send: Send, identity: str, key: Key) -> None:  # noqa: ARG002
         """Load an adapter while running. The request names it; where it lies stands in the models file and nowhere else."""
-        name = str((await self._json(scope, receive)).get("model", ""))
+        name = str((await read_object(scope, receive, self._limits.body_bytes)).get("model", ""))
         entry = self._models.value().get(name)
         if entry is None or entry.get("kind") != "adapter":
             raise RefusedError(
@@ -312,50 +326,7 @@ class Guard:
         self._state = "draining"
         await answer(send, 200, {"state": self._state, "running": self._running}, identity)
 
-    # -- reading, and asking vLLM --------------------------------------------------------------------------------
-
-    async def _body(self, scope: Message, receive: Receive) -> bytes:
-        """The whole body, as long as it is not too long and does not take too long.
-
-        Raises:
-            RefusedError: 413 or 408.
-        """
-        limit = self._limits.body_bytes
-        too_long = RefusedError(413, "body_too_large", f"The body is longer than {limit} bytes.")
-        for name, value in scope["headers"]:
-            if name == b"content-length" and value.isdigit() and int(value) > _DRAINED * limit:
-                raise too_long
-
-        async def read() -> bytes:
-            pieces: list[bytes] = []
-            size = 0
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise RefusedError(400, "disconnected", "The client left before its request was whole.")
-                pieces.append(message.get("body", b""))
-                size += len(pieces[-1])
-                if size > limit:
-                    pieces.clear()
-                if size > limit and (size > _DRAINED * limit or not message.get("more_body", False)):
-                    raise too_long
-                if not message.get("more_body", False):
-                    return b"".join(pieces)
-
-        try:
-            return await asyncio.wait_for(read(), _BODY_SECONDS)
-        except TimeoutError:
-            raise RefusedError(408, "body_too_slow", f"The body took longer than {_BODY_SECONDS:.0f} s.") from None
-
-    async def _json(self, scope: Message, receive: Receive) -> dict[str, Any]:
-        """The body of an operator's request."""
-        try:
-            value = json.loads(await self._body(scope, receive) or b"{}")
-        except (ValueError, RecursionError):
-            value = None
-        if not isinstance(value, dict):
-            raise RefusedError(400, "invalid_json", "The body must be a JSON object.")
-        return value
+    # -- asking vLLM ---------------------------------------------------------------------------------------------
 
     async def _inner(self, scope: Message, method: str, path: str, value: Any = None) -> tuple[int, bytes]:
         """Ask vLLM in this process; returns status and body."""
@@ -383,14 +354,3 @@ class Guard:
 
         await self.app(inner, ask, tell)
         return status, b"".join(pieces)
-
-
-def model_entries(cards: dict[str, dict[str, Any]], aliases: dict[str, str]) -> list[dict[str, Any]]:
-    """What clients see of vLLM's models and of the aliases: no folders, and the context length also for adapters."""
-    length = next((card["max_model_len"] for card in cards.values() if card.get("max_model_len")), None)
-    shared = {"object": "model", "owned_by": "finetuning-studio", "max_model_len": length}
-    shown = [{"id": name, "created": card["created"], "parent": card.get("parent"), **shared} for name, card in cards.items()]
-    for alias, name in sorted(aliases.items()):
-        if alias not in cards and name in cards:
-            shown.append({"id": alias, "created": cards[name]["created"], "parent": name, **shared})
-    return shown

@@ -65,10 +65,10 @@ def load_run_into(
     servable = replace(prepared.served[0], name=name)
     must_fit(server, servable, there=there)
     if not there:
-        write_models(paths.server(server.port) / "models.json", [servable])
+        write_models(paths.server(server.port) / "models.json", [servable], no_tools=server.no_tools)
         client.must("/studio/load", {"model": name})
         say(f"loaded {name} into the server on port {server.port}")
-    parity = check_parity(client, name, prepared.references[name]) if check else None
+    parity = check_parity(client, name, prepared.references[name], tools=not server.no_tools) if check else None
     return Loaded(name, parity)
 
 

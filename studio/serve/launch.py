@@ -17,7 +17,7 @@ from typing import Any, TextIO
 from studio.core.errors import InterruptedRunError, StudioError
 from studio.core.files import disk_errors, write_json
 from studio.schema.server import ServerProfile, flag_name
-from studio.serve.bundle import write_bundle
+from studio.serve.bundle import PLUGIN, write_bundle
 from studio.serve.client import Client
 from studio.serve.command import vllm_arguments, vllm_environment
 from studio.serve.environment import Environment
@@ -25,6 +25,7 @@ from studio.serve.keys import Key, make_key
 from studio.serve.log import WaitingLine, cause_of_death, log_end, stage_of
 from studio.serve.reference import Prepared
 from studio.serve.servable import Servable, adapted_modules, needed_rank, scores_prompts
+from studio.serve.speech import THOUGHTS_PARSER, Parsers, Speech
 from studio.serve.state import RunningServer, StatePaths
 
 # Seconds that vLLM has for ending after the last answer, before it is killed.
@@ -175,9 +176,13 @@ class Place:
     feedback: Path
 
 
-def start_server(place: Place, prepared: Prepared, profile: ServerProfile, environment: Environment, user: str) -> Server:
+def start_server(
+    place: Place, prepared: Prepared, profile: ServerProfile, environment: Environment, user: str, parsers: Parsers
+) -> Server:
     """Write the server's folder and start vLLM; it lets no client in before :meth:`Server.open`.
 
+    Args:
+        user: whose the session's key is. parsers: for what the template writes.
     Raises:
         StudioError: the disk, or vLLM cannot be started at all.
     """
@@ -190,7 +195,7 @@ def start_server(place: Place, prepared: Prepared, profile: ServerProfile, envir
     first = prepared.served[0]
     whole = first.kind == "model"
     base = first.name if whole else base_name(first.base["name"], {servable.name for servable in prepared.served})
-    write_models(folder / "models.json", prepared.served, base=base)
+    write_models(folder / "models.json", prepared.served, no_tools=parsers.no_tools, base=base)
     serving = list(dict.fromkeys([base, *(servable.name for servable in prepared.served)]))
     # A vLLM of the person's own may be too old for the flag.
     modules = adapted_modules(prepared.served) if "lora-target-modules" in environment.flags else None
@@ -202,6 +207,7 @@ def start_server(place: Place, prepared: Prepared, profile: ServerProfile, envir
         feedback=place.feedback,
         profile=profile,
         prompt_scores=scores_prompts(first.kind, modules),
+        speech=first.speech,
     )
     generation = _write_generation(
         folder, Path(first.path if whole else first.base["path"]), prepared.ends, profile.default_temperature
@@ -223,6 +229,7 @@ def start_server(place: Place, prepared: Prepared, profile: ServerProfile, envir
         max_loras=profile.max_loras or len(prepared.served) + 1,
         modules=modules,
         shutdown_timeout=profile.shutdown_timeout,
+        parsers=parser_flags(parsers, bundle),
         extra=profile.vllm,
     )
     variables = vllm_environment(
@@ -249,6 +256,7 @@ def start_server(place: Place, prepared: Prepared, profile: ServerProfile, envir
         kind=first.kind,
         key=control_text,
         modules=modules,
+        no_tools=parsers.no_tools,
     )
     models = [servable.name for servable in prepared.served]
     return Server(folder, record, process, models, None if whole else base, session_text, profile.shutdown_timeout)
@@ -268,19 +276,41 @@ def base_name(name: str, taken: set[str]) -> str:
     return f"{short}-base" if short in taken else short
 
 
-def write_models(path: Path, served: list[Servable], *, base: str | None = None) -> None:
-    """Write or extend the file that says which name is which folder; the guard loads from nowhere else."""
+def parser_flags(parsers: Parsers, bundle: Path) -> dict[str, Any]:
+    """Flags of vLLM for its parsers; the studio's own one is a file of the guard's folder."""
+    flags: dict[str, Any] = {}
+    if parsers.tools:
+        flags |= {"enable-auto-tool-choice": True, "tool-call-parser": parsers.tools}
+    if parsers.thoughts:
+        flags["reasoning-parser"] = parsers.thoughts
+    if parsers.thoughts == THOUGHTS_PARSER:
+        flags["reasoning-parser-plugin"] = str(bundle / PLUGIN)
+    return flags
+
+
+def write_models(path: Path, served: list[Servable], *, no_tools: str = "", base: str | None = None) -> None:
+    """Write or extend the file that says which name is which folder and what it can do; the guard loads from nowhere else.
+
+    Args:
+        no_tools: why the server reads no calls of tools; empty where it does. base: name of the base, None when extending.
+    """
     book: dict[str, Any] = {"format": 1, "models": {}}
     if base is None and path.is_file():
         book = json.loads(path.read_text(encoding="utf-8"))
     for servable in served:
         entry = asdict(servable)
         wanted = ("run", "kind", "path", "adapter_hash", "template_hash")
-        book["models"][servable.name] = {name: entry[name] for name in wanted}
+        book["models"][servable.name] = {name: entry[name] for name in wanted} | {"speech": _facts(servable.speech, no_tools)}
     if base is not None:
         first = served[0]
-        book["models"].setdefault(base, {"kind": "base", "template_hash": first.template_hash, "adapter_hash": None})
+        plain = {"kind": "base", "template_hash": first.template_hash, "adapter_hash": None}
+        book["models"].setdefault(base, plain | {"speech": _facts(first.speech, no_tools)})
     write_json(path, book)
+
+
+def _facts(speech: Speech, no_tools: str) -> dict[str, Any]:
+    """What the guard reads of a template."""
+    return asdict(speech) | {"no_tools": no_tools}
 
 
 def write_guard_files(
@@ -292,6 +322,7 @@ def write_guard_files(
     feedback: Path | None = None,
     profile: ServerProfile | None = None,
     prompt_scores: bool = True,
+    speech: Speech | None = None,
 ) -> tuple[Path, Path]:
     """Write the guard's modules and its configuration, which holds hashes of keys only; returns both places.
 
@@ -299,7 +330,7 @@ def write_guard_files(
         fixed: keys that no file holds. serving: names of the models that vLLM starts with.
         paths: files of keys and aliases; None takes the folder itself. feedback: file of the request rows.
         profile: limits and what is written down; None takes the defaults.
-        prompt_scores: whether log-probabilities of a prompt may be asked for.
+        prompt_scores: whether log-probabilities of a prompt may be asked for. speech: what the server's template does.
     """
     paths = paths or StatePaths(folder)
     profile = profile or ServerProfile(kind="server")
@@ -314,6 +345,7 @@ def write_guard_files(
         "record": profile.record,
         "limits": profile.limits.model_dump(),
         "prompt_scores": prompt_scores,
+        "speech": asdict(speech or Speech()),
     }
     write_json(folder / "guard.json", value)
     return write_bundle(folder / "guard"), folder / "guard.json"

@@ -226,7 +226,7 @@ def _plain(content: Any) -> str:
     """Content as text: text itself, or its parts one after the other."""
     if isinstance(content, list) and all(isinstance(part, dict) for part in content):
         return "".join(str(part.get("text", "")) for part in content)
-    return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+    return (content or "") if isinstance(content, str | None) else json.dumps(content, ensure_ascii=False)
 
 
 def _signals(text: str | None) -> dict[str, Any]:

@@ -25,7 +25,8 @@ _SAMPLING = {
 _DROPPED = {"store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "verbosity", "modalities"}
 FIELDS: dict[str, set[str]] = {
     CHAT: _SAMPLING
-    | {"messages", "max_completion_tokens", "top_logprobs", "tools", "tool_choice", "parallel_tool_calls", "reasoning_effort"},
+    | {"messages", "max_completion_tokens", "top_logprobs", "tools", "tool_choice", "parallel_tool_calls", "reasoning_effort"}
+    | {"chat_template_kwargs"},
     COMPLETIONS: _SAMPLING | {"prompt", "echo", "suffix", "add_special_tokens"},
 }
 

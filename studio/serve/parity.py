@@ -14,6 +14,7 @@ from typing import Any
 
 from studio.core.errors import GateNotMetError, StudioError
 from studio.serve.client import Client
+from studio.serve.conversations import kinds_of, on_the_wire
 
 # Top two log-probabilities closer than this are a near tie. In 16 bits two right implementations differ by up to 0.2 themselves.
 NEAR_TIE = {"float32": 0.1}
@@ -28,7 +29,8 @@ class Parity:
     """What one model's check saw.
 
     tokens: compared; ties: of those, near ties at which another token was chosen. differing: conversations whose answer the base
-    would not have given. logprob_difference: largest difference of a log-probability between the server and PEFT.
+    would not have given. logprob_difference: largest difference of a log-probability between the server and PEFT. kinds: how many
+    conversations have tools or thoughts, in words; empty where none has.
     """
 
     model: str
@@ -37,12 +39,14 @@ class Parity:
     ties: int
     differing: int
     logprob_difference: float
+    kinds: str = ""
 
     def sentence(self) -> str:
         """One line for people."""
         ties = f" ({self.ties} near ties apart)" if self.ties else ""
         return (
-            f"parity {self.model}: prompt tokens equal in {self.conversations} of {self.conversations} conversations, "
+            f"parity {self.model}: prompt tokens equal in {self.conversations} of {self.conversations} "
+            f"conversations{self.kinds}, "
             f"{self.tokens} greedy tokens as PEFT's{ties}, {self.differing} answers differ from the base's, "
             f"log-probabilities within {self.logprob_difference:.1e}"
         )
@@ -61,19 +65,20 @@ class _Row:
 
 
 def check_parity(
-    client: Client, model: str, reference: dict[str, Any], *, advance: Callable[[int], None] | None = None
+    client: Client, model: str, reference: dict[str, Any], *, tools: bool = True, advance: Callable[[int], None] | None = None
 ) -> Parity:
     """Compare a served model with its reference.
 
     Args:
         client: with an operator's key.
         model: name it is served under.
+        tools: whether the server takes any; without, conversations with tools are left out.
         advance: called after each conversation.
     Raises:
         GateNotMetError: something differs; the message shows both sides.
         StudioError: the server fails to answer.
     """
-    rows = reference["rows"]
+    rows = [row for row in reference["rows"] if tools or not row.get("tools")]
     if not rows:
         raise StudioError(f"there is nothing to compare {model} on: its template refuses every conversation.")
     found: list[_Row] = []
@@ -88,7 +93,7 @@ def check_parity(
         raise GateNotMetError(f"the server does not answer as the run {reference['run']} does. {problem}")
     differing = sum(not all(row["base_agrees"]) for row in rows)
     if not differing:
-        _must_move(model, reference, found)
+        _must_move(model, len(rows), found)
     return Parity(
         model,
         len(rows),
@@ -96,13 +101,15 @@ def check_parity(
         sum(row.ties for row in found),
         differing,
         max(row.logprob for row in found),
+        kinds_of(rows),
     )
 
 
 def _compare(client: Client, model: str, row: dict[str, Any], limit: float) -> _Row:
     """One conversation: its token ids, then its answer."""
     result = _Row(limit)
-    ids = client.must("/tokenize", {"model": model, "messages": row["messages"], "add_generation_prompt": True})["tokens"]
+    talk = on_the_wire(row)
+    ids = client.must("/tokenize", {"model": model, "add_generation_prompt": True, **talk})["tokens"]
     if ids != row["prompt"]:
         at = next(
             (i for i, (a, b) in enumerate(zip(ids, row["prompt"], strict=False)) if a != b), min(len(ids), len(row["prompt"]))
@@ -114,7 +121,7 @@ def _compare(client: Client, model: str, row: dict[str, Any], limit: float) -> _
         )
         return result
     asked = {"model": model, "max_tokens": len(row["answer"]), "return_token_ids": True, **_GREEDY}
-    chat = client.must("/v1/chat/completions", {**asked, "messages": row["messages"], "logprobs": True, "top_logprobs": 1})
+    chat = client.must("/v1/chat/completions", {**asked, **talk, "logprobs": True, "top_logprobs": 1})
     choice = chat["choices"][0]
     told = [entry["logprob"] for entry in (choice["logprobs"] or {}).get("content") or []]
     _along(client, asked, row, result, choice["token_ids"], told, choice["message"]["content"] or "")
@@ -153,7 +160,7 @@ def _along(
         ids, logprobs = choice["token_ids"], list((choice["logprobs"] or {}).get("token_logprobs") or [])
 
 
-def _must_move(model: str, reference: dict[str, Any], found: list[_Row]) -> None:
+def _must_move(model: str, count: int, found: list[_Row]) -> None:
     """All greedy answers are the base's too: then the log-probabilities must show that the adapter is there.
 
     Raises:
@@ -163,7 +170,7 @@ def _must_move(model: str, reference: dict[str, Any], found: list[_Row]) -> None
     nearer = max(row.logprob for row in found)
     if moved < MOVES or moved <= 2 * nearer:
         raise GateNotMetError(
-            f"the answers of {model} are the base's, in all {len(reference['rows'])} conversations and to within {moved:.1e} in "
+            f"the answers of {model} are the base's, in all {count} conversations and to within {moved:.1e} in "
             "every log-probability: the adapter is not applied, or it has learned nothing. Look at the run's loss curve; "
             "--no-check serves it all the same."
         )

@@ -21,33 +21,15 @@ from typing import TYPE_CHECKING, Any
 from studio.core import errors
 from studio.core.errors import StudioError
 from studio.core.files import sha256_json, write_json
+from studio.serve.conversations import Talk, parity_conversations
 
 if TYPE_CHECKING:
     from studio.adapters.chat.loading import LoadedRun
     from studio.serve.servable import Servable
 
-CONVERSATIONS = 8
 TOKENS = 32
 # Raised when the way references are made changes, so that older ones are not taken.
-_VERSION = 1
-
-_SYSTEM = [
-    {"role": "system", "content": "You answer in one short sentence."},
-    {"role": "user", "content": "Why do leaves change colour in autumn?"},
-]
-_TALK = [
-    {"role": "user", "content": "Name a city in Portugal."},
-    {"role": "assistant", "content": "Lisbon."},
-    {"role": "user", "content": "And what is it known for? — « naïve » ok?"},
-]
-_BUILT_IN: tuple[list[dict[str, str]], ...] = (
-    [{"role": "user", "content": "What can you help me with?"}],
-    [{"role": "user", "content": "Explain in two sentences why the sky is blue."}],
-    [{"role": "user", "content": "  What is 17 times 23?\n\nShow each step.  "}],
-    [{"role": "user", "content": "Give me a name for a small bakery by the sea."}],
-    [{"role": "user", "content": "Write a Python function that returns the larger of two numbers."}],
-    [{"role": "user", "content": "My printer does not answer. What should I try first?"}],
-)
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -107,50 +89,29 @@ def prepare(
         answer = json.loads(told.read_text(encoding="utf-8"))
     if "error" in answer:
         raise getattr(errors, answer["kind"], StudioError)(answer["error"])
-    served = [
-        Servable(**{**entry, "notes": tuple(entry["notes"]), "modules": tuple(entry["modules"])}) for entry in answer["served"]
-    ]
+    served = [Servable.from_json(entry) for entry in answer["served"]]
     return Prepared(served, answer["ends"], answer["references"])
 
 
-def parity_conversations(run_folder: Path) -> list[list[dict[str, str]]]:
-    """Eight conversations up to where the assistant speaks: six of the run's own test rows, a system turn, a talk of two turns.
-
-    Where there are fewer test rows (the dataset has moved away), built-in ones take their place.
-    """
-    from studio.core.workspace import Workspace, read_run, run_dataset
-    from studio.data.chat.rows import read_split
-
-    own: list[list[dict[str, str]]] = []
-    try:
-        for row in read_split(run_dataset(read_run(run_folder), Workspace.around(run_folder)), "test"):
-            turns = list(row.messages)
-            while turns and turns[-1]["role"] != "user":
-                turns.pop()
-            if turns and len(own) < CONVERSATIONS - 2:
-                own.append(turns)
-    except StudioError:
-        own = []
-    return [*own, *_BUILT_IN[: CONVERSATIONS - 2 - len(own)], _SYSTEM, _TALK]
-
-
-def write_reference(loaded: LoadedRun, conversations: Sequence[list[dict[str, str]]]) -> list[dict[str, Any]]:
+def write_reference(loaded: LoadedRun, conversations: Sequence[Talk]) -> list[dict[str, Any]]:
     """Greedy answers of PEFT, and whether the base would have said the same.
 
     Returns:
-        Per conversation: ``messages``; ``prompt`` token ids; ``answer`` token ids, the end token included; ``margins``, the
-        difference of the top two log-probabilities per token; ``logprobs`` of the tokens by the tuned model and
+        Per conversation: ``messages``, ``tools``; ``prompt`` token ids; ``answer`` token ids, the end token included;
+        ``margins``, the difference of the top two log-probabilities per token; ``logprobs`` of the tokens by the tuned model and
         ``base_logprobs`` by the base; ``base_agrees`` where the base's first choice is the same token. A conversation that
         the template refuses (a system turn it does not know) is left out.
     """
     from studio.core.errors import DataError
+    from studio.models.chat.answers import as_template_wants
     from studio.models.chat.encoding import encode_prompt
 
     ends = set(end_tokens(loaded))
     found: list[dict[str, Any]] = []
-    for messages in conversations:
+    for talk in conversations:
         try:
-            prompt = encode_prompt(loaded.tokenizer, loaded.template, messages)
+            turns = as_template_wants(loaded.template, loaded.tokenizer, talk["messages"])
+            prompt = encode_prompt(loaded.tokenizer, loaded.template, turns, tools=talk.get("tools"))
         except DataError:
             continue
         room = _context(loaded) - TOKENS
@@ -161,7 +122,7 @@ def write_reference(loaded: LoadedRun, conversations: Sequence[list[dict[str, st
             base_first, base_logprobs = _score(base, prompt, answer)
         found.append(
             {
-                "messages": messages,
+                **talk,
                 "prompt": prompt,
                 "answer": answer,
                 "margins": margins,
@@ -254,7 +215,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
 
 def _kept_reference(servable: Servable, dtype: str, request: dict[str, Any]) -> dict[str, Any]:
     """A reference from the cache, or a new one."""
-    conversations = parity_conversations(Path(servable.folder))
+    conversations = parity_conversations(Path(servable.folder), servable.speech)
     about = {
         "version": _VERSION,
         "adapter": servable.adapter_hash,

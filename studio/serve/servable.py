@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from studio.adapters.chat.vllm import MAX_LORA_RANKS
 from studio.core.errors import UserError
+from studio.serve.speech import Speech
 
 # What most decoders call the layers inside their blocks: adapters on any of them can be loaded later.
 _USUAL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -19,7 +20,7 @@ class Servable:
 
     run: ``name/time-id``. path: the adapter's or the model's folder. rank: largest rank of the adapter, 0 for a model.
     adapter_hash: sha256 of the adapter's weights, or of the model's. dtype: number type of the training.
-    modules: names of the layers that the adapter changes, such as ``q_proj``.
+    modules: names of the layers that the adapter changes, such as ``q_proj``. speech: what its template does.
     """
 
     name: str
@@ -35,6 +36,16 @@ class Servable:
     dtype: str
     notes: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
+    speech: Speech = field(default_factory=Speech)
+
+    @classmethod
+    def from_json(cls, entry: dict[str, Any]) -> Servable:
+        """What ``asdict`` and JSON have made of one."""
+        speech: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in entry["speech"].items()
+        }
+        told = {"notes": tuple(entry["notes"]), "modules": tuple(entry["modules"]), "speech": Speech(**speech)}
+        return cls(**{**entry, **told})
 
 
 def check_together(servables: Sequence[Servable]) -> None:

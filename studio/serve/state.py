@@ -56,7 +56,7 @@ class StatePaths:
 class RunningServer:
     """A server as it wrote itself down. key: an operator's, valid while it runs; the file is readable by its owner only.
 
-    modules: layers prepared for adapters; None where vLLM chose.
+    modules: layers prepared for adapters; None where vLLM chose. no_tools: why it reads no calls of tools, empty where it does.
     """
 
     pid: int
@@ -71,6 +71,7 @@ class RunningServer:
     kind: str
     key: str
     modules: list[str] | None
+    no_tools: str
 
     def write(self, folder: Path) -> None:
         """Write ``server.json``."""

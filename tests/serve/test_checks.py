@@ -170,6 +170,7 @@ def test_a_layer_that_the_server_has_not_prepared_is_refused(make_run: MakeRun) 
     server = RunningServer(
         pid=1, started=0, url="http://127.0.0.1:1", port=1, base="b", base_sha256=served.base["sha256"], dtype="float32",
         template_hash=served.template_hash, max_lora_rank=16, kind="adapter", key="k", modules=adapted_modules([served]),
+        no_tools="",
     )  # fmt: skip
     must_fit(server, served, there=False)
     with pytest.raises(UserError, match=r"changes layers that the server on port 1 did not prepare \(lm_head\). Start another"):

@@ -174,7 +174,7 @@ def test_who_sends_a_little_too_much_is_heard_out_so_that_the_answer_arrives(gat
 
 
 def test_a_slow_body_is_given_up(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("studio.serve.guard._BODY_SECONDS", 0.05)
+    monkeypatch.setattr("studio.serve.bodies._BODY_SECONDS", 0.05)
 
     async def drops() -> AsyncIterator[bytes]:
         while True:

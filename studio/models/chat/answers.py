@@ -13,7 +13,7 @@ from studio.models.chat.marks import marks_of
 from studio.models.chat.probing import opened_by, writes_thoughts
 from studio.models.chat.probing import tool_syntax as tool_syntax  # callers of this module have it from here
 from studio.models.chat.rendering import ChatTemplate, Message
-from studio.models.chat.thoughts import THOUGHTS, opened_thought, split_thought
+from studio.models.chat.thoughts import opened_thought, split_thought, thought_in_text
 from studio.models.chat.tool_syntax import CALL_BEGINS, SYNTAXES, Calls, types_of
 
 # One message of harmony (gpt-oss). A call may name its tool before the channel or behind it.
@@ -57,15 +57,7 @@ def as_template_wants(template: ChatTemplate, tokenizer: PreTrainedTokenizerBase
     if not thoughtful or template.thinking == "drop" or writes_thoughts(template, tokenizer):
         return list(messages)
     mark = opened_by(template, tokenizer) or "<think>"
-    return [
-        {
-            **{key: value for key, value in turn.items() if key != "reasoning_content"},
-            "content": f"{mark}\n{turn['reasoning_content']}\n{THOUGHTS[mark]}\n\n{turn['content']}",
-        }
-        if turn.get("reasoning_content")
-        else turn
-        for turn in messages
-    ]
+    return [thought_in_text(turn, mark) if turn.get("reasoning_content") else turn for turn in messages]
 
 
 def read_answer(

@@ -62,6 +62,14 @@ def with_field(message: Mapping[str, Any]) -> dict[str, Any]:
     return {**message, "content": said.lstrip("\n"), "reasoning_content": thought.strip()}
 
 
+def thought_in_text(message: Mapping[str, Any], mark: str) -> dict[str, Any]:
+    """A turn with its thought between marks in its text, for a template that knows no field for it."""
+    bare = {key: value for key, value in message.items() if key != "reasoning_content"}
+    if not message.get("reasoning_content"):
+        return bare
+    return {**bare, "content": f"{mark}\n{message['reasoning_content']}\n{THOUGHTS[mark]}\n\n{message.get('content') or ''}"}
+
+
 def split_thought(text: str, opened: str | None = None) -> tuple[str | None, str]:
     """What a model wrote, as its thought (None without one) and what it says.
 

@@ -1,0 +1,112 @@
+"""A client's request as the run behind the model was trained: its template's arguments, tools, thoughts. Standard library only.
+
+What a template can do is read from the ``speech`` of a model in the models file (:class:`studio.serve.speech.Speech` as JSON).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from studio.models.chat.thoughts import thought_in_text, without_thought
+from studio.serve.limits import RefusedError
+
+Facts = Mapping[str, Any]
+_KWARGS = "chat_template_kwargs"
+
+
+def prompt_opens(speech: Facts, arguments: Mapping[str, Any]) -> bool:
+    """Whether a prompt made with these arguments ends inside a thought."""
+    for name, values in (speech.get("switches") or {}).items():
+        if name in arguments and json.dumps(arguments[name]) in values:
+            return bool(values[json.dumps(arguments[name])])
+    return bool(speech.get("opened"))
+
+
+def as_trained(request: dict[str, Any], name: str, speech: Facts) -> dict[str, Any]:
+    """A chat request with the run's arguments and thoughts, and tools only where they are understood.
+
+    Args:
+        name: of the model, for messages.
+    Raises:
+        RefusedError: it wants tools that are not served, or sets an argument that the run does not leave to clients.
+    """
+    request = {**request, "messages": [_turn(message, speech) for message in request["messages"]]}
+    _arguments(request, name, speech)
+    _tools(request, name, speech)
+    forced = request.get("tool_choice") == "required" or isinstance(request.get("tool_choice"), dict)
+    bound = forced or (request.get("response_format") or {}).get("type", "text") != "text"
+    if bound and speech.get("mark") and not prompt_opens(speech, request.get(_KWARGS) or {}):
+        # A grammar would wait for the end of a thought that the prompt has not opened, and hold for nothing.
+        request["include_reasoning"] = False
+    return request
+
+
+def _turn(message: Any, speech: Facts) -> Any:
+    """A turn with its thought where training had it."""
+    if not isinstance(message, dict) or message.get("role") != "assistant":
+        return message
+    if "reasoning" in message:  # vLLM's own name for it, which its answers carry
+        message = {key: value for key, value in message.items() if key != "reasoning"} | (
+            {} if message.get("reasoning_content") else {"reasoning_content": message["reasoning"]}
+        )
+    if speech.get("thinking") == "drop":
+        return without_thought(message)
+    if message.get("reasoning_content") and not speech.get("written") and isinstance(message.get("content") or "", str):
+        return thought_in_text(message, speech.get("mark") or "<think>")
+    return message
+
+
+def _arguments(request: dict[str, Any], name: str, speech: Facts) -> None:
+    """The run's arguments below the client's, of which only some are the client's to set.
+
+    Raises:
+        RefusedError: names what is allowed.
+    """
+    given = request.pop(_KWARGS, None) or {}
+    if not isinstance(given, dict):
+        raise RefusedError(
+            400, "invalid_value", "chat_template_kwargs must be an object of names and values.", "chat_template_kwargs"
+        )
+    if request.get("reasoning_effort") is not None:
+        # vLLM hands it to the template, where it is an argument like any other.
+        given = {"reasoning_effort": request["reasoning_effort"], **given}
+    request.pop("reasoning_effort", None)
+    allowed = list(speech.get("client_arguments") or ())
+    for argument, value in given.items():
+        if argument not in allowed:
+            may = f"It leaves to clients: {', '.join(allowed)}." if allowed else "It leaves none to clients."
+            raise RefusedError(
+                400,
+                "argument_not_allowed",
+                f"{name} answers with the template arguments it was trained with, so {argument[:80]!r} cannot be set. {may}",
+                _KWARGS,
+            )
+        if not isinstance(value, bool | int | float | str):
+            raise RefusedError(
+                400, "invalid_value", f"{argument} must be a text, a number, true or false.", "chat_template_kwargs"
+            )
+    if merged := {**(speech.get("arguments") or {}), **given}:
+        request[_KWARGS] = merged
+
+
+def _tools(request: dict[str, Any], name: str, speech: Facts) -> None:
+    """Take tools only where vLLM can read the calls; an empty list, or none to be called, is no wish for them.
+
+    Raises:
+        RefusedError: says why there are none.
+    """
+    if request.get("tools") in (None, []):
+        request.pop("tools", None)
+        if request.get("tool_choice") in (None, "none", "auto"):
+            request.pop("tool_choice", None)
+            request.pop("parallel_tool_calls", None)
+            return
+    wanted = "tools" if request.get("tools") else "tool_choice"
+    if speech.get("no_tools"):
+        raise RefusedError(
+            400, "tools_not_served", f"{name} is served without tools: {speech['no_tools']}. Leave {wanted} out.", wanted
+        )
+    if wanted == "tool_choice":
+        raise RefusedError(400, "invalid_value", "tool_choice asks for a call, and the request has no tools.", "tool_choice")
