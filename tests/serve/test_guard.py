@@ -97,7 +97,7 @@ def test_keys_come_and_go_without_a_restart(gate: Gate) -> None:
         ({"messages": []}, "invalid_value"), ({"messages": "hi"}, "invalid_value"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x"}}]}]}, "not_text"),
         *(({field: 1}, "unknown_field") for field in (
-            "chat_template", "chat_template_kwargs", "kv_transfer_params", "vllm_xargs", "priority", "request_id", "cache_salt",
+            "chat_template", "kv_transfer_params", "vllm_xargs", "priority", "request_id", "cache_salt",
             "mm_processor_kwargs", "structured_outputs", "prompt_logprobs", "lora_path", "continue_final_message", "documents",
         )),
     ],
