@@ -116,6 +116,8 @@ def vllm_environment(
         "STUDIO_GUARD": str(guard),
         # The route it opens is reached by the guard alone, and with paths of the studio's own file only.
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
+        # Its store of responses has no bounds.
+        "VLLM_ENABLE_RESPONSES_API_STORE": "0",
         "PATH": f"{environment.python.parent}{os.pathsep}{os.environ.get('PATH', '')}",
     }
     if environment.build == "cpu":

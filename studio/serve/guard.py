@@ -6,6 +6,7 @@ model. What is not known to be allowed is refused. Routes:
 =============================== ============ ==========================================================
 POST /v1/chat/completions       a key        checked, alias resolved, passed on
 POST /v1/completions            a key        the same
+POST /v1/responses              a key        the same; nothing is kept between two of them
 GET  /v1/models (and /NAME)     a key        models and aliases, without paths
 GET  /healthz                   nobody       200 when ready, 503 before and while draining
 GET  /metrics                   operator     vLLM's figures and the guard's
@@ -35,8 +36,9 @@ from studio.serve.books import Watched
 from studio.serve.connections import Doors
 from studio.serve.keys import Key, KeyReader
 from studio.serve.ledger import Exchange, Ledger
-from studio.serve.limits import CHAT, COMPLETIONS, Limits, Meter, RefusedError, read_request
+from studio.serve.limits import CHAT, COMPLETIONS, PREFIXES, RESPONSES, Limits, Meter, RefusedError, check_request, read_request
 from studio.serve.requests import as_trained
+from studio.serve.responses import check_response, response_as_trained
 
 CONFIG = "STUDIO_GUARD"
 
@@ -104,6 +106,7 @@ class Guard:
         client = {
             ("POST", CHAT): self._generate,
             ("POST", COMPLETIONS): self._generate,
+            ("POST", RESPONSES): self._generate,
             ("GET", "/v1/models"): self._list_models,
         }.get((method, path))
         if client is None and method == "GET" and path.startswith("/v1/models/"):
@@ -160,15 +163,11 @@ class Guard:
             route = scope["path"]
             body = await read_body(scope, receive, self._limits.body_bytes)
             try:
-                request = read_request(route, body, self._limits, prompt_scores=self._prompt_scores)
+                request = self._checked(route, read_request(body), identity)
             except RefusedError as refused:
-                refused.model = self._named_in(body)
+                refused.model = refused.model or self._named_in(body)
                 raise
-            request["model"] = name = self._resolve(request["model"])
-            if route == CHAT:
-                request = self._as_trained(request, name)
-            prefix = "chatcmpl-" if route == CHAT else "cmpl-"
-            exchange = Exchange(prefix + identity, route, key.user, request["model"], request, created)
+            exchange = Exchange(PREFIXES[route] + identity, route, key.user, request["model"], request, created)
             try:
                 await self._pass_on(scope, receive, send, exchange, arrived)
             finally:
@@ -177,17 +176,24 @@ class Guard:
         finally:
             self._running -= 1
 
-    def _as_trained(self, request: dict[str, Any], name: str) -> dict[str, Any]:
-        """A chat request as the run of that model was trained.
+    def _checked(self, route: str, request: dict[str, Any], identity: str) -> dict[str, Any]:
+        """A request within the limits, under the real model's name, as the run of that model was trained.
 
         Raises:
-            RefusedError: it wants tools or arguments that the run does not have.
+            RefusedError: it asks for more, or for tools or arguments that the run does not have.
         """
-        try:
-            return as_trained(request, name, self._models.value().get(name, {}).get("speech") or {})
-        except RefusedError as refused:
-            refused.model = name
-            raise
+        if route == RESPONSES:
+            request = check_response(request, self._limits)
+        else:
+            request = check_request(route, request, self._limits, prompt_scores=self._prompt_scores)
+        request["model"] = name = self._resolve(request["model"])
+        if route == RESPONSES:
+            return response_as_trained(request, name, self._speech(name), PREFIXES[route] + identity)
+        return as_trained(request, name, self._speech(name)) if route == CHAT else request
+
+    def _speech(self, name: str) -> dict[str, Any]:
+        """What the template of a model does."""
+        return self._models.value().get(name, {}).get("speech") or {}
 
     def _resolve(self, asked: str) -> str:
         """The model behind a name or an alias; read once per request, so a switch never splits an answer.
@@ -246,7 +252,10 @@ class Guard:
                 done = not message.get("more_body", False)
             await send(message)
 
-        inner = {**scope, "headers": inner_headers(scope["headers"], len(body), exchange.id.partition("-")[2])}
+        inner = {
+            **scope,
+            "headers": inner_headers(scope["headers"], len(body), exchange.id.removeprefix(PREFIXES[exchange.route])),
+        }
         await self.app(inner, ask, tell)
 
     async def _list_models(self, scope: Message, receive: Receive, send: Send, identity: str, key: Key) -> None:  # noqa: ARG002
@@ -289,7 +298,8 @@ class Guard:
         asked = await read_object(scope, receive, self._limits.body_bytes)
         name = self._resolve(str(asked.get("model", "")))
         wanted = ("messages", "add_generation_prompt", "tools", "chat_template_kwargs")
-        allowed = self._as_trained({"messages": []} | {field: asked[field] for field in wanted if field in asked}, name)
+        allowed = {"messages": []} | {field: asked[field] for field in wanted if field in asked}
+        allowed = as_trained(allowed, name, self._speech(name))
         allowed["model"] = name
         status, body = await self._inner(scope, "POST", "/tokenize", allowed)
         await answer(send, status, json.loads(body), identity)

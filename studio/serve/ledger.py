@@ -18,11 +18,15 @@ from typing import Any
 from studio.core.errors import StudioError
 from studio.feedback.signals import is_refusal
 from studio.feedback.store import FeedbackStore, Origin, RequestRow, Status
-from studio.serve.limits import CHAT
+from studio.serve.limits import CHAT, RESPONSES
+from studio.serve.responses import read_response, talk_of
 
 logger = logging.getLogger("studio.serve")
 
-_SETTINGS = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "max_completion_tokens", "n", "seed", "repetition_penalty")
+_SETTINGS = (
+    "temperature", "top_p", "top_k", "min_p", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "seed",
+    "repetition_penalty",
+)  # fmt: skip
 _BATCH = 64
 _WAITING = 10_000
 
@@ -194,6 +198,9 @@ def read_answer(route: str, request: dict[str, Any], body: bytes) -> dict[str, A
             value = json.loads(document)
         except ValueError:
             continue
+        if route == RESPONSES:
+            found |= read_response(value)
+            continue
         usage = value.get("usage") or {}
         found |= {name: usage[name] for name in ("prompt_tokens", "completion_tokens") if isinstance(usage.get(name), int)}
         for choice in value.get("choices") or []:
@@ -206,7 +213,7 @@ def read_answer(route: str, request: dict[str, Any], body: bytes) -> dict[str, A
                 found["finish"] = choice["finish_reason"]
     if texts:
         found["text"] = "".join(texts)
-    if request.get("stream") and "completion_tokens" not in found and len(documents) > 2:
+    if request.get("stream") and route != RESPONSES and "completion_tokens" not in found and len(documents) > 2:
         # Without a usage line: each event with text carries at least one token, so this is the least it can have been.
         found["completion_tokens"] = sum(1 for text in texts if text)
     return found
@@ -214,8 +221,8 @@ def read_answer(route: str, request: dict[str, Any], body: bytes) -> dict[str, A
 
 def _messages(exchange: Exchange) -> list[dict[str, str]]:
     """The prompt as messages; a plain prompt is one user turn."""
-    if exchange.route == CHAT:
-        turns = exchange.request.get("messages") or []
+    if exchange.route in {CHAT, RESPONSES}:
+        turns = talk_of(exchange.request) if exchange.route == RESPONSES else exchange.request.get("messages") or []
         return [
             {"role": str(turn.get("role")), "content": _plain(turn.get("content"))} for turn in turns if isinstance(turn, dict)
         ]

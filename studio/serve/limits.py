@@ -12,7 +12,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+CHAT, COMPLETIONS, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"
+
+PREFIXES = {CHAT: "chatcmpl-", COMPLETIONS: "cmpl-", RESPONSES: "resp_"}
+"""How the id of an answer begins."""
 
 _SAMPLING = {
     "model", "max_tokens", "n", "temperature", "top_p", "top_k", "min_p", "seed", "stop", "stop_token_ids", "stream",
@@ -59,13 +62,11 @@ class Limits:
     header_seconds: float
 
 
-def read_request(route: str, body: bytes, limits: Limits, *, prompt_scores: bool = True) -> dict[str, Any]:
-    """Read and check the body of a request; fields that mean nothing here are left out.
+def read_request(body: bytes) -> dict[str, Any]:
+    """The body of a request; fields that mean nothing here are left out.
 
-    Args:
-        prompt_scores: whether log-probabilities of a prompt may be asked for; with an adapter on the output layer they end vLLM.
     Raises:
-        RefusedError: it is no JSON object, asks for too much, or has a field that clients may not set.
+        RefusedError: it is no JSON object, or names no model.
     """
     try:
         value = json.loads(body)
@@ -73,16 +74,31 @@ def read_request(route: str, body: bytes, limits: Limits, *, prompt_scores: bool
         raise RefusedError(400, "invalid_json", f"The body is not valid JSON ({type(error).__name__}).") from None
     if not isinstance(value, dict):
         raise RefusedError(400, "invalid_json", "The body must be a JSON object.")
-    request = {name: inner for name, inner in value.items() if name not in _DROPPED}
-    for name in request:
-        if name not in FIELDS[route]:
-            raise RefusedError(400, "unknown_field", f"The field {name[:80]!r} is not taken by this server.", name[:80])
-    if not isinstance(request.get("model"), str) or not request["model"]:
+    if not isinstance(value.get("model"), str) or not value["model"]:
         raise RefusedError(400, "model_missing", "Name a model: the field 'model' must be text.", "model")
-    _whole(request, "n", limits.n)
-    _whole(request, "max_tokens", limits.max_tokens)
+    return {name: inner for name, inner in value.items() if name not in _DROPPED}
+
+
+def only_known(request: dict[str, Any], known: set[str]) -> None:
+    """Refuse a field that clients may not set."""
+    for name in request:
+        if name not in known:
+            raise RefusedError(400, "unknown_field", f"The field {name[:80]!r} is not taken by this server.", name[:80])
+
+
+def check_request(route: str, request: dict[str, Any], limits: Limits, *, prompt_scores: bool = True) -> dict[str, Any]:
+    """Check a request to one of the two older routes.
+
+    Args:
+        prompt_scores: whether log-probabilities of a prompt may be asked for; with an adapter on the output layer they end vLLM.
+    Raises:
+        RefusedError: it asks for too much, or has a field that clients may not set.
+    """
+    only_known(request, FIELDS[route])
+    whole_number(request, "n", limits.n)
+    whole_number(request, "max_tokens", limits.max_tokens)
     if route == CHAT:
-        _whole(request, "max_completion_tokens", limits.max_tokens)
+        whole_number(request, "max_completion_tokens", limits.max_tokens)
         if request.get("max_tokens") is None and request.get("max_completion_tokens") is None:
             request["max_tokens"] = limits.max_tokens
         _only_text(request.get("messages"))
@@ -98,7 +114,7 @@ def read_request(route: str, body: bytes, limits: Limits, *, prompt_scores: bool
     return request
 
 
-def _whole(request: dict[str, Any], name: str, limit: int) -> None:
+def whole_number(request: dict[str, Any], name: str, limit: int) -> None:
     """Refuse a number above its limit; other nonsense is left to vLLM's own check."""
     value = request.get(name)
     if value is None:

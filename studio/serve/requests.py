@@ -33,14 +33,28 @@ def as_trained(request: dict[str, Any], name: str, speech: Facts) -> dict[str, A
         RefusedError: it wants tools that are not served, or sets an argument that the run does not leave to clients.
     """
     request = {**request, "messages": [_turn(message, speech) for message in request["messages"]]}
-    _arguments(request, name, speech)
-    _tools(request, name, speech)
-    forced = request.get("tool_choice") == "required" or isinstance(request.get("tool_choice"), dict)
-    bound = forced or (request.get("response_format") or {}).get("type", "text") != "text"
-    if bound and speech.get("mark") and not prompt_opens(speech, request.get(_KWARGS) or {}):
-        # A grammar would wait for the end of a thought that the prompt has not opened, and hold for nothing.
-        request["include_reasoning"] = False
+    arguments_as_trained(request, name, speech)
+    tools_as_trained(request, name, speech)
+    hold_grammar(request, speech, bound=part_of(request.get("response_format"), "type") not in {None, "text"})
     return request
+
+
+def part_of(value: Any, name: str) -> Any:
+    """A field of an object; None where it is no object, which is vLLM's to refuse."""
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def hold_grammar(request: dict[str, Any], speech: Facts, *, bound: bool) -> None:
+    """Let a grammar hold from the first token where no thought is open.
+
+    vLLM would wait for the end of a thought that the prompt has not opened, and the grammar would hold for nothing.
+
+    Args:
+        bound: whether the answer is to have a form; a forced call has one in any case.
+    """
+    forced = request.get("tool_choice") == "required" or isinstance(request.get("tool_choice"), dict)
+    if (bound or forced) and speech.get("mark") and not prompt_opens(speech, request.get(_KWARGS) or {}):
+        request["include_reasoning"] = False
 
 
 def _turn(message: Any, speech: Facts) -> Any:
@@ -58,7 +72,7 @@ def _turn(message: Any, speech: Facts) -> Any:
     return message
 
 
-def _arguments(request: dict[str, Any], name: str, speech: Facts) -> None:
+def arguments_as_trained(request: dict[str, Any], name: str, speech: Facts) -> None:
     """The run's arguments below the client's, of which only some are the client's to set.
 
     Raises:
@@ -91,7 +105,7 @@ def _arguments(request: dict[str, Any], name: str, speech: Facts) -> None:
         request[_KWARGS] = merged
 
 
-def _tools(request: dict[str, Any], name: str, speech: Facts) -> None:
+def tools_as_trained(request: dict[str, Any], name: str, speech: Facts) -> None:
     """Take tools only where vLLM can read the calls; an empty list, or none to be called, is no wish for them.
 
     Raises:

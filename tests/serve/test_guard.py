@@ -55,7 +55,7 @@ def test_without_a_valid_key_there_is_one_answer(gate: Gate, authorization: str)
     "path",
     [
         "/invocations", "/tokenize", "/detokenize", "/metrics", "/metrics/", "/v1/load_lora_adapter", "/v1/chat/completions/",
-        "/v1/chat/completions/render", "//v1/models", "/v1/responses", "/studio/load", "/studio/open", "/studio/drain",
+        "/v1/chat/completions/render", "//v1/models", "/v1/responses/resp_1", "/studio/load", "/studio/open", "/studio/drain",
         "/studio/state", "/docs", "/v1/models/../../metrics", "/ping", "/health", "/V1/models",
     ],
 )  # fmt: skip

@@ -144,7 +144,7 @@ def test_every_route_of_vllm_is_closed(server: Live) -> None:
     routes = re.findall(r"Route: (\S+), Methods: ([A-Z, ]+)", server.log)
     assert len(routes) > 25 and any(path == "/invocations" for path, _ in routes)
     port = server.record["port"]
-    allowed = {("GET", "/v1/models"), ("POST", "/v1/chat/completions"), ("POST", "/v1/completions")}
+    allowed = {("GET", "/v1/models"), ("POST", "/v1/chat/completions"), ("POST", "/v1/completions"), ("POST", "/v1/responses")}
     extra = [(path, "GET") for path in ("/docs", "/redoc", "/openapi.json", "/", "/static", "/pause", "/sleep", "/v1/realtime")]
     for path, methods in [*routes, *extra]:
         real = re.sub(r"\{.*?\}", "x", path)
