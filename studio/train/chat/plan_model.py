@@ -163,6 +163,10 @@ def _quantise(adapter: ChatAdapter, model: nn.Module) -> int:
     """Replace the frozen linear layers by ones that hold packed weights; returns bytes that no tensor of theirs shows."""
     if adapter.quantization == "none":
         return 0
+    # As transformers sets it: Jamba and Mamba then call a layer whose weight they otherwise multiply with themselves.
+    whole: Any = model.config
+    for config in (whole, whole.get_text_config()):
+        config._is_quantized = True
     head = model.get_base_model().get_output_embeddings()  # type: ignore[operator]
     tables = 0
     for parent in list(model.modules()):
