@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from studio.core.errors import UserError
 from studio.evals.chat.attention import share_heads
 from studio.evals.evidence import Decoding
 from studio.models.chat.probing import turn_ends
@@ -99,17 +98,26 @@ def stream_tokens(model: Any, prompt: list[int], decoding: Decoding, *, ends: fr
     """Yield the tokens of one answer as they are written; the end token is not yielded."""
     network = unwrapped(model)
     share_heads(network)
-    step: Tensor = torch.tensor([prompt], device=network.device)  # [1, s]
-    draws = _random_stream(decoding, 0)
-    past: Any = None
-    for count in range(min(decoding.max_new_tokens, context - len(prompt))):
-        output = network(input_ids=step, past_key_values=past, use_cache=True, logits_to_keep=1)
-        past = memory_of(output, network)
-        step = choose(output.logits[:, -1].float(), decoding, draws[count : count + 1])[:, None]
-        token = int(step[0, 0])
+    limit = min(decoding.max_new_tokens, context - len(prompt))
+    for token in _continue(network, prompt, limit, _random_stream(decoding, 0), decoding):
         if token in ends:
             return
         yield token
+
+
+def _continue(model: Any, prompt: list[int], limit: int, draws: Tensor, decoding: Decoding) -> Iterator[int]:
+    """The next tokens after a prompt, one by one, whether they end the answer or not.
+
+    A model that keeps what it has read in a form of its own (Mamba, RWKV, RecurrentGemma) reads everything anew for each.
+    """
+    step: Tensor = torch.tensor([prompt], device=model.device)  # [1, s]
+    past: Any = None
+    for count in range(limit):
+        output = model(input_ids=step, past_key_values=past, use_cache=True, logits_to_keep=1)
+        past = getattr(output, "past_key_values", None)
+        chosen = choose(output.logits[:, -1].float(), decoding, draws[count : count + 1])[:, None]
+        yield int(chosen[0, 0])
+        step = chosen if past is not None else torch.cat([step, chosen], dim=-1)
 
 
 def choose(logits: Tensor, decoding: Decoding, draws: Tensor) -> Tensor:
@@ -133,22 +141,6 @@ def choose(logits: Tensor, decoding: Decoding, draws: Tensor) -> Tensor:
     mass = probabilities.cumsum(dim=-1)
     place = (mass < draws.to(mass.device)[:, None] * mass[:, -1:]).sum(dim=-1, keepdim=True)  # [b, 1]
     return order.gather(-1, place.clamp(max=logits.shape[-1] - 1))[:, 0]
-
-
-def memory_of(output: Any, model: PreTrainedModel) -> Any:
-    """What a model keeps of the tokens so far.
-
-    Raises:
-        UserError: it keeps that in a form of its own, which answers cannot be written with here.
-    """
-    past = getattr(output, "past_key_values", None)
-    if past is None:
-        kind = model.config.model_type
-        raise UserError(
-            f"models of the kind {kind} keep what they have read in a form of their own, so answers cannot be written with them "
-            "here. They can be tuned; use transformers' own generate on the result."
-        )
-    return past
 
 
 def _random_stream(decoding: Decoding, index: int) -> Tensor:
@@ -187,7 +179,10 @@ def _write_batch(
             use_cache=True,
             logits_to_keep=1,
         )
-        past = memory_of(output, model)
+        past = getattr(output, "past_key_values", None)
+        if past is None:
+            rows = zip(prompts, limits, streams, strict=True)
+            return [_write_alone(model, prompt, limit, draw, decoding, ends, advance) for prompt, limit, draw in rows]
         chosen = choose(output.logits[:, -1].float(), decoding, draws[alive, count])  # [b]
         finished = set()
         for answer, token in zip(alive, chosen.tolist(), strict=True):
@@ -211,6 +206,28 @@ def _write_batch(
             tokens, positions, mask, last = tokens[waiting], positions[waiting], mask[waiting], last[waiting]
             alive = [alive[place] for place in waiting]
     return [Written(ids, not end) for ids, end in zip(answers, ended, strict=True)]
+
+
+def _write_alone(
+    model: PreTrainedModel,
+    prompt: list[int],
+    limit: int,
+    draws: Tensor,
+    decoding: Decoding,
+    ends: frozenset[int],
+    advance: Callable[[int], None] | None,
+) -> Written:
+    """Write one answer by itself, for models that have no memory which rows can share."""
+    ids: list[int] = []
+    ended = False
+    for token in _continue(model, prompt, limit, draws, decoding):
+        if token in ends:
+            ended = True
+            break
+        ids.append(token)
+    if advance:
+        advance(1)
+    return Written(ids, not ended)
 
 
 def left_pad(rows: Sequence[list[int]], device: torch.device) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, BertConfig, LlavaConfig, T5Config
 
 from studio.core.errors import StudioError, UserError
-from studio.evals.chat.generation import Decoding, stream_tokens
+from studio.evals.chat.generation import Decoding, stream_tokens, write_answers
 from studio.models.bases import ResolvedBase
 from studio.models.chat.architecture import attention_for, refuse_other_kinds, refuse_seeing_ahead
 from studio.models.chat.loading import load_causal_lm, refuse_quantising
@@ -114,7 +114,16 @@ def test_a_base_that_is_packed_already_is_refused(folder_of):
         refuse_quantising(AutoConfig.from_pretrained(folder_of("rwkv")), "nf4", "x")
 
 
-def test_a_model_that_keeps_its_memory_in_a_form_of_its_own_says_so(folder_of):
-    model = load_causal_lm(base_of(folder_of("mamba")), dtype=torch.float32)
-    with pytest.raises(UserError, match="models of the kind mamba keep what they have read in a form of their own"):
-        list(stream_tokens(model, [5, 6, 7], Decoding(max_new_tokens=4), ends=frozenset(), context=64))
+@pytest.mark.parametrize("family", ["mamba", "mamba2", "rwkv", "recurrent_gemma"])
+def test_a_model_that_keeps_its_memory_in_a_form_of_its_own_answers_as_transformers_does(family, folder_of):
+    model = load_causal_lm(base_of(folder_of(family)), dtype=torch.float32)
+    prompts, decoding = [[5, 6, 7], [9, 8, 7, 6, 5]], Decoding(max_new_tokens=6)
+    asked = {"max_new_tokens": 6, "do_sample": False, "pad_token_id": 0, "eos_token_id": None, "use_cache": False}
+    wanted = [
+        model.generate(torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt)), **asked)[0, len(prompt) :].tolist()
+        for prompt in prompts
+    ]
+    assert [list(stream_tokens(model, prompt, decoding, ends=frozenset(), context=64)) for prompt in prompts] == wanted
+    written = write_answers(model, prompts, decoding, ends=frozenset(wanted[1][3:4]), batch_size=2, context=64)
+    assert written[0] is not None and written[0].ids == wanted[0][: len(written[0].ids)]
+    assert written[1] is not None and written[1].ids == wanted[1][: wanted[1].index(wanted[1][3])] and not written[1].truncated
