@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.serve, pytest.mark.starter, pytest.mark.long]
 # Qwen3's switch: the prompt closes an empty thought when thinking is switched off.
 SWITCH = "{% if enable_thinking is defined and enable_thinking is false %}{{ '<think>\\n\\n</think>\\n\\n' }}{% endif %}"
 TEMPLATE = CALLS["hermes"].replace(ASK, ASK.replace("{% endif %}", SWITCH + "{% endif %}"))
-CITIES = ("Oslo", "Rome", "Lima", "Cairo", "Quito", "Seoul", "Delhi", "Bern")
+CITIES = ("Rome", "Lima", "Bern", "Quito")
 WEATHER = {
     "type": "function",
     "function": {
@@ -58,12 +58,12 @@ def train(space: Path, name: str, rows: list[dict[str, Any]]) -> None:
     """File, recipe, Dataset, run: each as a person makes it."""
     (space / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     source = {"type": "local", "path": f"{name}.jsonl", "licence": "own data"}
-    recipe = {"kind": "chat", "sources": [source], "steps": [{"step": "roles"}], "split": {"validation": 0, "test": 1}}
+    recipe = {"kind": "chat", "sources": [source], "steps": [{"step": "roles"}], "split": {"validation": 0, "test": 0}}
     (space / f"{name}.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     built = call(space, "data", "build", space / f"{name}.yaml", "--name", name)
     assert built.returncode == 0, built.stderr
     settings = {
-        "chat_template": space / "hermes.jinja", "dtype": "float32", "max_steps": 30, "batch_size": 4, "learning_rate": 0.002,
+        "chat_template": space / "hermes.jinja", "dtype": "float32", "epochs": 20, "batch_size": 4, "learning_rate": 0.002,
         "client_arguments": "[enable_thinking]", "max_length": 512,
     }  # fmt: skip
     chosen = [part for field, value in settings.items() for part in ("--set", f"{field}={value}")]
