@@ -52,6 +52,7 @@ def test_an_encoder_is_refused_by_its_class_and_by_what_it_does(folder_of):
     [
         (T5Config(), r"x is an encoder-decoder \(t5\)"),
         (LlavaConfig(), r"x is a model for pictures and text \(llava\) .* text-only model of the same family"),
+        (AutoConfig.for_model("qwen2_5_vl"), r"x is a model for pictures and text \(qwen2_5_vl\)"),
         (AutoConfig.for_model("vit"), r"x is of a kind \(vit\) that does not write text"),
     ],
 )

@@ -1,0 +1,89 @@
+"""The planned peak against a real pass, for every family: weights, what trains, and all that a pass adds at its fullest."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from studio.adapters.chat.attach import attach_lora
+from studio.models.bases import ResolvedBase
+from studio.models.chat.loading import load_causal_lm
+from studio.schema.adapter import ChatAdapter
+from studio.train.chat.attention import use_short_attention
+from studio.train.chat.fast import fuse_lora, target_nll
+from studio.train.chat.plan_model import build_skeleton
+from studio.train.chat.plan_trace import BatchShape, trace_step
+from studio.train.storage import StorageTracker
+from tests.families import TODAY, build_family
+
+SHAPE = BatchShape(rows=3, length=40, targets=17)
+METHODS = {"LoRA": {}, "QLoRA": {"quantization": "nf4"}, "full": {"method": "full"}}
+WITHIN = 0.15
+
+
+@pytest.fixture(scope="module")
+def folder_of(tmp_path_factory):
+    root = tmp_path_factory.mktemp("families")
+    return lambda family: root / family if (root / family).is_dir() else build_family(root / family, family)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("family", TODAY)
+def test_the_planned_peak_is_what_a_pass_takes(folder_of, family, method):
+    folder = folder_of(family)
+    lora = {"dropout": 0.0, "rank": 4}
+    adapter = ChatAdapter.model_validate({"kind": "chat", "model": str(folder), "lora": lora, **METHODS[method]})
+    skeleton = build_skeleton(adapter, folder, dtype=torch.float32)
+    planned = skeleton.weights + skeleton.trained + trace_step(skeleton.copy(), SHAPE).peak
+    model, base = real(adapter, folder)
+    assert planned == pytest.approx(held(model) + peak(model, base), rel=WITHIN)
+
+
+def real(adapter, folder):
+    """The model as the trainer has it, and the transformers model inside."""
+    base = load_causal_lm(
+        ResolvedBase(folder.name, folder, None, "", None, "local"),
+        dtype=torch.float32, quantization=adapter.quantization, device=torch.device("cpu"),
+    )  # fmt: skip
+    if adapter.method == "full":
+        base.requires_grad_(True)
+        use_short_attention(base)
+        return base.train(), base
+    model = attach_lora(base, adapter.lora, quantized=adapter.quantization != "none", gradient_checkpointing=False)
+    fuse_lora(model)
+    use_short_attention(model)
+    return model.train(), base
+
+
+def held(model) -> int:
+    """Bytes of parameters, buffers and what bitsandbytes keeps beside packed weights."""
+    tensors = [*model.parameters(), *model.buffers()]
+    for parameter in model.parameters():
+        state = getattr(parameter, "quant_state", None)
+        while state is not None:
+            tensors += [value for value in (state.absmax, state.code, state.offset) if isinstance(value, torch.Tensor)]
+            state = state.state2
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
+    return sum(storages.values())
+
+
+def peak(model, base) -> int:
+    """Most bytes alive in a real pass beyond what was there before it."""
+    mask = torch.ones(SHAPE.rows, SHAPE.length, dtype=torch.int64)
+    mask[1, 30:] = 0
+    inputs = {"input_ids": torch.ones_like(mask), "attention_mask": mask}
+    positions = torch.arange(SHAPE.targets)
+    tracker = StorageTracker()
+    tracker.ignore([*model.parameters(), *model.buffers(), *inputs.values(), positions])
+
+    def flatten(_module, _inputs, output):
+        output.last_hidden_state = output.last_hidden_state.reshape(1, -1, output.last_hidden_state.shape[-1])
+        return output
+
+    base.get_decoder().register_forward_hook(flatten)
+    with tracker:
+        logits = model(**inputs, use_cache=False, logits_to_keep=positions).logits[0]
+        loss = target_nll(logits, torch.zeros_like(positions)).sum()
+        del logits
+        loss.backward()
+    return tracker.peak
