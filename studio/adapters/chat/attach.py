@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
 
-from studio.adapters.chat.layers import adapt_experts, all_linear, refuse_unadaptable
+from studio.adapters.chat.layers import adapt_experts, all_linear, refuse_half_experts, refuse_unadaptable
 from studio.adapters.folders import replace_folder
 from studio.core.errors import StudioError, UserError, nearest
 from studio.core.files import disk_errors
@@ -54,6 +54,8 @@ def lora_config(lora: LoraSettings, model: nn.Module) -> LoraConfig:
     )
     if lora.target_modules == "all-linear":
         adapt_experts(config, lora, model)
+    else:
+        refuse_half_experts(config, model)
     return config
 
 

@@ -5,6 +5,7 @@ Legend: e experts, i inputs and o outputs of a layer.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -73,6 +74,22 @@ def adapt_experts(config: LoraConfig, lora: LoraSettings, model: Any) -> None:
                 f"{name} {str(value).lower()} cannot be used on the experts of {model.config.model_type}, which are stacked in "
                 f"one tensor. Leave {name} at its default, or set lora.target_modules=attention."
             )
+
+
+def refuse_half_experts(config: LoraConfig, model: Any) -> None:
+    """Refuse names of which PEFT would turn one half of a stacked tensor of experts into an adapter.
+
+    Raises:
+        UserError: one of two projections is named that such a tensor holds.
+    """
+    try:
+        convert_peft_config_for_transformers(copy.deepcopy(config), model, None)
+    except ValueError as error:
+        named = ", ".join(sorted(config.target_modules or ()))
+        raise UserError(
+            f"lora.target_modules: {named} leaves out one of gate_proj and up_proj, which the experts of "
+            f"{model.config.model_type} keep in one tensor. Name both or neither."
+        ) from error
 
 
 def refuse_unadaptable(chosen: list[str], model: Any) -> None:

@@ -72,6 +72,12 @@ def test_what_stacked_experts_cannot_do_is_refused_in_a_sentence(model_of, setti
     adapted(model_of("mixtral"), target_modules="attention", **setting)
 
 
+def test_half_of_what_experts_keep_in_one_tensor_is_refused(model_of):
+    with pytest.raises(UserError, match=r"gate_proj, o_proj leaves out one of gate_proj and up_proj.* Name both or neither"):
+        adapted(model_of("deepseek_v3"), target_modules=["o_proj", "gate_proj"])
+    assert shares(adapted(model_of("deepseek_v3"), target_modules=["o_proj"]))["experts"] == 0
+
+
 def test_names_that_would_be_of_no_use_are_refused(model_of, tiny_base):
     with pytest.raises(UserError, match="lm_head is the output layer, which cannot carry an adapter"):
         adapted(model_of("llama"), target_modules=["q_proj", "lm_head"])
