@@ -14,7 +14,8 @@ from studio.train.chat.fast import fuse_lora, target_nll
 from studio.train.chat.plan_model import build_skeleton
 from studio.train.chat.plan_trace import BatchShape, trace_step
 from studio.train.storage import StorageTracker
-from tests.families import TODAY, build_family
+from tests.families import build_family
+from tests.support import NAMES
 
 SHAPE = BatchShape(rows=3, length=40, targets=17)
 METHODS = {"LoRA": {}, "QLoRA": {"quantization": "nf4"}, "full": {"method": "full"}}
@@ -28,7 +29,7 @@ def folder_of(tmp_path_factory):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("family", TODAY)
+@pytest.mark.parametrize("family", list(NAMES))
 def test_the_planned_peak_is_what_a_pass_takes(folder_of, family, method):
     folder = folder_of(family)
     lora = {"dropout": 0.0, "rank": 4}
