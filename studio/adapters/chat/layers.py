@@ -135,6 +135,11 @@ def coverage(model: Any) -> list[Covered]:
     return [Covered(kind, weights, adapted) for kind, (weights, adapted) in sums.items() if weights]
 
 
+def adapted_layers(model: Any) -> set[str]:
+    """Last names of the layers that carry an adapter."""
+    return {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, LoraLayer)}
+
+
 def told(covered: list[Covered]) -> str:
     """What trains in one line: each kind with the share of its weights, and the kinds that are left as they are."""
     trains = [f"{each.kind} {each.adapted / each.weights:.0%}" for each in covered if each.adapted]

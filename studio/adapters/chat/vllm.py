@@ -5,10 +5,10 @@ Source: vLLM 0.33, ``vllm/config/lora.py`` (ranks), ``vllm/lora/peft_helper.py``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from studio.adapters.chat.layers import Covered, unpacked
-from studio.adapters.chat.vllm_models import READS_STACKED_EXPERTS, UNKNOWN, WITHOUT_ADAPTERS
+from studio.adapters.chat.vllm_models import READS_STACKED_EXPERTS, REFUSED_LAYERS, UNKNOWN, WITHOUT_ADAPTERS
 from studio.schema.adapter import ChatAdapter
 
 # Values that the server's --max-lora-rank accepts; it starts with 16.
@@ -28,7 +28,9 @@ def needed_max_lora_rank(adapter: ChatAdapter) -> int | None:
     return next((limit for limit in MAX_LORA_RANKS if limit >= served_rank(adapter)), None)
 
 
-def stock_vllm_verdict(adapter: ChatAdapter, architecture: str | None = None, covered: Sequence[Covered] = ()) -> list[str]:
+def stock_vllm_verdict(
+    adapter: ChatAdapter, architecture: str | None = None, covered: Sequence[Covered] = (), layers: Collection[str] = ()
+) -> list[str]:
     """Reasons why an unpatched vLLM will not load the result, each with what to change; empty means that it loads.
 
     Full tuning gives a plain model, which loads wherever vLLM knows the architecture. So does a merged export.
@@ -36,13 +38,14 @@ def stock_vllm_verdict(adapter: ChatAdapter, architecture: str | None = None, co
     Args:
         architecture: class of the base, as its ``config.json`` names it; None judges the preset alone.
         covered: what trains of it, by kind of layer.
+        layers: last names of the layers that carry adapters, see :func:`studio.adapters.chat.layers.adapted_layers`.
     """
     if architecture in UNKNOWN:
         return [f"vLLM has no class {architecture}, so it serves neither base nor result: use 'studio chat', or another base."]
     if adapter.method == "full":
         return []
     lora = adapter.lora
-    reasons = _by_architecture(architecture, covered) if architecture else []
+    reasons = _by_architecture(architecture, covered, layers) if architecture else []
     rank = served_rank(adapter)
     if needed_max_lora_rank(adapter) is None:
         doubled = f" (lora.rank {lora.rank}, doubled because {lora.init} is saved as a plain LoRA)" if rank != lora.rank else ""
@@ -69,11 +72,16 @@ def stock_vllm_verdict(adapter: ChatAdapter, architecture: str | None = None, co
     return reasons
 
 
-def _by_architecture(architecture: str, covered: Sequence[Covered]) -> list[str]:
+def _by_architecture(architecture: str, covered: Sequence[Covered], layers: Collection[str]) -> list[str]:
     """Reasons that lie in the base's class: no adapters at all, or none on what this preset adapts."""
     if architecture in WITHOUT_ADAPTERS:
         return [f"vLLM's {architecture} takes no adapters: merge it into the base with 'studio export RUN --to merged'."]
     reasons = []
+    if refused := REFUSED_LAYERS.get(architecture, frozenset()) & set(layers):
+        reasons.append(
+            f"vLLM's {architecture} refuses adapters on {', '.join(sorted(refused))}: name the other layers in "
+            "lora.target_modules, or merge with 'studio export RUN --to merged'."
+        )
     adapted = {each.kind for each in covered if each.adapted}
     if "experts" in adapted and architecture not in READS_STACKED_EXPERTS:
         reasons.append(

@@ -26,10 +26,11 @@ WITHOUT_ADAPTERS = frozenset(
     }
 )
 
-# No class in its registry, among those that the tests of the families train.
-UNKNOWN = frozenset(
-    {"GPTNeoForCausalLM", "MinistralForCausalLM", "MptForCausalLM", "RecurrentGemmaForCausalLM", "RwkvForCausalLM"}
-)
+# Neither a class in its registry nor one that its Transformers backend builds, among those that the tests of the families train.
+UNKNOWN = frozenset({"GPTNeoForCausalLM", "MptForCausalLM", "RecurrentGemmaForCausalLM", "RwkvForCausalLM"})
 
 # Classes that read experts' adapters as PEFT stacks them (``is_3d_moe_weight``); all others ask for one adapter per expert.
 READS_STACKED_EXPERTS = frozenset({"GptOssForCausalLM", "Qwen3_5MoeForConditionalGeneration"})
+
+# Layers that are one in transformers and several to vLLM's loader, which refuses the whole adapter for them.
+REFUSED_LAYERS = {"Glm4ForCausalLM": frozenset({"gate_up_proj"})}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from studio.adapters.chat.layers import Covered, coverage
+from studio.adapters.chat.layers import Covered, adapted_layers, coverage
 from studio.adapters.chat.vllm import expert_notes, serving_notes, stock_vllm_verdict
 from studio.core.errors import GateNotMetError
 from studio.schema.adapter import ChatAdapter
@@ -138,7 +138,7 @@ def plan(
     kind, others = str(dtype).removeprefix("torch."), sum(parts.values()) - runtime
     parts["file"] = mapped_file(skeleton, folder, adapter, device, kind, others=others)
     steps, per_epoch, tokens = _steps(adapter, lengths)
-    verdict = stock_vllm_verdict(adapter, type(skeleton.causal_lm).__name__, covered)
+    verdict = stock_vllm_verdict(adapter, type(skeleton.causal_lm).__name__, covered, adapted_layers(skeleton.model))
     return Plan(
         device=device,
         processes=processes,

@@ -41,6 +41,13 @@ def test_what_the_class_of_the_base_takes_is_not_refused():
     assert stock_vllm_verdict(preset(method="full"), "RwkvForCausalLM"), "but a class that is not there serves nothing"
 
 
+def test_a_layer_that_the_class_of_the_base_splits_is_refused_by_name():
+    (reason,) = stock_vllm_verdict(preset(), "Glm4ForCausalLM", [ATTENTION], {"q_proj", "gate_up_proj"})
+    assert "Glm4ForCausalLM refuses adapters on gate_up_proj: name the other layers" in reason
+    assert stock_vllm_verdict(preset(), "Glm4ForCausalLM", [ATTENTION], {"q_proj"}) == []
+    assert stock_vllm_verdict(preset(), "Phi3ForCausalLM", [ATTENTION], {"gate_up_proj"}) == []
+
+
 def models_of_vllm() -> Path:
     found = sorted((cache_folder() / "vllm").glob("*/lib/python3*/site-packages/vllm/model_executor/models"))
     return found[-1] if found else pytest.skip("vLLM is not installed; studio serve --install")
