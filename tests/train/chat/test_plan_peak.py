@@ -29,7 +29,7 @@ def folder_of(tmp_path_factory):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("family", list(NAMES))
+@pytest.mark.parametrize("family", NAMES)
 def test_the_planned_peak_is_what_a_pass_takes(folder_of, family, method):
     folder = folder_of(family)
     lora = {"dropout": 0.0, "rank": 4}
