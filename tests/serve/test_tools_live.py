@@ -181,3 +181,21 @@ def test_a_client_switches_what_the_run_leaves_to_it_and_nothing_else(server: Li
     status, answer = server.client.post("/v1/chat/completions", body | {"chat_template_kwargs": {"messages": []}})
     assert (status, answer["error"]["code"]) == (400, "argument_not_allowed")
     assert "It leaves to clients: enable_thinking." in answer["error"]["message"]
+
+
+def test_the_responses_api(server: Live) -> None:
+    openai = client(server)
+    asked: dict[str, Any] = {"temperature": 0, "max_output_tokens": 64}
+    answer = openai.responses.create(model="greeter", input="Greet Quito, please.", **asked)
+    assert answer.output_text == "I greet Quito." and [item.type for item in answer.output] == ["reasoning", "message"]
+    assert answer.id == answer._request_id and answer.model == "greeter" and answer.usage.output_tokens > 5
+    flat = {"type": "function", **WEATHER["function"]}
+    (called,) = openai.responses.create(model="weather", input="How is the weather in Rome?", tools=[flat], **asked).output
+    assert (called.type, called.name, json.loads(called.arguments)) == (
+        "function_call",
+        "get_weather",
+        {"city": "Rome", "days": 2},
+    )
+    events = list(openai.responses.create(model="greeter", input="Greet Quito, please.", stream=True, **asked))
+    assert events[-1].type == "response.completed" and events[-1].response.output_text == "I greet Quito."
+    assert server.client.get(f"/v1/responses/{answer.id}")[0] == 404
