@@ -26,6 +26,7 @@ _TOOL_PARSERS: dict[str, tuple[str, ...]] = {
     "qwen3_coder": ("qwen3_coder", "qwen3_xml"),
     "glm45": ("glm45", "glm47"),
     "minimax_m2": ("minimax_m2",),
+    "gemma4": ("gemma4",),
     "hermes": ("hermes", "qwen3_json"),
     "granite": ("granite",),
     "mistral": ("mistral",),

@@ -118,6 +118,8 @@ def test_the_chosen_parsers_read_calls_and_thoughts(tmp_path: Path) -> None:
     called = '<tool_call>\n{"name": "x", "arguments": {}}\n</tool_call>'
     for text in ("Just an answer.", "<think>\nHm.\n</think>\n\nSo it is.", f"<think>\nHm.\n</think>\n\n{called}", called):
         cases.append(thoughts | {"text": text})
+    gemma = f'<|tool_call>call:{CALL["name"]}{{place:<|"|>Oslo<|"|>,days:3}}<tool_call|>'
+    cases.append(thoughts | {"parser": "gemma4", "thoughts": None, "text": gemma})
     found = read(tmp_path, cases)
     for shape, case, both in zip(names, cases, found, strict=False):
         for how, (thought, said, calls) in zip(("whole", "streamed"), both, strict=True):
@@ -125,5 +127,6 @@ def test_the_chosen_parsers_read_calls_and_thoughts(tmp_path: Path) -> None:
             assert values == [(CALL["name"], CALL["arguments"])], (shape, how, case["text"], said, calls)
             assert not thought and not said.strip(), (shape, how, said)
     expected = [["", "Just an answer.", []], ["Hm.", "So it is.", []], ["Hm.", "", [["x", "{}"]]], ["", "", [["x", "{}"]]]]
+    expected.append(["", "", [[CALL["name"], '{"place": "Oslo", "days": 3}']]])
     for right, both in zip(expected, found[len(names) :], strict=True):
         assert both == [right, right]
