@@ -10,7 +10,7 @@ from studio.core.errors import UserError
 from studio.core.workspace import Workspace, read_run
 from studio.serve.books import read_book
 from studio.serve.client import Client
-from studio.serve.launch import write_models
+from studio.serve.folder import write_models
 from studio.serve.parity import Parity, check_parity
 from studio.serve.reference import prepare
 from studio.serve.servable import Servable

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
 from studio.core.errors import InterruptedRunError, StudioError
-from studio.core.files import disk_errors, write_json
+from studio.core.files import disk_errors
 from studio.schema.server import ServerProfile, flag_name
-from studio.serve.bundle import PLUGIN, write_bundle
+from studio.serve.bundle import PLUGIN
 from studio.serve.client import Client
 from studio.serve.command import vllm_arguments, vllm_environment
 from studio.serve.environment import Environment
-from studio.serve.keys import Key, make_key
+from studio.serve.folder import write_generation, write_guard_files, write_models
+from studio.serve.keys import make_key
 from studio.serve.log import WaitingLine, cause_of_death, log_end, stage_of
 from studio.serve.reference import Prepared
 from studio.serve.servable import Servable, adapted_modules, needed_rank, scores_prompts
-from studio.serve.speech import THOUGHTS_PARSER, Parsers, Speech
+from studio.serve.speech import THOUGHTS_PARSER, Parsers
 from studio.serve.state import RunningServer, StatePaths
 
 # Seconds that vLLM has for ending after the last answer, before it is killed.
@@ -176,6 +176,34 @@ class Place:
     feedback: Path
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What follows for vLLM from the runs and the profile: name of the base, number type, largest rank, layers with adapters.
+
+    whole: a model without a base beside it. modules: None leaves them to vLLM.
+    """
+
+    whole: bool
+    base: str
+    dtype: str
+    rank: int
+    modules: list[str] | None
+
+
+def _choose(served: list[Servable], profile: ServerProfile, environment: Environment) -> Choice:
+    """Settle what the command, the guard and the record have to agree on."""
+    first = served[0]
+    whole = first.kind == "model"
+    return Choice(
+        whole=whole,
+        base=first.name if whole else base_name(first.base["name"], {servable.name for servable in served}),
+        dtype=served_dtype(profile.dtype, served),
+        rank=profile.max_lora_rank or needed_rank(served),
+        # A vLLM of the person's own may be too old for the flag.
+        modules=adapted_modules(served) if "lora-target-modules" in environment.flags else None,
+    )
+
+
 def start_server(
     place: Place, prepared: Prepared, profile: ServerProfile, environment: Environment, user: str, parsers: Parsers
 ) -> Server:
@@ -186,80 +214,85 @@ def start_server(
     Raises:
         StudioError: the disk, or vLLM cannot be started at all.
     """
-    folder = place.paths.server(place.port)
+    folder, served = place.paths.server(place.port), prepared.served
     control_text, control = make_key("studio", "operator")
     fixed, session_text = [control], None
     if profile.session_key:
         session_text, session = make_key(user, "client")
         fixed.append(session)
-    first = prepared.served[0]
-    whole = first.kind == "model"
-    base = first.name if whole else base_name(first.base["name"], {servable.name for servable in prepared.served})
-    write_models(folder / "models.json", prepared.served, no_tools=parsers.no_tools, base=base)
-    serving = list(dict.fromkeys([base, *(servable.name for servable in prepared.served)]))
-    # A vLLM of the person's own may be too old for the flag.
-    modules = adapted_modules(prepared.served) if "lora-target-modules" in environment.flags else None
+    choice = _choose(served, profile, environment)
+    write_models(folder / "models.json", served, no_tools=parsers.no_tools, base=choice.base)
     bundle, guard = write_guard_files(
         folder,
         fixed,
-        serving,
+        list(dict.fromkeys([choice.base, *(servable.name for servable in served)])),
         paths=place.paths,
         feedback=place.feedback,
         profile=profile,
-        prompt_scores=scores_prompts(first.kind, modules),
-        speech=first.speech,
-    )
-    generation = _write_generation(
-        folder, Path(first.path if whole else first.base["path"]), prepared.ends, profile.default_temperature
-    )
-    rank = profile.max_lora_rank or needed_rank(prepared.served)
-    dtype = served_dtype(profile.dtype, prepared.served)
-    command = vllm_arguments(
-        python=environment.python,
-        model=first.path if whole else first.base["path"],
-        name=base,
-        adapters={} if whole else {servable.name: servable.path for servable in prepared.served},
-        template=first.template,
-        generation=generation,
-        host=place.host,
-        port=place.port,
-        dtype=dtype,
-        max_model_len=profile.max_model_len,
-        max_lora_rank=rank,
-        max_loras=profile.max_loras or len(prepared.served) + 1,
-        modules=modules,
-        shutdown_timeout=profile.shutdown_timeout,
-        parsers=parser_flags(parsers, bundle),
-        extra=profile.vllm,
+        prompt_scores=scores_prompts(served[0].kind, choice.modules),
+        speech=served[0].speech,
     )
     variables = vllm_environment(
-        environment,
-        bundle=bundle,
-        guard=guard,
-        kv_cache_gib=profile.cpu_kv_cache_gib,
-        threads=profile.cpu_threads,
+        environment, bundle=bundle, guard=guard, kv_cache_gib=profile.cpu_kv_cache_gib, threads=profile.cpu_threads
     )
-    process = _spawn(command, variables, folder)
+    process = _spawn(_command(place, prepared, profile, environment, choice, parser_flags(parsers, bundle)), variables, folder)
+    record = _record(place, served[0], profile, choice, control_text, parsers.no_tools)
+    models = [servable.name for servable in served]
+    return Server(folder, record, process, models, None if choice.whole else choice.base, session_text, profile.shutdown_timeout)
+
+
+def _command(
+    place: Place,
+    prepared: Prepared,
+    profile: ServerProfile,
+    environment: Environment,
+    choice: Choice,
+    parsers: dict[str, Any],
+) -> list[str]:
+    """The command of vLLM; ``parsers`` are its flags for calls and thoughts."""
+    first = prepared.served[0]
+    weights = str(first.path if choice.whole else first.base["path"])
+    folder = place.paths.server(place.port)
+    return vllm_arguments(
+        python=environment.python,
+        model=weights,
+        name=choice.base,
+        adapters={} if choice.whole else {servable.name: servable.path for servable in prepared.served},
+        template=first.template,
+        generation=write_generation(folder, Path(weights), prepared.ends, profile.default_temperature),
+        host=place.host,
+        port=place.port,
+        dtype=choice.dtype,
+        max_model_len=profile.max_model_len,
+        max_lora_rank=choice.rank,
+        max_loras=profile.max_loras or len(prepared.served) + 1,
+        modules=choice.modules,
+        shutdown_timeout=profile.shutdown_timeout,
+        parsers=parsers,
+        extra=profile.vllm,
+    )
+
+
+def _record(place: Place, first: Servable, profile: ServerProfile, choice: Choice, control: str, no_tools: str) -> RunningServer:
+    """What other commands find of the running server; ``control`` is the operator's key."""
     host = f"[{place.host}]" if ":" in place.host else "127.0.0.1" if place.host == "0.0.0.0" else place.host
     # TLS is vLLM's own business; only the address changes.
     scheme = "https" if any(flag_name(flag) == "ssl-certfile" for flag in profile.vllm) else "http"
-    record = RunningServer(
+    return RunningServer(
         pid=os.getpid(),
         started=time.time(),
         url=f"{scheme}://{host}:{place.port}",
         port=place.port,
-        base=base,
+        base=choice.base,
         base_sha256=first.base["sha256"],
         template_hash=first.template_hash,
-        dtype=dtype,
-        max_lora_rank=rank,
+        dtype=choice.dtype,
+        max_lora_rank=choice.rank,
         kind=first.kind,
-        key=control_text,
-        modules=modules,
-        no_tools=parsers.no_tools,
+        key=control,
+        modules=choice.modules,
+        no_tools=no_tools,
     )
-    models = [servable.name for servable in prepared.served]
-    return Server(folder, record, process, models, None if whole else base, session_text, profile.shutdown_timeout)
 
 
 def served_dtype(chosen: str, served: list[Servable]) -> str:
@@ -286,81 +319,6 @@ def parser_flags(parsers: Parsers, bundle: Path) -> dict[str, Any]:
     if parsers.thoughts == THOUGHTS_PARSER:
         flags["reasoning-parser-plugin"] = str(bundle / PLUGIN)
     return flags
-
-
-def write_models(path: Path, served: list[Servable], *, no_tools: str = "", base: str | None = None) -> None:
-    """Write or extend the file that says which name is which folder and what it can do; the guard loads from nowhere else.
-
-    Args:
-        no_tools: why the server reads no calls of tools; empty where it does. base: name of the base, None when extending.
-    """
-    book: dict[str, Any] = {"format": 1, "models": {}}
-    if base is None and path.is_file():
-        book = json.loads(path.read_text(encoding="utf-8"))
-    for servable in served:
-        entry = asdict(servable)
-        wanted = ("run", "kind", "path", "adapter_hash", "template_hash")
-        book["models"][servable.name] = {name: entry[name] for name in wanted} | {"speech": _facts(servable.speech, no_tools)}
-    if base is not None:
-        first = served[0]
-        plain = {"kind": "base", "template_hash": first.template_hash, "adapter_hash": None}
-        book["models"].setdefault(base, plain | {"speech": _facts(first.speech, no_tools)})
-    write_json(path, book)
-
-
-def _facts(speech: Speech, no_tools: str) -> dict[str, Any]:
-    """What the guard reads of a template."""
-    return asdict(speech) | {"no_tools": no_tools}
-
-
-def write_guard_files(
-    folder: Path,
-    fixed: list[Key],
-    serving: list[str],
-    *,
-    paths: StatePaths | None = None,
-    feedback: Path | None = None,
-    profile: ServerProfile | None = None,
-    prompt_scores: bool = True,
-    speech: Speech | None = None,
-) -> tuple[Path, Path]:
-    """Write the guard's modules and its configuration, which holds hashes of keys only; returns both places.
-
-    Args:
-        fixed: keys that no file holds. serving: names of the models that vLLM starts with.
-        paths: files of keys and aliases; None takes the folder itself. feedback: file of the request rows.
-        profile: limits and what is written down; None takes the defaults.
-        prompt_scores: whether log-probabilities of a prompt may be asked for. speech: what the server's template does.
-    """
-    paths = paths or StatePaths(folder)
-    profile = profile or ServerProfile(kind="server")
-    value = {
-        "format": 1,
-        "keys": str(paths.keys),
-        "aliases": str(paths.aliases),
-        "models": str(folder / "models.json"),
-        "feedback": str(feedback or folder / "feedback.sqlite"),
-        "fixed_keys": [asdict(key) for key in fixed],
-        "serving": serving,
-        "record": profile.record,
-        "limits": profile.limits.model_dump(),
-        "prompt_scores": prompt_scores,
-        "speech": asdict(speech or Speech()),
-    }
-    write_json(folder / "guard.json", value)
-    return write_bundle(folder / "guard"), folder / "guard.json"
-
-
-def _write_generation(folder: Path, model: Path, ends: list[int], temperature: float | None) -> Path:
-    """The model's generation settings with the template's end tokens among its own; vLLM reads them from a folder."""
-    settings: dict[str, Any] = {}
-    if (model / "generation_config.json").is_file():
-        settings = json.loads((model / "generation_config.json").read_text(encoding="utf-8"))
-    settings["eos_token_id"] = ends[0] if len(ends) == 1 else ends
-    if temperature is not None:
-        settings["temperature"] = temperature
-    write_json(folder / "generation" / "generation_config.json", settings)
-    return folder / "generation"
 
 
 def _spawn(command: list[str], variables: dict[str, str], folder: Path) -> subprocess.Popen[bytes]:

@@ -10,14 +10,13 @@ from studio.models.bases import ResolvedBase
 from studio.models.chat.loading import load_causal_lm
 from studio.schema.adapter import ChatAdapter
 from studio.train.chat.attention import use_short_attention
-from studio.train.chat.fast import fuse_lora, target_nll
+from studio.train.chat.fast import fuse_lora
 from studio.train.chat.plan_model import build_skeleton
-from studio.train.chat.plan_trace import BatchShape, trace_step
-from studio.train.storage import StorageTracker
+from studio.train.chat.plan_trace import trace_step
 from tests.families import build_family
+from tests.passes import SHAPE, real_peak
 from tests.support import NAMES
 
-SHAPE = BatchShape(rows=3, length=40, targets=17)
 METHODS = {"LoRA": {}, "QLoRA": {"quantization": "nf4"}, "full": {"method": "full"}}
 WITHIN = 0.15
 
@@ -37,7 +36,7 @@ def test_the_planned_peak_is_what_a_pass_takes(folder_of, family, method):
     skeleton = build_skeleton(adapter, folder, dtype=torch.float32)
     planned = skeleton.weights + skeleton.trained + trace_step(skeleton.copy(), SHAPE).peak
     model, base = real(adapter, folder)
-    assert planned == pytest.approx(held(model) + peak(model, base), rel=WITHIN)
+    assert planned == pytest.approx(held(model) + real_peak(model, base), rel=WITHIN)
 
 
 def real(adapter, folder):
@@ -66,25 +65,3 @@ def held(model) -> int:
             state = state.state2
     storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
     return sum(storages.values())
-
-
-def peak(model, base) -> int:
-    """Most bytes alive in a real pass beyond what was there before it."""
-    mask = torch.ones(SHAPE.rows, SHAPE.length, dtype=torch.int64)
-    mask[1, 30:] = 0
-    inputs = {"input_ids": torch.ones_like(mask), "attention_mask": mask}
-    positions = torch.arange(SHAPE.targets)
-    tracker = StorageTracker()
-    tracker.ignore([*model.parameters(), *model.buffers(), *inputs.values(), positions])
-
-    def flatten(_module, _inputs, output):
-        output.last_hidden_state = output.last_hidden_state.reshape(1, -1, output.last_hidden_state.shape[-1])
-        return output
-
-    base.get_decoder().register_forward_hook(flatten)
-    with tracker:
-        logits = model(**inputs, use_cache=False, logits_to_keep=positions).logits[0]
-        loss = target_nll(logits, torch.zeros_like(positions)).sum()
-        del logits
-        loss.backward()
-    return tracker.peak

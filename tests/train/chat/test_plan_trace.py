@@ -7,12 +7,10 @@ import torch
 
 from studio.schema.adapter import ChatAdapter
 from studio.train.chat.attention import use_short_attention
-from studio.train.chat.fast import fuse_lora, target_nll
+from studio.train.chat.fast import fuse_lora
 from studio.train.chat.plan_model import build_skeleton
-from studio.train.chat.plan_trace import BatchShape, trace_step
-from studio.train.storage import StorageTracker
-
-SHAPE = BatchShape(rows=3, length=40, targets=17)
+from studio.train.chat.plan_trace import trace_step
+from tests.passes import SHAPE, real_inputs, real_peak
 
 
 def preset(tiny_base, **values):
@@ -31,12 +29,6 @@ def real_model(adapter, tiny_base):
     fuse_lora(model)
     use_short_attention(model)
     return model.train(), base
-
-
-def real_inputs():
-    mask = torch.ones(SHAPE.rows, SHAPE.length, dtype=torch.int64)
-    mask[1, 30:] = 0  # rows of one length would need no mask, and the plan counts one
-    return {"input_ids": torch.ones(SHAPE.rows, SHAPE.length, dtype=torch.int64), "attention_mask": mask}
 
 
 @pytest.mark.parametrize("values", [{}, {"lora": {"rank": 4, "target_modules": "attention"}}, {"method": "full"}])
@@ -72,22 +64,8 @@ def test_the_peak_is_that_of_a_real_pass_under_the_same_tracker(tiny_base, value
     model, base = real_model(adapter, tiny_base)
     if adapter.gradient_checkpointing:
         model.enable_input_require_grads()
-    inputs = real_inputs()
-    positions = torch.arange(SHAPE.targets)
-    tracker = StorageTracker()
-    tracker.ignore([*model.parameters(), *model.buffers(), *inputs.values(), positions])
-
-    def flatten(_module, _inputs, output):
-        output.last_hidden_state = output.last_hidden_state.reshape(1, -1, output.last_hidden_state.shape[-1])
-        return output
-
-    base.get_decoder().register_forward_hook(flatten)
-    with torch.autocast("cpu", torch.bfloat16, enabled=half), tracker:
-        logits = model(**inputs, use_cache=False, logits_to_keep=positions).logits[0]
-        loss = target_nll(logits, torch.zeros_like(positions)).sum()
-        del logits
-        loss.backward()
-    assert traced.peak == pytest.approx(tracker.peak, rel=0.02)
+    peak = real_peak(model, base, half=half)
+    assert traced.peak == pytest.approx(peak, rel=0.02)
     assert traced.gradients == sum(
         parameter.numel() * 4 for parameter in model.parameters() if parameter.requires_grad and parameter.grad is not None
     )
