@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from studio.evals.chat.generation import left_pad, unwrapped
 from studio.evals.evidence import Likelihood
+from studio.models.chat.architecture import carries_padding
 from studio.models.chat.encoding import EncodedRow
 
 # Bytes of float32 logits at once; a vocabulary of 128,000 fills it with 1,048 positions.
@@ -47,6 +48,7 @@ def score_rows(
     network = unwrapped(model)
     scored: list[Likelihood | None] = [None] * len(rows)
     vocabulary = int(network.get_output_embeddings().weight.shape[0]) if network.get_output_embeddings() is not None else 1 << 15
+    batch_size = 1 if carries_padding(network.config) else batch_size
     for batch in batches_by_length(rows, batch_size, max_positions=max(1, _LOGIT_BYTES // (4 * vocabulary))):
         for index, losses in zip(batch, _score_batch(network, [rows[index] for index in batch]), strict=True):
             scored[index] = likelihood_of(rows[index], losses)

@@ -12,6 +12,14 @@ from studio.core.errors import UserError
 
 _REMEDY = "Use a model that writes text from left to right, such as those of the Llama, Qwen, Mistral or Gemma families."
 
+# Recurrent models of transformers 5.19 that carry padding on the left into the text, whatever the attention mask says.
+_CARRY_PADDING = {"rwkv", "recurrent_gemma"}
+
+
+def carries_padding(config: PretrainedConfig) -> bool:
+    """True where rows of several lengths, padded on the left, come out differently than alone."""
+    return config.model_type in _CARRY_PADDING
+
 
 def refuse_other_kinds(config: PretrainedConfig, name: str) -> None:
     """Go on only with architectures that write text from left to right and that transformers carries as such.

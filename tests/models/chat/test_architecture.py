@@ -12,8 +12,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, BertConfig, LlavaConf
 
 from studio.core.errors import StudioError, UserError
 from studio.evals.chat.generation import Decoding, stream_tokens, write_answers
+from studio.evals.chat.likelihood import score_rows
 from studio.models.bases import ResolvedBase
 from studio.models.chat.architecture import attention_for, refuse_other_kinds, refuse_seeing_ahead
+from studio.models.chat.encoding import EncodedRow
 from studio.models.chat.loading import load_causal_lm, refuse_quantising
 from tests.families import FAMILIES, build_family
 
@@ -128,3 +130,15 @@ def test_a_model_that_keeps_its_memory_in_a_form_of_its_own_answers_as_transform
     written = write_answers(model, prompts, decoding, ends=frozenset(wanted[1][3:4]), batch_size=2, context=64)
     assert written[0] is not None and written[0].ids == wanted[0][: len(written[0].ids)]
     assert written[1] is not None and written[1].ids == wanted[1][: wanted[1].index(wanted[1][3])] and not written[1].truncated
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES.keys() - {"bert"}))
+def test_rows_of_several_lengths_come_out_of_a_batch_as_alone(family, folder_of):
+    model = load_causal_lm(base_of(folder_of(family)), dtype=torch.float32)
+    texts = [list(range(5, 5 + length)) for length in (5, 17, 9)]
+    rows = [EncodedRow(ids, [False, False, *[True] * (len(ids) - 2)], [], 1, len(ids)) for ids in texts]
+    single = [score_rows(model, [row], batch_size=1)[0].nll for row in rows]
+    assert [part.nll for part in score_rows(model, rows, batch_size=3)] == pytest.approx(single, abs=1e-3)
+    asked = {"ends": frozenset(), "context": 64}
+    written = write_answers(model, texts, Decoding(max_new_tokens=4), batch_size=3, **asked)
+    assert written == [write_answers(model, [ids], Decoding(max_new_tokens=4), batch_size=1, **asked)[0] for ids in texts]
