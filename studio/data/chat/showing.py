@@ -122,17 +122,10 @@ def _tokens(rows: list[ChatRow], first: int, adapter: ChatAdapter, max_length: i
     from studio.models.bases import resolve_base
     from studio.models.chat.encoding import encode_examples
     from studio.models.chat.loading import load_tokenizer
-    from studio.models.chat.templates import choose_template
+    from studio.models.chat.templates import template_of
 
     tokenizer = load_tokenizer(resolve_base(adapter.model, adapter.revision))
-    template = choose_template(
-        tokenizer,
-        adapter.chat_template,
-        adapter.model,
-        system=adapter.system,
-        arguments=adapter.template_arguments,
-        thinking=adapter.thinking,
-    )
+    template = template_of(tokenizer, adapter, adapter.model)
     drawn, document = [], []
     for number, row in enumerate(rows, start=first):
         tools, asked = row.tools, adapter.train_on

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from jinja2.exceptions import TemplateSyntaxError
 from transformers import PreTrainedTokenizerBase
@@ -19,6 +19,9 @@ from studio.models.chat.probing import tool_syntax, writes_thoughts
 from studio.models.chat.rendering import ChatTemplate as ChatTemplate  # callers of this module have both from here
 from studio.models.chat.rendering import Thinking, Value, compiled
 from studio.models.chat.rendering import render as render
+
+if TYPE_CHECKING:
+    from studio.schema.adapter import ChatAdapter
 
 # ChatML as OpenAI published it; the text form needs the two marks to be single tokens to be exact, plain needs nothing.
 CHATML = (
@@ -99,6 +102,28 @@ def choose_template(
     refuse_unknown(template, client_arguments, "client_arguments")
     given = replace(template, arguments=dict(arguments or {}), client_arguments=tuple(client_arguments), thinking=thinking)
     return settle(tokenizer, given, at=at, system=system)
+
+
+def template_of(
+    tokenizer: PreTrainedTokenizerBase, adapter: ChatAdapter, base: str, *, at: datetime | None = None
+) -> ChatTemplate:
+    """The template that a preset asks for.
+
+    Args:
+        base, at: as in :func:`choose_template`.
+    Raises:
+        UserError: as there.
+    """
+    return choose_template(
+        tokenizer,
+        adapter.chat_template,
+        base,
+        at=at,
+        system=adapter.system,
+        arguments=adapter.template_arguments,
+        client_arguments=adapter.client_arguments,
+        thinking=adapter.thinking,
+    )
 
 
 def settle(

@@ -36,6 +36,8 @@ class ChatKind(RunKind):
     def open(self, asked: Asked, workspace: Workspace) -> Path:
         """See :meth:`studio.train.kinds.RunKind.open`."""
         from studio.models.bases import resolve_base
+        from studio.models.chat.loading import load_tokenizer
+        from studio.models.chat.templates import template_of
         from studio.models.device import pick_device, pick_dtype
         from studio.train.chat.settings import check_trackers, method_name, split_batch
         from studio.train.record import open_run
@@ -49,6 +51,8 @@ class ChatKind(RunKind):
             adapter.data, workspace, kind="chat", rows="conversations", example="chat/construction-faq-en"
         )
         base = resolve_base(adapter.model, adapter.revision)
+        if adapter.chat_template or adapter.template_arguments or adapter.client_arguments:
+            template_of(load_tokenizer(base), adapter, base.name)  # a slip there is told before there is a run
         # What was left to the machine is written down, so that a resume or a second run computes as this one did.
         dtype = str(pick_dtype(adapter.dtype, pick_device())).removeprefix("torch.")
         resolved = {"data": f"{dataset.name}/{dataset.fingerprint}", "dtype": dtype}

@@ -27,7 +27,7 @@ from studio.data.chat.rows import read_split
 from studio.models.bases import ResolvedBase, resolve_base
 from studio.models.chat.architecture import refuse_seeing_ahead
 from studio.models.chat.loading import load_causal_lm, load_tokenizer, read_config, refuse_quantising
-from studio.models.chat.templates import ChatTemplate, choose_template
+from studio.models.chat.templates import ChatTemplate, template_of
 from studio.models.device import pick_device, pick_dtype
 from studio.schema.adapter import ChatAdapter
 from studio.schema.loading import load_yaml
@@ -147,16 +147,7 @@ def prepare(
         DataError: a row cannot be encoded.
     """
     tokenizer = load_tokenizer(base)
-    template = template or choose_template(
-        tokenizer,
-        adapter.chat_template,
-        base.name,
-        at=opened,
-        system=adapter.system,
-        arguments=adapter.template_arguments,
-        client_arguments=adapter.client_arguments,
-        thinking=adapter.thinking,
-    )
+    template = template or template_of(tokenizer, adapter, base.name, at=opened)
     limit = context_limit(adapter.max_length, base)
 
     def encoded(split: str) -> EncodedSplit:
