@@ -98,13 +98,13 @@ def _plan(dataset: Path, short: bool) -> Plan:
     from studio.train.capacity import free_disk, memory_of
     from studio.train.chat.plan import check_fits
     from studio.train.chat.plan import plan as make_plan
-    from studio.train.chat.planning import row_lengths
+    from studio.train.chat.planning import read_rows
     from studio.train.opening import Asked, find_preset
 
     workspace = output.open_workspace()
     asked = Asked(find_preset(PRESET, workspace), PRESET, str(dataset), settings=SHORT_TRAINING if short else ())
     preset = load_yaml(asked.preset, ChatAdapter, asked.overrides)
-    lengths, targets = row_lengths(preset, workspace)
+    lengths, targets, _ = read_rows(preset, workspace)
     device: Literal["cpu", "cuda"] = "cuda" if pick_device().type == "cuda" else "cpu"
     planned = make_plan(
         preset,

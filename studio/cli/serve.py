@@ -81,8 +81,8 @@ def _serve(runs: list[str], profile: ServerProfile, build: BuildName, *, merged:
     from studio.serve.keys import list_keys
     from studio.serve.launch import Place, start_server
     from studio.serve.naming import name_runs, with_aliased
+    from studio.serve.parsers import parsers_of
     from studio.serve.reference import prepare
-    from studio.serve.speech import choose_parsers, known_parsers
     from studio.serve.state import StatePaths, free_port, is_loopback
 
     workspace = output.open_workspace()
@@ -111,7 +111,7 @@ def _serve(runs: list[str], profile: ServerProfile, build: BuildName, *, merged:
     )
     for note in [note for servable in prepared.served for note in servable.notes]:
         output.note(f"note: {note}")
-    parsers = choose_parsers(prepared.served[0].speech, *known_parsers(environment))
+    parsers = parsers_of(prepared.served[0].speech, environment)
     output.note(f"tools     {parsers.told[0]}\nthoughts  {parsers.told[1]}")
     server = start_server(place, prepared, profile, environment, _session_user(), parsers)
     server.catch_signals()

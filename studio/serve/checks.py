@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.adapters.chat.loading import ADAPTER_WEIGHTS, read_template, resolve_recorded_base
+from studio.adapters.chat.speech import Speech, read_speech
 from studio.adapters.chat.vllm import MAX_LORA_RANKS
 from studio.adapters.saved import saved_settings
 from studio.core.errors import StudioError, UserError
@@ -21,7 +22,6 @@ from studio.models.chat.loading import load_tokenizer
 from studio.models.device import pick_device, pick_dtype
 from studio.models.weights import check_model_folder, check_safetensors, verify_hashes, weights_hash
 from studio.serve.servable import Servable
-from studio.serve.speech import Speech, read_speech
 
 _MERGE = "Merged it always loads: studio export {run} --to merged, then studio serve {run} --merged"
 _SUBSPACE_INITS = {"pissa", "olora", "loftq", "corda", "eva", "lora_ga"}

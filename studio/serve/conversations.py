@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from studio.adapters.chat.speech import Speech
 from studio.core.errors import StudioError
-from studio.serve.speech import Speech
 
 Talk = dict[str, Any]
 """``messages`` up to where the assistant speaks, and ``tools`` where there are any."""

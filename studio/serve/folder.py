@@ -7,12 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from studio.adapters.chat.speech import Speech
 from studio.core.files import write_json
 from studio.schema.server import ServerProfile
 from studio.serve.bundle import write_bundle
 from studio.serve.keys import Key
 from studio.serve.servable import Servable
-from studio.serve.speech import Speech
 from studio.serve.state import StatePaths
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from studio.adapters.chat.speech import THOUGHTS_PARSER, Parsers
 from studio.core.errors import InterruptedRunError, StudioError
 from studio.core.files import disk_errors
 from studio.schema.server import ServerProfile, flag_name
@@ -25,7 +26,6 @@ from studio.serve.keys import make_key
 from studio.serve.log import WaitingLine, cause_of_death, log_end, stage_of
 from studio.serve.reference import Prepared
 from studio.serve.servable import Servable, adapted_modules, needed_rank, scores_prompts
-from studio.serve.speech import THOUGHTS_PARSER, Parsers
 from studio.serve.state import RunningServer, StatePaths
 
 # Seconds that vLLM has for ending after the last answer, before it is killed.

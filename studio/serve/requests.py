@@ -1,6 +1,7 @@
 """A client's request as the run behind the model was trained: its template's arguments, tools, thoughts. Standard library only.
 
-What a template can do is read from the ``speech`` of a model in the models file (:class:`studio.serve.speech.Speech` as JSON).
+What a template can do is read from the ``speech`` of a model in the models file (:class:`studio.adapters.chat.speech.Speech` as
+JSON).
 """
 
 from __future__ import annotations

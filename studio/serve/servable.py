@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from studio.adapters.chat.speech import Speech
 from studio.adapters.chat.vllm import MAX_LORA_RANKS
 from studio.core.errors import UserError
-from studio.serve.speech import Speech
 
 # What most decoders call the layers inside their blocks: adapters on any of them can be loaded later.
 _USUAL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")

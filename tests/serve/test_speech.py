@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from studio.adapters.chat.speech import THOUGHTS_PARSER, Speech, choose_parsers, read_speech
 from studio.core.errors import StudioError
 from studio.models.chat.templates import choose_template
 from studio.models.chat.thoughts import THOUGHTS
 from studio.serve.environment import Environment
 from studio.serve.limits import CHAT
-from studio.serve.speech import THOUGHTS_PARSER, Speech, choose_parsers, known_parsers, read_speech
+from studio.serve.parsers import known_parsers
 from studio.serve.thought_stream import ThoughtReader
 from tests.conftest import tiny_tokenizer
 from tests.models.chat.shapes import SHAPES

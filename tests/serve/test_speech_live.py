@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
+from studio.adapters.chat.speech import choose_parsers, read_speech
 from studio.core.errors import UserError
 from studio.models.chat.probing import CALL, TOOL
 from studio.models.chat.templates import choose_template, render
 from studio.models.chat.turns import common
 from studio.serve.bundle import PLUGIN, write_bundle
 from studio.serve.environment import find_environment
-from studio.serve.speech import choose_parsers, known_parsers, read_speech
+from studio.serve.parsers import known_parsers
 from tests.conftest import tiny_tokenizer
 from tests.models.chat.tool_shapes import CALLS
 

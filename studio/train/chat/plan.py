@@ -52,6 +52,7 @@ class Plan:
     memory, free_disk: what there is, None where unknown.
     coverage: what trains, by kind of layer.
     vllm: reasons why a stock vLLM will not load the result; empty means that it does.
+    parsers: vLLM's parsers of ``tools`` and ``thoughts`` for the chat template, or why there is none; empty without a Dataset.
     """
 
     device: str
@@ -74,6 +75,7 @@ class Plan:
     vllm: list[str]
     serving: list[str]
     assumptions: list[str] = field(default_factory=list)
+    parsers: dict[str, str] = field(default_factory=dict)
 
     @property
     def needed(self) -> int:

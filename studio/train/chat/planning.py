@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,9 +31,9 @@ def plan_as_wished(preset: ChatAdapter, wish: PlanWish, workspace: Workspace, pr
 
     device = device_of(wish.device)
     limit = wish.memory if wish.memory is not None else memory_of(device)
-    lengths, supervised = row_lengths(preset, workspace)
+    lengths, supervised, parsers = read_rows(preset, workspace)
     given: dict[str, Any] = {"lengths": lengths, "supervised": supervised, "device": device, "processes": processes}
-    planned = plan(preset, memory=limit, free_disk=free_disk(workspace), **given)
+    planned = replace(plan(preset, memory=limit, free_disk=free_disk(workspace), **given), parsers=parsers)
     sweep = None
     if wish.sweep:
         if limit is None:
@@ -58,16 +59,21 @@ def device_of(chosen: str | None) -> Device:
     raise UserError(f"--device {chosen!r} is not known.{nearest(chosen, devices)} Allowed: cpu, cuda.")
 
 
-def row_lengths(preset: ChatAdapter, workspace: Workspace) -> tuple[list[int] | None, list[int] | None]:
-    """Tokens and targets of every training row, when a Dataset is named."""
+def read_rows(preset: ChatAdapter, workspace: Workspace) -> tuple[list[int] | None, list[int] | None, dict[str, str]]:
+    """Tokens and targets of every training row, and what reads calls and thoughts when it is served; when a Dataset is named."""
     if preset.data is None:
-        return None, None
+        return None, None, {}
+    from studio.adapters.chat.speech import choose_parsers, read_speech
     from studio.models.bases import resolve_base
+    from studio.models.chat.loading import read_config
     from studio.train.chat.run import prepare
 
-    folder = workspace.find_dataset(preset.data)
-    split = prepare(preset, resolve_base(preset.model, preset.revision), folder).training
-    return split.lengths, [sum(row.trained[1:]) for row in split.rows]
+    folder, base = workspace.find_dataset(preset.data), resolve_base(preset.model, preset.revision)
+    prepared = prepare(preset, base, folder)
+    split = prepared.training
+    speech = read_speech(prepared.template, prepared.tokenizer, read_config(base).model_type)
+    parsers = dict(zip(("tools", "thoughts"), choose_parsers(speech).told, strict=True))
+    return split.lengths, [sum(row.trained[1:]) for row in split.rows], parsers
 
 
 def _probe(

@@ -92,6 +92,7 @@ def _consequences(planned: Plan) -> list[tuple[str, object]]:
         lines.append(("epoch", f"{planned.steps_per_epoch:,} steps, {planned.tokens_per_epoch:,} tokens"))
     lines.append(("stock vLLM", "loads the result" if not planned.vllm else f"will not load the adapter: {planned.vllm[0]}"))
     lines += [("", reason) for reason in planned.vllm[1:]]
+    lines += [(name, told) for name, told in planned.parsers.items()]
     lines += [("serving" if not index else "", text) for index, text in enumerate(planned.serving)]
     lines += [("assumed" if not index else "", text) for index, text in enumerate(planned.assumptions)]
     return lines

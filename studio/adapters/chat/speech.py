@@ -1,23 +1,17 @@
 """What a run's template does beyond plain turns (calls, thoughts, arguments), and which of vLLM's parsers read that again.
 
 vLLM has one parser for calls and one for thoughts per server. So has a template, and runs with different ones are never served
-together (:func:`studio.serve.servable.check_together`).
+together (``studio.serve.servable``).
 """
 
 from __future__ import annotations
 
-import ast
-import subprocess
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from studio.core.errors import StudioError
 
 if TYPE_CHECKING:
     from studio.models.chat.rendering import ChatTemplate
-    from studio.serve.environment import Environment
 
 # Ways of calling (studio.models.chat.tool_syntax) -> vLLM's parsers that read them, the better first. Read back with each of them
 # in tests/serve/test_speech_live.py; the ways that are not here come out of every parser of vLLM 0.32 damaged or not at all.
@@ -51,6 +45,7 @@ _NEEDED: dict[str, tuple[str, ...]] = {
     "llama4_pythonic": ("<|python_start|>",),
     "llama3_json": ("<|python_tag|>",),
 }
+TOOL_PARSERS = frozenset(name for names in _TOOL_PARSERS.values() for name in names)
 THOUGHTS_PARSER = "studio_thoughts"
 _HARMONY = "openai_gptoss"
 
@@ -131,11 +126,11 @@ def _switches(template: ChatTemplate, tokenizer: Any, opened: bool) -> dict[str,
     return found
 
 
-def choose_parsers(speech: Speech, tools: Collection[str], thoughts: Collection[str]) -> Parsers:
-    """The parsers for a template among those that the installed vLLM has.
+def choose_parsers(speech: Speech, tools: Collection[str] = TOOL_PARSERS, thoughts: Collection[str] = (_HARMONY,)) -> Parsers:
+    """The parsers for a template among those that a vLLM has.
 
     Args:
-        tools, thoughts: names of vLLM's registries.
+        tools, thoughts: names of its registries; left out, those of the one that is installed by the studio.
     """
     name, why = _tool_parser(speech, tools)
     calls = f"vLLM's parser {name}" if name else f"none: {why}"
@@ -159,32 +154,3 @@ def _tool_parser(speech: Speech, known: Collection[str]) -> tuple[str | None, st
         if not set(_NEEDED.get(name, ())) & set(speech.missing):
             return name, ""
     return None, f"vLLM's parser {names[0]} needs the token {speech.missing[0]}, which the base's vocabulary does not have"
-
-
-def known_parsers(environment: Environment) -> tuple[set[str], set[str]]:
-    """Names of the parsers for calls and for thoughts that a vLLM has, read from its own lists without importing it.
-
-    Raises:
-        StudioError: its package is not found, or has no such lists.
-    """
-    code = "import importlib.util as u; print(u.find_spec('vllm').submodule_search_locations[0])"
-    done = subprocess.run([str(environment.python), "-I", "-c", code], capture_output=True, text=True, check=False, timeout=60)
-    try:
-        package = Path(done.stdout.strip() or "/nowhere")
-        return (
-            _registered(package / "tool_parsers" / "__init__.py", "_TOOL_PARSERS_TO_REGISTER"),
-            _registered(package / "reasoning" / "__init__.py", "_REASONING_PARSERS_TO_REGISTER"),
-        )
-    except (OSError, SyntaxError) as error:
-        raise StudioError(
-            f"the parsers of vLLM {environment.version} cannot be listed ({error}). Make it anew: studio serve --install --anew"
-        ) from error
-
-
-def _registered(file: Path, name: str) -> set[str]:
-    """Keys of a dictionary that a module assigns; empty where it assigns none of that name."""
-    for node in ast.parse(file.read_text(encoding="utf-8")).body:
-        named = isinstance(node, ast.Assign) and any(isinstance(one, ast.Name) and one.id == name for one in node.targets)
-        if named and isinstance(node.value, ast.Dict):  # type: ignore[attr-defined]
-            return {str(key.value) for key in node.value.keys if isinstance(key, ast.Constant)}  # type: ignore[attr-defined]
-    return set()
