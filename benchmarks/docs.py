@@ -78,6 +78,23 @@ def write_section(name: str, body: str, *, packages: Sequence[str] = ("torch", "
     temporary.replace(PAGE)
 
 
+def write_between(page: Path, name: str, body: str) -> None:
+    """Replace what stands between ``<!-- NAME -->`` and ``<!-- /NAME -->`` on a page with a table and what it was measured with.
+
+    Raises:
+        ValueError: the page has no such marks.
+    """
+    text = page.read_text(encoding="utf-8")
+    pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    if not pattern.search(text):
+        raise ValueError(f"{page} has no section {name}")
+    stamp = describe_machine(("numpy", "scipy", "sacrebleu", "scikit-learn"))
+    written = pattern.sub(lambda found: f"{found[1]}{body.strip()}\n\n{stamp}\n{found[2]}", text)
+    temporary = page.with_name(f".{page.name}.{os.getpid()}")
+    temporary.write_text(written, encoding="utf-8")
+    temporary.replace(page)
+
+
 def _existing(text: str, name: str) -> str:
     """A section as it stands on the page; one that was never measured says so."""
     found = re.search(rf"<!-- {name} -->\n.*?<!-- /{name} -->\n", text, re.DOTALL)

@@ -220,8 +220,9 @@ def _report(report: ReportRecord) -> str:
     split = f", {report.dataset['split']} split" if report.dataset.get("split") else ""
     parts = [f"### {report.suite}", f"{report.created[:10]}{data}{split}."]
     if report.gate:
-        missed, count = report.gate.get("missed") or [], report.gate.get("thresholds")
-        parts.append(f"Gate not met: {'; '.join(missed)}." if missed else f"Gate met: all {count} thresholds.")
+        open_ones = [*(report.gate.get("missed") or []), *(report.gate.get("not_shown") or [])]
+        count = report.gate.get("thresholds")
+        parts.append(f"Gate not met: {'; '.join(open_ones)}." if open_ones else f"Gate met: all {count} thresholds.")
     parts.append("\n".join(_score_table(report)))
     parts += [line for groups in report.groups if (line := _extremes(groups))]
     reasons = [f"- {task.title or task.name}: not computed. {task.reason}" for task in report.tasks if task.reason]

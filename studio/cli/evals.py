@@ -12,7 +12,6 @@ from studio.core.translation import t
 
 if TYPE_CHECKING:
     from studio.core.records import ReportRecord
-    from studio.schema.suite import Suite
 
 
 def evaluate(
@@ -91,17 +90,19 @@ def evaluate(
         columns, rows = side_by_side([(name, record) for name, _, record in reports])
         table(columns, rows, right=columns[1:])
     if gate:
-        missed = {name: record.gate["missed"] for name, _, record in reports if record.gate["missed"]}
-        if missed:
-            raise GateNotMetError(_gate_sentence(missed, plan, several=len(reports) > 1))
-        note(f"gate met: all {len(plan.thresholds)} thresholds")
+        from studio.evals.gate import gate_sentence
+
+        several = len(reports) > 1
+        found = [(name, gate_sentence(record.gate)) for name, _, record in reports]
+        parts = [f"{name + ': ' if several else ''}{sentence}" for name, sentence in found if sentence]
+        if parts:
+            raise GateNotMetError(" | ".join(parts))
+        note(f"gate met: {thresholds_text(len(plan.thresholds))}")
 
 
-def _gate_sentence(missed: dict[str, list[str]], plan: Suite, *, several: bool) -> str:
-    """Every threshold that failed, by model where there are several."""
-    parts = [f"{name + ': ' if several else ''}{'; '.join(sentences)}" for name, sentences in missed.items()]
-    count = max(map(len, missed.values()))
-    return f"{count} of {len(plan.thresholds)} thresholds not met: {' | '.join(parts).removesuffix('.')}."
+def thresholds_text(count: int) -> str:
+    """``the one threshold`` or ``all 7 thresholds``."""
+    return "the one threshold" if count == 1 else f"all {count} thresholds"
 
 
 def _print_report(report: Path, record: ReportRecord) -> None:
@@ -123,7 +124,7 @@ def _print_json(reports: list[tuple[str, Path, ReportRecord]], gate: bool) -> No
         {
             "report": str(report),
             **record.model_dump(mode="json"),
-            "gate": {"asked": gate, "missed": record.gate.get("missed", [])},
+            "gate": {"asked": gate, "missed": [], "not_shown": [], **record.gate},
         }
         for _, report, record in reports
     ]

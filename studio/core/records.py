@@ -105,7 +105,9 @@ class RunRecord(Record):
 
 
 class Score(Record):
-    """One number of a report. ``low`` and ``high`` are a 95% interval, None when n < 2.
+    """One number of a report. ``low`` and ``high`` are a 95% interval, None where there are too few examples for one;
+    ``interval`` says how it was made, or why there is none. ``clusters`` is the number of independent groups that the examples
+    come from, None where each stands for itself. ``lowest`` and ``highest`` are what the metric can reach, None without an end.
 
     ``ideal`` is the value of no bias, where there is one (0.5 for CrowS-Pairs); such a score is better the nearer it is.
     ``reason`` says why there is no value. ``note`` qualifies the value (a small group). ``task`` is the suite's task.
@@ -118,6 +120,10 @@ class Score(Record):
     n: int
     low: float | None = None
     high: float | None = None
+    interval: str = ""
+    clusters: int | None = None
+    lowest: float | None = None
+    highest: float | None = None
     coverage: float = 1.0
     made_with: str
     title: str = ""
@@ -187,7 +193,8 @@ class TaskRecord(Record):
 class ReportRecord(Record):
     """``scores.json``: a finished Report. ``models`` maps a label (``tuned``, ``base``) to what was measured.
 
-    ``gate`` holds the thresholds that were judged and a sentence for each that was missed.
+    ``gate`` holds the number of thresholds, how many were met, and a sentence for each that was missed and for each that so few
+    examples do not show.
     """
 
     suite: str

@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from studio.core.records import Difference, GroupScores, ReportRecord, Score, TaskRecord
 from studio.evals.charts import bars, difference_picture, scale_of
-from studio.evals.gate import means, missed_thresholds
+from studio.evals.gate import Judged, judged, means
 from studio.evals.numbers import figure, number
 from studio.evals.statistics import NO_DIFFERENCE, NOT_COMPUTED
 from studio.evals.task import CardGroup, Panel
@@ -55,9 +55,19 @@ def render_page(
         base_name=_short(record.models.get("base", {}).get("name")),
         run_name=_short(record.models["tuned"].get("name")),
         warnings=_warnings(record, suite),
-        missed=missed_thresholds(record, suite.thresholds),
+        gate=_gate(judged(record, suite.thresholds)),
         limits=limits(record),
     )
+
+
+def _gate(found: Sequence[Judged]) -> dict[str, Any]:
+    """The gate as the top of the page says it."""
+    return {
+        "count": len(found),
+        "met": sum(item.verdict == "met" for item in found),
+        "missed": [item.sentence for item in found if item.verdict == "missed"],
+        "not_shown": [item.sentence for item in found if item.verdict == "not shown"],
+    }
 
 
 def summary_sentences(record: ReportRecord) -> list[str]:
@@ -103,8 +113,9 @@ def _summary_of_many(record: ReportRecord) -> list[str]:
 
 
 def glance(record: ReportRecord) -> list[dict[str, Any]]:
-    """One line per task: how many measures are better, worse, not shown to differ, not computed; thresholds that failed on it."""
-    named = [sentence.partition(" ")[0] for sentence in record.gate.get("missed", [])]
+    """One line per task: how many measures are better, worse, not shown to differ, not computed; thresholds not met on it."""
+    open_ones = [*record.gate.get("missed", []), *record.gate.get("not_shown", [])]
+    named = [sentence.partition(" ")[0] for sentence in open_ones]
     missed = [next((item.task for item in record.scores["tuned"] if means(item, name)), None) for name in named]
     lines = []
     for task in record.tasks:

@@ -7,50 +7,85 @@ from collections.abc import Sequence
 from typing import Any
 
 from studio.core.records import Difference, Score
-from studio.evals.metrics.base import Metric
+from studio.evals.comparisons import Comparison, compare
+from studio.evals.intervals import FEWEST, estimate
+from studio.evals.metrics.base import Metric, SumStatistic, ratio
+from studio.evals.pieces import Interval
 from studio.evals.statistics import (
     NO_DIFFERENCE,
     NOT_COMPUTED,
+    SHARE,
     SIGNIFICANCE,
+    Better,
+    OfSums,
+    OwnInterval,
     Statistic,
-    compare,
-    estimate,
     holm,
-    mcnemar,
-    share_difference,
     verdict,
-    wilson,
 )
 
 
-def score(metric: Metric, statistic: Statistic, *, resamples: int, seed: int) -> Score:
-    """One number with its interval and coverage (share of the examples asked that could be scored)."""
-    value, bounds = estimate(statistic, resamples=resamples, seed=seed, recentre=metric.repeats_shrink)
+def score(metric: Metric, statistic: Statistic, *, resamples: int, seed: int, clusters: Sequence[object] | None = None) -> Score:
+    """One number with its interval and coverage (share of the examples asked that could be scored).
+
+    Args:
+        clusters: a name per example, where examples of one name are not independent (one template, one person).
+    """
+    value, found = estimate(
+        statistic,
+        resamples=resamples,
+        seed=seed,
+        scale=metric.scale,
+        share=is_share(metric, statistic),
+        recentre=metric.repeats_shrink,
+        clusters=clusters,
+    )
     asked, scored = len(statistic.scored), int(statistic.scored.sum())
-    hits = [item for item in statistic.each if item is not None]
-    # Resamples of outcomes that are all alike are all alike: a bootstrap would be certain after three examples.
-    alike = bounds is not None and bounds[0] == bounds[1] and len(hits) == scored and set(hits) in ({0.0}, {1.0})
-    if value is not None and (metric.right_or_wrong or (alike and value in {0.0, 1.0})):
-        bounds = wilson(sum(hits), scored)
-    if bounds and metric.unit.startswith("share"):
-        bounds = max(0.0, bounds[0]), min(1.0, bounds[1])
     return Score(
         metric=metric.key,
         value=value,
         unit=metric.unit,
         better=metric.better,
         n=scored,
-        low=bounds[0] if bounds else None,
-        high=bounds[1] if bounds else None,
+        low=found.bounds[0] if found.bounds else None,
+        high=found.bounds[1] if found.bounds else None,
+        interval=found.how,
+        clusters=_independent(statistic, clusters),
         coverage=scored / asked if asked else 0.0,
         made_with=metric.made_with(),
         title=metric.title,
         explains=metric.explains,
         ideal=metric.ideal,
-        reason=None
-        if value is not None
-        else ("no example could be scored" if not scored else "it has no value on these examples"),
+        lowest=metric.scale.lowest if math.isfinite(metric.scale.lowest) else None,
+        highest=metric.scale.highest if math.isfinite(metric.scale.highest) else None,
+        reason=None if value is not None else _no_value(statistic),
     )
+
+
+def is_share(metric: Metric, statistic: Statistic) -> bool:
+    """True where the value is the share of examples that are right: by its kind, or because a mean has only 0 and 1 to take."""
+    if metric.right_or_wrong:
+        return True
+    known = {item for item, ok in zip(statistic.each, statistic.scored.tolist(), strict=True) if ok}
+    mean = isinstance(statistic, SumStatistic) and statistic.combine is ratio and (statistic.sums[:, 1] == 1).all()
+    return mean and metric.scale == SHARE and known <= {0.0, 1.0}
+
+
+def _independent(statistic: Statistic, clusters: Sequence[object] | None) -> int | None:
+    """How many clusters the scored examples come from; None where each stands for itself."""
+    if clusters is None or not isinstance(statistic, OfSums):
+        return None
+    found = {name for name, ok in zip(clusters, statistic.scored.tolist(), strict=True) if ok}
+    return len(found) if len(found) < int(statistic.scored.sum()) else None
+
+
+def _no_value(statistic: Statistic) -> str:
+    """Why there is no value."""
+    if not statistic.scored.any():
+        return "no example could be scored"
+    if isinstance(statistic, OwnInterval):
+        return "fewer than two groups have such examples"
+    return "it has no value on these examples"
 
 
 def without_value(metric: Metric, reason: str, asked: int) -> Score:
@@ -71,44 +106,60 @@ def without_value(metric: Metric, reason: str, asked: int) -> Score:
 
 
 def difference(
-    metric: Metric, tuned: Statistic, base: Statistic, *, resamples: int, seed: int, same_tokens: bool = True
+    metric: Metric,
+    tuned: Statistic,
+    base: Statistic,
+    *,
+    resamples: int,
+    seed: int,
+    same_tokens: bool = True,
+    clusters: Sequence[object] | None = None,
 ) -> Difference:
     """Tuned minus base on the same examples.
 
     Args:
         same_tokens: the two models cut text into the same tokens; without that, per-token figures are not compared.
+        clusters: as in :func:`score`.
     """
     if metric.per_token and not same_tokens:
         both = int((tuned.scored & base.scored).sum())
         method = "not compared: the two models cut text into different tokens"
         return Difference(metric=metric.key, value=None, n=both, method=method, verdict=NOT_COMPUTED)
-    found = compare(tuned, base, resamples=resamples, seed=seed, recentre=metric.repeats_shrink, ideal=metric.ideal)
-    method = f"paired bootstrap over examples, {resamples} resamples, seed {seed}, 95% percentile interval"
-    p_value, exact, bounds = found.p, None, found.bounds
-    if metric.right_or_wrong:
-        if bounds is not None and bounds[0] == bounds[1]:
-            # The two never disagree, so no resample does: the bootstrap would be certain after 20 examples.
-            bounds = share_difference(tuned.each, base.each)
-            method = "Newcombe's interval for paired shares, because the two never disagree"
-        only_tuned, only_base, exact = mcnemar(tuned.each, base.each)
-        p_value = exact if found.bounds else None
-        method += f"; exact McNemar: {only_tuned} only tuned, {only_base} only base, p = {exact:.3g}"
-    if found.bounds is None:
-        method += f"; no interval from {found.n} example{'' if found.n == 1 else 's'}"
-    judged = bounds if metric.ideal is None else found.distance_bounds
+    found = compare(
+        tuned,
+        base,
+        resamples=resamples,
+        seed=seed,
+        scale=metric.scale,
+        share=is_share(metric, tuned) and is_share(metric, base) and metric.ideal is None,
+        recentre=metric.repeats_shrink,
+        ideal=metric.ideal,
+        clusters=clusters,
+    )
+    judged = found.interval if metric.ideal is None else found.distance_interval
+    p_text = f"; {found.test}, p = {found.p:.3g}" if found.p is not None else ""
     return Difference(
         metric=metric.key,
         value=found.value,
-        low=bounds[0] if bounds else None,
-        high=bounds[1] if bounds else None,
+        low=found.bounds[0] if found.bounds else None,
+        high=found.bounds[1] if found.bounds else None,
         n=found.n,
-        method=method,
-        verdict=verdict(judged, "lower" if metric.ideal is not None else metric.better, exact),
-        p=p_value,
+        method=judged.how + p_text,
+        verdict=_verdict(found, judged, "lower" if metric.ideal is not None else metric.better),
+        p=found.p if judged.bounds else None,
         distance=found.distance,
         distance_low=found.distance_bounds[0] if found.distance_bounds else None,
         distance_high=found.distance_bounds[1] if found.distance_bounds else None,
     )
+
+
+def _verdict(found: Comparison, judged: Interval, better: Better) -> str:
+    """The interval and the test must both show a difference. Models that answer alike everywhere have no interval, and differ in
+    nothing.
+    """
+    if judged.bounds is None and found.value == 0 and found.p == 1.0 and found.n >= FEWEST:
+        return NO_DIFFERENCE
+    return verdict(judged.bounds, better, found.p)
 
 
 def corrected(differences: Sequence[Difference]) -> list[Difference]:

@@ -13,6 +13,7 @@ from typing import Any
 from studio.core.errors import StudioError
 from studio.evals.evidence import Evidence
 from studio.evals.metrics.base import Metric, SumStatistic, mean_statistic
+from studio.evals.statistics import SIGNED
 from studio.schema.tasks import ConversationTask
 
 _BATCH = 32
@@ -112,6 +113,7 @@ SEMANTIC_SIMILARITY = SemanticMetric(
     key="semantic_similarity",
     title="Semantic similarity",
     unit="cosine, -1 to 1",
+    scale=SIGNED,
     better="higher",
     needs="answers",
     explains=(

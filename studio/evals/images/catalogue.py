@@ -11,7 +11,7 @@ from studio.core.records import Score
 from studio.evals.evidence import Evidence
 from studio.evals.images.network import FeatureNetwork
 from studio.evals.metrics.base import Metric
-from studio.evals.statistics import Better
+from studio.evals.statistics import SHARE, Better, Scale
 from studio.schema.image_scores import NAMED_BY_NETWORK
 
 # title, unit, better, how it is made, repeats shrink (a picture drawn twice adds nothing new, which shifts every resample).
@@ -114,7 +114,10 @@ def metric_for(name: str, network: FeatureNetwork | None, made_with: str) -> Met
         short = {"inception_score": "IS"}.get(name, title)
         title = f"{short} ({network.name if network else 'no network'})"
         explains += " Made with another network than published scores; compare it only with scores of this very network."
-    return Metric(key, title, unit, better, "answers", explains, _not_from_answers, lambda: made_with, repeats_shrink=shrinks)
+    scale = SHARE if unit in {"share", "probability"} else Scale(_LEAST.get(name, -math.inf))
+    return Metric(
+        key, title, unit, better, "answers", explains, _not_from_answers, lambda: made_with, scale, repeats_shrink=shrinks
+    )
 
 
 def within_bounds(name: str, score: Score) -> Score:

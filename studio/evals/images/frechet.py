@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from studio.core.errors import UserError
 from studio.evals.metrics.base import OfTheWhole
-from studio.evals.statistics import Floats
+from studio.evals.pieces import Floats
 
 
 @dataclass(frozen=True)

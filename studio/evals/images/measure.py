@@ -23,7 +23,8 @@ from studio.evals.images.memorisation import Memorisation, memorisation
 from studio.evals.images.network import Floats32, Seen
 from studio.evals.images.precision_recall import Recall, precise
 from studio.evals.metrics.base import mean_statistic
-from studio.evals.statistics import Floats, Statistic
+from studio.evals.pieces import Floats
+from studio.evals.statistics import Statistic
 from studio.schema.image_scores import ImagesTask
 
 Measured = Statistic | str

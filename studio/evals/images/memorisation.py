@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from studio.core.errors import UserError
 from studio.evals.images.neighbours import nearest
-from studio.evals.statistics import Floats
+from studio.evals.pieces import Floats
 
 # A held-out picture lies this near by chance with this probability.
 NEAR_QUANTILE = 0.05

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.evals.statistics import Floats
+from studio.evals.pieces import Floats
 
 # Distances held at once: 256 x 10,000 doubles are 20 MB.
 _ROWS = 256

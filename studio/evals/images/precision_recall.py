@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from studio.core.errors import UserError
 from studio.evals.images.neighbours import distances_in_chunks, neighbourhood_radii
 from studio.evals.metrics.base import OfTheWhole
-from studio.evals.statistics import Floats
+from studio.evals.pieces import Floats
 
 NEIGHBOURS = 3
 

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.evals.evidence import Evidence
-from studio.evals.statistics import Better, Floats, Statistic
+from studio.evals.pieces import Floats, Pieces
+from studio.evals.statistics import ANY, Better, Scale, Statistic
 from studio.schema.tasks import ConversationTask
 
 Needs = Literal["likelihood", "answers"]
@@ -60,6 +61,10 @@ class SumStatistic:
         pooled = (weights * self.scored) @ np.where(self.scored[:, None], self.sums, 0.0)
         return self.combine(pooled)
 
+    def pieces(self, usable: NDArray[np.bool_]) -> Pieces:
+        """See :class:`studio.evals.statistics.OfSums`."""
+        return Pieces.of(self.sums[usable], self.combine)
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -70,9 +75,10 @@ class Metric:
     explains: how the number is made, one or two plain sentences for the report.
     measure: evidence of n examples -> statistic.
     made_with: library and settings, called after ``measure`` (sacrebleu's signature counts the references).
+    scale: which values it can take, and whether it is compared by ratios.
     right_or_wrong: values per example are 0 or 1, so that McNemar's test applies.
     per_token: the value depends on the tokenizer and cannot be compared across tokenizers.
-    repeats_shrink: drawing an example twice adds nothing new (distinct-n), which shifts every resample to one side; the
+    repeats_shrink: drawing an example twice adds nothing new (variety of pictures), which shifts every resample to one side; the
         interval is moved back by that shift.
     ideal: the value of no bias; better and worse then mean nearer to and further from it.
     missing: why it cannot be computed here and what to do; None when it can.
@@ -86,6 +92,7 @@ class Metric:
     explains: str
     measure: Callable[[Sequence[Evidence]], Statistic]
     made_with: Callable[[], str]
+    scale: Scale = ANY
     right_or_wrong: bool = False
     per_token: bool = False
     repeats_shrink: bool = False

@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.evals.metrics.base import Metric
-from studio.evals.statistics import Floats
+from studio.evals.pieces import Floats, Pieces
+from studio.evals.statistics import SHARE, SIGNED
 
 UNPARSED = "(unparsed)"
 # Resamples whose confusion tables are held at once.
 _ROWS = 256
+_FEWEST_OF_A_CLASS = 5
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class ConfusionStatistic:
 
     truth, predicted: class numbers [n]; predicted may be k. classes: k. figure: confusion [r, k, k + 1] -> [r].
     reference: the same figure by scikit-learn for one weighting; the plain score is scikit-learn's, resamples are ours, and the
-    tests hold them together.
+    tests hold them together. over_classes: the figure is a mean over classes, of which each counts.
     """
 
     truth: NDArray[np.int64]
@@ -37,6 +39,7 @@ class ConfusionStatistic:
     figure: Callable[[Floats], Floats]
     reference: Callable[[Any, Any, Any, int], float]
     each: list[float | None]
+    over_classes: bool = False
 
     @property
     def scored(self) -> NDArray[np.bool_]:
@@ -53,10 +56,32 @@ class ConfusionStatistic:
 
     def confusion(self, weights: Floats) -> Floats:
         """Confusion tables of each weighting: [r, n] -> [r, k, k + 1]."""
-        cells = self.truth * (self.classes + 1) + self.predicted
         size = self.classes * (self.classes + 1)
-        tables: Floats = np.stack([np.bincount(cells, weights=row, minlength=size).astype(np.float64) for row in weights])
-        return tables.reshape(len(weights), self.classes, self.classes + 1)
+        tables: Floats = np.stack([np.bincount(self._cells, weights=row, minlength=size).astype(np.float64) for row in weights])
+        return self._tables(tables)
+
+    def pieces(self, usable: NDArray[np.bool_]) -> Pieces:
+        """See :class:`studio.evals.statistics.OfSums`: one kind of example per cell of the table that occurs."""
+        cells, kinds = np.unique(self._cells[usable], return_inverse=True)
+        rows = np.zeros((len(cells), self.classes * (self.classes + 1)))
+        rows[np.arange(len(cells)), cells] = 1.0
+        return Pieces(rows, kinds.astype(np.int64), lambda sums: self.figure(self._tables(sums)))
+
+    def too_few(self, usable: NDArray[np.bool_]) -> str | None:
+        """A mean over classes is as uncertain as its rarest class."""
+        if not self.over_classes:
+            return None
+        rarest = int(np.bincount(self.truth[usable], minlength=self.classes).min())
+        return f"a class has {rarest} examples, {_FEWEST_OF_A_CLASS} are needed" if rarest < _FEWEST_OF_A_CLASS else None
+
+    @property
+    def _cells(self) -> NDArray[np.int64]:
+        """Cell of the table of each example, [n]."""
+        return self.truth * (self.classes + 1) + self.predicted
+
+    def _tables(self, cells: Floats) -> Floats:
+        """[r, k * (k + 1)] -> [r, k, k + 1]."""
+        return cells.reshape(len(cells), self.classes, self.classes + 1)
 
 
 def _divided(top: Floats, bottom: Floats) -> Floats:
@@ -188,6 +213,7 @@ def classification_metric(name: str) -> Metric:
         explains=explains,
         measure=_no_evidence,
         made_with=lambda: library,
+        scale=SIGNED if name == "mcc" else SHARE,
         right_or_wrong=name in {"accuracy", "unparsed"},
     )
 
@@ -211,7 +237,8 @@ def classification_statistic(
     elif name == "unparsed":
         each = [float(b == len(labels)) for b in given.tolist()]
     _, _, figure, reference, _ = _FIGURES[name]
-    return ConfusionStatistic(true, given, len(labels), figure, reference, each)
+    by_class = name in {"balanced_accuracy", "precision_macro", "recall_macro", "f1_macro"}
+    return ConfusionStatistic(true, given, len(labels), figure, reference, each, by_class)
 
 
 def _no_evidence(_: object) -> ConfusionStatistic:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from studio.evals.evidence import Evidence
 from studio.evals.metrics.base import Metric
 from studio.evals.metrics.rouge import UnicodeWords
-from studio.evals.statistics import Floats
+from studio.evals.pieces import Floats
+from studio.evals.statistics import SHARE, Statistic
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class DistinctStatistic:
 
     Legend: g n-grams (each different one once per answer that holds it).
     grams: int [g], number of the n-gram. owners: int [g], the answer that holds it. totals: [n], n-grams of each answer.
+    texts: the n-gram of each number.
     """
 
     grams: NDArray[np.int64]
@@ -27,6 +29,7 @@ class DistinctStatistic:
     totals: Floats
     scored: NDArray[np.bool_]
     each: list[float | None]
+    texts: list[tuple[str, ...]]
 
     def at(self, weights: Floats) -> Floats:
         """See :meth:`studio.evals.metrics.base.Statistic.at`; an n-gram counts as one however often its answer was drawn."""
@@ -40,6 +43,20 @@ class DistinctStatistic:
         totals = drawn @ self.totals
         shares: Floats = np.divide(different, totals, out=np.full(len(weights), np.nan), where=totals > 0)
         return shares
+
+    def joined(self, other: Statistic) -> DistinctStatistic:
+        """See :class:`studio.evals.statistics.Joinable`; n-grams that both have are the same."""
+        assert isinstance(other, DistinctStatistic)
+        numbers = {text: number for number, text in enumerate(self.texts)}
+        theirs = np.array([numbers.setdefault(text, len(numbers)) for text in other.texts], dtype=np.int64)
+        return DistinctStatistic(
+            np.concatenate([self.grams, theirs[other.grams]]),
+            np.concatenate([self.owners, other.owners + len(self.totals)]),
+            np.concatenate([self.totals, other.totals]),
+            np.concatenate([self.scored, other.scored]),
+            self.each + other.each,
+            list(numbers),
+        )
 
 
 def _measure(order: int) -> Callable[[Sequence[Evidence]], DistinctStatistic]:
@@ -65,6 +82,7 @@ def _measure(order: int) -> Callable[[Sequence[Evidence]], DistinctStatistic]:
             np.array(totals),
             np.array([item.said is not None for item in evidence], dtype=bool),
             each,
+            list(numbers),
         )
 
     return measure
@@ -83,8 +101,8 @@ def _distinct(order: int, what: str) -> Metric:
             "the same answer. Longer answers have lower values by themselves, so read it beside the length."
         ),
         measure=_measure(order),
-        made_with=lambda: "Unicode words in lower case; interval moved by the shift that drawing an answer twice causes",
-        repeats_shrink=True,
+        made_with=lambda: "Unicode words in lower case",
+        scale=SHARE,
     )
 
 

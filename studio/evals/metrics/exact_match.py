@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from studio.evals.evidence import Evidence
 from studio.evals.metrics.base import Metric, SumStatistic, mean_statistic
+from studio.evals.statistics import SHARE
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -37,6 +38,7 @@ EXACT_MATCH = Metric(
     key="exact_match",
     title="Exact match",
     unit="share of answers",
+    scale=SHARE,
     better="higher",
     needs="answers",
     explains=(

@@ -8,6 +8,7 @@ import numpy as np
 
 from studio.evals.evidence import Evidence
 from studio.evals.metrics.base import Metric, SumStatistic, mean_statistic, ratio
+from studio.evals.statistics import POSITIVE, SHARE
 
 
 def tokens(evidence: Sequence[Evidence]) -> SumStatistic:
@@ -37,6 +38,7 @@ LENGTH = Metric(
     key="length",
     title="Length",
     unit="tokens per answer",
+    scale=POSITIVE,
     better="neither",
     needs="answers",
     explains="Mean tokens per answer, without thoughts and the end token; answers cut by the limit count with what they have.",
@@ -48,6 +50,7 @@ LENGTH_RATIO = Metric(
     key="length_ratio",
     title="Length to reference",
     unit="ratio",
+    scale=POSITIVE,
     better="neither",
     needs="answers",
     explains="Tokens of all answers divided by tokens of all references; 1 means as long as the references.",
@@ -58,6 +61,7 @@ TRUNCATED = Metric(
     key="truncated",
     title="Truncated",
     unit="share of answers",
+    scale=SHARE,
     better="lower",
     needs="answers",
     explains="Share of answers, thoughts included, that were stopped by the limit of tokens instead of ending by themselves.",

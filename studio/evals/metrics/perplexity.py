@@ -10,7 +10,8 @@ import numpy as np
 
 from studio.evals.evidence import Evidence
 from studio.evals.metrics.base import Metric, SumStatistic, ratio
-from studio.evals.statistics import Floats
+from studio.evals.pieces import Floats
+from studio.evals.statistics import Scale
 
 
 def measure(evidence: Sequence[Evidence]) -> SumStatistic:
@@ -41,6 +42,7 @@ PERPLEXITY = Metric(
     key="perplexity",
     title="Perplexity",
     unit="perplexity per token",
+    scale=Scale(1.0, math.inf, log=True),
     better="lower",
     needs="likelihood",
     explains=(

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.evals.metrics.base import Metric
-from studio.evals.statistics import Floats
+from studio.evals.pieces import Floats, Pieces
+from studio.evals.statistics import POSITIVE, SHARE, SIGNED, Scale, Statistic
 
 _TITLES = {
     "mae": ("Mean absolute error", "units of the target", "lower", "Mean of how far the numbers are off."),
@@ -36,6 +37,9 @@ _TITLES = {
 }  # fmt: skip
 
 
+_SCALES = {"mae": POSITIVE, "rmse": POSITIVE, "mse": POSITIVE, "r2": Scale(highest=1.0), "spearman": SIGNED, "unparsed": SHARE}
+
+
 @dataclass(frozen=True)
 class ErrorStatistic:
     """A figure of true and predicted numbers, [n] each; the plain score is scikit-learn's, resamples are computed from sums."""
@@ -51,48 +55,84 @@ class ErrorStatistic:
         counts = weights * self.scored
         if len(weights) == 1:
             return np.array([self._plain(counts[0])])
-        if self.name == "spearman":
-            return np.array([self._plain(row) for row in counts])
-        total = counts.sum(axis=1)
+        return self._combine(counts @ self._sums())
+
+    def pieces(self, usable: NDArray[np.bool_]) -> Pieces:
+        """See :class:`studio.evals.statistics.OfSums`."""
+        return Pieces.of(self._sums()[usable], self._combine)
+
+    def _sums(self) -> Floats:
+        """Per example: 1, |error|, error², and error², truth, truth² of the standardised truth: [n, 6].
+
+        Standardised, because of a target near 1e9 or of spread 1e-7 nothing would be left once squares are subtracted.
+        """
         error = np.where(self.scored, self.truth - self.predicted, 0.0)
+        known = self.truth[self.scored]
+        middle, spread = (float(known.mean()), float(known.std())) if len(known) else (0.0, 0.0)
+        away = np.where(self.scored, self.truth - middle, 0.0) / (spread or 1.0)
+        return np.stack([np.ones_like(error), np.abs(error), error**2, (error / (spread or 1.0)) ** 2, away, away**2], axis=1)
+
+    def _combine(self, sums: Floats) -> Floats:
+        """[r, 6] -> [r]; nan where a draw of one repeated truth has no variance to explain."""
+        total = sums[:, 0]
         with np.errstate(invalid="ignore", divide="ignore"):
-            if self.name == "mae":
-                values: Floats = counts @ np.abs(error) / total
-                return values
-            squared: Floats = counts @ error**2 / total
             if self.name == "r2":
-                true = np.where(self.scored, self.truth, 0.0)
-                mean = counts @ true / total
-                # A resample of one repeated value has no variance to explain, hence nan.
-                variance = counts @ true**2 / total - mean**2
-                explained: Floats = np.where(variance > 1e-12, 1 - squared / np.where(variance > 1e-12, variance, 1), np.nan)
-                return explained
-        return np.sqrt(squared) if self.name == "rmse" else squared
+                variance = sums[:, 5] - sums[:, 4] ** 2 / total
+                varied = variance > 1e-9 * total
+                values: Floats = np.where(varied, 1 - sums[:, 3] / np.where(varied, variance, 1.0), np.nan)
+                return values
+            means: Floats = sums[:, 1 if self.name == "mae" else 2] / total
+        return np.sqrt(means) if self.name == "rmse" else means
 
     def _plain(self, counts: Floats) -> float:
-        """The figure by scikit-learn or scipy for one weighting; nan where it is undefined."""
-        from scipy.stats import spearmanr
+        """The figure by scikit-learn for one weighting; nan where it is undefined."""
         from sklearn import metrics
 
         drawn = counts > 0
-        if drawn.sum() < (2 if self.name in {"r2", "spearman"} else 1):
-            return float("nan")
         truth, predicted, weights = self.truth[drawn], self.predicted[drawn], counts[drawn]
-        if self.name == "spearman":
-            times = weights.astype(int)
-            first, second = np.repeat(truth, times), np.repeat(predicted, times)
-            if len(set(first)) < 2 or len(set(second)) < 2:
-                return float("nan")
-            return float(spearmanr(first, second).statistic)
+        if len(truth) < (2 if self.name == "r2" else 1) or (self.name == "r2" and len(set(truth)) < 2):
+            return float("nan")
         functions: dict[str, Any] = {
             "mae": metrics.mean_absolute_error,
             "mse": metrics.mean_squared_error,
             "rmse": metrics.root_mean_squared_error,
             "r2": metrics.r2_score,
         }
-        if self.name == "r2" and len(set(truth)) < 2:
-            return float("nan")
         return float(functions[self.name](truth, predicted, sample_weight=weights))
+
+
+@dataclass(frozen=True)
+class RankStatistic:
+    """Spearman's correlation of true and predicted numbers, [n] each, by scipy. Weights are whole numbers."""
+
+    truth: Floats
+    predicted: Floats
+    scored: NDArray[np.bool_]
+    each: list[float | None]
+
+    def at(self, weights: Floats) -> Floats:
+        """See :meth:`studio.evals.metrics.base.Statistic.at`."""
+        return np.array([self._plain(row) for row in weights * self.scored])
+
+    def joined(self, other: Statistic) -> RankStatistic:
+        """See :class:`studio.evals.statistics.Joinable`."""
+        assert isinstance(other, RankStatistic)
+        return RankStatistic(
+            np.concatenate([self.truth, other.truth]),
+            np.concatenate([self.predicted, other.predicted]),
+            np.concatenate([self.scored, other.scored]),
+            self.each + other.each,
+        )
+
+    def _plain(self, counts: Floats) -> float:
+        """The figure for one weighting; nan where it is undefined."""
+        from scipy.stats import spearmanr
+
+        times = counts.astype(int)
+        first, second = np.repeat(self.truth, times), np.repeat(self.predicted, times)
+        if len(set(first)) < 2 or len(set(second)) < 2:
+            return float("nan")
+        return float(spearmanr(first, second).statistic)
 
 
 def regression_metric(name: str) -> Metric:
@@ -108,16 +148,19 @@ def regression_metric(name: str) -> Metric:
         explains=explains,
         measure=_no_evidence,
         made_with=lambda: "counted by the studio" if name == "unparsed" else library,
+        scale=_SCALES[name],
         right_or_wrong=name == "unparsed",
     )
 
 
-def regression_statistic(name: str, truth: Sequence[float], predicted: Sequence[float | None]) -> ErrorStatistic:
+def regression_statistic(name: str, truth: Sequence[float], predicted: Sequence[float | None]) -> ErrorStatistic | RankStatistic:
     """The statistic of one figure; predictions that are None are not scored."""
     scored = np.array([value is not None for value in predicted], dtype=bool)
     given = np.array([0.0 if value is None else value for value in predicted], dtype=np.float64)
     true = np.array(truth, dtype=np.float64)
     each = [float(abs(a - b)) if ok and name == "mae" else None for a, b, ok in zip(true, given, scored, strict=True)]
+    if name == "spearman":
+        return RankStatistic(true, given, scored, each)
     return ErrorStatistic(name, true, given, scored, each)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from studio.evals.evidence import Evidence
 from studio.evals.metrics.base import Metric, SumStatistic, mean_statistic
+from studio.evals.statistics import SHARE
 
 
 class UnicodeWords:
@@ -55,6 +56,7 @@ def _rouge(kind: str, title: str, what: str) -> Metric:
         key=kind,
         title=title,
         unit="F1, 0 to 1",
+        scale=SHARE,
         better="higher",
         needs="answers",
         explains=f"{what} shared with the reference answer: F1 of precision and recall, the mean over answers.",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from studio.evals.evidence import Evidence
 from studio.evals.metrics.base import Metric, SumStatistic, mean_statistic
 from studio.evals.metrics.exact_match import normalize_answer
+from studio.evals.statistics import SHARE
 
 
 def token_f1(answer: str, reference: str) -> float:
@@ -38,6 +39,7 @@ TOKEN_F1 = Metric(
     key="token_f1",
     title="Token F1",
     unit="F1, 0 to 1",
+    scale=SHARE,
     better="higher",
     needs="answers",
     explains=(

@@ -11,6 +11,9 @@ import numpy as np
 
 from studio.evals.evidence import Evidence
 from studio.evals.metrics.base import Metric, SumStatistic, by_row
+from studio.evals.metrics.pooled import POOLED
+from studio.evals.pieces import Floats
+from studio.evals.statistics import POINTS, POSITIVE, SKEWED_POINTS
 
 
 @cache
@@ -40,8 +43,11 @@ def _measure(name: str) -> Callable[[Sequence[Evidence]], SumStatistic]:
         def score(sums: list[float]) -> float:
             return float(scorer._compute_score_from_stats([round(value) for value in sums]).score)
 
+        def combine(sums: Floats) -> Floats:
+            return by_row(score)(sums) if len(sums) == 1 else POOLED[name](sums)
+
         return SumStatistic(
-            np.array(counts, dtype=np.float64), np.array([pair is not None for pair in pairs], dtype=bool), each, by_row(score)
+            np.array(counts, dtype=np.float64), np.array([pair is not None for pair in pairs], dtype=bool), each, combine
         )
 
     return measure
@@ -62,6 +68,7 @@ BLEU = Metric(
     key="bleu",
     title="BLEU",
     unit="points of 100",
+    scale=SKEWED_POINTS,
     better="higher",
     needs="answers",
     explains=(
@@ -75,6 +82,7 @@ CHRF = Metric(
     key="chrf",
     title="chrF",
     unit="points of 100",
+    scale=POINTS,
     better="higher",
     needs="answers",
     explains=(
@@ -88,6 +96,7 @@ TER = Metric(
     key="ter",
     title="TER",
     unit="edits per 100 words",
+    scale=POSITIVE,
     better="lower",
     needs="answers",
     explains=(

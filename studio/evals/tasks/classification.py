@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from studio.core.records import Difference, GroupScores, Score
+from studio.evals.intervals import estimate, share_interval
 from studio.evals.labelled import Labelled, labelled_rows, labels_of, read_label
 from studio.evals.metrics.base import SumStatistic, ratio
 from studio.evals.metrics.classification import (
@@ -16,7 +17,7 @@ from studio.evals.metrics.classification import (
     classification_statistic,
 )
 from studio.evals.scoring import difference, score
-from studio.evals.statistics import estimate, wilson
+from studio.evals.statistics import SHARE
 from studio.evals.task import Card, CardGroup, Part, TaskContext, TaskResult
 from studio.schema.tasks import ClassificationTask
 
@@ -88,9 +89,8 @@ def _class_score(
     said = np.array([value == label for value in values], dtype=np.float64)
     top, below = (true * said, said) if kind == 0 else (true * said, true) if kind == 1 else (2 * true * said, true + said)
     statistic = SumStatistic(np.stack([top, below], axis=1), np.ones(len(true), dtype=bool), [None] * len(true), ratio)
-    value, bounds = estimate(statistic, resamples=context.resamples, seed=context.seed)
-    if kind < 2:
-        bounds = wilson(float(top.sum()), int(below.sum()))
+    value, found = estimate(statistic, resamples=context.resamples, seed=context.seed, scale=SHARE)
+    bounds = share_interval(float(top.sum()), int(below.sum())) if kind < 2 else found.bounds
     support = int(true.sum())
     return Score(
         metric=label,

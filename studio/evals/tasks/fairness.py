@@ -14,6 +14,7 @@ import pandas as pd
 
 from studio.core.errors import DataError, UserError, nearest
 from studio.core.records import Difference, GroupScores, Score
+from studio.evals.intervals import estimate, share_interval
 from studio.evals.labelled import Asking, Labelled, asking_about, labelled_rows, labels_of, read_label
 from studio.evals.metrics import METRICS
 from studio.evals.metrics.base import Metric, SumStatistic, ratio
@@ -28,8 +29,9 @@ from studio.evals.metrics.fairness import (
     spread,
 )
 from studio.evals.numbers import number
+from studio.evals.pieces import Floats
 from studio.evals.scoring import difference, score
-from studio.evals.statistics import Floats, Statistic, estimate, wilson
+from studio.evals.statistics import SHARE, SIGNIFICANCE, Statistic
 from studio.evals.task import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
 from studio.schema.tasks import FairnessTask
 
@@ -219,6 +221,7 @@ def _measure(
             title=words,
             unit=unit,
             better="higher" if direction == "higher" else "lower",
+            scale=SHARE if quality is None else quality.scale,
             needs="answers",
             explains="Mean of each group; the gap is that between the best and the worst group.",
             measure=_no_evidence,
@@ -233,8 +236,8 @@ def _measure(
             else:
                 worst = highest if better == "lower" else lowest
                 figure = spread if name.endswith("_gap") else worst
-                known = np.isfinite(outcome.right)
-                statistics[name] = GroupMeanStatistic(np.nan_to_num(outcome.right), known, groups, len(names), figure)
+                known, shares = np.isfinite(outcome.right), quality is None
+                statistics[name] = GroupMeanStatistic(np.nan_to_num(outcome.right), known, groups, len(names), figure, shares)
         measured[label] = statistics
     return metrics, measured
 
@@ -255,7 +258,11 @@ def _noted(item: Score, statistic: Statistic, context: TaskContext[FairnessTask]
     if chance is None:
         return item
     return item.model_copy(
-        update={"note": f"shuffled groups give {number(chance[0])} on average, this much in {100 * chance[1]:.1f}% of shuffles"}
+        update={
+            "note": f"{'no gap shown: ' if chance.p >= SIGNIFICANCE else ''}shuffled groups give {number(chance.mean)} on "
+            f"average, this much in {100 * chance.p:.1f}% of shuffles; without what chance shows the gap is about "
+            f"{number(chance.without)}"
+        }
     )
 
 
@@ -292,9 +299,10 @@ def _group_score(name: str, sums_of: tuple[Any, Any], member: Any, unit: str, co
     sums = np.stack([np.asarray(part, dtype=np.float64)[member] for part in sums_of], axis=1)
     relevant = int((sums[:, 1] > 0).sum())
     statistic = SumStatistic(sums, sums[:, 1] > 0, [None] * len(sums), ratio)
-    value, bounds = estimate(statistic, resamples=context.resamples, seed=context.seed)
+    value, found = estimate(statistic, resamples=context.resamples, seed=context.seed)
+    bounds = found.bounds
     if set(np.unique(sums[:, 0])) <= {0.0, 1.0}:
-        bounds = wilson(float(sums[:, 0].sum()), relevant)
+        bounds = share_interval(float(sums[:, 0].sum()), relevant)
     note = None
     if relevant == 0:
         note = "no such example: no rate, left out of the gap"
@@ -308,7 +316,7 @@ def _group_score(name: str, sums_of: tuple[Any, Any], member: Any, unit: str, co
         n=relevant,
         low=bounds[0] if bounds else None,
         high=bounds[1] if bounds else None,
-        made_with="mean over the group; Wilson interval of a share, else bootstrap within the group",
+        made_with="mean over the group; exact interval of a share, else studentised bootstrap within the group",
         note=note,
         reason=note if relevant == 0 else None,
     )

@@ -15,6 +15,7 @@ from studio.evals.chat.bias.results import bias_metric
 from studio.evals.chat.bias.sources import Origin, published_files, read_table, text_field
 from studio.evals.evidence import LogProb
 from studio.evals.metrics.base import SumStatistic, mean_statistic
+from studio.evals.statistics import POSITIVE, SHARE
 
 ORIGIN = Origin(
     "CrowS-Pairs",
@@ -138,6 +139,7 @@ PCT_STEREOTYPE = bias_metric(
     "pct_stereotype",
     "Stereotype preferred",
     unit="share of pairs",
+    scale=SHARE,
     ideal=0.5,
     explains=(
         "Share of the pairs in which the model finds the more stereotyping sentence more likely: summed log-probability of the "
@@ -150,6 +152,7 @@ LIKELIHOOD_DIFF = bias_metric(
     "likelihood_diff",
     "Size of the preference",
     unit="nats",
+    scale=POSITIVE,
     better="lower",
     explains="Mean absolute difference of the two sentences' log-probabilities: how strongly either is preferred. 0 is none.",
 )

@@ -17,7 +17,7 @@ from studio.core.records import Difference, GroupScores, Score
 from studio.evals.evidence import Answer, Evidence, LogProb
 from studio.evals.metrics.base import Metric, SumStatistic
 from studio.evals.scoring import difference, score
-from studio.evals.statistics import Better, Statistic
+from studio.evals.statistics import ANY, Better, Scale, Statistic
 from studio.evals.task import TaskContext
 from studio.schema.tasks import LikelihoodSettings, TaskSettings
 
@@ -26,10 +26,15 @@ T = TypeVar("T", bound=TaskSettings)
 
 @dataclass(frozen=True)
 class Measured:
-    """One metric and its statistic on each model, over the same examples."""
+    """One metric and its statistic on each model, over the same examples.
+
+    clusters: what each example was made from (a template, an occupation), where several are made from one: they are not
+    independent.
+    """
 
     metric: Metric
     by_label: Mapping[str, SumStatistic]
+    clusters: Sequence[str] | None = None
 
 
 def bias_metric(
@@ -42,6 +47,7 @@ def bias_metric(
     ideal: float | None = None,
     made_with: Callable[[], str] | None = None,
     per_token: bool = False,
+    scale: Scale = ANY,
 ) -> Metric:
     """A metric that its task computes; ``ideal`` is the value of no bias."""
     return Metric(
@@ -55,6 +61,7 @@ def bias_metric(
         made_with=made_with or likelihood_made_with,
         ideal=ideal,
         per_token=per_token,
+        scale=scale,
     )
 
 
@@ -101,13 +108,21 @@ def summarise(context: TaskContext[T], measured: Sequence[Measured]) -> tuple[di
     """Scores of every model, and tuned minus base on the examples that both were scored on."""
     draws, seed = context.resamples, context.seed
     scores = {
-        label: [score(item.metric, item.by_label[label], resamples=draws, seed=seed) for item in measured]
+        label: [score(item.metric, item.by_label[label], resamples=draws, seed=seed, clusters=item.clusters) for item in measured]
         for label in context.labels
     }
     if not context.has_base:
         return scores, []
     return scores, [
-        difference(item.metric, item.by_label["tuned"], item.by_label["base"], resamples=draws, seed=seed) for item in measured
+        difference(
+            item.metric,
+            item.by_label["tuned"],
+            item.by_label["base"],
+            resamples=draws,
+            seed=seed,
+            clusters=item.clusters,
+        )
+        for item in measured
     ]
 
 
@@ -126,9 +141,13 @@ def by_group(context: TaskContext[T], title: str, measured: Measured, groups: Se
         statistic = measured.by_label[label]
         parts = {name: part_of(statistic, members[name]) for name in sorted(members)}
         scores[label] = [
-            score(measured.metric, part, resamples=context.resamples, seed=context.seed).model_copy(
-                update={"metric": name, "title": name, "note": small_note(int(part.scored.sum()))}
-            )
+            score(
+                measured.metric,
+                part,
+                resamples=context.resamples,
+                seed=context.seed,
+                clusters=None if measured.clusters is None else [measured.clusters[place] for place in members[name]],
+            ).model_copy(update={"metric": name, "title": name, "note": small_note(int(part.scored.sum()))})
             for name, part in parts.items()
         ]
     metric = measured.metric

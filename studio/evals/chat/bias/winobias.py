@@ -17,6 +17,7 @@ from studio.evals.chat.bias.results import bias_metric, sums_statistic
 from studio.evals.chat.bias.sources import Origin, published_files
 from studio.evals.evidence import LogProb
 from studio.evals.metrics.base import SumStatistic, mean_statistic
+from studio.evals.statistics import SHARE, SIGNED
 
 ORIGIN = Origin(
     "WinoBias",
@@ -186,6 +187,7 @@ GAP = bias_metric(
     "gap",
     "Accuracy gap (variant)",
     unit="difference of shares",
+    scale=SIGNED,
     ideal=0.0,
     explains=f"Accuracy where the stereotype helps minus accuracy where it misleads, on the same sentences. {_VARIANT}",
 )
@@ -193,6 +195,7 @@ ACCURACY_PRO = bias_metric(
     "accuracy_pro",
     "Accuracy with the stereotype",
     unit="share of sentences",
+    scale=SHARE,
     better="higher",
     explains="Share of the sentences in which the right referent is the more likely one, where the stereotype points to it.",
 )
@@ -200,6 +203,7 @@ ACCURACY_ANTI = bias_metric(
     "accuracy_anti",
     "Accuracy against the stereotype",
     unit="share of sentences",
+    scale=SHARE,
     better="higher",
     explains="Share of the sentences in which the right referent is the more likely one, where the stereotype points elsewhere.",
 )

@@ -21,7 +21,8 @@ from studio.evals.chat.bias.sources import Origin, published_files, read_table, 
 from studio.evals.chat.bias.winobias import referent_prompt
 from studio.evals.evidence import LogProb
 from studio.evals.metrics.base import SumStatistic, mean_statistic
-from studio.evals.statistics import Floats
+from studio.evals.pieces import Floats
+from studio.evals.statistics import SHARE, SIGNED
 
 Gender = Literal["male", "female", "neutral"]
 
@@ -213,6 +214,7 @@ ACCURACY = bias_metric(
     "accuracy",
     "Accuracy (variant)",
     unit="share of sentences",
+    scale=SHARE,
     better="higher",
     explains="Share of all sentences in which the right one of occupation and participant is the more likely referent.",
 )
@@ -220,6 +222,7 @@ GAP = bias_metric(
     "gap",
     "Accuracy gap (variant)",
     unit="difference of shares",
+    scale=SIGNED,
     ideal=0.0,
     explains=(
         "Accuracy where the occupation's usual gender points to the right referent, minus accuracy where it points to the "
@@ -231,6 +234,7 @@ ACCURACY_PRO = bias_metric(
     "accuracy_pro",
     "Accuracy with the stereotype",
     unit="share of sentences",
+    scale=SHARE,
     better="higher",
     explains="Accuracy where the occupation's usual gender points to the right referent.",
 )
@@ -238,6 +242,7 @@ ACCURACY_ANTI = bias_metric(
     "accuracy_anti",
     "Accuracy against the stereotype",
     unit="share of sentences",
+    scale=SHARE,
     better="higher",
     explains="Accuracy where the occupation's usual gender points to the wrong referent (the authors' gotcha sentences).",
 )

@@ -26,6 +26,7 @@ from studio.evals.evidence import Answer, scored_text
 from studio.evals.metrics.base import Metric
 from studio.evals.numbers import number
 from studio.evals.scoring import score
+from studio.evals.statistics import POSITIVE, SHARE, Scale
 from studio.evals.task import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
 from studio.schema.bias import CounterfactualTask
 
@@ -38,6 +39,14 @@ _UNITS = {
     "toxicity": "share of answers",
     "length": "words",
     "refusal": "share of answers",
+}
+# What a difference between twins can be.
+_SCALES = {
+    "likelihood": POSITIVE,
+    "sentiment": Scale(0.0, 2.0),
+    "toxicity": SHARE,
+    "length": POSITIVE,
+    "refusal": SHARE,
 }
 _TITLES = {
     "likelihood": "Likelihood of the rest of the sentence",
@@ -149,6 +158,7 @@ def _metric(measure: str, toxicity_made_with: str) -> Metric:
         f"{measure}_gap",
         f"{_TITLES[measure]}: difference between twins",
         unit=_UNITS[measure],
+        scale=_SCALES[measure],
         better="lower",
         explains=(
             f"Mean absolute difference {what} between two texts that differ in the group term only, over all pairs of groups. "

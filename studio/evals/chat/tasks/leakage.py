@@ -19,7 +19,7 @@ from studio.evals.chat.questions import question_from
 from studio.evals.evidence import Question, scored_text
 from studio.evals.metrics.base import Metric, mean_statistic
 from studio.evals.scoring import difference, score
-from studio.evals.statistics import Better, Statistic
+from studio.evals.statistics import ANY, SHARE, Better, Statistic
 from studio.evals.subjects import Subject
 from studio.evals.task import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
 from studio.schema.tasks import Canary, LeakageTask
@@ -236,7 +236,9 @@ def _metrics(task: LeakageTask) -> dict[str, Metric]:
 
     def figure(key: str, title: str, unit: str, explains: str, better: Better = "lower", binary: bool = True) -> Metric:
         made_with = f"words in lower case; runs of {task.words} words, {_RUN}-word runs at {task.near:g}"
-        return Metric(key, title, unit, better, "answers", explains, _no_evidence, lambda: made_with, right_or_wrong=binary)
+        return Metric(
+            key, title, unit, better, "answers", explains, _no_evidence, lambda: made_with, SHARE if binary else ANY, binary
+        )
 
     share = "share of answers"
     metrics = {

@@ -15,9 +15,10 @@ from studio.evals.chat import lexicon
 from studio.evals.chat.questions import question_from
 from studio.evals.chat.tasks.conversation import choose_rows
 from studio.evals.evidence import Message, Tool, scored_text
+from studio.evals.intervals import share_interval
 from studio.evals.metrics.base import Metric, mean_statistic
 from studio.evals.scoring import difference, score, without_value
-from studio.evals.statistics import Statistic, wilson
+from studio.evals.statistics import SHARE, Statistic
 from studio.evals.task import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
 from studio.schema.tasks import SafetyTask
 
@@ -205,9 +206,7 @@ def _metrics(toxicity: Toxicity) -> dict[str, Metric]:
     """The four shares."""
 
     def share(key: str, title: str, better: Any, explains: str, made_with: str) -> Metric:
-        return Metric(
-            key, title, "share of answers", better, "answers", explains, _no_evidence, lambda: made_with, right_or_wrong=True
-        )
+        return Metric(key, title, "share of answers", better, "answers", explains, _no_evidence, lambda: made_with, SHARE, True)
 
     weaker = " A word list is weak: it sees words, not meaning." if toxicity.weak else ""
     return {
@@ -251,7 +250,7 @@ def _by_category(prompts: Sequence[Asked], judged: dict[str, list[dict[str, floa
                     if item.category == category and name in _asked_of(item)
                 ]
                 known = [value for value in values if value is not None]
-                value, bounds = (sum(known) / len(known) if known else None), wilson(sum(known), len(known))
+                value, bounds = (sum(known) / len(known) if known else None), share_interval(sum(known), len(known))
                 scores[label].append(
                     Score(
                         metric=category, value=value, unit="share of answers", better="neither", n=len(values),

@@ -21,7 +21,7 @@ from studio.evals.chat.tasks.conversation import choose_rows
 from studio.evals.evidence import Answer, Evidence, Question
 from studio.evals.metrics.base import Metric, mean_statistic
 from studio.evals.scoring import score
-from studio.evals.statistics import Statistic
+from studio.evals.statistics import SHARE, Statistic
 from studio.evals.task import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
 from studio.schema.tasks import ToolCallsTask
 
@@ -224,6 +224,7 @@ def _metric(key: str, title: str, unit: str, explains: str) -> Metric:
         made_with=partial(
             str, "counts; calls compared as JSON values, an argument left out has the default of the tool's schema"
         ),
+        scale=SHARE,
         right_or_wrong=True,
     )
 

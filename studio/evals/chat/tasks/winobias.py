@@ -34,8 +34,10 @@ def run(context: TaskContext[WinoBiasTask]) -> TaskResult:
     twins = context.draw(every)
     scored = ask_likelihoods(context, winobias.twin_texts(twins))
     answers = {label: winobias.right_answers(values) for label, values in scored.items()}
+    # Sentences about the same two occupations are variations of one.
+    frames = ["/".join(sorted((pair.pro.right, pair.pro.wrong))) for pair in twins]
     measured = [
-        Measured(metric, {label: make(values) for label, values in answers.items()})
+        Measured(metric, {label: make(values) for label, values in answers.items()}, frames)
         for metric, make in (
             (GAP, winobias.gap),
             (ACCURACY_PRO, winobias.accuracy_pro),

@@ -29,9 +29,12 @@ def run(context: TaskContext[WinogenderTask]) -> TaskResult:
     scored = ask_likelihoods(context, winogender.schema_texts(schemas))
     answers = {label: winogender.right_answers(schemas, values) for label, values in scored.items()}
     templates = {label: winogender.by_template(schemas, values) for label, values in answers.items()}
-    right = Measured(ACCURACY, {label: winogender.accuracy(values) for label, values in answers.items()})
+    occupations = [schema.occupation for schema in schemas]
+    right = Measured(ACCURACY, {label: winogender.accuracy(values) for label, values in answers.items()}, occupations)
+    # In the order of by_template.
+    of_templates = list({schema.template: schema.occupation for schema in schemas}.values())
     measured = [
-        Measured(metric, {label: make(values) for label, values in templates.items()})
+        Measured(metric, {label: make(values) for label, values in templates.items()}, of_templates)
         for metric, make in (
             (GAP, winogender.gap),
             (ACCURACY_PRO, winogender.accuracy_pro),
@@ -39,7 +42,7 @@ def run(context: TaskContext[WinogenderTask]) -> TaskResult:
         )
     ]
     scores, differences = summarise(context, [right, *measured])
-    notes = [f"{len(schemas)} of {len(every)} sentences were asked; the intervals of the gap are drawn over templates."]
+    notes = [f"{len(schemas)} of {len(every)} sentences were asked; the intervals are drawn over the occupations."]
     if not any(schema.stereotype is not None for schema in schemas):
         notes.append("The gap needs the authors' table occupations-stats.tsv beside all_sentences.tsv, and it was not there.")
     return TaskResult(

@@ -1,0 +1,208 @@
+"""95% intervals of one model's score, made so that they hold from ten examples on (``benchmarks/coverage.py`` measures it).
+
+Shares of right or wrong: exact, mid-P. Functions of sums (means, BLEU, perplexity, confusion tables): symmetric studentised
+bootstrap, and the jackknife's t-interval where there are so many examples that the two agree. What is neither: jackknife, or
+percentiles of resamples where leaving out one example at a time takes too long (pictures).
+
+Legend: n examples, u kinds of them, r resamples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from studio.evals.pieces import Floats, Interval, Pieces
+from studio.evals.statistics import (
+    ANY,
+    LEVEL,
+    Demanding,
+    Joinable,
+    OfSums,
+    OwnInterval,
+    Scale,
+    Statistic,
+    bootstrap_weights,
+    point,
+)
+
+Bounds = tuple[float, float]
+
+# Below this an interval that is no exact one would hold too rarely; the benchmark's table begins here.
+FEWEST = 10
+# Beyond this the studentised bootstrap and the jackknife's t-interval agree.
+_RESAMPLED_UP_TO = 400
+# Numbers to be computed for one studentised bootstrap at most; a table of fifty classes would take minutes.
+_MOST_WORK = 60_000_000
+_TAIL = (1 - LEVEL) / 2
+
+
+def estimate(
+    statistic: Statistic,
+    *,
+    resamples: int,
+    seed: int,
+    scale: Scale = ANY,
+    share: bool = False,
+    recentre: bool = False,
+    clusters: Sequence[object] | None = None,
+) -> tuple[float | None, Interval]:
+    """Value and 95% interval of one model.
+
+    Args:
+        scale: which values the metric can take. share: the value is a share of examples that are right or wrong.
+        recentre: of percentiles, move them by the mean shift of the resamples against the value.
+        clusters: a name per example; examples of one name are drawn together.
+    """
+    usable = statistic.scored
+    value, count = point(statistic, usable), int(usable.sum())
+    if value is None:
+        return None, Interval(None, "no value")
+    if isinstance(statistic, OwnInterval):
+        return value, statistic.interval()
+    pieces = statistic.pieces(usable) if isinstance(statistic, OfSums) else None
+    if clusters is not None and pieces is not None:
+        kept = [name for name, ok in zip(clusters, usable.tolist(), strict=True) if ok]
+        if len(set(kept)) < count:
+            pieces, share = pieces.clustered(kept), False
+    if share:
+        bounds = share_interval(sum(item or 0.0 for item in statistic.each), count)
+        return value, Interval(bounds, "exact interval of a share, mid-P" if bounds else none_from(count))
+    if isinstance(statistic, Demanding) and (reason := statistic.too_few(usable)):
+        return value, Interval(None, f"no interval: {reason}")
+    if pieces is not None:
+        return value, of_pieces(pieces, value, scale, resamples, seed)
+    if count < FEWEST:
+        return value, Interval(None, none_from(count))
+    if isinstance(statistic, Joinable):
+        return value, by_jackknife(statistic, usable, value, scale)
+    values = statistic.at(bootstrap_weights(usable, resamples, seed))
+    bounds = percentiles(values, value, recentre=recentre)
+    return value, Interval(bounds, f"percentile bootstrap, {resamples} resamples, seed {seed}")
+
+
+def none_from(count: int, what: str = "example") -> str:
+    """Why so few examples give no interval."""
+    return f"no interval from {count} {what}{'' if count == 1 else 's'}; {FEWEST} are needed"
+
+
+def of_pieces(pieces: Pieces, value: float, scale: Scale, resamples: int, seed: int) -> Interval:
+    """Interval of a function of sums around ``value``."""
+    if pieces.count < FEWEST:
+        return Interval(None, none_from(pieces.count, "independent example"))
+    logs = scale.log and value > 0
+    scaled = pieces.on(np.log) if logs else pieces
+    middle = math.log(value) if logs else value
+    error = float(scaled.errors(pieces.counts)[0])
+    if error == 0:
+        return alike(value, pieces.count, scale)
+    if not math.isfinite(error):
+        return Interval(None, "no interval: without some of the examples there is no value")
+    reach, how = _reach(scaled, middle, resamples, seed)
+    low, high = middle - reach * error, middle + reach * error
+    if logs:
+        low, high = math.exp(low), math.exp(min(high, 700.0)) if math.isfinite(high) else math.inf
+    low, high = scale.clipped(low, high)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return Interval(None, "no interval: too few of the examples differ")
+    return Interval((low, high), how)
+
+
+def _reach(pieces: Pieces, value: float, resamples: int, seed: int) -> tuple[float, str]:
+    """How many standard errors the interval reaches to each side.
+
+    Source: Hall 1988, https://doi.org/10.1111/j.2517-6161.1988.tb01707.x, symmetric percentile-t interval.
+    """
+    count, (kinds, width) = pieces.count, pieces.rows.shape
+    if count > _RESAMPLED_UP_TO or kinds * width * resamples > _MOST_WORK:
+        from scipy.stats import t
+
+        return float(t.ppf(1 - _TAIL, count - 1)), "jackknife t-interval"
+    drawn = np.random.default_rng(seed).multinomial(count, pieces.counts[0] / count, size=resamples).astype(np.float64)
+    with np.errstate(all="ignore"):
+        ratios = np.abs((pieces.values(drawn) - value) / pieces.errors(drawn))
+    # A resample of one repeated example has no error: it lies at the value (0 / 0) or infinitely many errors away.
+    ratios = np.where(np.isnan(ratios), 0.0, ratios)
+    reach = float(np.quantile(ratios, LEVEL, method="inverted_cdf"))
+    return reach, f"symmetric studentised bootstrap, {resamples} resamples, seed {seed}"
+
+
+def alike(value: float, count: int, scale: Scale) -> Interval:
+    """Interval when all examples are alike: of n alike ones, at most a share 1 - 0.05^(1/n) of all others is different.
+
+    That is the exact mid-P bound of a share of which none was seen, so 0 of 20 right is 0 to 14%, and never "0 to 0".
+    """
+    if not math.isfinite(scale.width):
+        return Interval(None, "no interval: all examples have the same value")
+    others = 1 - (2 * _TAIL) ** (1 / count)
+    low, high = value - others * (value - scale.lowest), value + others * (scale.highest - value)
+    return Interval((low, high), "bound on the share of examples unlike these, which are all alike")
+
+
+def by_jackknife(statistic: Statistic, usable: NDArray[np.bool_], value: float, scale: Scale) -> Interval:
+    """t-interval with the jackknife's standard error, for statistics that are no function of sums."""
+    from scipy.stats import t
+
+    error = jackknife_error(statistic.at(left_out(usable)))
+    if error == 0:
+        return alike(value, int(usable.sum()), scale)
+    if not math.isfinite(error):
+        return Interval(None, "no interval: without some of the examples there is no value")
+    reach = float(t.ppf(1 - _TAIL, int(usable.sum()) - 1)) * error
+    return Interval(scale.clipped(value - reach, value + reach), "jackknife t-interval")
+
+
+def left_out(usable: NDArray[np.bool_]) -> Floats:
+    """Weights in which each usable example is missing once: [usable, n]."""
+    places = np.flatnonzero(usable)
+    weights = np.repeat(usable.astype(np.float64)[None, :], len(places), axis=0)
+    weights[np.arange(len(places)), places] = 0.0
+    return weights
+
+
+def jackknife_error(values: Floats) -> float:
+    """Standard error from the values without each example; nan where one of them is undefined."""
+    count = len(values)
+    return float(np.sqrt((count - 1) / count * ((values - values.mean()) ** 2).sum()))
+
+
+def percentiles(values: Floats, estimate: float, *, recentre: bool = False) -> Bounds | None:
+    """95% percentile interval of resampled values, None when some of them are undefined.
+
+    Args:
+        recentre: move the interval by the mean shift of the resamples against the estimate.
+    """
+    if not np.isfinite(values).all() or not math.isfinite(estimate):
+        return None
+    low, high = np.quantile(values, [_TAIL, 1 - _TAIL])
+    shift = float(values.mean()) - estimate if recentre else 0.0
+    return float(low) - shift, float(high) - shift
+
+
+@cache
+def share_interval(hits: float, count: int) -> Bounds | None:
+    """95% exact mid-P interval of a share; None when ``count`` is below 2.
+
+    Source: Lancaster 1961, https://doi.org/10.1080/01621459.1961.10482105: half the probability of what was seen counts as more
+    extreme. It holds in 95% on average over all shares, where Clopper and Pearson's holds in 98% of small samples.
+    """
+    if count < 2:
+        return None
+    from scipy.optimize import brentq
+    from scipy.stats import binom
+
+    seen = round(hits)
+
+    def above(share: float) -> float:
+        return float(binom.sf(seen, count, share) + binom.pmf(seen, count, share) / 2) - _TAIL
+
+    def below(share: float) -> float:
+        return float(binom.cdf(seen - 1, count, share) + binom.pmf(seen, count, share) / 2) - _TAIL
+
+    low = 0.0 if seen == 0 else float(brentq(above, 0.0, 1.0, xtol=1e-12))
+    high = 1.0 if seen == count else float(brentq(below, 0.0, 1.0, xtol=1e-12))
+    return low, high

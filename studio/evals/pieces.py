@@ -1,0 +1,107 @@
+"""A statistic that is a function of sums, taken apart: the value and the standard error of any draw of its examples.
+
+Legend: n examples (or clusters of them), u different rows among them, k sums, r draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """95% bounds and how they were made; no bounds, and why."""
+
+    bounds: tuple[float, float] | None
+    how: str
+
+
+# Numbers held at once while examples are left out one by one.
+_AT_ONCE = 4_000_000
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Examples as rows of sums. Examples with the same row are counted, not repeated: a confusion table has few kinds of them.
+
+    rows: [u, k]. kinds: the row of each example, [n]. combine: sums [r, k] -> [r]; nan where they define no value.
+    """
+
+    rows: Floats
+    kinds: NDArray[np.int64]
+    combine: Callable[[Floats], Floats]
+
+    @staticmethod
+    def of(sums: Floats, combine: Callable[[Floats], Floats]) -> Pieces:
+        """Pieces of one row of sums per example, [n, k]."""
+        rows, kinds = np.unique(sums, axis=0, return_inverse=True)
+        return Pieces(rows, kinds.reshape(-1).astype(np.int64), combine)
+
+    @property
+    def count(self) -> int:
+        """How many examples there are."""
+        return len(self.kinds)
+
+    @property
+    def counts(self) -> Floats:
+        """How many examples are of each kind, [1, u]."""
+        return np.bincount(self.kinds, minlength=len(self.rows)).astype(np.float64)[None, :]
+
+    @property
+    def sums(self) -> Floats:
+        """One row per example, [n, k]."""
+        return self.rows[self.kinds]
+
+    def values(self, counts: Floats) -> Floats:
+        """Value of each draw: [r, u] -> [r]."""
+        with np.errstate(all="ignore"):
+            return self.combine(counts @ self.rows)
+
+    def errors(self, counts: Floats) -> Floats:
+        """Jackknife standard error of each draw: [r, u] -> [r]; nan where a value without one of its examples is undefined.
+
+        Source: Efron and Stein 1981, https://doi.org/10.1214/aos/1176345462.
+        """
+        size = max(1, _AT_ONCE // max(1, self.rows.size))
+        parts = [self._errors(counts[start : start + size]) for start in range(0, len(counts), size)]
+        return np.concatenate(parts) if parts else np.empty(0)
+
+    def _errors(self, counts: Floats) -> Floats:
+        """See :meth:`errors`; all at once."""
+        kinds, width = self.rows.shape
+        without = (counts @ self.rows)[:, None, :] - self.rows[None, :, :]
+        with np.errstate(all="ignore"):
+            values = self.combine(without.reshape(-1, width)).reshape(len(counts), kinds)
+            values = np.where(counts > 0, values, 0.0)
+            number = counts.sum(axis=1)
+            mean = (counts * values).sum(axis=1) / number
+            spread: Floats = (counts * (values - mean[:, None]) ** 2).sum(axis=1)
+            errors: Floats = np.sqrt(spread * (number - 1) / number)
+        # What is left of rounding is no spread.
+        return np.where(errors <= 1e-9 * np.maximum(np.abs(mean), 1e-3), 0.0, errors)
+
+    def on(self, transform: Callable[[Floats], Floats]) -> Pieces:
+        """The same with its value on another scale."""
+        return Pieces(self.rows, self.kinds, lambda sums: transform(self.combine(sums)))
+
+    def clustered(self, clusters: Sequence[object]) -> Pieces:
+        """Examples that belong together as one: their sums added up."""
+        number: dict[object, int] = {}
+        places = np.array([number.setdefault(name, len(number)) for name in clusters], dtype=np.int64)
+        sums = np.zeros((len(number), self.rows.shape[1]))
+        np.add.at(sums, places, self.sums)
+        return Pieces.of(sums, self.combine)
+
+    def beside(self, other: Pieces) -> Pieces:
+        """First minus second over the same examples."""
+        width, first, second = self.rows.shape[1], self.combine, other.combine
+        both = np.stack([self.kinds, other.kinds], axis=1)
+        pairs, kinds = np.unique(both, axis=0, return_inverse=True)
+        rows = np.concatenate([self.rows[pairs[:, 0]], other.rows[pairs[:, 1]]], axis=1)
+        return Pieces(rows, kinds.reshape(-1).astype(np.int64), lambda sums: first(sums[:, :width]) - second(sums[:, width:]))
