@@ -5,7 +5,6 @@ How rows are read and models are asked about them is a matter of the Dataset's k
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +17,11 @@ from studio.core.files import sha256_file
 from studio.core.registry import Registry
 from studio.core.workspace import read_dataset
 from studio.evals.evidence import Evidence
+from studio.evals.label_reading import free_label, strict_label
 from studio.evals.metrics.base import Metric
+from studio.evals.number_reading import Typed
 from studio.evals.task import NotComputedError, TaskContext
-from studio.schema.tasks import PredictionFile
+from studio.schema.tasks import LabelledTask, PredictionFile
 
 # How models are asked about rows whose truth is known, by the kind of the Dataset.
 ASKING = Registry("kind of Dataset", {"chat": "studio.evals.chat.labelled:CONVERSATIONS"})
@@ -123,59 +124,59 @@ def read_predictions(source: PredictionFile, group: str | None) -> Labelled:
     )
 
 
-def read_label(text: str | None, labels: Sequence[str]) -> str | None:
-    """The label an answer names: the whole answer, else the only label whose words stand in it; None where that is unclear."""
-    if text is None:
-        return None
-    plain = _words(text)
-    exact = [label for label in labels if _words(label) == plain]
-    if len(exact) == 1:
-        return exact[0]
-    found = [label for label in labels if re.search(rf"(?<!\w){re.escape(_words(label))}(?!\w)", plain)]
-    # "not guilty" names one label, not also "guilty".
-    longest = [label for label in found if not any(label != other and _words(label) in _words(other) for other in found)]
-    return longest[0] if len(longest) == 1 else None
+def read_labels(task: LabelledTask, found: Labelled, labels: Sequence[str]) -> dict[str, list[str | None]]:
+    """The label of every prediction, by model; None where it cannot be read.
+
+    A column of labels is read strictly, and so is the label that a model found most likely; free answers by
+    :func:`studio.evals.label_reading.free_label`.
+    """
+    strict = task.predictions.holds == "labels" if task.predictions else getattr(task, "by", "answer") == "likelihood"
+    read = strict_label if strict else free_label
+    return {name: [read(value, labels) for value in said] for name, said in found.said.items()}
 
 
-def read_number(text: str | None) -> float | None:
-    """The one number of an answer; None where there is none, or several different ones."""
-    if text is None:
-        return None
-    # A comma between groups of three digits is a separator of thousands.
-    plain = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
-    numbers = {float(value) for value in re.findall(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?!\w)", plain)}
-    return numbers.pop() if len(numbers) == 1 else None
+def unread_examples(said: Sequence[str | None], read: Sequence[object]) -> str:
+    """The first texts in which nothing could be read, in brackets for a remark; nothing where all are empty."""
+    texts = dict.fromkeys(text for text, value in zip(said, read, strict=True) if value is None and text)
+    shown = [repr(text[:40]) for text in list(texts)[:3]]
+    return f" ({', '.join(shown)}{' …' if len(texts) > 3 else ''})" if shown else ""
 
 
 def as_text(value: Any) -> str | None:
     """A value of a table as text; True and 1.0 as ``True`` and ``1``."""
     if value is None or isinstance(value, Mapping):
         return None
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
+    if isinstance(value, float):
+        return Typed(int(value) if value.is_integer() else value)
     return str(value)
 
 
-def labels_of(truth: Sequence[str], given: Sequence[str] | None, most: int) -> list[str]:
-    """The labels there are, in order.
+def labels_of(found: Labelled, given: Sequence[str] | None, most: int) -> list[str]:
+    """The labels there are, in order. Where they are given, the truth is put into their spelling (1.0 where 1 is given).
 
     Raises:
         NotComputedError: the truth is free text.
         DataError: a true label is not among those that were given.
     """
-    occurring = sorted(set(truth))
+    occurring = sorted(set(found.truth))
     if given is not None:
-        unknown = [label for label in occurring if label not in given]
+        spelled = {label: strict_label(label, given) for label in occurring}
+        unknown = [label for label, known in spelled.items() if known is None]
         if unknown:
             raise DataError(
                 f"the true label {unknown[0]!r} is not in 'labels'.{nearest(unknown[0], given)} Labels: {', '.join(given)}."
             )
+        found.truth = [spelled[label] or label for label in found.truth]
         return list(given)
-    if len(occurring) > most or (len(occurring) > 10 and len(occurring) > len(truth) / 2):
+    if len(occurring) > most or (len(occurring) > 10 and len(occurring) > len(found.truth) / 2):
         raise NotComputedError(
-            f"the {len(truth)} true answers have {len(occurring)} different values, so they are free text and no labels. "
+            f"the {len(found.truth)} true answers have {len(occurring)} different values, so they are free text and no labels. "
             "Name a column of labels with label_column, give predictions.file, or raise max_labels."
         )
+    twins = [(one, other) for place, one in enumerate(occurring) for other in occurring[:place] if strict_label(one, [other])]
+    if twins:
+        pairs = ", ".join(f"{other!r} and {one!r}" for one, other in twins[:5])
+        found.notes.append(f"These true labels differ in spelling only and count as different ones: {pairs}.")
     return occurring
 
 
@@ -197,8 +198,3 @@ def _read_table(path: Path) -> pd.DataFrame:
 def _texts(column: Any) -> list[str | None]:
     """A column as texts, None where it is empty."""
     return [None if pd.isna(value) else as_text(value) for value in column]
-
-
-def _words(text: str) -> str:
-    """Lower case, single blanks, no full stop or quotes around."""
-    return " ".join(text.lower().split()).strip(" .!\"'`*:")

@@ -138,6 +138,9 @@ class PredictionFile(Settings):
     """Column of what is true."""
     prediction: Text = "prediction"
     """Column of what was predicted."""
+    holds: Literal["labels", "answers"] = "labels"
+    """What that column holds: ``labels`` (or numbers) and nothing else in a cell, or free ``answers`` of a language model, from
+    which the label or number is read."""
     base_prediction: str | None = None
     """Column of what the baseline predicted; None compares with nothing."""
     id: str | None = None
@@ -182,6 +185,8 @@ class RegressionTask(LabelledTask):
 
     type: Literal["regression"]
     """Kind of task."""
+    decimal: Literal[".", ","] | None = None
+    """The decimal sign of predictions and truth. None reads what has one meaning only: 12,500 may be either, and is not read."""
 
     def metric_names(self) -> list[str]:
         """Overall figures."""
@@ -204,6 +209,9 @@ class FairnessTask(LabelledTask):
     """What is compared between groups beside the rates: ``accuracy``, or a text metric such as ``rougeL`` on free answers."""
     small: Positive = 30
     """A group with fewer examples is flagged as small."""
+    max_unread: Share = 0.05
+    """Where more than this share of a group's predictions cannot be read as labels, no gap is computed: it would say more about
+    the reading than about the groups."""
     max_groups: Positive = 40
     """More different groups than this are taken for a mistake in ``group``."""
 

@@ -91,7 +91,20 @@ def test_rouge_reads_letters_that_rouge_score_cuts_words_at() -> None:
 
 def test_exact_match_normalises_as_squad_does() -> None:
     assert normalize_answer("The  Cat's, a hat!") == "cats hat"
-    assert value("exact_match", [("The door.", "door"), ("a Door", "the door!"), ("", "door"), ("", "")]) == 0.75
+    assert value("exact_match_squad", [("The door.", "door"), ("a Door", "the door!"), ("", "door"), ("", "")]) == 0.75
+
+
+def test_exact_match_keeps_what_means_something() -> None:
+    same = [
+        ("“Yes”", "Yes"), ("你好。", "你好"), ("ＡＢＣ", "abc"), ("−5", "-5"), ("a\u0308pple", "äpple"), ("’Tis", "'tis"),
+        ("The door.", "the  door"), ("「はい」", "はい"), ("", ""), ("...", "..."),
+    ]  # fmt: skip
+    other = [
+        ("-5", "5"), ("3.5", "35"), ("C++", "C"), ("the", "a"), ("Voy a casa", "Voy casa"), ("10²", "102"), ("(5)", "5"),
+        (".5", "5"), ("?", "!"), ("5%", "5"), ("", "door"),
+    ]  # fmt: skip
+    assert [pair for pair in same if value("exact_match", [pair]) != 1] == []
+    assert [pair for pair in other if value("exact_match", [pair]) != 0] == []
 
 
 def test_an_empty_answer_is_an_answer_and_a_missing_one_is_not() -> None:

@@ -15,6 +15,7 @@ METRICS = Registry(
         "rouge2": "studio.evals.metrics.rouge:ROUGE2",
         "rougeL": "studio.evals.metrics.rouge:ROUGEL",
         "exact_match": "studio.evals.metrics.exact_match:EXACT_MATCH",
+        "exact_match_squad": "studio.evals.metrics.exact_match:EXACT_MATCH_SQUAD",
         "token_f1": "studio.evals.metrics.token_f1:TOKEN_F1",
         "semantic_similarity": "studio.evals.chat.semantic:SEMANTIC_SIMILARITY",
         "length": "studio.evals.metrics.length:LENGTH",

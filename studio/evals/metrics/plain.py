@@ -32,11 +32,13 @@ def text_score(key: str, predictions: Sequence[str], references: Sequence[str]) 
 
 
 def label_score(key: str, predictions: Sequence[Any], references: Sequence[Any]) -> float | None:
-    """A classification figure (``accuracy``, ``f1_macro`` …) over the classes that are true at least once."""
+    """A classification figure (``accuracy``, ``f1_macro`` …) over the classes that are true or predicted at least once, as for
+    scikit-learn.
+    """
     from studio.evals.metrics.classification import classification_statistic
 
     truth, predicted = [str(value) for value in references], [str(value) for value in predictions]
-    return _value(classification_statistic(key, truth, predicted, sorted(set(truth))))
+    return _value(classification_statistic(key, truth, predicted, sorted({*truth, *predicted})))
 
 
 def number_score(key: str, predictions: Sequence[float], references: Sequence[float]) -> float | None:

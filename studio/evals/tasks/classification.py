@@ -9,7 +9,8 @@ import pandas as pd
 
 from studio.core.records import Difference, GroupScores, Score
 from studio.evals.intervals import estimate, share_interval
-from studio.evals.labelled import Labelled, labelled_rows, labels_of, read_label
+from studio.evals.label_reading import strict_label
+from studio.evals.labelled import Labelled, labelled_rows, labels_of, read_labels, unread_examples
 from studio.evals.metrics.base import SumStatistic, ratio
 from studio.evals.metrics.classification import (
     UNPARSED,
@@ -30,12 +31,11 @@ def run(context: TaskContext[ClassificationTask]) -> TaskResult:
     """
     task = context.task
     found, asking = labelled_rows(context, None)
-    labels = labels_of(found.truth, task.labels, task.max_labels)
+    labels = labels_of(found, task.labels, task.max_labels)
     if asking is not None:
         (asking.likelihoods if task.by == "likelihood" else asking.answers)(context, found, labels)
-    predicted = {
-        name: [value if value in labels else read_label(value, labels) for value in said] for name, said in found.said.items()
-    }
+    labels = _with_predicted(task, found, labels)
+    predicted = read_labels(task, found, labels)
     metrics = {name: classification_metric(name) for name in task.metric_names()}
     measured = {
         label: {name: classification_statistic(name, found.truth, values, labels) for name in metrics}
@@ -66,6 +66,32 @@ def run(context: TaskContext[ClassificationTask]) -> TaskResult:
         rows=len(found.truth),
         title="Classification",
     )
+
+
+def _with_predicted(task: ClassificationTask, found: Labelled, labels: list[str]) -> list[str]:
+    """The labels, and what a column of labels predicts and is never true: a class of its own, as for scikit-learn.
+
+    Where ``labels`` says which there are, or there are too many (then they are no labels but free text), it stays unread.
+    """
+    if task.predictions is None or task.predictions.holds != "labels" or task.labels is not None:
+        return labels
+    counts: dict[str, int] = {}
+    for value in (value for said in found.said.values() for value in said if value and strict_label(value, labels) is None):
+        spelled = strict_label(value, list(counts)) or value
+        counts[spelled] = counts.get(spelled, 0) + 1
+        if len(labels) + len(counts) > task.max_labels:
+            found.notes.append(
+                f"With the predicted values there are more than {task.max_labels} labels, so what is never true is taken for "
+                "free text and not read. Set predictions.holds to answers for texts of a language model, or raise max_labels."
+            )
+            return labels
+    if counts:
+        shown = ", ".join(f"{value[:40]!r} ({count})" for value, count in list(counts.items())[:8])
+        found.notes.append(
+            f"Predicted and never true: {shown}{' …' if len(counts) > 8 else ''}. Each counts as a class of its own, as in "
+            "scikit-learn. Say with 'labels' which labels there are, and such values count as unparsed."
+        )
+    return sorted([*labels, *counts])
 
 
 def _class_groups(
@@ -164,7 +190,8 @@ def _notes(found: Labelled, predicted: dict[str, list[str | None]], labels: Sequ
     for label, values in predicted.items():
         missing = sum(value is None for value in values)
         if missing:
-            notes.append(f"{label}: in {missing} of {count} answers not exactly one label was found; they count as wrong.")
+            shown = unread_examples(found.said[label], values)
+            notes.append(f"{label}: in {missing} of {count} answers not exactly one label was found{shown}; they count as wrong.")
     if len(set(found.truth)) < 2:
         notes.append(f"All examples have the same true label, {found.truth[0]!r}: accuracy says little and correlation nothing.")
     if count < 30:

@@ -5,8 +5,8 @@ Small groups are flagged and stay in: averaging them away would hide the people 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import pandas as pd
 from studio.core.errors import DataError, UserError, nearest
 from studio.core.records import Difference, GroupScores, Score
 from studio.evals.intervals import estimate, share_interval
-from studio.evals.labelled import Asking, Labelled, asking_about, labelled_rows, labels_of, read_label
+from studio.evals.labelled import Labelled, asking_about, labelled_rows, labels_of
 from studio.evals.metrics import METRICS
 from studio.evals.metrics.base import Metric, SumStatistic, ratio
 from studio.evals.metrics.fairness import (
@@ -29,24 +29,13 @@ from studio.evals.metrics.fairness import (
     spread,
 )
 from studio.evals.numbers import number
-from studio.evals.pieces import Floats
-from studio.evals.scoring import difference, score
+from studio.evals.scoring import difference, score, without_value
 from studio.evals.statistics import SHARE, SIGNIFICANCE, Statistic
 from studio.evals.task import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
+from studio.evals.tasks.outcomes import Outcomes, label_outcomes, positive_label, text_outcomes, too_many_unread
 from studio.schema.tasks import FairnessTask
 
 _SHUFFLES = 200
-
-
-@dataclass(frozen=True)
-class Outcomes:
-    """What one model did, example by example.
-
-    right: quality of each example, nan where it has none. positive: 1 where the good outcome was given, None without labels.
-    """
-
-    right: Floats
-    positive: Any
 
 
 def run(context: TaskContext[FairnessTask]) -> TaskResult:
@@ -62,10 +51,11 @@ def run(context: TaskContext[FairnessTask]) -> TaskResult:
     found, without = _with_group(found, task.group)
     quality = _quality_metric(task)
     if quality is None or asking is None:  # free answers are never read from a file
-        labels = labels_of(found.truth, task.labels, 50)
-        outcomes = _label_outcomes(context, asking, found, labels)
+        labels = labels_of(found, task.labels, 50)
+        positive = positive_label(task, labels)
+        outcomes = label_outcomes(context, asking, found, labels, positive)
     else:
-        outcomes = _text_outcomes(context, asking, found, quality)
+        positive, outcomes = task.positive, text_outcomes(context, asking, found, quality)
     assert found.groups is not None
     groups, names = numbered([group or "" for group in found.groups])
     if len(names) > task.max_groups:
@@ -73,17 +63,21 @@ def run(context: TaskContext[FairnessTask]) -> TaskResult:
             f"the column '{task.group}' has {len(names)} different values, so it hardly names groups of people. "
             "Name another with group, or raise max_groups."
         )
-    truth = np.array([int(value == task.positive) for value in found.truth])
-    metrics, measured = _measure(task, quality, outcomes, truth, groups, names)
+    truth = np.array([int(value == positive) for value in found.truth])
+    unread = {label: too_many_unread(task, outcome, groups, names) for label, outcome in outcomes.items()}
+    usable = {label: outcome for label, outcome in outcomes.items() if unread[label] is None}
+    metrics, measured = _measure(task, quality, usable, truth, groups, names)
     scores = {
         label: [
-            _noted(score(metrics[name], statistic, resamples=context.resamples, seed=context.seed), statistic, context)
-            for name, statistic in statistics.items()
+            without_value(metric, str(unread[label]), len(truth))
+            if label not in measured
+            else _noted(_scored(metric, measured[label][name], outcomes[label], context), measured[label][name], context)
+            for name, metric in metrics.items()
         ]
-        for label, statistics in measured.items()
+        for label in outcomes
     }
     differences: list[Difference] = []
-    if "base" in measured:
+    if {"tuned", "base"} <= set(measured):
         differences = [
             difference(metrics[n], measured["tuned"][n], measured["base"][n], resamples=context.resamples, seed=context.seed)
             for n in measured["tuned"]
@@ -92,8 +86,10 @@ def run(context: TaskContext[FairnessTask]) -> TaskResult:
         scores=scores,
         differences=differences,
         examples=_examples(found, outcomes),
-        groups=_group_tables(context, quality, outcomes, truth, groups, names),
-        notes=found.notes + _notes(task, found, truth, groups, names, without),
+        groups=_group_tables(context, quality, usable, truth, groups, names) if usable else [],
+        notes=[f"{label}: {reason[:1].upper()}{reason[1:]}" for label, reason in unread.items() if reason]
+        + found.notes
+        + _notes(task, found, truth, groups, names, without),
         limits=[
             "A gap says that groups are treated differently here, not why: the groups may differ in what they ask or in how "
             "the truth "
@@ -169,41 +165,10 @@ def _quality_metric(task: FairnessTask) -> Metric | None:
     return metric
 
 
-def _label_outcomes(
-    context: TaskContext[FairnessTask], asking: Asking | None, found: Labelled, labels: list[str]
-) -> dict[str, Outcomes]:
-    """Right or wrong, and positive or not, of every model."""
-    task = context.task
-    if task.positive is not None and task.positive not in labels:
-        raise DataError(
-            f"the label {task.positive!r} of 'positive' does not occur as truth.{nearest(task.positive, labels)} "
-            f"Labels: {', '.join(labels)}."
-        )
-    if asking is not None:
-        asking.answers(context, found, labels)
-    outcomes = {}
-    for label, said in found.said.items():
-        read = [value if value in labels else read_label(value, labels) for value in said]
-        missing = sum(value is None for value in read)
-        if missing:
-            found.notes.append(
-                f"{label}: in {missing} of {len(read)} predictions not exactly one label was found; they count as wrong and "
-                f"as not "
-                "given the good outcome."
-            )
-        right = np.array([float(a == b) for a, b in zip(read, found.truth, strict=True)])
-        positive = np.array([int(value == task.positive) for value in read]) if task.positive is not None else None
-        outcomes[label] = Outcomes(right, positive)
-    return outcomes
-
-
-def _text_outcomes(context: TaskContext[FairnessTask], asking: Asking, found: Labelled, quality: Metric) -> dict[str, Outcomes]:
-    """Quality of every answer of every model."""
-    outcomes = {}
-    for label, evidence in asking.evidence(context, found, [quality]).items():
-        each = quality.measure(evidence).each
-        outcomes[label] = Outcomes(np.array([np.nan if value is None else value for value in each], dtype=np.float64), None)
-    return outcomes
+def _scored(metric: Metric, statistic: Statistic, outcome: Outcomes, context: TaskContext[FairnessTask]) -> Score:
+    """The score; its coverage is the share of predictions that could be read."""
+    item = score(metric, statistic, resamples=context.resamples, seed=context.seed)
+    return item.model_copy(update={"coverage": min(item.coverage, float(outcome.read.mean()))})
 
 
 def _measure(
@@ -228,16 +193,18 @@ def _measure(
             made_with=lambda: "means of groups, as fairlearn's MetricFrame",
         )
     measured: dict[str, dict[str, Statistic]] = {}
+    # Rates are taken where every model's prediction was read, so that models are compared on the same examples.
+    known = np.logical_and.reduce([outcome.read for outcome in outcomes.values()]) if outcomes else None
     for label, outcome in outcomes.items():
         statistics: dict[str, Statistic] = {}
         for name in metrics:
             if name in fairness_rate_names():
-                statistics[name] = RateStatistic(name, truth, outcome.positive, groups, len(names))
+                statistics[name] = RateStatistic(name, truth[known], outcome.positive[known], groups[known], len(names))
             else:
                 worst = highest if better == "lower" else lowest
                 figure = spread if name.endswith("_gap") else worst
-                known, shares = np.isfinite(outcome.right), quality is None
-                statistics[name] = GroupMeanStatistic(np.nan_to_num(outcome.right), known, groups, len(names), figure, shares)
+                scored, shares = np.isfinite(outcome.right), quality is None
+                statistics[name] = GroupMeanStatistic(np.nan_to_num(outcome.right), scored, groups, len(names), figure, shares)
         measured[label] = statistics
     return metrics, measured
 
@@ -275,15 +242,19 @@ def _group_tables(
     names: list[str],
 ) -> list[GroupScores]:
     """Each rate of each group with its interval."""
-    ones = np.ones(len(truth))
     title, unit = ("Accuracy", "share") if quality is None else (quality.title, quality.unit)
     tables = []
-    for name, words, sums in (
-        ("Rate of the good outcome by group", "share", lambda o: (o.positive, ones)),
-        ("True positive rate by group", "share of those who deserve it", lambda o: (o.positive * truth, truth)),
-        ("False positive rate by group", "share of those who do not", lambda o: (o.positive * (1 - truth), 1 - truth)),
+    rates: tuple[tuple[str, str, Callable[[Outcomes], tuple[Any, Any]]], ...] = (
+        ("Rate of the good outcome by group", "share", lambda o: (o.positive * o.read, o.read)),
+        ("True positive rate by group", "share of those who deserve it", lambda o: (o.positive * truth * o.read, truth * o.read)),
+        (
+            "False positive rate by group",
+            "share of those who do not",
+            lambda o: (o.positive * (1 - truth) * o.read, (1 - truth) * o.read),
+        ),
         (f"{title} by group", unit, lambda o: (np.nan_to_num(o.right), np.isfinite(o.right).astype(np.float64))),
-    ):
+    )
+    for name, words, sums in rates:
         if "rate" in name.lower() and next(iter(outcomes.values())).positive is None:
             continue
         scores = {

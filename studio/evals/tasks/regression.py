@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import pandas as pd
 
 from studio.core.records import Difference, Score
-from studio.evals.labelled import Labelled, labelled_rows, read_number
+from studio.evals.labelled import Labelled, labelled_rows
 from studio.evals.metrics.base import mean_statistic
 from studio.evals.metrics.regression import regression_metric, regression_statistic
+from studio.evals.number_reading import Decimal, free_number, strict_number
 from studio.evals.numbers import number
 from studio.evals.scoring import difference, score
 from studio.evals.statistics import Statistic
@@ -25,10 +24,11 @@ def run(context: TaskContext[RegressionTask]) -> TaskResult:
     """
     task = context.task
     found, asking = labelled_rows(context, None)
-    truth = _numbers_of(found)
+    truth = _numbers_of(found, task.decimal)
     if asking is not None:
         asking.answers(context, found, ())
-    predicted = {label: [read_number(value) for value in said] for label, said in found.said.items()}
+    read = strict_number if task.predictions is not None and task.predictions.holds == "labels" else free_number
+    predicted = {label: [read(value, task.decimal) for value in said] for label, said in found.said.items()}
     metrics = {name: regression_metric(name) for name in task.metric_names()}
     measured: dict[str, dict[str, Statistic]] = {}
     for label, values in predicted.items():
@@ -51,9 +51,13 @@ def run(context: TaskContext[RegressionTask]) -> TaskResult:
         table[f"{label}_answer"], table[f"{label}_number"] = found.said[label], values
     notes = list(found.notes)
     for label, values in predicted.items():
-        missing = sum(value is None for value in values)
-        if missing:
-            notes.append(f"{label}: in {missing} of {len(truth)} answers not exactly one number was found; they are left out.")
+        unread = [said for said, value in zip(found.said[label], values, strict=True) if value is None]
+        if unread:
+            unclear = any(read(said, ",") is not None for said in unread) and task.decimal is None
+            notes.append(
+                f"{label}: in {len(unread)} of {len(truth)} answers not exactly one number was found; they are left out."
+                + (" Say with decimal whether their comma is a decimal sign or one of thousands." if unclear else "")
+            )
     if len(truth) < 30:
         notes.append(f"Only {len(truth)} examples: intervals from so few are too narrow, and small differences cannot be seen.")
     return TaskResult(
@@ -69,22 +73,22 @@ def run(context: TaskContext[RegressionTask]) -> TaskResult:
     )
 
 
-def _numbers_of(found: Labelled) -> list[float]:
+def _numbers_of(found: Labelled, decimal: Decimal | None) -> list[float]:
     """The truth as numbers.
 
     Raises:
-        NotComputedError: it is not numbers.
+        NotComputedError: it is not numbers, or one may be read in two ways.
     """
     values = []
     for text in found.truth:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
+        value = strict_number(text, decimal)
+        if value is None:
+            unclear = decimal is None and strict_number(text, ",") is not None
             raise NotComputedError(
-                f"the true value {text[:60]!r} is not a number. Name a column of numbers with label_column, or give "
-                f"predictions.file."
+                f"the true value {text[:60]!r} may be read in two ways. Say with decimal which sign is the decimal one."
+                if unclear
+                else f"the true value {text[:60]!r} is not a number. Name a column of numbers with label_column, or give "
+                "predictions.file."
             )
         values.append(value)
     return values
