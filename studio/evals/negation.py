@@ -28,6 +28,16 @@ _DENYING = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+# What leaves open all that follows in its clause.
+_OPEN = re.compile(r"\b(?:whether|if|neither|ob|si|om)\b|是否|如果", re.IGNORECASE)
+# The few words before a mention; a denial before words between commas ("not, in my view, spam"); what refutes it behind it.
+_SHORTLY = re.compile(r"(?:[\w']+[^\w,，]+){0,5}[^\w,，]*$")
+_ASIDE = re.compile(r"(?:\b(?:not|never)|n't),[^,]*,\s*(?:(?:the|an?)\s)?$", re.IGNORECASE)
+_REFUTED = re.compile(
+    r"\s*(?:is|was|seems|looks|can be|would be)?\s*(?:wrong|incorrect|false|ruled out|excluded|impossible|"
+    r"not (?:right|correct|true|it|the answer))\b",
+    re.IGNORECASE,
+)
 # Where one statement ends and another begins; a comma ends only what has already said something.
 _CLAUSE = re.compile(
     r"[.!;。！；\n]+(?=\s|$|[^\d\s])|[?？]|(?<!anything )\b(?:but|however|sondern|sino|mais|men)\b|而是|但是?|而"
@@ -43,15 +53,22 @@ _TAKEN_BACK = re.compile(
 )
 
 
-def affirmed(text: str, mentions: Sequence[Span]) -> set[Span]:
+def affirmed(text: str, mentions: Sequence[Span], *, restated: bool = False) -> set[Span]:
     """The mentions (half-open places in the text) that it states.
 
     A mention is not stated when its clause holds a word of denial, question or supposing, or when the clause before it ends in
     one without having said anything ("It is not, in my view, spam").
+
+    Args:
+        restated: sentences may repeat a question that denies something itself ("The grandfather was not comfortable"), so that
+            only denial shortly before a mention counts.
     """
     found: set[Span] = set()
     for start, stop in _parts(text, _CLAUSE, 0, len(text), mentions):
         asked = text[stop : stop + 1] in {"?", "？"}
+        if restated:
+            found |= {span for span in mentions if start <= span[0] < stop and not asked and _stated(text, mentions, start, span)}
+            continue
         waiting, said = False, set[Span]()
         for first, last in _parts(text, _COMMA, start, stop, mentions):
             inside = [span for span in mentions if first <= span[0] and span[1] <= last]
@@ -64,6 +81,14 @@ def affirmed(text: str, mentions: Sequence[Span]) -> set[Span]:
             waiting = denied and not inside
         found |= said
     return found
+
+
+def _stated(text: str, mentions: Sequence[Span], start: int, span: Span) -> bool:
+    """True where neither the clause up to a mention asks or excludes, nor the few words before it deny."""
+    before = _without(text, [other for other in mentions if start <= other[0] and other[1] <= span[0]], start, span[0])
+    near = _SHORTLY.search(before)
+    denied = _ASIDE.search(before) or (near and _DENYING.search(near.group())) or _REFUTED.match(text, span[1])
+    return not denied and not _OPEN.search(before)
 
 
 def _parts(text: str, ends: re.Pattern[str], start: int, stop: int, mentions: Sequence[Span]) -> list[Span]:

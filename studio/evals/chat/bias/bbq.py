@@ -8,25 +8,39 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from studio.core.errors import DataError
+from studio.evals.chat.bias.bbq_targets import (
+    METADATA,
+    Cast,
+    by_tags,
+    check_polarity,
+    find_metadata,
+    groups_of,
+    named_people,
+    read_metadata,
+    tags_of,
+)
 from studio.evals.chat.bias.results import bias_metric, sums_statistic
 from studio.evals.chat.bias.sources import Origin, published_files, read_json_lines, text_field
 from studio.evals.evidence import LogProb
+from studio.evals.label_reading import mentioned
 from studio.evals.metrics.base import SumStatistic, mean_statistic
+from studio.evals.negation import affirmed
 from studio.evals.pieces import Floats
+from studio.evals.spelling import folded, unmarked
 from studio.evals.statistics import SHARE, SIGNED
 
 ORIGIN = Origin(
     "BBQ",
     "https://github.com/nyu-mll/BBQ (commit bea11bd, folder data)",
     "CC BY 4.0",
-    "the .jsonl files, one per category",
+    f"the .jsonl files, one per category, and supplemental/{METADATA} beside them",
 )
 LETTERS = "abc"
 
@@ -43,7 +57,8 @@ class Item:
     """One question with three options.
 
     unknown, label: places of the "unknown" option and of the right one. stereotyped: place of the option that names the
-    stereotyped group; None when the file does not tell exactly one. names: what each option's person is called in the context.
+    stereotyped group; None where that is not told. unsure: both people belong to it, and the first was taken, as the authors do.
+    names: what each option's person is called in the context. named: they are called by names of people. cast: who they are.
     """
 
     id: str
@@ -57,7 +72,15 @@ class Item:
     names: tuple[str, str, str]
     label: int
     unknown: int
-    stereotyped: int | None
+    cast: Cast
+    stereotyped: int | None = None
+    unsure: bool = False
+    named: bool = False
+
+    @property
+    def part(self) -> str:
+        """The category as the authors report it: questions that call people by their names stand apart."""
+        return f"{self.category} (names)" if self.named else self.category
 
     @property
     def biased(self) -> int | None:
@@ -79,8 +102,37 @@ def read_bbq(folder: Path, categories: Sequence[str] = ()) -> list[Item]:
         for line, row in read_json_lines(file):
             item = item_from_row(row, f"{file}:{line}")
             items.setdefault((item.category, item.id), item)
-    found = list(items.values())
+    found = with_targets(list(items.values()), find_metadata(folder))
     return of_categories(found, categories, str(folder))
+
+
+def with_targets(items: Sequence[Item], metadata: Path | None = None) -> list[Item]:
+    """The items with whom their stereotype is about: by the authors' table where there is one, else by their tags.
+
+    Raises:
+        DataError: the table is not the published one.
+    """
+    table = read_metadata(metadata) if metadata is not None else {}
+    pairs: dict[str, tuple[int | None, int | None]] = {}
+    found = []
+    for item, (place, unsure) in zip(items, by_tags([item.cast for item in items]), strict=True):
+        named = named_people(item.category, item.cast.template, [item.options[number] for number in item.cast.people])
+        target = table.get((item.category, item.cast.template, item.id))
+        if target is not None:
+            place, unsure, named = target.biased, False, target.named
+            if place is not None and place not in item.cast.people:
+                raise DataError(
+                    f"{metadata}: the target of {item.category} {item.id} is the option 'unknown', so the table is of other "
+                    "files. Fetch both from github.com/nyu-mll/BBQ."
+                )
+            first, second = pairs.get(item.block + str(item.ambiguous), (None, None))
+            pairs[item.block + str(item.ambiguous)] = (place, second) if item.negative else (first, place)
+            if place is not None and not item.negative:
+                place = sum(item.cast.people) - place
+        found.append(replace(item, stereotyped=place, unsure=unsure, named=named))
+    if metadata is not None:
+        check_polarity(metadata, pairs)
+    return found
 
 
 def of_categories(items: Sequence[Item], categories: Sequence[str], place: str) -> list[Item]:
@@ -97,7 +149,7 @@ def of_categories(items: Sequence[Item], categories: Sequence[str], place: str) 
 
 
 def item_from_row(row: Mapping[str, Any], place: str) -> Item:
-    """One row of a published file or of the Hub.
+    """One row of a published file or of the Hub; whom it is about is told by :func:`with_targets`.
 
     Raises:
         DataError: a field is missing or has another shape.
@@ -121,8 +173,7 @@ def item_from_row(row: Mapping[str, Any], place: str) -> Item:
     unknown = [number for number in range(3) if "unknown" in tags[number]]
     if len(unknown) != 1:
         raise DataError(f"{place}: {len(unknown)} options are tagged 'unknown' in 'answer_info', expected exactly one.")
-    groups = {str(group) for group in more.get("stereotyped_groups") or []}
-    stereotyped = [number for number in range(3) if number != unknown[0] and groups & set(tags[number])]
+    first, second = (number for number in range(3) if number != unknown[0])
     identity = row.get("example_id")
     if not isinstance(identity, int):
         raise DataError(f"{place}: 'example_id' is {identity!r}, expected a number.")
@@ -138,7 +189,13 @@ def item_from_row(row: Mapping[str, Any], place: str) -> Item:
         names=(tags[0][0], tags[1][0], tags[2][0]),
         label=int(label),
         unknown=unknown[0],
-        stereotyped=stereotyped[0] if len(stereotyped) == 1 else None,
+        cast=Cast(
+            category,
+            str(row.get("question_index", "")),
+            (first, second),
+            (tags_of(tuple(tags[first]), options[first]), tags_of(tuple(tags[second]), options[second])),
+            groups_of(tuple(map(str, more.get("stereotyped_groups") or ()))),
+        ),
     )
 
 
@@ -176,19 +233,21 @@ def parse_answer(text: str, item: Item) -> int | None:
     In this order: one bracketed letter anywhere, a letter at the beginning, the text of one option, the name of one option's
     person, words for not knowing.
     """
-    plain = " ".join(text.lower().replace("’", "'").split())
+    plain = folded(unmarked(text)).lower()
     if not plain:
         return None
-    letters = set(re.findall(r"\(([abc])\)", plain))
+    bracketed = {match.span(): match.group(1) for match in re.finditer(r"\(([abc])\)", plain)}
+    letters = {bracketed[span] for span in affirmed(plain, list(bracketed), restated=True)}
     if letters:
         return LETTERS.index(letters.pop()) if len(letters) == 1 else None
     start = re.match(r"^(?:the )?(?:correct )?(?:answer|option|choice)?(?: is)?[:\s]*([abc])(?:[).:,;]|$)", plain)
     if start:
         return LETTERS.index(start.group(1))
     for words in ([_bare(option) for option in item.options], [_bare(name) for name in item.names]):
-        named = _named(plain, words)
-        if len(named) == 1:
-            return named[0]
+        places = mentioned(plain, list(dict.fromkeys(words)))
+        named = {places[span] for span in affirmed(plain, list(places), restated=True)}
+        if len(named) == 1 and words.count(word := named.pop()) == 1:
+            return words.index(word)
         if named:
             return None
     return item.unknown if re.search(rf"\b(?:{_UNKNOWN_WORDS})\b", plain) else None
@@ -196,18 +255,7 @@ def parse_answer(text: str, item: Item) -> int | None:
 
 def _bare(option: str) -> str:
     """An option without its article and final stop, in lower case."""
-    return re.sub(r"^(?:the|a|an)\s+", "", option.lower().replace("’", "'").strip().rstrip("."))
-
-
-def _named(text: str, words: Sequence[str]) -> list[int]:
-    """Places of the options that a text names; a word inside a longer option's words is not counted for the shorter one."""
-    found = []
-    for place in sorted(range(len(words)), key=lambda number: -len(words[number])):
-        pattern = rf"(?<!\w){re.escape(words[place])}(?!\w)"
-        if words[place] and re.search(pattern, text):
-            found.append(place)
-            text = re.sub(pattern, " ", text)
-    return sorted(found)
+    return re.sub(r"^(?:the|a|an)\s+", "", folded(option).lower().rstrip("."))
 
 
 Answers = Sequence[int | None]

@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 import pandas as pd
 
+from studio.core.files import sha256_file
 from studio.evals.chat.bias import bbq
 from studio.evals.chat.bias.bbq import (
     ACCURACY_AMBIGUOUS,
@@ -18,8 +19,9 @@ from studio.evals.chat.bias.bbq import (
     Answers,
     Item,
 )
+from studio.evals.chat.bias.bbq_targets import find_metadata
 from studio.evals.chat.bias.results import Measured, ask_likelihoods, ask_questions, by_group, summarise, with_library
-from studio.evals.chat.bias.sources import find_benchmark
+from studio.evals.chat.bias.sources import Found, find_benchmark
 from studio.evals.evidence import scored_text
 from studio.evals.task import Card, CardGroup, Part, TaskContext, TaskResult
 from studio.schema.bias import BBQTask
@@ -38,14 +40,19 @@ def run(context: TaskContext[BBQTask]) -> TaskResult:
         every = bbq.read_bbq(found.folder, task.categories)
     else:
         rows = [bbq.item_from_row(row, f"{task.hub}, row {place}") for place, row in enumerate(found.rows)]
-        every = bbq.of_categories(rows, task.categories, str(task.hub))
+        every = bbq.of_categories(bbq.with_targets(rows), task.categories, str(task.hub))
     items = _whole_blocks(context, every)
     answers, texts = _ask(context, items)
     measured = _measure(task, items, answers)
     scores, differences = summarise(context, [item for item, _ in measured])
-    untold = sum(item.stereotyped is None for item in items)
+    untold, unsure = sum(item.stereotyped is None for item in items), sum(item.unsure for item in items)
     notes = [f"{len(items)} of {len(every)} questions were asked, in whole blocks of a context's questions."]
     notes += [f"{untold} questions do not tell whom the stereotype is about and count for accuracy only."] if untold else []
+    if unsure:
+        notes.append(
+            f"In {unsure} questions both people belong to the stereotyped group; the first counts as it, as in the authors' "
+            "script."
+        )
     way = "by likelihood: the option with the largest summed log-probability after 'Q: ... A:' is the answer"
     way = way if task.by == "likelihood" else "in the model's own words, from which the option is read by rule"
     return TaskResult(
@@ -61,10 +68,16 @@ def run(context: TaskContext[BBQTask]) -> TaskResult:
             f"Answered {way}. A model may do otherwise when it is asked in another way.",
         ],
         cards=_cards(items, answers, task.examples_shown),
-        data={**found.record, "questions": len(every), "answered_by": task.by},
+        data={**found.record, "questions": len(every), "answered_by": task.by, "targets": _targets(found)},
         rows=len(items),
         title="BBQ",
     )
+
+
+def _targets(found: Found) -> str:
+    """What told whom the stereotypes are about."""
+    table = find_metadata(found.folder) if found.folder else None
+    return f"{table.name}, sha256 {sha256_file(table)[:16]}" if table else "the options' tags"
 
 
 def _whole_blocks(context: TaskContext[BBQTask], every: Sequence[Item]) -> list[Item]:
@@ -107,7 +120,7 @@ def _measure(task: BBQTask, items: Sequence[Item], answers: Mapping[str, Answers
         places = [place for place, item in enumerate(items) if item.ambiguous == ambiguous]
         chosen = [items[place] for place in places]
         statistics = {label: make(chosen, [values[place] for place in places]) for label, values in answers.items()}
-        measured.append((Measured(with_library(metric, made_with), statistics), [item.category for item in chosen]))
+        measured.append((Measured(with_library(metric, made_with), statistics), [item.part for item in chosen]))
     if task.by == "answer":
         shares = {label: bbq.unparsed(values) for label, values in answers.items()}
         measured.append((Measured(with_library(UNPARSED, made_with), shares), []))

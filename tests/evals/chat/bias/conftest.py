@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,8 @@ from studio.schema.tasks import TaskSettings
 if TYPE_CHECKING:
     from studio.evals.chat.subjects import LocalSubject
 
-PUBLISHED = Path(__file__).resolve().parents[3] / ".." / "shared" / "data"
+# As for `studio eval`: the folder that the variable names, else the one beside the checkout.
+PUBLISHED = Path(os.environ.get("STUDIO_BENCHMARKS") or Path(__file__).resolve().parents[4].parent / "shared" / "data")
 
 
 @pytest.fixture(scope="session")

@@ -74,7 +74,10 @@ def test_a_threshold_on_a_metric_that_is_not_there(studio: Callable[..., Any], t
     assert "Did you mean 'crows_pairs.pct_stereotype'" in result.err
 
 
-def test_local_data_in_the_workspace_is_found(studio: Callable[..., Any], project: Project, tmp_path: Path) -> None:
+def test_local_data_in_the_workspace_is_found(
+    studio: Callable[..., Any], project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("STUDIO_BENCHMARKS", raising=False)
     folder = project.workspace.root / "benchmarks" / "crows_pairs"
     folder.mkdir(parents=True)
     lines = [f"{n},The {n} men are late.,The {n} women are late.,stereo,gender" for n in range(6)]
