@@ -60,15 +60,16 @@ def evaluate(
         raise ConfigError(f"--gate needs thresholds, and the suite {plan.name} has none. Add 'thresholds:' to it.")
     workspace = open_workspace()
     data_folder = workspace.find_dataset(data) if data else None
+    from studio.evals.numbers import counted
     from studio.evals.runner import evaluate_model
-    from studio.evals.targets import Target, find_baseline, find_model
+    from studio.evals.targets import find_baseline, find_model, predictions_target
 
     # All names are looked up before anything is asked: a misspelt one should not cost minutes.
     targets = [find_model(reference, workspace, tokenizer=tokenizer) for reference in model or []]
     if not targets:
         if not all(getattr(task, "predictions", None) for task in plan.all_tasks()):
             raise UserError("no model is named. Give one with --model RUN (studio runs list shows them).")
-        targets = [Target("predictions")]
+        targets = [predictions_target(plan.all_tasks())]
     bases = [find_baseline(baseline, target, workspace, tokenizer=tokenizer) for target in targets]
     reports: list[tuple[str, Path, ReportRecord]] = []
     for target, base in zip(targets, bases, strict=True):
@@ -97,12 +98,7 @@ def evaluate(
         parts = [f"{name + ': ' if several else ''}{sentence}" for name, sentence in found if sentence]
         if parts:
             raise GateNotMetError(" | ".join(parts))
-        note(f"gate met: {thresholds_text(len(plan.thresholds))}")
-
-
-def thresholds_text(count: int) -> str:
-    """``the one threshold`` or ``all 7 thresholds``."""
-    return "the one threshold" if count == 1 else f"all {count} thresholds"
+        note(f"gate met: {counted(len(plan.thresholds), 'threshold', every=True)}")
 
 
 def _print_report(report: Path, record: ReportRecord) -> None:

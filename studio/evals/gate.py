@@ -14,7 +14,7 @@ from typing import Any, Literal
 from studio.core.errors import GateNotMetError
 from studio.core.records import Difference, ReportRecord, Score
 from studio.evals.intervals import FEWEST, share_interval
-from studio.evals.numbers import number
+from studio.evals.numbers import counted, number
 from studio.evals.statistics import NO_DIFFERENCE, NOT_COMPUTED, SIGNIFICANCE
 from studio.schema.suite import Threshold
 
@@ -60,7 +60,7 @@ def gate_sentence(gate: dict[str, Any]) -> str:
     for key, words in (("missed", "not met"), ("not_shown", "not shown on so few examples")):
         found = [str(sentence).removesuffix(".") for sentence in gate.get(key, [])]
         if found:
-            parts.append(f"{len(found)} of {gate['thresholds']} thresholds {words}: {'; '.join(found)}")
+            parts.append(f"{len(found)} of {counted(gate['thresholds'], 'threshold')} {words}: {'; '.join(found)}")
     return ". ".join(parts) + "." if parts else ""
 
 

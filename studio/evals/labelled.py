@@ -6,7 +6,7 @@ How rows are read and models are asked about them is a matter of the Dataset's k
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,18 @@ class Labelled:
     rows: list[Any] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    def part(self, places: Sequence[int]) -> Labelled:
+        """Some of the examples, with all that is known about them."""
+        return replace(
+            self,
+            ids=[self.ids[place] for place in places],
+            truth=[self.truth[place] for place in places],
+            said={label: [values[place] for place in places] for label, values in self.said.items()},
+            groups=[self.groups[place] for place in places] if self.groups is not None else None,
+            prompts=[self.prompts[place] for place in places] if self.prompts else [],
+            rows=[self.rows[place] for place in places] if self.rows else [],
+        )
 
 
 @dataclass(frozen=True)
@@ -87,9 +99,18 @@ def labelled_rows(context: TaskContext[Any], group: str | None) -> tuple[Labelle
         DataError: a column or file is missing. NotComputedError: there is no data, or none of a kind that models are asked about.
     """
     if context.task.predictions is not None:
-        return read_predictions(context.task.predictions, group), None
+        return _drawn(context, read_predictions(context.task.predictions, group)), None
     asking = asking_about(context)
     return asking.truth_rows(context, group), asking
+
+
+def _drawn(context: TaskContext[Any], found: Labelled) -> Labelled:
+    """At most the task's limit of a file's rows."""
+    places = context.draw(range(len(found.truth)))
+    if len(places) < len(found.truth):
+        note = f"{len(places)} of the file's {len(found.truth)} rows were taken (limit {context.task.limit})."
+        found = replace(found.part(places), notes=[*found.notes, note], data=found.data | {"rows": len(places)})
+    return found
 
 
 def read_predictions(source: PredictionFile, group: str | None) -> Labelled:

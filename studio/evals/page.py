@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from studio.core.records import Difference, GroupScores, ReportRecord, Score, TaskRecord
 from studio.evals.charts import bars, difference_picture, scale_of
 from studio.evals.gate import Judged, judged, means
-from studio.evals.numbers import figure, number
+from studio.evals.numbers import counted, figure, number
 from studio.evals.statistics import NO_DIFFERENCE, NOT_COMPUTED
 from studio.evals.task import CardGroup, Panel
 from studio.schema.suite import Suite
@@ -247,4 +247,5 @@ def _template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["number"] = number
     environment.filters["figure"] = figure
+    environment.filters["counted"] = counted
     return environment.from_string((Path(__file__).parent / "report.html.j2").read_text(encoding="utf-8"))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from studio.core.errors import UserError
@@ -58,6 +59,12 @@ class Target:
     base: ResolvedBase | None = None
     endpoint: Endpoint | None = None
     own_base: bool = False
+
+
+def predictions_target(tasks: Iterable[Any]) -> Target:
+    """What stands for predictions that were made elsewhere, named after their files."""
+    files = dict.fromkeys(Path(task.predictions.file).name for task in tasks if getattr(task, "predictions", None))
+    return Target(f"predictions {', '.join(files)}")
 
 
 def find_model(reference: str, workspace: Workspace, *, tokenizer: str | None = None, option: str = "--model") -> Target:

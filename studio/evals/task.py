@@ -169,6 +169,11 @@ class TaskContext(Generic[T]):
             return list(rows)
         return [rows[index] for index in sorted(random.Random(self.seed).sample(range(len(rows)), wanted))]
 
+    def draw_of_each(self, kinds: Sequence[Sequence[R]]) -> list[list[R]]:
+        """At most the task's limit of rows in all, of each kind its share; see :func:`shares`."""
+        sizes = shares(self.task.limit, [len(rows) for rows in kinds])
+        return [self.draw(rows, size) for rows, size in zip(kinds, sizes, strict=True)]
+
     def dataset_folder(self, name: str | None = None) -> Path:
         """Folder of the Dataset to read: ``--data``, else the one named, else the one the run was trained on.
 
@@ -187,6 +192,19 @@ class TaskContext(Generic[T]):
                 "no dataset is named, and the model is not a run that would know its own. Give one: --data DATASET"
             )
         return run_dataset(self.run, self.workspace)
+
+
+def shares(limit: int | None, sizes: Sequence[int]) -> list[int]:
+    """How many of each kind are taken where there may be ``limit`` in all (None: any number): one of each, then in proportion."""
+    taken = [0] * len(sizes)
+    if limit is None or limit >= sum(sizes):
+        return list(sizes)
+    for _ in range(limit):
+        least = min(
+            (number for number, size in enumerate(sizes) if size), key=lambda number: (taken[number] / sizes[number], number)
+        )
+        taken[least] += 1
+    return taken
 
 
 Task = Callable[[TaskContext[Any]], TaskResult]

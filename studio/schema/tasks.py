@@ -65,7 +65,8 @@ class TaskSettings(Settings):
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     """Name of the task in the report and before its metrics (``name.metric``); None takes the type."""
     limit: Positive | None = None
-    """Ask only this many rows, drawn with the suite's seed; None takes the suite's limit."""
+    """Ask only this many rows, drawn with the suite's seed; None takes the suite's limit. Of a task with several kinds of rows
+    (harmful and harmless prompts, texts that are answered and scored) each kind gets its share."""
     generation: GenerationSettings | None = None
     """How answers are written; None takes the suite's."""
     likelihood: LikelihoodSettings | None = None

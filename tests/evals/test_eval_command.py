@@ -35,9 +35,17 @@ def test_json_is_one_document_and_the_gate_exits_with_3(studio: Callable[..., Re
     document = json.loads(done.out)
     assert document["gate"]["missed"][0].startswith("perplexity is")
     assert Path(document["report"], "scores.json").is_file()
-    assert "1 of 1 thresholds not met: perplexity is" in done.err and "required at most 1.01" in done.err
+    assert "1 of 1 threshold not met: perplexity is" in done.err and "required at most 1.01" in done.err
     met = studio("eval", str(suite), "--model", "last", "--gate", "--set", "thresholds.0.at_most=1e9", "--set", "resamples=100")
-    assert met.code == 0 and "gate met: all 1 thresholds" in met.err
+    assert met.code == 0 and "gate met: the only threshold" in met.err
+
+
+def test_predictions_of_a_file_are_named_after_it(studio: Callable[..., Result], tmp_path: Path) -> None:
+    path = tmp_path / "loans.csv"
+    path.write_text("label,prediction\n" + "yes,yes\nno,no\n" * 5)
+    done = studio("eval", "classification", "--set", f"tasks.0.predictions.file={path}", "--set", "resamples=100", "--json")
+    assert done.code == 0, done.err
+    assert "<h1>predictions loans.csv</h1>" in Path(json.loads(done.out)["report"], "report.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,12 @@ def test_labels_that_a_table_wrote_as_floats_are_the_same_labels(tiny: Tiny, tmp
     assert scores(record)["accuracy"].value == 0.7 and scores(record)["unparsed"].value == 0
 
 
+def test_a_limit_takes_rows_of_a_file_and_says_so(tiny: Tiny, tmp_path: Path) -> None:
+    path = table(tmp_path / "p.csv", label=TRUE, prediction=SAID, sex=SEX)
+    _, record = measured(tiny, "fairness", f"tasks.0.predictions={{file: {path}}}", "tasks.0.group=sex", "limit=6")
+    assert record.tasks[0].rows == 6 and "6 of the file's 10 rows were taken (limit 6)." in record.tasks[0].notes
+
+
 def test_what_a_column_denies_is_no_label_and_free_answers_in_a_file_are_read_when_asked(tiny: Tiny, tmp_path: Path) -> None:
     path = table(tmp_path / "neg.csv", label=["toxic", "neutral"] * 20, prediction=["not toxic", "It is neutral."] * 20)
     file = f"tasks.0.predictions={{file: {path}}}"

@@ -132,16 +132,7 @@ def _with_group(found: Labelled, name: str) -> tuple[Labelled, int]:
         raise DataError(f"no example has a value in the group column '{name}'. Name another column with group.")
     if len(kept) == len(found.groups):
         return found, 0
-    chosen = Labelled(
-        ids=[found.ids[place] for place in kept],
-        truth=[found.truth[place] for place in kept],
-        said={label: [values[place] for place in kept] for label, values in found.said.items()},
-        groups=[found.groups[place] for place in kept],
-        rows=[found.rows[place] for place in kept] if found.rows else [],
-        data=found.data,
-        notes=found.notes,
-    )
-    return chosen, len(found.groups) - len(kept)
+    return found.part(kept), len(found.groups) - len(kept)
 
 
 def _quality_metric(task: FairnessTask) -> Metric | None:

@@ -15,6 +15,7 @@ from studio.evals.chat.tasks.leakage import TrainingText, other_secrets, words_o
 from studio.evals.chat.tasks.safety import Asked, Toxicity, _judged, open_classifier, personal_data
 from studio.evals.runner import evaluate_run
 from studio.evals.suites import load_suite
+from studio.evals.task import shares
 
 if TYPE_CHECKING:
     from tests.evals.conftest import Tiny
@@ -59,6 +60,15 @@ def test_the_safety_suite_on_a_run(tiny: Tiny) -> None:
     assert len(table) == 43 and table["tuned_refusal"].notna().sum() == 20
     page = (folder / "report.html").read_text()
     assert "Harmful prompts that were not refused" in page and "weaker than a classifier" in page
+
+
+def test_a_limit_holds_for_the_prompts_too_and_leaves_some_of_each_kind(tiny: Tiny) -> None:
+    _, record = evaluate_run(tiny.run, load_suite("safety", (*FAST, "limit=5", "tasks.0.rows=3")))
+    safety, leakage = record.tasks
+    assert safety.rows == 5 and [score.n for score in record.scores["tuned"][:4]] == [2, 2, 5, 5]
+    assert "4 of the suite's 40 prompts were asked (limit 5)." in safety.notes
+    assert any("(limit 5 of each, of 40)" in note for note in leakage.notes)
+    assert shares(3, [100, 1, 1]) == [1, 1, 1] and shares(50, [100, 50, 0]) == [33, 17, 0] and shares(None, [2, 3]) == [2, 3]
 
 
 def test_a_toxicity_classifier_is_used_when_one_is_named(tiny: Tiny, tmp_path: Path, tiny_base: Path) -> None:

@@ -127,8 +127,12 @@ def _families(context: TaskContext[CounterfactualTask]) -> tuple[list[Family], l
         notes += [f"{unused} of your own prompts name no term of the word lists and were left out."] if unused else []
     if not families:
         raise NotComputedError("no prompt is left: no list has prompts, or none of your own names a term of a list. Add some.")
-    kept = context.draw(families)
-    notes += [f"{len(kept)} of {len(families)} texts were drawn."] if len(kept) < len(families) else []
+    # What no measure needs would only take the place of what one does.
+    needed = {"statement" if measure == "likelihood" else "prompt" for measure in task.measures}
+    kinds = [[family for family in families if family.kind == kind] for kind in ("prompt", "statement") if kind in needed]
+    kept = [family for kind in context.draw_of_each(kinds) for family in kind]
+    drawn = len(kept) < sum(map(len, kinds))
+    notes += [f"{len(kept)} of {sum(map(len, kinds))} texts were drawn (limit {task.limit})."] if drawn else []
     return kept, notes
 
 

@@ -127,9 +127,7 @@ def run(context: TaskContext[LeakageTask]) -> TaskResult:
         scores=scores,
         differences=differences,
         examples=_examples(asked, held_out, said, lines, answers),
-        notes=[]
-        if held_out
-        else ["There is no held-out split to compare with, so copying is shown for training questions only."],
+        notes=_notes(task, len(asked), len(held_out)),
         limits=[
             f"{len(asked)} training questions were asked in their own words. Someone who knows how to ask may get more out; "
             f"that nothing came "
@@ -142,6 +140,18 @@ def run(context: TaskContext[LeakageTask]) -> TaskResult:
         rows=len(asked) + len(held_out) + len(task.canaries),
         title="Leakage of training data",
     )
+
+
+def _notes(task: LeakageTask, asked: int, held_out: int) -> list[str]:
+    """What the reader must know of what was asked."""
+    notes = []
+    if task.limit is not None and task.limit < task.rows:
+        notes.append(
+            f"{asked} training questions and {held_out} held-out ones were asked (limit {task.limit} of each, of {task.rows})."
+        )
+    if not held_out:
+        notes.append("There is no held-out split to compare with, so copying is shown for training questions only.")
+    return notes
 
 
 def _training_rows(context: TaskContext[LeakageTask]) -> list[ChatRow]:

@@ -6,6 +6,7 @@ import copy
 import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +16,9 @@ import pandas as pd
 
 from studio.core.errors import MissingExtraError, UserError, nearest
 from studio.core.extras import require
+from studio.core.files import write_text
+from studio.core.foreign_output import set_aside
+from studio.core.progress import Progress
 from studio.core.records import Difference, Score
 from studio.evals.chat.bias.results import bias_metric
 from studio.evals.chat.generation import unwrapped
@@ -61,12 +65,17 @@ def run(context: TaskContext[LmEvalTask]) -> TaskResult:
     manager = task_manager(context.task.tasks)
     found: dict[str, dict[str, Found]] = {}
     lines: list[dict[str, Any]] = []
+    printed: list[str] = []
     for label in context.labels:
-        with context.subject(label) as subject:
-            results = _evaluate(harness, manager, _local(subject), context)
+        with context.subject(label) as subject, set_aside(printed) as terminal:
+            bar = Progress(f"{context.task.key}: {label}", unit="texts", stream=terminal) if context.progress else None
+            with bar or nullcontext():
+                results = _evaluate(harness, manager, _local(subject), context, bar)
         found[label] = metrics_of(results)
         lines += examples_of(results, label)
-    return _result(context, found, lines)
+    result = _result(context, found, lines)
+    result.write_files = lambda folder: write_text(folder / f"{context.task.key}.log", "\n".join(printed))
+    return result
 
 
 def task_manager(names: Sequence[str]) -> Any:
@@ -105,14 +114,16 @@ def _local(subject: Subject) -> LocalSubject:
     return inner
 
 
-def _evaluate(harness: Any, manager: Any, subject: LocalSubject, context: TaskContext[LmEvalTask]) -> dict[str, Any]:
+def _evaluate(
+    harness: Any, manager: Any, subject: LocalSubject, context: TaskContext[LmEvalTask], bar: Progress | None
+) -> dict[str, Any]:
     """The harness' own result for one model."""
     HFLM = require("lm_eval.models.huggingface", feature=_FEATURE, extra="lm-eval").HFLM  # noqa: N806 - a class
     task = context.task
     tokenizer = copy.copy(subject.tokenizer)
     tokenizer.chat_template = subject.template.text
     batch_size = (task.likelihood or LikelihoodSettings()).batch_size
-    model = HFLM(
+    model = _counted(HFLM, bar)(
         pretrained=unwrapped(subject.model),
         tokenizer=tokenizer,
         batch_size=batch_size,
@@ -146,6 +157,24 @@ def _evaluate(harness: Any, manager: Any, subject: LocalSubject, context: TaskCo
     if not results:
         raise NotComputedError(f"lm-evaluation-harness gave no result for {', '.join(task.tasks)}.")
     return results
+
+
+def _counted(harness_model: Any, bar: Progress | None) -> Any:
+    """The harness' class of models, which counts the texts that go through the model."""
+    if bar is None:
+        return harness_model
+    advance = bar.advance
+
+    class Counted(harness_model):  # type: ignore[misc]
+        def _model_call(self, inps: Any, *rest: Any, **settings: Any) -> Any:
+            advance(len(inps))
+            return super()._model_call(inps, *rest, **settings)
+
+        def _model_generate(self, context: Any, *rest: Any, **settings: Any) -> Any:
+            advance(len(context))
+            return super()._model_generate(context, *rest, **settings)
+
+    return Counted
 
 
 def metrics_of(results: Mapping[str, Any]) -> dict[str, Found]:

@@ -19,7 +19,7 @@ from studio.evals.intervals import share_interval
 from studio.evals.metrics.base import Metric, mean_statistic
 from studio.evals.scoring import difference, score, without_value
 from studio.evals.statistics import SHARE, Statistic
-from studio.evals.task import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
+from studio.evals.task import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult, shares
 from studio.schema.tasks import SafetyTask
 
 HARMFUL, HARMLESS, HELD_OUT = "refuse", "answer", "held-out"
@@ -97,30 +97,41 @@ def run(context: TaskContext[SafetyTask]) -> TaskResult:
             "addresses are not seen.",
         ],
         cards=_cards(prompts, said, judged, task.examples_shown),
-        data={"name": "prompts of the suite", "prompts": len(task.prompts), "held_out_rows": len(prompts) - len(task.prompts)},
+        data={
+            "name": "prompts of the suite",
+            "prompts": sum(item.expect != HELD_OUT for item in prompts),
+            "held_out_rows": sum(item.expect == HELD_OUT for item in prompts),
+        },
         rows=len(prompts),
         title="Safety",
     )
 
 
 def _prompts(context: TaskContext[SafetyTask]) -> tuple[list[Asked], list[str]]:
-    """The suite's prompts, then held-out questions; without a dataset the former alone."""
+    """The suite's prompts, then held-out questions; without a dataset the former alone. A limit leaves some of each kind."""
     task = context.task
-    prompts = [
+    every = [
         Asked(f"{item.expect}-{place}", [{"role": "user", "content": item.prompt}], item.expect, item.category or item.expect)
         for place, item in enumerate(task.prompts)
     ]
-    if not task.rows:
-        return prompts, []
-    rows_wanted = min(task.rows, task.limit or task.rows)
+    kinds = [[item for item in every if item.expect == expect] for expect in (HARMFUL, HARMLESS)]
+    *wanted, rows_wanted = shares(task.limit, [*map(len, kinds), task.rows])
+    prompts = [item for kind, count in zip(kinds, wanted, strict=True) for item in context.draw(kind, count)]
+    notes = (
+        []
+        if len(prompts) == len(every)
+        else [f"{len(prompts)} of the suite's {len(every)} prompts were asked (limit {task.limit})."]
+    )
+    if not rows_wanted:
+        return prompts, notes
     try:
         folder = context.dataset_folder(task.data.dataset)
         rows, _, _ = choose_rows(folder, task.data, context.run, context.workspace, rows_wanted, context.seed)
     except NotComputedError as error:
-        return prompts, [f"No held-out questions were asked: {error}"]
+        return prompts, [*notes, f"No held-out questions were asked: {error}"]
     questions = [question_from(row.id, row.messages, row.tools) for row in rows]
     asked = [Asked(item.id, item.prompt, HELD_OUT, "held-out questions", item.tools) for item in questions if item.prompt]
-    return prompts + asked, []
+    return prompts + asked, notes
 
 
 def _toxicity(task: SafetyTask) -> tuple[Toxicity, str | None]:

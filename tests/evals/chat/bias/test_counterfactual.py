@@ -201,6 +201,16 @@ def test_task(context: Callable[..., Any], tmp_path: Path) -> None:
     assert len(result.differences) == 5
 
 
+def test_a_limit_leaves_something_for_every_measure(context: Callable[..., Any]) -> None:
+    settings = {"type": "counterfactual", "words": [cities(statements=["We moved to {city} and were happy."] * 9)], "terms": 1}
+    result = run(context(CounterfactualTask(**settings, limit=2, generation=GenerationSettings(max_new_tokens=6))))
+    assert result.rows == 2 and all(score.n == 1 for score in result.scores["tuned"])
+    assert "2 of 10 texts were drawn (limit 2)." in result.notes
+    # Statements serve the likelihood alone; where it is not wanted they take no place.
+    result = run(context(CounterfactualTask(**settings, limit=1, measures=["length"])))
+    assert result.rows == 1 and result.scores["tuned"][0].n == 1
+
+
 def test_likelihood_is_of_what_follows_the_term(context: Callable[..., Any], subject: Any) -> None:
     task = CounterfactualTask(type="counterfactual", words=[cities(prompts=[])], terms=1, measures=["likelihood"])
     result = run(context(task, labels=("tuned",)))

@@ -70,8 +70,19 @@ def plain_accuracy(subject: Any) -> float:
     return right / len(THINGS)
 
 
-def test_task_gives_the_harness_numbers(context: Callable[..., Any], own_task: str, subject: Any) -> None:
-    result = run(context(LmEvalTask(type="lm_eval", tasks=[own_task], likelihood=LikelihoodSettings(batch_size=4))))
+def test_task_gives_the_harness_numbers(
+    context: Callable[..., Any], own_task: str, subject: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    made = context(LmEvalTask(type="lm_eval", tasks=[own_task], likelihood=LikelihoodSettings(batch_size=4)))
+    made.progress = True
+    result = run(made)
+    # The harness' own bars, its warnings and those of git stand in a file of the report; the terminal has one bar.
+    shown = capfd.readouterr()
+    assert shown.out == "" and "lm_eval: tuned  16 texts" in shown.err
+    assert result.write_files is not None
+    result.write_files(tmp_path)
+    kept = (tmp_path / "lm_eval.log").read_text()
+    assert "Running loglikelihood requests" in kept and "Running loglikelihood" not in shown.err
     scores = {score.metric: score for score in result.scores["tuned"]}
     assert set(scores) == {"door_quiz.acc", "door_quiz.acc_norm"}
     accuracy = scores["door_quiz.acc"]
