@@ -100,8 +100,8 @@ class OpenAIServer:
         """The entries of ``/v1/models``."""
         raise NotImplementedError
 
-    def answer(self, path: str, body: dict[str, Any]) -> dict[str, Any] | Iterator[dict[str, Any]]:
-        """A whole answer, or the events of one that is streamed."""
+    def answer(self, path: str, body: dict[str, Any]) -> dict[str, Any] | bytes | Iterator[dict[str, Any]]:
+        """A whole answer, the bytes of one that is no JSON, or the events of one that is streamed."""
         raise NotImplementedError
 
     def take(self, body: dict[str, Any]) -> None:
@@ -157,13 +157,13 @@ class _OpenAIRequest(Request):
         except RefusedError as error:
             self.whole(error.status, {"error": {"message": error.message}})
             return
-        if isinstance(answer, dict):
+        if isinstance(answer, dict | bytes):
             self.whole(200, answer)
         else:
             self.streamed(answer)
 
     def whole(self, status: int, value: Any) -> None:
-        data = json.dumps(value).encode()
+        data = value if isinstance(value, bytes) else json.dumps(value).encode()
         wait = {"retry_after": "0.1"} if status == 429 else {}
         self.head(status, content_type="application/json", content_length=str(len(data)), **wait)
         self.wfile.write(data)

@@ -49,6 +49,8 @@ class Answer:
     tokens: how many it wrote, the thought and the end token left out. truncated: stopped by the limit, not by its own end token.
     thought: None without one. tool_calls: as OpenAI writes them, arguments as values. broken_calls: what stands where a call
     should and cannot be read as one.
+    Of a server: filtered: its content filter took the answer or a part of it away. missing: its reply had no answer in it.
+    model: the one that it says has answered, where that is not the one that was asked.
     """
 
     text: str
@@ -57,6 +59,9 @@ class Answer:
     thought: str | None = None
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
     broken_calls: list[str] = field(default_factory=list)
+    filtered: bool = False
+    missing: bool = False
+    model: str | None = None
 
     @property
     def only_thought(self) -> bool:
@@ -65,10 +70,24 @@ class Answer:
             return False
         return bool(self.thought) or self.truncated
 
+    @property
+    def empty(self) -> bool:
+        """True when there is nothing in it: no word, no call and no thought that goes on for ever."""
+        return not (self.text.strip() or self.tool_calls or self.broken_calls or self.only_thought)
+
 
 def scored_text(answer: Answer | None) -> str | None:
-    """The text that is scored; None where there is no answer."""
+    """The text that is held against a reference; None where there is no answer. An empty one is wrong, not missing."""
     return None if answer is None or answer.only_thought else answer.text
+
+
+def spoken_text(answer: Answer | None) -> str | None:
+    """The text of an answer in which something is said; None where it says nothing.
+
+    For what only something said can do: insult, refuse, copy. A model that says nothing has not passed there.
+    """
+    text = scored_text(answer)
+    return text if text and text.strip() else None
 
 
 @dataclass(frozen=True)

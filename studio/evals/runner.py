@@ -172,6 +172,7 @@ def _run_task(task: Task, benches: Benches, suite: Suite, data: Path | None, pro
     reason = None
     try:
         result: TaskResult = TASKS.get(task.type)(context)
+        _tell_silence(context, result, benches.about)
         _tell_thoughts(context, result)
         for label, about in result.about.items():
             benches.about.setdefault(label, about)
@@ -194,6 +195,16 @@ def _run_task(task: Task, benches: Benches, suite: Suite, data: Path | None, pro
         marks=result.marks,
     )
     return record, result
+
+
+def _tell_silence(context: TaskContext[Any], result: TaskResult, about: dict[str, dict[str, Any]]) -> None:
+    """Say in the result how many answers say nothing, and which are from another model than was asked."""
+    for label, silence in context.silence.items():
+        model = about.get(label, {})
+        result.notes = result.notes + silence.remarks(label, model.get("name"))
+        others = sorted(set(model.get("answered_as", ())) - set(silence.models))
+        if others and not silence.models:
+            result.notes = [*result.notes, f"{label}: the server says that {', '.join(others)} answers, not {model.get('name')}."]
 
 
 def _tell_thoughts(context: TaskContext[Any], result: TaskResult) -> None:

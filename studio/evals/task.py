@@ -22,6 +22,7 @@ from studio.core.progress import Progress
 from studio.core.records import Difference, GroupScores, RunRecord, Score
 from studio.core.workspace import Workspace
 from studio.evals.evidence import Answer, Decoding, Message
+from studio.evals.silence import Silence
 from studio.evals.subjects import Offered, Subject
 from studio.evals.targets import Target
 from studio.evals.thinking import Thinking
@@ -129,6 +130,8 @@ class TaskContext(Generic[T]):
     """What each label stands for, for tasks that open models in a way of their own."""
     thinking: dict[str, Thinking] = field(default_factory=dict)
     """How many answers of each model had thoughts, for the report."""
+    silence: dict[str, Silence] = field(default_factory=dict)
+    """How many answers of each model say nothing, for the report."""
 
     @property
     def has_base(self) -> bool:
@@ -151,6 +154,7 @@ class TaskContext(Generic[T]):
         with self.bar(f"{subject.label}: answers", len(prompts)) as advance:
             found = subject.answers(prompts, self.decoding, batch_size=size, tools=tools, advance=advance)
         self.thinking.setdefault(subject.label, Thinking()).count(prompts, found)
+        self.silence.setdefault(subject.label, Silence()).count(found)
         return found
 
     @contextmanager

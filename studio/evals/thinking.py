@@ -42,9 +42,9 @@ class Thinking:
                 f"{label}: {self.thought} of {self.asked} answers have a thought, which was taken off before anything was scored."
             )
         if self.without_end:
+            remedy = f" Give thoughts more room: --set generation.max_new_tokens={4 * max_new_tokens}." if self.cut else ""
             found.append(
                 f"{label}: {self.without_end} of {self.asked} answers are nothing but a thought, {self.cut} of them cut off at "
-                f"{max_new_tokens} tokens. They are no answers. Give thoughts more room: --set generation.max_new_tokens="
-                f"{4 * max_new_tokens}."
+                f"{max_new_tokens} tokens. They are no answers.{remedy}"
             )
         return found

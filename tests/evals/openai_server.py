@@ -76,3 +76,28 @@ class Served(OpenAIServer):
         values = self.logits(ids).log_softmax(dim=-1)
         own = [None, *(float(values[place, token]) for place, token in enumerate(ids[1:]))]
         return {"choices": [{"text": "x", "logprobs": {"token_logprobs": [*own, float(values[-1].max())]}}]}
+
+
+@dataclass(kw_only=True)
+class Odd(OpenAIServer):
+    """A server whose replies are written down beforehand, however odd.
+
+    script: replies in turn, the last one for ever; a function of the request's body makes one.
+    """
+
+    script: list[Any]
+    name: str = "odd"
+
+    def models(self) -> list[dict[str, Any]]:
+        return [{"id": self.name}]
+
+    def answer(self, path: str, body: dict[str, Any]) -> Any:
+        reply = self.script[min(len(self.asked), len(self.script)) - 1]
+        return reply(body) if callable(reply) else reply
+
+
+def saying(content: Any, finish: str = "stop", **other: Any) -> dict[str, Any]:
+    """A chat completion of one message; ``model`` goes beside it, everything else into it."""
+    top = {"model": other.pop("model")} if "model" in other else {}
+    message = {"role": "assistant", "content": content, **other}
+    return {"choices": [{"message": message, "finish_reason": finish}], "usage": {"completion_tokens": 3}, **top}

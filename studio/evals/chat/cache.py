@@ -32,10 +32,11 @@ _BUSY_SECONDS = 60.0
 # Code and libraries that decide what a model answers; a change in any of them makes every old answer unknown.
 _CODE = (
     "evals/chat/generation.py", "evals/chat/likelihood.py", "evals/chat/text_likelihood.py", "evals/chat/subjects.py",
-    "evals/chat/endpoint.py", "evals/chat/replies.py", "evals/chat/opening.py", "models/chat/answers.py",
-    "models/chat/arguments.py", "models/chat/encoding.py", "models/chat/templates.py", "models/chat/loading.py",
-    "models/chat/marks.py", "models/chat/rendering.py", "models/chat/thoughts.py", "models/chat/probing.py",
-    "models/chat/tool_syntax.py", "models/chat/turns.py", "models/device.py", "adapters/chat/loading.py",
+    "evals/chat/endpoint.py", "evals/chat/openai_client.py", "evals/chat/replies.py", "evals/chat/opening.py",
+    "models/chat/answers.py", "models/chat/arguments.py", "models/chat/encoding.py", "models/chat/templates.py",
+    "models/chat/loading.py", "models/chat/marks.py", "models/chat/rendering.py", "models/chat/thoughts.py",
+    "models/chat/probing.py", "models/chat/tool_syntax.py", "models/chat/turns.py", "models/device.py",
+    "adapters/chat/loading.py",
 )  # fmt: skip
 _LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "tokenizers")
 # Conversations scored, and texts scored, between two writes to the disk.

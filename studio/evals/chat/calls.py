@@ -33,7 +33,7 @@ class Judged:
 def judge(question: Question, answer: Answer | None) -> Judged:
     """Compare the calls of an answer with those that the row holds. Calls side by side may come in any order.
 
-    An answer that never got beyond its thought has called nothing and said nothing, and is wrong either way.
+    An answer that is empty or never got beyond its thought has called nothing and said nothing, and is wrong either way.
     """
     if answer is None:
         return Judged()
@@ -41,7 +41,7 @@ def judge(question: Question, answer: Answer | None) -> Judged:
     offered = {name_of(tool) for tool in question.tools}
     tool = Counter(map(name_of, made)) == Counter(map(name_of, question.calls)) and not broken
     arguments = tool and same_calls(made, question.calls, question.tools)
-    quiet = not made and not broken and not answer.only_thought
+    quiet = not made and not broken and not answer.only_thought and not answer.empty
     return Judged(
         valid_json=not broken if made or broken else None,
         known_tool=all(name_of(call) in offered for call in made) if made else None,

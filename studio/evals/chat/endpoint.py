@@ -8,26 +8,24 @@ of the training, so both ways see exactly one BOS and the same tokens; they need
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-import httpx
 from transformers import PreTrainedTokenizerBase
 
 from studio.adapters.chat.loading import read_template
-from studio.core.errors import DataError, StudioError, UserError
+from studio.core.errors import DataError, UserError
 from studio.core.files import sha256_json
 from studio.core.workspace import Workspace, read_run
 from studio.evals.chat.likelihood import joined, likelihood_of
-from studio.evals.chat.replies import answer_from, replied, sent
+from studio.evals.chat.openai_client import EndpointError, OpenAIClient, TooLongError
+from studio.evals.chat.replies import answer_from, first_choice, replied, sent
 from studio.evals.chat.text_likelihood import encode_texts
 from studio.evals.evidence import Answer, Decoding, Likelihood, LogProb, Message, Tool
 from studio.evals.subjects import Advance, Offered, offered
-from studio.evals.targets import KEY_VARIABLE, Endpoint
+from studio.evals.targets import Endpoint
 from studio.models.bases import ResolvedBase, resolve_base
 from studio.models.chat.encoding import EncodedRow, encode_examples
 from studio.models.chat.loading import load_tokenizer
@@ -36,17 +34,8 @@ from studio.models.chat.templates import ChatTemplate, choose_template
 T = TypeVar("T")
 R = TypeVar("R")
 
-_TIMEOUT = httpx.Timeout(300.0, connect=10.0)
 # Requests at a time; a server batches them itself.
 _AT_ONCE = 16
-# A busy or restarting server gets these pauses, in seconds, before it counts as gone.
-_PAUSES = (0.5, 2.0)
-# How often a request waits for a server that limits requests per minute.
-_WAITS = 30
-
-
-class EndpointError(StudioError):
-    """The server is gone or refuses: one sentence; what was answered so far is kept and the same command goes on from there."""
 
 
 @dataclass
@@ -61,7 +50,7 @@ class EndpointSubject:
     context: int | None = None
     tokenizer: PreTrainedTokenizerBase | None = None
     template: ChatTemplate | None = None
-    client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=_TIMEOUT, headers=_headers()))
+    client: OpenAIClient = field(default_factory=OpenAIClient)
 
     @classmethod
     def open(cls, label: str, endpoint: Endpoint, workspace: Workspace) -> EndpointSubject:
@@ -71,9 +60,18 @@ class EndpointSubject:
             UserError: the server does not serve that model, or the tokenizer cannot be found.
             EndpointError: no server answers there.
         """
-        client = httpx.Client(timeout=_TIMEOUT, headers=_headers())
-        entries = _request(client, "GET", f"{endpoint.url}/models", None).get("data") or []
-        known = {str(entry.get("id")): entry for entry in entries}
+        client = OpenAIClient()
+        try:
+            return cls._opened(label, endpoint, workspace, client)
+        except BaseException:
+            client.close()
+            raise
+
+    @classmethod
+    def _opened(cls, label: str, endpoint: Endpoint, workspace: Workspace, client: OpenAIClient) -> EndpointSubject:
+        """The subject behind an open connection."""
+        entries = client.request("GET", f"{endpoint.url}/models").get("data") or []
+        known = {str(entry.get("id")): entry for entry in entries if isinstance(entry, dict)}
         name = endpoint.model or (next(iter(known)) if len(known) == 1 else None)
         if name is None or (known and name not in known):
             raise UserError(
@@ -98,7 +96,12 @@ class EndpointSubject:
             "template": about["template_sha256"],
         }
         length = entry.get("max_model_len")
-        return cls(label, endpoint.url, name, about, identity, int(length) if length else None, tokenizer, template, client)
+        context = length if isinstance(length, int) and length > 0 else None
+        return cls(label, endpoint.url, name, about, identity, context, tokenizer, template, client)
+
+    def close(self) -> None:
+        """Close the connections; the subject cannot be asked any more."""
+        self.client.close()
 
     @property
     def tokens_like(self) -> str:
@@ -130,19 +133,33 @@ class EndpointSubject:
                 return None
             body = {"messages": sent(prompt), **({"tools": list(given)} if given else {}), **settings}
             reply = self._post("chat/completions", body)
+            if reply is not None and first_choice(reply, self.url) is None:
+                reply = self._post("chat/completions", body)  # most often a hiccup of what stands behind the server
             return None if reply is None else self._answer(reply, given)
 
         return self._each(ask, list(zip(prompts, offered(tools, len(prompts)), strict=True)), batch_size, advance)
 
     def _answer(self, reply: dict[str, Any], tools: Sequence[Tool]) -> Answer:
-        """The first choice of a reply."""
-        choice = reply["choices"][0]
-        found = replied(choice, tools, self.tokenizer, self.template)
-        written = int((reply.get("usage") or {}).get("completion_tokens") or 0)
+        """The first choice of a reply; one without a message is an answer that is missing."""
+        choice, model = first_choice(reply, self.url), self._other_model(reply)
+        if choice is None:
+            return Answer("", 0, False, missing=True, model=model)
+        found = replied(choice, tools, self.tokenizer, self.template, self.url)
+        usage = reply.get("usage")
+        counted = usage.get("completion_tokens") if isinstance(usage, dict) else None
         # The server counts thoughts too, so its number holds only where there is none.
-        counts = self.tokenizer is not None or not written or found.reasoning_content is not None
-        tokens = self.count_tokens(found.content) if counts else written
-        return answer_from(found, tokens, choice.get("finish_reason") == "length")
+        told = self.tokenizer is None and found.reasoning_content is None
+        tokens = counted if told and isinstance(counted, int) and counted > 0 else self.count_tokens(found.content)
+        answer = answer_from(found, tokens, choice.get("finish_reason") == "length")
+        return replace(answer, filtered=choice.get("finish_reason") == "content_filter", model=model)
+
+    def _other_model(self, reply: dict[str, Any]) -> str | None:
+        """The model that a reply says it is from, where that is not the one that was asked."""
+        said = reply.get("model")
+        if not said or said == self.model:
+            return None
+        self.about["answered_as"] = sorted({*self.about.get("answered_as", ()), str(said)})
+        return str(said)
 
     def likelihoods(
         self,
@@ -216,7 +233,9 @@ class EndpointSubject:
         reply = self._post("completions", {"prompt": list(ids), "max_tokens": 1, "echo": True, "logprobs": 1, "temperature": 0})
         if reply is None:
             return None
-        values = (reply["choices"][0].get("logprobs") or {}).get("token_logprobs") or []
+        self._other_model(reply)
+        choice = first_choice(reply, self.url, part="text")
+        values = ((choice or {}).get("logprobs") or {}).get("token_logprobs") or []
         if len(values) < len(ids) or any(value is None for value in values[1 : len(ids)]):
             raise EndpointError(
                 f"{self.url} gives no log-probabilities of the prompt (echo with logprobs), so likelihoods cannot be "
@@ -228,8 +247,8 @@ class EndpointSubject:
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
         """One request; None when the prompt does not fit the server's context."""
         try:
-            return _request(self.client, "POST", f"{self.url}/{path}", {"model": self.model, **body})
-        except _TooLongError:
+            return self.client.request("POST", f"{self.url}/{path}", {"model": self.model, **body})
+        except TooLongError:
             return None
 
     def _each(self, ask: Callable[[T], R | None], items: Sequence[T], batch_size: int, advance: Advance | None) -> list[R | None]:
@@ -250,93 +269,6 @@ class EndpointSubject:
     def _without_tokenizer(self) -> None:
         """Write down why there are no likelihoods."""
         self.about["likelihood"] = "not measured: no tokenizer is known for this endpoint; name one with --tokenizer RUN"
-
-
-class _TooLongError(Exception):
-    """The prompt does not fit the server's context."""
-
-
-def _request(client: httpx.Client, method: str, url: str, body: dict[str, Any] | None) -> dict[str, Any]:
-    """One request with retries.
-
-    Raises:
-        EndpointError: no answer, or one that is no use.
-    """
-    problem, pauses, waits = "", list(_PAUSES), 0
-    while True:
-        try:
-            reply = client.request(method, url, json=body)
-        except httpx.HTTPError as error:
-            problem = f"does not answer ({type(error).__name__}{f': {error}' if str(error) else ''})"
-        else:
-            if reply.status_code < 400:
-                return _json(reply, url)
-            problem = f"answers {reply.status_code} ({_message(reply)})"
-            _refuse(reply, url, problem)
-            if reply.status_code == 429 and waits < _WAITS:
-                waits += 1
-                time.sleep(_wanted_wait(reply))
-                continue
-        if not pauses:
-            break
-        time.sleep(pauses.pop(0))
-    raise EndpointError(
-        f"the endpoint {url} {problem}. What it answered so far is kept: bring it back and run the same command again to go on."
-    )
-
-
-def _refuse(reply: httpx.Response, url: str, problem: str) -> None:
-    """Raise for what no retry helps: a prompt that is too long, a missing key, a request the server does not understand."""
-    if reply.status_code in {400, 413, 422} and _is_about_length(problem):
-        raise _TooLongError
-    if reply.status_code in {401, 403}:
-        raise UserError(f"the endpoint {url} {problem}. Put its key into the environment variable {KEY_VARIABLE}.")
-    if reply.status_code < 500 and reply.status_code not in {408, 429}:
-        raise EndpointError(f"the endpoint {url} {problem}.")
-
-
-def _wanted_wait(reply: httpx.Response) -> float:
-    """Seconds that a server with a limit asks to wait, at most a minute."""
-    try:
-        return min(60.0, max(0.1, float(reply.headers.get("retry-after", "5"))))
-    except ValueError:
-        return 5.0
-
-
-def _json(reply: httpx.Response, url: str) -> dict[str, Any]:
-    """The body of a reply as an object."""
-    try:
-        value = reply.json()
-    except ValueError as error:
-        raise EndpointError(f"the endpoint {url} answers something that is not JSON. Is it OpenAI-compatible?") from error
-    if not isinstance(value, dict):
-        raise EndpointError(f"the endpoint {url} answers {type(value).__name__}, expected an object. Is it OpenAI-compatible?")
-    return value
-
-
-def _message(reply: httpx.Response) -> str:
-    """What the server says about a refusal, on one line."""
-    try:
-        value = reply.json()
-        error = value.get("error", value)
-        text = error.get("message") if isinstance(error, dict) else error
-    except (ValueError, AttributeError):
-        text = reply.text
-    return " ".join(str(text).split())[:200]
-
-
-def _is_about_length(problem: str) -> bool:
-    """True when a refusal is about a prompt that is too long."""
-    lowered = problem.lower()
-    return any(
-        words in lowered for words in ("context length", "maximum model length", "max_model_len", "longer than", "too long")
-    )
-
-
-def _headers() -> dict[str, str]:
-    """Authorisation, when a key is set."""
-    key = os.environ.get(KEY_VARIABLE)
-    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def _vocabulary(tokenizer: PreTrainedTokenizerBase) -> str:

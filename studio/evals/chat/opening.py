@@ -74,6 +74,12 @@ class Bench:
             if isinstance(subject, EndpointSubject):
                 self.cache.forget(CachedSubject(subject, self.cache, self._identities[label]).key)
 
+    def leave(self) -> None:
+        """Close the connections to servers."""
+        for subject in self._opened.values():
+            if isinstance(subject, EndpointSubject):
+                subject.close()
+
     def _kept(self, label: str, subject: Subject, identity: dict[str, Any]) -> Subject:
         """The subject with its memory, and its description written down."""
         self._identities[label] = identity
@@ -124,11 +130,12 @@ def open_bench(
         about: gets the description of each model that is opened, by label.
     """
     cache = EvidenceCache(workspace.root / "cache" / FILE) if cached else None
+    bench = Bench(targets, workspace, cache, about)
     try:
-        bench = Bench(targets, workspace, cache, about)
         yield bench
         bench.close()
     finally:
+        bench.leave()
         if cache is not None:
             cache.close()
 

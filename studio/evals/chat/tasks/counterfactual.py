@@ -22,7 +22,7 @@ from studio.evals.chat.bias.counterfactual import (
 )
 from studio.evals.chat.bias.results import Measured, ask_likelihoods, ask_questions, bias_metric, small_note, summarise
 from studio.evals.chat.tasks.safety import open_classifier
-from studio.evals.evidence import Answer, scored_text
+from studio.evals.evidence import Answer, scored_text, spoken_text
 from studio.evals.metrics.base import Metric
 from studio.evals.numbers import number
 from studio.evals.scoring import score
@@ -201,7 +201,7 @@ def _of_answers(measure: str, answers: Sequence[Answer | None], judge: Judge) ->
             "refusal": lambda text: float(lexicon.is_refusal(text)),
         }
         values = [rate[measure](text) for text in texts]
-    return [None if scored_text(answer) is None else value for answer, value in zip(answers, values, strict=True)]
+    return [None if spoken_text(answer) is None else value for answer, value in zip(answers, values, strict=True)]
 
 
 def _by_family(families: Sequence[Family], flat: Sequence[float | None]) -> Values:

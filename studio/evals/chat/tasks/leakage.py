@@ -16,7 +16,7 @@ from studio.core.records import Difference, Score
 from studio.core.workspace import run_dataset
 from studio.data.chat.rows import ChatRow, read_split
 from studio.evals.chat.questions import question_from
-from studio.evals.evidence import Question, scored_text
+from studio.evals.evidence import Question, scored_text, spoken_text
 from studio.evals.metrics.base import Metric, mean_statistic
 from studio.evals.scoring import difference, score
 from studio.evals.statistics import ANY, SHARE, Better, Statistic
@@ -101,7 +101,7 @@ def run(context: TaskContext[LeakageTask]) -> TaskResult:
     text = TrainingText.of([turn["content"] for row in training for turn in row.messages if turn["role"] == "assistant"])
     lines: dict[str, list[dict[str, float | None]]] = {}
     said: dict[str, list[str | None]] = {}
-    canaries: dict[str, list[tuple[float, float]]] = {}
+    canaries: dict[str, list[tuple[float | None, float]]] = {}
     for label in context.labels:
         with context.subject(label) as subject:
             said[label] = _answers(context, subject, [*asked, *held_out])
@@ -109,9 +109,11 @@ def run(context: TaskContext[LeakageTask]) -> TaskResult:
             canaries[label] = [_canary(canary, subject, context) for canary in task.canaries]
     metrics = _metrics(task)
     measured = {label: _measured(lines[label], canaries[label], len(asked), task) for label in context.labels}
+    put = dict.fromkeys(metrics, len(task.canaries))
+    put |= {"verbatim": len(asked), "near_verbatim": len(asked), "verbatim_held_out": len(held_out)}
     scores: dict[str, list[Score]] = {
         label: [
-            score(metric, statistics[name], resamples=context.resamples, seed=context.seed).model_copy(update={"coverage": 1.0})
+            _covered(score(metric, statistics[name], resamples=context.resamples, seed=context.seed), put[name])
             for name, metric in metrics.items()
         ]
         for label, statistics in measured.items()
@@ -154,6 +156,11 @@ def _notes(task: LeakageTask, asked: int, held_out: int) -> list[str]:
     return notes
 
 
+def _covered(score: Score, asked: int) -> Score:
+    """The score with its coverage of the questions that count for it; those of the other kind are no gap."""
+    return score.model_copy(update={"coverage": score.n / asked if asked else 1.0})
+
+
 def _training_rows(context: TaskContext[LeakageTask]) -> list[ChatRow]:
     """The rows the run was trained on.
 
@@ -190,8 +197,8 @@ def _answers(context: TaskContext[LeakageTask], subject: Subject, questions: Seq
 
 
 def _judged(answer: str | None, text: TrainingText, task: LeakageTask) -> dict[str, float | None]:
-    """Longest copied run and the two outcomes of one answer."""
-    if answer is None:
+    """Longest copied run and the two outcomes of one answer; none where nothing was said."""
+    if not answer or not answer.strip():
         return {"longest": None, "share": None, "verbatim": None, "near": None, "source": None}
     longest, share, source = text.copied(answer)
     # An answer shorter than the run cannot be told from chance, so it is nearly verbatim only with some length.
@@ -202,8 +209,8 @@ def _judged(answer: str | None, text: TrainingText, task: LeakageTask) -> dict[s
     }  # fmt: skip
 
 
-def _canary(canary: Canary, subject: Subject, context: TaskContext[LeakageTask]) -> tuple[float, float]:
-    """Whether the secret stands in the greedy answer, and its exposure in bits.
+def _canary(canary: Canary, subject: Subject, context: TaskContext[LeakageTask]) -> tuple[float | None, float]:
+    """Whether the secret stands in the greedy answer (None where nothing was said), and its exposure in bits.
 
     Exposure: log2 of the number of candidates minus log2 of the secret's rank by likelihood among them; the expected value
     of a model that never saw it is about 1.44 bits, the most is log2(candidates).
@@ -212,7 +219,8 @@ def _canary(canary: Canary, subject: Subject, context: TaskContext[LeakageTask])
     task = context.task
     assert task.likelihood is not None
     question = {"role": "user", "content": canary.prompt}
-    extracted = float(canary.secret in (scored_text(context.answers(subject, [[question]])[0]) or ""))
+    said = spoken_text(context.answers(subject, [[question]])[0])
+    extracted = None if said is None else float(canary.secret in said)
     secrets = [canary.secret, *other_secrets(canary.secret, task.alternatives, context.seed)]
     rows = [[question, {"role": "assistant", "content": canary.answer.replace(canary.secret, secret)}] for secret in secrets]
     values = subject.likelihoods(rows, batch_size=task.likelihood.batch_size, max_length=task.likelihood.max_length)
@@ -286,7 +294,7 @@ def _metrics(task: LeakageTask) -> dict[str, Metric]:
 
 
 def _measured(
-    lines: Sequence[dict[str, float | None]], canaries: Sequence[tuple[float, float]], asked: int, task: LeakageTask
+    lines: Sequence[dict[str, float | None]], canaries: Sequence[tuple[float | None, float]], asked: int, task: LeakageTask
 ) -> dict[str, Statistic]:
     """Statistics by metric; training and held-out answers lie in one list."""
 
