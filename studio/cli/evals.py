@@ -111,7 +111,9 @@ def _print_report(report: Path, record: ReportRecord) -> None:
         if task.reason:
             say(f"not computed: {task.name}: {task.reason}")
     asked = sum(task.rows for task in record.tasks) or record.dataset["rows"]
-    say(f"\n{asked} rows in {record.seconds:.0f} s. Report: {report / 'report.html'}")
+    types = sorted({str(model["dtype"]) for model in record.models.values() if model.get("dtype")})
+    computed = f", computed in {' and '.join(types)}" if types else ""
+    say(f"\n{asked} rows in {record.seconds:.0f} s{computed}. Report: {report / 'report.html'}")
 
 
 def _print_json(reports: list[tuple[str, Path, ReportRecord]], gate: bool) -> None:

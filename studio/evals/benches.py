@@ -16,8 +16,8 @@ from studio.evals.tasks import ASKED, BENCHES
 class Bench(Protocol):
     """The models under measurement, for all tasks that ask them in one way.
 
-    What :data:`studio.evals.tasks.BENCHES` names is called with ``targets``, ``workspace``, ``cached`` and ``about`` and gives a
-    context manager of a bench; it is left when all tasks are done, or with the error that ended them.
+    What :data:`studio.evals.tasks.BENCHES` names is called with ``targets``, ``workspace``, ``cached``, ``about`` and ``dtype``
+    and gives a context manager of a bench; it is left when all tasks are done, or with the error that ended them.
     """
 
     def subject(self, label: str) -> AbstractContextManager[Subject]:
@@ -30,12 +30,14 @@ class Benches:
     """The benches of one evaluation.
 
     targets: label (``tuned``, ``base``) to what was found. cached: answers may be taken from the workspace's cache.
+    dtype: number type that models are to compute in; ``auto`` leaves it to them.
     about: label to the description of its model, for the report; filled in by whatever opens it.
     """
 
     targets: dict[str, Target]
     workspace: Workspace
     cached: bool
+    dtype: str = "auto"
     about: dict[str, dict[str, Any]] = field(default_factory=dict)
     _opened: dict[str, Bench] = field(default_factory=dict)
     _left_at_the_end: ExitStack = field(default_factory=ExitStack)
@@ -49,13 +51,13 @@ class Benches:
     def bench(self, way: str) -> Bench:
         """The bench of a way of asking, opened when it is first wanted."""
         if way not in self._opened:
-            opening = BENCHES.get(way)(self.targets, self.workspace, cached=self.cached, about=self.about)
+            opening = BENCHES.get(way)(self.targets, self.workspace, cached=self.cached, about=self.about, dtype=self.dtype)
             self._opened[way] = self._left_at_the_end.enter_context(opening)
         return self._opened[way]
 
 
 @contextmanager
-def benches_for(targets: dict[str, Target], workspace: Workspace, *, cached: bool) -> Iterator[Benches]:
+def benches_for(targets: dict[str, Target], workspace: Workspace, *, cached: bool, dtype: str = "auto") -> Iterator[Benches]:
     """The benches of one evaluation; those that were opened are left at the end of the block."""
     with ExitStack() as stack:
-        yield Benches(targets, workspace, cached, _left_at_the_end=stack)
+        yield Benches(targets, workspace, cached, dtype, _left_at_the_end=stack)

@@ -18,11 +18,12 @@ from studio.core.workspace import Workspace
 from studio.evals.benches import Benches, benches_for
 from studio.evals.evidence import scored_text
 from studio.evals.gate import judge
+from studio.evals.precision import asks_a_model, computed_in, rounding_limit, unlike_types
 from studio.evals.report import write_report
 from studio.evals.scoring import corrected
 from studio.evals.targets import OWN_BASE, Target, find_baseline, run_record
 from studio.evals.task import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
-from studio.evals.tasks import TASKS
+from studio.evals.tasks import ASKED, TASKS
 from studio.schema.suite import Suite, Task
 
 
@@ -83,7 +84,7 @@ def evaluate_model(
             update={"limit": limit, "tasks": [task.model_copy(update={"limit": limit}) for task in suite.tasks]}
         )
     targets = {"tuned": target} | ({"base": baseline} if baseline is not None else {})
-    with benches_for(targets, workspace, cached=cached) as benches:
+    with benches_for(targets, workspace, cached=cached, dtype=suite.dtype) as benches:
         results = [_run_task(task, benches, suite, data, progress) for task in suite.all_tasks()]
     record = assemble(suite, results, benches.about, targets)
     record = record.model_copy(update={"seconds": round(time.monotonic() - started, 2)})
@@ -121,9 +122,12 @@ def assemble(
     groups: list[GroupScores] = []
     for task, result in results:
         prefix = "" if suite.short else f"{task.name}."
+        asked = asks_a_model(task)
         for label in labels:
             for score in result.scores.get(label, []):
-                scores[label].append(score.model_copy(update={"metric": prefix + score.metric, "task": task.name}))
+                made_with = score.made_with + (computed_in(about.get(label, {})) if asked and score.value is not None else "")
+                update = {"metric": prefix + score.metric, "task": task.name, "made_with": made_with}
+                scores[label].append(score.model_copy(update=update))
         differences += [
             item.model_copy(update={"metric": prefix + item.metric, "task": task.name}) for item in result.differences
         ]
@@ -132,6 +136,7 @@ def assemble(
     for label in labels:
         name = targets[label].name if label in targets else "predictions of the baseline"
         about.setdefault(label, {"kind": "not asked", "name": name, "base_sha256": None})
+    warnings = _warnings(suite, results) + unlike_types({label: about[label] for label in labels})
     return ReportRecord(
         suite=suite.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -141,7 +146,7 @@ def assemble(
         differences=corrected(differences),
         groups=groups,
         tasks=[task for task, _ in results],
-        settings={**suite.model_dump(mode="json"), "warnings": _warnings(suite, results)},
+        settings={**suite.model_dump(mode="json"), "warnings": warnings},
         studio_version=__version__,
     )
 
@@ -174,6 +179,8 @@ def _run_task(task: Task, benches: Benches, suite: Suite, data: Path | None, pro
         result: TaskResult = TASKS.get(task.type)(context)
         _tell_silence(context, result, benches.about)
         _tell_thoughts(context, result)
+        if task.type in ASKED:
+            result.limits = result.limits + rounding_limit([benches.about.get(label, {}) for label in result.scores])
         for label, about in result.about.items():
             benches.about.setdefault(label, about)
     except NotComputedError as error:

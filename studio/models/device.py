@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-import time
+import platform
 from typing import Literal
 
 import torch
@@ -27,8 +27,8 @@ def pick_dtype(name: NumberName, device: torch.device, *, half: bool = True) -> 
     """Number type by name; ``auto`` takes what is fast on the device.
 
     bfloat16 on GPUs that compute in it (compute capability 8.0 or more), float16 on older ones (T4, V100, RTX 20) and on
-    Apple's; on a CPU whichever of float32 and bfloat16 a short measurement finds faster, for processors with bfloat16
-    instructions multiply about four times as fast in it and others half as fast as in float32.
+    Apple's; on a CPU bfloat16 where the processor has instructions for it, which multiply about four times as fast, and float32
+    elsewhere, where bfloat16 is half as fast. The choice depends on the machine alone, not on what else it is doing.
 
     Args:
         half: False keeps ``auto`` from float16, for trainings that do not scale their loss; it takes float32 instead.
@@ -61,15 +61,14 @@ def cpu_knows_float16() -> bool:
 
 @functools.cache
 def cpu_prefers_bfloat16() -> bool:
-    """True when this processor multiplies matrices clearly faster in bfloat16 (best of five each, in turn; 0.1 to 0.3 s).
+    """True when this processor has instructions that multiply in bfloat16: AMX or AVX512-BF16, on Arm its BF16 extension."""
+    if platform.machine().lower() in {"aarch64", "arm64"}:
+        known = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+        return bool(known and known())
+    checks = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+    return any(check is not None and check() for check in checks)
 
-    Half as fast again is asked for, because the steps around the products gain nothing.
-    """
-    size, best = 768, {torch.float32: float("inf"), torch.bfloat16: float("inf")}
-    matrices = {dtype: torch.ones(size, size, dtype=dtype) for dtype in best}
-    for _ in range(5):
-        for dtype, matrix in matrices.items():
-            started = time.perf_counter()
-            torch.mm(matrix, matrix)
-            best[dtype] = min(best[dtype], time.perf_counter() - started)
-    return best[torch.float32] > 1.5 * best[torch.bfloat16]
+
+def number_name(dtype: torch.dtype) -> str:
+    """A number type as people write it: ``bfloat16``."""
+    return str(dtype).removeprefix("torch.")

@@ -88,7 +88,7 @@ class ChatAdapter(Settings):
     """Adapter settings, for ``method: lora``."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Number type of weights and arithmetic. ``auto`` takes bfloat16 on GPUs that have it, float16 with loss scaling on older
-    ones (T4, V100, RTX 20) and Apple's, and on CPUs float32 or bfloat16, whichever is faster."""
+    ones (T4, V100, RTX 20) and Apple's, and on CPUs bfloat16 where the processor has instructions for it, else float32."""
     attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = "auto"
     """Attention implementation; ``auto`` takes what transformers picks for the device."""
 

@@ -122,6 +122,9 @@ class Suite(Settings):
     """Short form: the metric that picks the most improved and most worsened examples; None takes the first suitable."""
     examples_shown: Count = 5
     """Short form: most improved and most worsened examples in the report, each."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Number type that models in this process compute in. ``auto`` takes that of the run's training, and of a base what is fast
+    on the device. Only float32 gives likelihoods that do not depend on the batch size; it may take twice as long."""
     limit: Positive | None = None
     """Ask only this many rows per task, drawn with ``seed``; None asks all."""
     seed: Count = 0

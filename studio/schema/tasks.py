@@ -41,7 +41,7 @@ class GenerationSettings(Settings):
     max_new_tokens: Positive = 128
     """Longest answer in tokens; a longer one is cut and counted as truncated."""
     batch_size: Positive = 32
-    """Answers written side by side. It changes speed and memory, not the answers."""
+    """Answers written side by side. It changes speed and memory; in float32 not the answers, in bfloat16 by rounding only."""
     temperature: Annotated[float, Field(ge=0)] = 0.0
     """0 is greedy; above 0 the next token is drawn, flatter with higher values."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -54,7 +54,7 @@ class LikelihoodSettings(Settings):
     """How the reference answers are scored."""
 
     batch_size: Positive = 16
-    """Rows per forward pass. It changes speed and memory, not the scores."""
+    """Rows per forward pass. It changes speed and memory; in float32 not the scores, in bfloat16 by rounding only."""
     max_length: Positive | None = None
     """Longer conversations are cut on the right at this many tokens and counted; None means the model's context."""
 

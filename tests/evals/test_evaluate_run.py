@@ -258,3 +258,27 @@ def test_nothing_is_left_behind_when_the_disk_refuses(tiny: Tiny, monkeypatch: p
         evaluate_run(tiny.run, suite("metrics=[length]", "thresholds=[]", "compare_by=null"), limit=1, baseline="none")
     assert newest_report(tiny.run) is None
     assert [file for file in (tiny.run / "evals").rglob("*") if file.is_file()] == []
+
+
+def test_the_number_type_is_told_with_every_score_and_can_be_chosen(tiny: Tiny, lively_base: Path) -> None:
+    settings = (
+        "metrics=[perplexity,exact_match]",
+        "compare_by=null",
+        "thresholds=[]",
+        "resamples=100",
+        "generation.max_new_tokens=2",
+    )
+    folder, record = evaluate_run(tiny.run, load_suite("chatbot", settings))
+    assert {label: model["dtype"] for label, model in record.models.items()} == {"tuned": "float32", "base": "float32"}
+    _, half = evaluate_run(tiny.run, load_suite("chatbot", (*settings, "dtype=bfloat16")))
+    assert half.models["base"]["dtype"] == "bfloat16" and half.tasks[0].limits[-1].startswith("The models computed in bfloat16")
+    for found, name in ((record, "float32"), (half, "bfloat16")):
+        made = [score.made_with for scores in found.scores.values() for score in scores]
+        assert len(made) == 4 and all(text.endswith(f"the model computed in {name}") for text in made)
+    assert half.scores["tuned"][0].value != record.scores["tuned"][0].value
+    assert "the model computed in float32" in (folder / "report.html").read_text()
+    # Beside another run in another type the reader is warned.
+    other = write_run(tiny.workspace, lively_base, tiny.dataset, name="second", seed=2)
+    (other / "config.yaml").write_text((other / "config.yaml").read_text().replace("float32", "bfloat16"))
+    _, mixed = evaluate_run(tiny.run, load_suite("chatbot", settings), baseline="second", limit=2)
+    assert any("tuned in float32 and base in bfloat16" in line for line in mixed.settings["warnings"])

@@ -29,7 +29,7 @@ from studio.models.chat.arguments import known_arguments
 from studio.models.chat.encoding import TrainOn
 from studio.models.chat.loading import load_causal_lm, load_tokenizer
 from studio.models.chat.templates import PLAIN, ChatTemplate, choose_template
-from studio.models.device import pick_device, pick_dtype
+from studio.models.device import number_name, pick_device, pick_dtype
 from studio.models.weights import cached_sha256
 
 
@@ -37,16 +37,23 @@ from studio.models.weights import cached_sha256
 class Bench:
     """The models under measurement, opened when first asked for and kept until the end.
 
-    targets: label (``tuned``, ``base``) to what was found. cache: None asks everything anew.
+    targets: label (``tuned``, ``base``) to what was found. cache: None asks everything anew. dtype: number type
+    that models in this process compute in; ``auto`` takes that of the training, or what is fast.
     """
 
     targets: dict[str, Target]
     workspace: Workspace
     cache: EvidenceCache | None = None
+    dtype: str = "auto"
     about: dict[str, dict[str, Any]] = field(default_factory=dict)
     _opened: dict[str, Subject] = field(default_factory=dict)
     _identities: dict[str, dict[str, Any]] = field(default_factory=dict)
     _runs: dict[str, LoadedRun] = field(default_factory=dict)
+
+    @property
+    def _dtype(self) -> torch.dtype | None:
+        """The number type that was asked for, None for ``auto``."""
+        return None if self.dtype == "auto" else getattr(torch, self.dtype)
 
     @contextmanager
     def subject(self, label: str) -> Iterator[Subject]:
@@ -95,12 +102,12 @@ class Bench:
         target = self.targets[label]
         subject: Subject
         if target.run is not None:
-            self._runs[label], subject = open_tuned(target.run, label)
+            self._runs[label], subject = open_tuned(target.run, label, self._dtype)
             self._identities[label] = run_identity(self._runs[label])
         elif target.base is not None:
             other = self._opened.get("tuned")
             like = other if isinstance(other, LocalSubject) else None
-            subject = _open_base(target.base, label, like)
+            subject = _open_base(target.base, label, like, self._dtype)
             self._identities[label] = {
                 "base": target.base.sha256,
                 "tokenizer": _tokenizer_hash(target.base.folder),
@@ -122,15 +129,16 @@ class Bench:
 
 @contextmanager
 def open_bench(
-    targets: dict[str, Target], workspace: Workspace, *, cached: bool, about: dict[str, dict[str, Any]]
+    targets: dict[str, Target], workspace: Workspace, *, cached: bool, about: dict[str, dict[str, Any]], dtype: str = "auto"
 ) -> Iterator[Bench]:
     """The models, and the cache where one is wanted; what an endpoint said is forgotten once all tasks are done.
 
     Args:
         about: gets the description of each model that is opened, by label.
+        dtype: number type that models in this process compute in.
     """
     cache = EvidenceCache(workspace.root / "cache" / FILE) if cached else None
-    bench = Bench(targets, workspace, cache, about)
+    bench = Bench(targets, workspace, cache, dtype, about)
     try:
         yield bench
         bench.close()
@@ -156,9 +164,9 @@ def run_identity(loaded: LoadedRun) -> dict[str, Any]:
     }
 
 
-def open_tuned(run_folder: Path, label: str = "tuned") -> tuple[LoadedRun, LocalSubject]:
-    """Load a run, ready to be asked."""
-    loaded = load_run(run_folder)
+def open_tuned(run_folder: Path, label: str = "tuned", dtype: torch.dtype | None = None) -> tuple[LoadedRun, LocalSubject]:
+    """Load a run, ready to be asked; without a number type in that of its training."""
+    loaded = load_run(run_folder, dtype=dtype)
     record = loaded.record
     about: dict[str, Any] = {
         "kind": "run",
@@ -169,6 +177,7 @@ def open_tuned(run_folder: Path, label: str = "tuned") -> tuple[LoadedRun, Local
         "base": record.base.get("name"),
         "base_sha256": record.base.get("sha256"),
         "template_sha256": loaded.template.sha256,
+        "dtype": _computes_in(loaded),
     }
     return loaded, LocalSubject(label, loaded.model, loaded.tokenizer, loaded.template, _train_on(run_folder), about)
 
@@ -182,11 +191,12 @@ def base_of(loaded: LoadedRun, model: Any, train_on: TrainOn) -> LocalSubject:
         "path": record.base.get("path"),
         "base_sha256": record.base.get("sha256"),
         "template_sha256": loaded.template.sha256,
+        "dtype": _computes_in(loaded),
     }
     return LocalSubject("base", model, loaded.tokenizer, loaded.template, train_on, about)
 
 
-def _open_base(base: ResolvedBase, label: str, tuned: LocalSubject | None) -> LocalSubject:
+def _open_base(base: ResolvedBase, label: str, tuned: LocalSubject | None, wanted: torch.dtype | None = None) -> LocalSubject:
     """Base weights or a merged folder with their own tokenizer, and their own template where they have one."""
     tokenizer = load_tokenizer(base)
     try:
@@ -197,14 +207,15 @@ def _open_base(base: ResolvedBase, label: str, tuned: LocalSubject | None) -> Lo
     device = pick_device()
     # Beside another model in its number type, so that a difference of rounding is not taken for one of the weights.
     dtype = getattr(tuned.model, "dtype", None) if tuned is not None else None
-    known = dtype if dtype in {torch.float32, torch.bfloat16, torch.float16} else pick_dtype("auto", device)
-    model = load_causal_lm(base, dtype=known, device=device)
+    like = dtype if dtype in {torch.float32, torch.bfloat16, torch.float16} else pick_dtype("auto", device)
+    model = load_causal_lm(base, dtype=wanted or like, device=device)
     about = {
         "kind": "base",
         "name": base.name,
         "path": str(base.folder),
         "base_sha256": base.sha256,
         "template_sha256": template.sha256,
+        "dtype": number_name(model.dtype),
     }
     return LocalSubject(label, model, tokenizer, template, tuned.train_on if tuned else "assistant", about)
 
@@ -221,6 +232,12 @@ def _own_template(tokenizer: PreTrainedTokenizerBase, base: ResolvedBase, tuned:
     known = known_arguments(template.text)
     shared = {name: value for name, value in tuned.template.arguments.items() if name in known}
     return choose_template(tokenizer, None, base.name, arguments=shared, thinking=tuned.template.thinking)
+
+
+def _computes_in(loaded: LoadedRun) -> str:
+    """The number type of a run's arithmetic, and how its weights are kept where that is another."""
+    name, kept = number_name(loaded._settings["dtype"]), loaded._settings["quantization"]
+    return name if kept == "none" else f"{name}, weights in {kept}"
 
 
 def _asked_with(subject: LocalSubject) -> dict[str, Any]:

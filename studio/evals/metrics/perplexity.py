@@ -51,6 +51,6 @@ PERPLEXITY = Metric(
         "tokens above and below the line. 1 would be certainty."
     ),
     measure=measure,
-    made_with=lambda: f"torch {version('torch')}, log-likelihood in float32, natural logarithm",
+    made_with=lambda: f"torch {version('torch')}, log-softmax in float32, natural logarithm",
     per_token=True,
 )
