@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 import threading
 from collections.abc import Iterator
@@ -21,11 +20,10 @@ from studio.core.errors import StudioError
 from studio.core.translation import t
 from studio.core.workspace import Workspace
 from studio.feedback.store import FeedbackStore, Winner
+from studio.feedback.wins import Wins, tally
 
 APP = "compare"
 _WAITING = "*writing …*"
-# 97.5% point of the normal distribution.
-_Z = 1.959964
 
 Update = Any
 
@@ -50,20 +48,6 @@ class Round:
     voted: bool = False
 
 
-@dataclass(frozen=True)
-class Tally:
-    """Votes between two models. ties: both good or both bad."""
-
-    won: int
-    lost: int
-    ties: int
-
-    @property
-    def decided(self) -> int:
-        """Votes with a winner."""
-        return self.won + self.lost
-
-
 def build(workspace: Workspace, reference: str | None = None) -> gr.Blocks:
     """The page of the app; by default a run against the base it was tuned from.
 
@@ -75,43 +59,17 @@ def build(workspace: Workspace, reference: str | None = None) -> gr.Blocks:
     return _Page(open_shelf(workspace, reference), open_store(workspace)).build()
 
 
-def wilson_interval(won: int, n: int) -> tuple[float, float]:
-    """95% interval of a share of ``n`` votes; it stays inside 0 and 1 and holds for few votes.
-
-    Source: Wilson, Probable inference, the law of succession, and statistical inference (1927).
-    """
-    share, square = won / n, _Z * _Z
-    middle = (share + square / (2 * n)) / (1 + square / n)
-    half = _Z / (1 + square / n) * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def tally(store: FeedbackStore, one: str, two: str) -> Tally:
-    """Votes between two models so far, of everyone, whichever was called a or b."""
-    won = lost = ties = 0
-    for row in store.rows("votes"):
-        if {row["model"], row["model_b"]} != {one, two} or one == two:
-            continue
-        if row["winner"] in {"tie", "neither"}:
-            ties += 1
-        elif (row["winner"] == "a") == (row["model"] == one):
-            won += 1
-        else:
-            lost += 1
-    return Tally(won, lost, ties)
-
-
-def tally_text(one: str, two: str, votes: Tally) -> str:
+def tally_text(one: str, two: str, votes: Wins) -> str:
     """The tally as a sentence with its interval."""
     one, two = inert(one), inert(two)
     total = votes.decided + votes.ties
     counts = {"one": one, "two": two, "won": votes.won, "lost": votes.lost, "ties": votes.ties, "votes": _votes(total)}
     lines = [t("**{one}** {won} : {lost} **{two}**, {ties} undecided, {votes} in all.", **counts)]
-    if votes.decided:
-        low, high = wilson_interval(votes.won, votes.decided)
-        preferred = t("{name} is preferred", name=one if low > 0.5 else two)
-        verdict = t("no difference shown") if low <= 0.5 <= high else preferred
-        shares = {"share": 100 * votes.won / votes.decided, "low": 100 * low, "high": 100 * high, "name": one, "verdict": verdict}
+    if votes.share is not None and votes.interval is not None:
+        low, high = votes.interval
+        preferred = t("{name} is preferred", name=one if votes.preferred else two)
+        verdict = t("no difference shown") if votes.preferred is None else preferred
+        shares = {"share": 100 * votes.share, "low": 100 * low, "high": 100 * high, "name": one, "verdict": verdict}
         text = "Of {votes} {share:.0f}% are for {name} (95% interval {low:.0f}% to {high:.0f}%): **{verdict}**."
         lines.append(t(text, votes=_decided(votes.decided), **shares))
     return "\n\n".join(lines)

@@ -13,6 +13,7 @@ from studio.core.errors import GateNotMetError, UserError, nearest
 
 if TYPE_CHECKING:
     from studio.feedback.store import FeedbackStore
+    from studio.feedback.wins import Standing
 
 app = typer.Typer(help="What users said of the answers: statistics, export, drift, forget.")
 
@@ -63,6 +64,54 @@ def stats() -> None:
     texts = "with their words" if settings.keep_texts else "without their words"
     output.say(f"Requests are kept {texts}, {_days(settings.request_days)}; what people said {_days(settings.feedback_days)}.")
     output.say(f"File: {store.path}. Training data from it: studio feedback export, or the recipe {RECIPE}.")
+
+
+@app.command("votes")
+def votes(
+    model: Annotated[str | None, typer.Option("--model", help="Only what this model was compared in.")] = None,
+) -> None:
+    """Win rate of each two models that the compare app's votes set side by side, with its interval; ties stated."""
+    from studio.feedback.wins import standings
+
+    every = standings(open_store())
+    known = sorted({name for standing in every for name in (standing.one, standing.two)})
+    if model is not None and model not in known:
+        raise UserError(f"nobody voted on {model!r}.{nearest(model, known)} Voted on: {', '.join(known) or 'nothing yet'}.")
+    found = [standing for standing in every if model is None or model in {standing.one, standing.two}]
+    if output.json_wanted():
+        output.emit_json([_standing(standing) for standing in found])
+        return
+    counts = ("model", "against", "won", "lost", "ties", "people")
+    rows = [[line[name] for name in counts] + _rate(line) for line in map(_standing, found)]
+    output.table(
+        [*counts, "win rate", "95% interval", "p", "verdict"],
+        rows,
+        right=["won", "lost", "ties", "people", "win rate", "95% interval", "p"],
+        empty="Nobody voted yet. Votes are given in the compare app: studio app compare RUN",
+    )
+    if found:
+        output.say(
+            "\nThe win rate leaves ties out. Interval: Wilson's, 95%; p: exact sign test. Both take every vote for itself: "
+            "many votes of one person say less than as many of many."
+        )
+
+
+def _standing(standing: Standing) -> dict[str, Any]:
+    """The votes between two models as one JSON object; the model with more votes comes first."""
+    wins = standing.wins
+    low, high = wins.interval or (None, None)
+    verdict = {True: "preferred", False: "the other is preferred", None: "no difference shown"}[wins.preferred]
+    counts = {"won": wins.won, "lost": wins.lost, "ties": wins.ties, "people": standing.people}
+    rate = {"win_rate": wins.share, "low": low, "high": high, "p": wins.p, "verdict": verdict}
+    return {"model": standing.one, "against": standing.two, **counts, **rate}
+
+
+def _rate(line: dict[str, Any]) -> list[object]:
+    """Win rate, interval, p-value and verdict as a table shows them."""
+    if line["win_rate"] is None:
+        return [None, None, None, line["verdict"]]
+    interval = f"{100 * line['low']:.0f}% to {100 * line['high']:.0f}%"
+    return [f"{100 * line['win_rate']:.0f}%", interval, f"{line['p']:.2g}", line["verdict"]]
 
 
 @app.command("export")

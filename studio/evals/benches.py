@@ -24,6 +24,10 @@ class Bench(Protocol):
         """The model of a label, ready to be asked inside the block."""
         ...
 
+    def beside(self, name: str, target: Target) -> AbstractContextManager[Subject]:
+        """A model that is not measured but helps to measure, under a name of its own; it stays open for the next task."""
+        ...
+
 
 @dataclass
 class Benches:
@@ -47,6 +51,10 @@ class Benches:
         if kind not in ASKED:
             raise ValueError(f"the task {kind!r} asks models and does not say in which way: add it to studio.evals.tasks.ASKED")
         return self.bench(ASKED[kind]).subject(label)
+
+    def beside(self, kind: str, name: str, target: Target) -> AbstractContextManager[Subject]:
+        """A model that is not measured but helps a kind of task to measure, for example a judge."""
+        return self.bench(ASKED[kind]).beside(name, target)
 
     def bench(self, way: str) -> Bench:
         """The bench of a way of asking, opened when it is first wanted."""

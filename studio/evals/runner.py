@@ -168,6 +168,7 @@ def _run_task(task: Task, benches: Benches, suite: Suite, data: Path | None, pro
         resamples=suite.resamples,
         workspace=benches.workspace,
         open_subject=partial(benches.subject, task.type),
+        open_beside=partial(benches.beside, task.type),
         run_folder=target.run,
         run=run_record(target),
         dataset=data,

@@ -16,6 +16,7 @@ from studio.models.bases import ResolvedBase, resolve_base
 OWN_BASE: Literal["base"] = "base"
 NO_BASE = "none"
 KEY_VARIABLE = "STUDIO_API_KEY"
+JUDGE_KEY_VARIABLE = "STUDIO_JUDGE_KEY"
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,14 @@ class Endpoint:
     """Where a model is served.
 
     url: up to and with ``/v1``. model: its name there; None takes the only one. tokenizer: run, base or folder whose tokenizer
-    and template the served model uses; None looks for a run of the model's name.
+    and template the served model uses; None looks for a run of the model's name. key_variable: the environment variable
+    that holds its key.
     """
 
     url: str
     model: str | None = None
     tokenizer: str | None = None
+    key_variable: str = KEY_VARIABLE
 
 
 def parse_endpoint(reference: str, tokenizer: str | None = None) -> Endpoint:

@@ -8,6 +8,7 @@ where a suite has tasks.
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -114,6 +115,7 @@ class TaskContext(Generic[T]):
     dataset: folder given by ``--data``; None leaves it to the task's own settings.
     open_subject: opens a model by label on first use and keeps it; the base may be the run's model with its adapter off, so a
         subject is used inside ``with context.subject(label) as subject:`` only, one at a time.
+    open_beside: opens a model that is not measured but helps to measure; see :meth:`beside`.
     """
 
     labels: Sequence[str]
@@ -122,6 +124,7 @@ class TaskContext(Generic[T]):
     resamples: int
     workspace: Workspace
     open_subject: Callable[[str], AbstractContextManager[Subject]]
+    open_beside: Callable[[str, Target], AbstractContextManager[Subject]] | None = None
     run_folder: Path | None = None
     run: RunRecord | None = None
     dataset: Path | None = None
@@ -141,6 +144,17 @@ class TaskContext(Generic[T]):
     def subject(self, label: str) -> AbstractContextManager[Subject]:
         """The model of that label, ready to be asked; its answers and log-probabilities are cached."""
         return self.open_subject(label)
+
+    def beside(self, name: str, target: Target) -> AbstractContextManager[Subject]:
+        """A model that helps to measure, for example a judge, ready to be asked; what it says is cached like everything else."""
+        if self.open_beside is None:
+            raise ValueError(f"the task {self.task.key!r} cannot open a model beside those that are measured")
+        return self.open_beside(name, target)
+
+    def tell(self, text: str) -> None:
+        """Say something to the person who waits, before it happens; nothing where nobody does."""
+        if self.progress:
+            sys.stderr.write(f"{self.task.key}: {text}\n")
 
     @property
     def decoding(self) -> Decoding:

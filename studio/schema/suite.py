@@ -17,6 +17,7 @@ from studio.schema.bias import (
     WinogenderTask,
 )
 from studio.schema.image_scores import ImagesTask
+from studio.schema.judge import JudgeTask
 from studio.schema.loading import Settings
 from studio.schema.tasks import (
     ClassificationTask,
@@ -51,6 +52,7 @@ Task = Annotated[
     | BBQTask
     | CounterfactualTask
     | LmEvalTask
+    | JudgeTask
     | ImagesTask,
     Field(discriminator="type"),
 ]
@@ -188,6 +190,21 @@ class Suite(Settings):
         metrics: list[str] = info.data.get("metrics") or []
         for threshold in thresholds if tasks or metrics else []:
             check_threshold_metric(threshold.metric, tasks, metrics)
+        return thresholds
+
+    @field_validator("thresholds")
+    @classmethod
+    def _judge_not_alone(cls, thresholds: list[Threshold], info: ValidationInfo) -> list[Threshold]:
+        """A model's opinion alone lets nothing pass."""
+        judging = [task for task in info.data.get("tasks") or [] if isinstance(task, JudgeTask)]
+        bare = {name for task in judging for name in task.metric_names()}
+        keys = {task.key for task in judging}
+        if thresholds and all(item.metric.partition(".")[0] in keys or item.metric in bare for item in thresholds):
+            raise ValueError(
+                f"every threshold of the suite ({', '.join(item.metric for item in thresholds)}) rests on a judge, and a model's "
+                "opinion alone lets nothing pass. Add one on a metric that is counted, for example of a task "
+                "'conversation' or 'safety'."
+            )
         return thresholds
 
     @field_validator("compare_by")

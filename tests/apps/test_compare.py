@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from studio.apps import compare
-from studio.apps.compare import Tally, tally, tally_text, wilson_interval
+from studio.apps.compare import tally_text
 from studio.core.workspace import Workspace
 from studio.feedback.store import FeedbackStore, Origin
+from studio.feedback.wins import Wins, tally, wilson_interval
 
 
 def ask_both(page: Any, question: str) -> None:
@@ -128,6 +129,6 @@ def test_the_tally_does_not_care_which_was_called_a(workspace: Workspace) -> Non
     for a, b, winner in ((one, two, "a"), (two, one, "b"), (two, one, "a"), (one, two, "tie"), (one, three, "b")):
         store.vote(a, b, prompt=prompt, answers=("x", "y"), winner=winner)  # type: ignore[arg-type]
     votes = tally(store, "one", "two")
-    assert votes == Tally(won=2, lost=1, ties=1)
+    assert votes == Wins(won=2, lost=1, ties=1)
     text = tally_text("one", "two", votes)
     assert "one** 2 : 1 **two" in text and "67% are for one" in text and "no difference shown" in text

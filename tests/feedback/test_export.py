@@ -241,3 +241,33 @@ def test_stats_and_settings_on_the_command_line(store: FeedbackStore, workspace:
     assert kept == {"keep_texts": True, "request_days": 7, "feedback_days": None}
     wrong = studio("feedback", "settings", "--request-days", "soon", *space)
     assert wrong.code == 2 and "forever" in wrong.err
+
+
+def test_the_win_rate_of_votes_has_an_interval_and_needs_more_than_five(
+    store: FeedbackStore, workspace: Workspace, studio: Callable[..., Any]
+) -> None:
+    from scipy.stats import binomtest
+
+    space = ("--workspace", workspace.root)
+
+    def vote(winner: Any, count: int, user: str = "anna", swapped: bool = False) -> None:
+        one, two = Origin("new", user, "compare"), Origin("old", user, "compare")
+        for _ in range(count):
+            store.vote(*((two, one) if swapped else (one, two)), prompt=asked("A?"), answers=("x", "y"), winner=winner)
+
+    vote("a", 3)
+    vote("b", 2, user="ben", swapped=True)
+    vote("tie", 1)
+    (line,) = studio("feedback", "votes", "--json", *space).json
+    assert (line["model"], line["against"], line["won"], line["lost"], line["ties"], line["people"]) == ("new", "old", 5, 0, 1, 2)
+    # Wilson's interval alone would call five to nothing a preference; chance gives it once in sixteen.
+    assert line["low"] > 0.5 and line["p"] == 0.0625 and line["verdict"] == "no difference shown"
+    vote("b", 2)
+    vote("a", 12)
+    text = studio("feedback", "votes", "--model", "new", *space).out
+    theirs = binomtest(17, 19)
+    bounds = theirs.proportion_ci(method="wilson")
+    assert f"{100 * bounds.low:.0f}% to {100 * bounds.high:.0f}%" in text and f"{theirs.pvalue:.2g}" in text
+    assert "89%" in text and "preferred" in text and "leaves ties out" in text
+    wrong = studio("feedback", "votes", "--model", "nwe", *space)
+    assert wrong.code == 2 and "nobody voted on 'nwe'. Did you mean 'new'?" in wrong.err

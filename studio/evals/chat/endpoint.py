@@ -60,7 +60,7 @@ class EndpointSubject:
             UserError: the server does not serve that model, or the tokenizer cannot be found.
             EndpointError: no server answers there.
         """
-        client = OpenAIClient()
+        client = OpenAIClient(endpoint.key_variable)
         try:
             return cls._opened(label, endpoint, workspace, client)
         except BaseException:

@@ -41,7 +41,13 @@ class _Fault:
 class OpenAIClient:
     """Connections to a server, with the key of the environment where there is one. Threads may share it."""
 
-    client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=_TIMEOUT, headers=_headers()))
+    key_variable: str = KEY_VARIABLE
+    client: httpx.Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Open the connections."""
+        key = os.environ.get(self.key_variable)
+        self.client = httpx.Client(timeout=_TIMEOUT, headers={"Authorization": f"Bearer {key}"} if key else {})
 
     def close(self) -> None:
         """Close the connections."""
@@ -81,33 +87,34 @@ class OpenAIClient:
         except ValueError:
             value = None
         if reply.status_code >= 400:
-            return _refused(reply, url, reply.status_code, f"answers {reply.status_code} ({_message(value, reply.text)})")
+            return self._refused(reply, url, reply.status_code, f"answers {reply.status_code} ({_message(value, reply.text)})")
         if value is None:
             return _Fault(f"answers something that is not JSON, or cut off ({_line(reply.text)}). {_COMPATIBLE}")
         if not isinstance(value, dict):
             raise EndpointError(f"the endpoint {url} answers {type(value).__name__}, expected an object. {_COMPATIBLE}")
         inside = _error_inside(value)
         if inside:
-            return _refused(reply, url, _code(inside), f"answers with an error instead of an answer ({_message(inside, '')})")
+            return self._refused(
+                reply, url, _code(inside), f"answers with an error instead of an answer ({_message(inside, '')})"
+            )
         return value
 
+    def _refused(self, reply: httpx.Response, url: str, status: int | None, problem: str) -> _Fault:
+        """A refusal that may be tried again.
 
-def _refused(reply: httpx.Response, url: str, status: int | None, problem: str) -> _Fault:
-    """A refusal that may be tried again.
-
-    Args:
-        status: as HTTP has it; None where the server only says that something went wrong.
-    Raises:
-        TooLongError, UserError, EndpointError: what no retry helps: a prompt that is too long, a missing key, a request that the
-            server does not understand.
-    """
-    if status in {None, 400, 413, 422} and _is_about_length(problem):
-        raise TooLongError
-    if status in {401, 403}:
-        raise UserError(f"the endpoint {url} {problem}. Put its key into the environment variable {KEY_VARIABLE}.")
-    if status is not None and status < 500 and status not in {408, 429}:
-        raise EndpointError(f"the endpoint {url} {problem}. {_KEPT}")
-    return _Fault(problem, _wanted_wait(reply) if status == 429 else None)
+        Args:
+            status: as HTTP has it; None where the server only says that something went wrong.
+        Raises:
+            TooLongError, UserError, EndpointError: what no retry helps: a prompt that is too long, a missing key, a request that
+                the server does not understand.
+        """
+        if status in {None, 400, 413, 422} and _is_about_length(problem):
+            raise TooLongError
+        if status in {401, 403}:
+            raise UserError(f"the endpoint {url} {problem}. Put its key into the environment variable {self.key_variable}.")
+        if status is not None and status < 500 and status not in {408, 429}:
+            raise EndpointError(f"the endpoint {url} {problem}. {_KEPT}")
+        return _Fault(problem, _wanted_wait(reply) if status == 429 else None)
 
 
 def _error_inside(value: dict[str, Any]) -> Any:
@@ -151,9 +158,3 @@ def _is_about_length(problem: str) -> bool:
     return any(
         words in lowered for words in ("context length", "maximum model length", "max_model_len", "longer than", "too long")
     )
-
-
-def _headers() -> dict[str, str]:
-    """Authorisation, when a key is set."""
-    key = os.environ.get(KEY_VARIABLE)
-    return {"Authorization": f"Bearer {key}"} if key else {}

@@ -5,7 +5,7 @@ or merged folder, or an endpoint.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ class Bench:
     cache: EvidenceCache | None = None
     dtype: str = "auto"
     about: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _beside: dict[str, Target] = field(default_factory=dict)
     _opened: dict[str, Subject] = field(default_factory=dict)
     _identities: dict[str, dict[str, Any]] = field(default_factory=dict)
     _runs: dict[str, LoadedRun] = field(default_factory=dict)
@@ -58,7 +59,7 @@ class Bench:
     @contextmanager
     def subject(self, label: str) -> Iterator[Subject]:
         """The model of a label, ready to be asked inside the block."""
-        if self.targets[label].own_base:
+        if self._target(label).own_base:
             tuned = self._open("tuned")
             loaded = self._runs["tuned"]
             with loaded.base() as model:
@@ -67,6 +68,15 @@ class Bench:
         else:
             subject = self._open(label)
             yield self._kept(label, subject, self._identities[label])
+
+    def beside(self, name: str, target: Target) -> AbstractContextManager[Subject]:
+        """See :meth:`studio.evals.benches.Bench.beside`."""
+        self._beside[name] = target
+        return self.subject(name)
+
+    def _target(self, label: str) -> Target:
+        """What a label stands for."""
+        return self._beside[label] if label in self._beside else self.targets[label]
 
     def identity(self, label: str) -> dict[str, Any]:
         """What the cache knows the model of a label by; opens the model."""
@@ -99,7 +109,7 @@ class Bench:
         """Load the model of a label once."""
         if label in self._opened:
             return self._opened[label]
-        target = self.targets[label]
+        target = self._target(label)
         subject: Subject
         if target.run is not None:
             self._runs[label], subject = open_tuned(target.run, label, self._dtype)

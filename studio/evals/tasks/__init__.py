@@ -26,6 +26,7 @@ TASKS = Registry(
         "bbq": "studio.evals.chat.tasks.bbq:run",
         "counterfactual": "studio.evals.chat.tasks.counterfactual:run",
         "lm_eval": "studio.evals.chat.tasks.lm_eval:run",
+        "judge": "studio.evals.chat.tasks.judge:run",
         "images": "studio.evals.images.task:run",
     },
 )
@@ -48,6 +49,7 @@ SETTINGS = Registry(
         "bbq": "studio.schema.bias:BBQTask",
         "counterfactual": "studio.schema.bias:CounterfactualTask",
         "lm_eval": "studio.schema.bias:LmEvalTask",
+        "judge": "studio.schema.judge:JudgeTask",
         "images": "studio.schema.image_scores:ImagesTask",
     },
 )
@@ -59,7 +61,7 @@ BENCHES = Registry("way of asking models", {"chat": "studio.evals.chat.opening:o
 ASKED = dict.fromkeys(
     (
         "conversation", "tool_calls", "classification", "regression", "fairness", "safety", "leakage", "crows_pairs",
-        "stereoset", "winobias", "winogender", "bbq", "counterfactual", "lm_eval",
+        "stereoset", "winobias", "winogender", "bbq", "counterfactual", "lm_eval", "judge",
     ),
     "chat",
 )  # fmt: skip

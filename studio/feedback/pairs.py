@@ -1,0 +1,54 @@
+"""Pairs of answers that people voted on, each once, with what most of them preferred. Standard library only."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from studio.feedback.store import FeedbackStore
+
+Preference = Literal["first", "second", "tie"]
+
+
+@dataclass(frozen=True)
+class VotedPair:
+    """Two answers to one prompt. preference: that of most voters, a tie where none has most; voters: how many votes that are."""
+
+    prompt: list[dict[str, Any]]
+    answers: tuple[str, str]
+    preference: Preference
+    voters: int
+
+
+def voted_pairs(store: FeedbackStore, limit: int) -> list[VotedPair]:
+    """The pairs that were voted on last, at most ``limit``, the newest first.
+
+    Votes on the same two answers to the same prompt belong together, whichever stood first; each person's last vote counts.
+    """
+    held: dict[tuple[str, str, str], dict[str, Preference]] = {}
+    for row in store.rows("votes"):
+        first, second = sorted((str(row["completion"]), str(row["completion_b"])))
+        if first == second:
+            continue
+        key = (json.dumps(row["prompt"], sort_keys=True), first, second)
+        votes = held.pop(key, {})
+        held[key] = {**votes, str(row["user"]): _preference(row, first)}
+    newest = list(held.items())[::-1][:limit]
+    return [VotedPair(json.loads(prompt), (a, b), _most(votes), len(votes)) for (prompt, a, b), votes in newest]
+
+
+def _preference(row: Mapping[str, Any], first: str) -> Preference:
+    """Which answer a vote prefers, where ``first`` is the first of the two."""
+    if row["winner"] in {"tie", "neither"}:
+        return "tie"
+    won = row["completion"] if row["winner"] == "a" else row["completion_b"]
+    return "first" if won == first else "second"
+
+
+def _most(votes: Mapping[str, Preference]) -> Preference:
+    """What more people said than anything else; a tie where two are level."""
+    ranked = Counter(votes.values()).most_common(2)
+    return "tie" if len(ranked) > 1 and ranked[0][1] == ranked[1][1] else ranked[0][0]
