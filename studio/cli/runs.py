@@ -13,6 +13,7 @@ from studio.train.kinds import EXAMPLE_PRESET
 
 if TYPE_CHECKING:
     from studio.core.runs import RunSummary
+    from studio.evals.trend import Trend
 
 app = typer.Typer(help="List, show, compare and prune runs.")
 
@@ -99,6 +100,68 @@ def compare(
         output.say(f"\n{title}")
         lines = [[name, *values] for name, values in rows.items()]
         output.table(["", *(summary.reference for summary in summaries)], lines, empty="none")
+
+
+@app.command("trend")
+def trend(
+    run: Annotated[str, typer.Argument(help="A name (all its runs), or one run: its id, its folder, or 'last'.")],
+    suite: Annotated[str | None, typer.Argument(help="Only the evaluations with this suite.")] = None,
+    to: Annotated[Path | None, typer.Option("--to", help="File of the page; default: reports/trends/ of the workspace.")] = None,
+) -> None:
+    """Show how scores moved over the evaluations of a run or of all runs of a name, and write a page of charts."""
+    from studio.core.files import write_text
+    from studio.evals.trend import find_followed, read_trends
+    from studio.evals.trend_page import render_trends
+
+    workspace = output.open_workspace()
+    followed = find_followed(run, workspace)
+    trends, problems = read_trends(followed, suite)
+    if to is not None and to.exists():
+        raise UserError(f"{to} exists already and is not overwritten. Give another name: --to FILE")
+    place = to or workspace.root / "reports" / "trends" / f"{followed.name.replace('/', '-')}.html"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_text(place, render_trends(followed, trends, place.resolve()))
+    for problem in problems:
+        output.warn(problem)
+    if output.json_wanted():
+        suites = [_trend_json(item) for item in trends]
+        output.emit_json({"name": followed.name, "family": followed.family, "page": place, "suites": suites})
+        return
+    for item in trends:
+        _print_trend(item)
+    output.say(f"\nPage: {place}")
+
+
+def _trend_json(trend: Trend) -> dict[str, Any]:
+    """The evaluations of a suite, and every point of every metric."""
+    from studio.evals.trend_page import gate_text
+
+    evaluations = [
+        {"number": item.number, "created": item.record.created, "run": item.run, "report": item.folder, "gate": gate_text(item)}
+        for item in trend.evaluations
+    ]
+    metrics = {series.metric: series.points for series in trend.series}
+    return {"suite": trend.suite, "evaluations": evaluations, "metrics": metrics}
+
+
+def _print_trend(trend: Trend) -> None:
+    """The evaluations of a suite, then each metric: first, last but one, newest."""
+    from studio.evals.trend import segments
+    from studio.evals.trend_page import gate_text
+
+    output.say(f"\n{trend.suite}")
+    rows = [[item.number, item.record.created[:16].replace("T", " "), item.run, gate_text(item)] for item in trend.evaluations]
+    output.table(["#", "made", "run", "gate"], rows)
+    output.say()
+    lines = []
+    for series in trend.series:
+        alike = segments(series.points)
+        values = [_score_text(point.tuned) for part in alike for point in part]
+        before = values[-2] if len(values) > 1 else None
+        lines.append([series.metric, values[0] if len(values) > 2 else None, before, values[-1], len(values), len(alike[-1])])
+    output.table(["metric", "first", "before", "newest", "measured", "alike"], lines, right=["measured", "alike"])
+    if any(line[4] != line[5] for line in lines):
+        output.say("alike: so many of the newest were measured alike (rows, settings, number type); others cannot be compared.")
 
 
 @app.command("prune")
