@@ -15,7 +15,7 @@ from studio.core.errors import ConfigError, UserError
 from studio.evals.chat.judging import agreed, prompt_hash, read_points, read_verdict, word_count
 from studio.evals.chat.openai_client import EndpointError
 from studio.evals.evidence import Answer
-from studio.evals.runner import evaluate_model
+from studio.evals.runner import evaluate_model, evaluate_run
 from studio.evals.suites import load_suite
 from studio.evals.targets import find_model
 from studio.feedback.pairs import voted_pairs
@@ -155,6 +155,17 @@ def test_points_for_each_answer(tiny: Tiny, models: dict[str, Odd]) -> None:
     assert len(models["judge"].asked) == 14  # the same answer twice is asked for once
     _, alone = measure(tiny, models, "tasks.0.ask=points", with_base=False)
     assert list(alone.scores) == ["tuned"] and not alone.differences
+
+
+def test_a_model_in_this_process_judges_too_and_what_it_babbles_is_no_verdict(tiny: Tiny, lively_base: Path) -> None:
+    settings = (f"tasks.0.judge={lively_base}", "tasks.0.max_new_tokens=4", "generation.max_new_tokens=4", "resamples=100")
+    _, record = evaluate_run(tiny.run, load_suite("judge", settings), limit=3)
+    rate = record.scores["tuned"][0]
+    assert rate.value is None and rate.n == 0 and rate.reason == "no pair was decided"
+    unread = next(score for score in record.scores["tuned"] if score.metric == "judge.unread")
+    assert unread.value == 1.0 and unread.n > 0 and set(record.models) == {"tuned", "base"}
+    _, own = evaluate_run(tiny.run, load_suite("judge", ("tasks.0.judge=tiny", *settings[1:])), limit=1)
+    assert any("The judge is the tuned model itself" in line for line in own.settings["warnings"])
 
 
 def test_what_a_dead_judge_said_is_not_asked_again(tiny: Tiny, models: dict[str, Odd]) -> None:
