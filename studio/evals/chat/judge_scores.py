@@ -144,7 +144,7 @@ def _win_rates(judging: Judging, labels: Sequence[str]) -> dict[str, list[Score]
         won, lost = (wins.won, wins.lost) if label == "tuned" else (wins.lost, wins.won)
         scores[label] = [
             _share(
-                judging, "win_rate", "Win rate", won, wins.decided, "higher", unit="share of decided pairs",
+                judging, "win_rate", "Win rate by the judge", won, wins.decided, "higher", unit="share of decided pairs",
                 coverage=judged / asked if asked else 0.0, note=f"{won} won, {lost} lost, {wins.ties} ties",
                 explains="Share of the decided pairs in which the judge prefers this model in both orders; ties stand apart.",
                 reason="no pair was decided",

@@ -95,7 +95,7 @@ def test_a_pair_is_asked_in_both_orders_and_a_change_of_mind_is_a_tie(tiny: Tiny
     assert data["prompt_sha256"] != prompt_hash(JudgeTask(type="judge", criteria="Shortness."))
     told = " ".join(record.settings["warnings"])
     assert "In 1 of 5 pairs the judge said something else" in told and "2 of 12 replies of the judge could not be read" in told
-    assert "Nobody has checked this judge" in told and "1 answers say nothing and lost" in told
+    assert "Nobody has checked this judge" in told and "1 because an answer says nothing, 1 because both" in told
     table = pd.read_parquet(folder / "examples/judge.parquet").set_index("id")
     assert table.loc["test-0", "better"] == "tuned" and table.loc["test-6", "better"] == "base"
     assert pd.isna(table.loc["test-4", "better"]) and "Because" in table.loc["test-7", "judge_2"]

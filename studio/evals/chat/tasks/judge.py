@@ -259,12 +259,10 @@ def _notes(context: TaskContext[JudgeTask], target: Target, verdicts: Verdicts) 
         notes.append(
             f"{verdicts.unread} of {verdicts.replies} replies of the judge could not be read; their rows are not scored."
         )
-    if verdicts.silent:
-        notes.append(f"{verdicts.silent} answers say nothing and lost without being shown to the judge.")
-    if verdicts.same:
-        notes.append(
-            f"In {verdicts.same} rows both answers are the same, or both say nothing: ties that the judge was not asked for."
-        )
+    free = ((verdicts.silent, "an answer says nothing"), (verdicts.same, "both answers are the same, or say nothing"))
+    decided = [f"{count} because {why}" for count, why in free if count]
+    if decided:
+        notes.append(f"Decided without asking the judge: {', '.join(decided)}.")
     if not verdicts.people:
         notes.append("Nobody has checked this judge: no verdict of it could be held against a person's vote.")
     own = [label for label, other in context.targets.items() if _same_model(other, target)]
