@@ -5,15 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from studio.core.records import TaskRecord
+from studio.core.records import Score, TaskRecord
 from studio.evals.tasks import ASKED
 
 _EXACT = "float32"
 
 
-def asks_a_model(task: TaskRecord) -> bool:
-    """True when the scores of a task come from what models said, False for predictions made elsewhere."""
-    return task.type in ASKED and not task.settings.get("predictions")
+def with_types(
+    task: TaskRecord, scores: Mapping[str, Sequence[Score]], about: Mapping[str, Mapping[str, Any]]
+) -> dict[str, list[Score]]:
+    """Scores by label that say in their settings what each model computed in; unchanged for predictions made elsewhere.
+
+    Args:
+        about: label to the model's description.
+    """
+    if task.type not in ASKED or task.settings.get("predictions"):
+        return {label: list(items) for label, items in scores.items()}
+    told = {label: computed_in(about.get(label, {})) for label in scores}
+    return {
+        label: [
+            item if item.value is None else item.model_copy(update={"made_with": item.made_with + told[label]}) for item in items
+        ]
+        for label, items in scores.items()
+    }
 
 
 def computed_in(about: Mapping[str, Any]) -> str:
@@ -39,8 +53,15 @@ def rounding_limit(models: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def unlike_types(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A warning where the models under comparison computed in different number types."""
+def type_warnings(models: Mapping[str, Mapping[str, Any]], wanted: str) -> list[str]:
+    """Warnings where models computed in different number types, or in one that nobody here could choose.
+
+    Args:
+        wanted: what the suite asks for, ``auto`` for nothing.
+    """
+    served = [label for label, about in models.items() if about.get("kind") == "endpoint"]
+    if wanted != "auto" and served:
+        return [f"dtype: {wanted} was asked for, and the server of {' and '.join(served)} computes in a type of its own."]
     types = {label: str(about["dtype"]) for label, about in models.items() if about.get("dtype")}
     if len(set(types.values())) < 2:
         return []

@@ -18,7 +18,7 @@ from studio.core.workspace import Workspace
 from studio.evals.benches import Benches, benches_for
 from studio.evals.evidence import scored_text
 from studio.evals.gate import judge
-from studio.evals.precision import asks_a_model, computed_in, rounding_limit, unlike_types
+from studio.evals.precision import rounding_limit, type_warnings, with_types
 from studio.evals.report import write_report
 from studio.evals.scoring import corrected
 from studio.evals.targets import OWN_BASE, Target, find_baseline, run_record
@@ -122,21 +122,21 @@ def assemble(
     groups: list[GroupScores] = []
     for task, result in results:
         prefix = "" if suite.short else f"{task.name}."
-        asked = asks_a_model(task)
+        told = with_types(task, result.scores, about)
         for label in labels:
-            for score in result.scores.get(label, []):
-                made_with = score.made_with + (computed_in(about.get(label, {})) if asked and score.value is not None else "")
-                update = {"metric": prefix + score.metric, "task": task.name, "made_with": made_with}
-                scores[label].append(score.model_copy(update=update))
+            for score in told.get(label, []):
+                scores[label].append(score.model_copy(update={"metric": prefix + score.metric, "task": task.name}))
         differences += [
             item.model_copy(update={"metric": prefix + item.metric, "task": task.name}) for item in result.differences
         ]
-        groups += [item.model_copy(update={"task": task.name}) for item in result.groups]
+        groups += [
+            item.model_copy(update={"task": task.name, "scores": with_types(task, item.scores, about)}) for item in result.groups
+        ]
     read = next((result.data for _, result in results if result.data.get("split")), {})
     for label in labels:
         name = targets[label].name if label in targets else "predictions of the baseline"
         about.setdefault(label, {"kind": "not asked", "name": name, "base_sha256": None})
-    warnings = _warnings(suite, results) + unlike_types({label: about[label] for label in labels})
+    warnings = _warnings(suite, results) + type_warnings({label: about[label] for label in labels}, suite.dtype)
     return ReportRecord(
         suite=suite.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -220,6 +220,8 @@ class Suite(Settings):
         if bool(self.tasks) == bool(self.metrics):
             both = "both 'tasks' and 'metrics'" if self.tasks else "neither 'tasks' nor 'metrics'"
             raise ValueError(f"the suite has {both}. Give 'tasks', or 'metrics' for a single conversation task.")
+        if self.dtype != "auto" and self.tasks and all(isinstance(task, ImagesTask) for task in self.tasks):
+            raise ValueError(f"dtype: {self.dtype} is for language models, and all tasks here are about pictures. Leave it out.")
         return self
 
 

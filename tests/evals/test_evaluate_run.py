@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from transformers import AutoTokenizer
 
-from studio.core.errors import StudioError, UserError
+from studio.core.errors import ConfigError, StudioError, UserError
 from studio.core.files import write_json
 from studio.core.records import ReportRecord, read_record
 from studio.data.chat.rows import ChatRow
@@ -277,6 +277,8 @@ def test_the_number_type_is_told_with_every_score_and_can_be_chosen(tiny: Tiny, 
         assert len(made) == 4 and all(text.endswith(f"the model computed in {name}") for text in made)
     assert half.scores["tuned"][0].value != record.scores["tuned"][0].value
     assert "the model computed in float32" in (folder / "report.html").read_text()
+    with pytest.raises(ConfigError, match="dtype: float32 is for language models"):
+        load_suite("images", ("dtype=float32",))
     # Beside another run in another type the reader is warned.
     other = write_run(tiny.workspace, lively_base, tiny.dataset, name="second", seed=2)
     (other / "config.yaml").write_text((other / "config.yaml").read_text().replace("float32", "bfloat16"))
