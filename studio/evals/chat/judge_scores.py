@@ -8,9 +8,10 @@ from typing import Any
 
 from studio.core.records import Difference, GroupScores, Score
 from studio.evals.chat.judging import Outcome, word_count
+from studio.evals.intervals import share_interval
 from studio.evals.metrics.base import Metric, mean_statistic
 from studio.evals.scoring import difference, score
-from studio.evals.statistics import Better, Statistic, verdict, wilson
+from studio.evals.statistics import ANY, POSITIVE, Better, Scale, Statistic, verdict
 from studio.feedback.agreement import cohen_kappa
 from studio.feedback.wins import Wins
 
@@ -57,9 +58,9 @@ class Judging:
     resamples: int
     seed: int
 
-    def metric(self, key: str, title: str, unit: str, better: Better, explains: str) -> Metric:
+    def metric(self, key: str, title: str, unit: str, better: Better, explains: str, scale: Scale = ANY) -> Metric:
         """A figure of this task."""
-        return Metric(key, title, unit, better, "answers", explains, _by_its_task, lambda: self.made_with)
+        return Metric(key, title, unit, better, "answers", explains, _by_its_task, lambda: self.made_with, scale)
 
 
 def _by_its_task(_: object) -> Statistic:
@@ -80,10 +81,16 @@ def all_scores(judging: Judging) -> tuple[dict[str, list[Score]], list[Differenc
         metric = judging.metric(
             "points", "Points from the judge", f"points of {judging.most}", "higher",
             f"Mean of the points from 1 to {judging.most} that the judge gives an answer; one that says nothing gets 1.",
+            Scale(1.0, float(judging.most)),
         )  # fmt: skip
         scores, differences = _means(judging, metric, judging.verdicts.points)
     words = judging.metric(
-        "words", "Words per answer", "words", "neither", "Mean length of the answers that were judged: judges favour long ones."
+        "words",
+        "Words per answer",
+        "words",
+        "neither",
+        "Mean length of the answers that were judged: judges favour long ones.",
+        POSITIVE,
     )
     lengths = {
         label: [None if text is None else float(word_count(text)) for text in texts] for label, texts in judging.texts.items()
@@ -126,8 +133,8 @@ def _decided(judging: Judging) -> list[tuple[Outcome, tuple[int, int]]]:
 
 
 def _share(judging: Judging, key: str, title: str, hits: int, count: int, better: Better, **other: Any) -> Score:
-    """A share with Wilson's interval."""
-    bounds, reason = wilson(hits, count), other.pop("reason", "there was nothing to count")
+    """A share with its exact interval."""
+    bounds, reason = share_interval(hits, count), other.pop("reason", "there was nothing to count")
     return Score(
         metric=key, title=title, value=hits / count if count else None, unit=other.pop("unit", _SHARE), better=better, n=count,
         low=bounds[0] if bounds else None, high=bounds[1] if bounds else None, made_with=judging.made_with,
