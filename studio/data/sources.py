@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import zipfile
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -151,6 +152,24 @@ def resolve_local(
                 f"Known: {', '.join(sorted(suffixes))}."
             )
     return str(root.resolve()), _identity(files, memo), files
+
+
+def files_left_out(location: str, pattern: str, suffixes: Collection[str]) -> str | None:
+    """A line about the files of a folder that are not read: of another kind, or behind a link; None where there are none."""
+    root = Path(location)
+    kinds: Counter[str] = Counter()
+    for file in root.glob(pattern) if root.is_dir() else ():
+        if _hidden(file.relative_to(root)):
+            continue
+        if file.is_file():
+            kinds.update([] if file.suffix.lower() in suffixes else [file.suffix.lower() or file.name])
+        elif file.is_symlink():
+            kinds["link to a folder" if file.is_dir() else "broken link"] += 1
+    if not kinds:
+        return None
+    listed = ", ".join(f"{kind} ({count:,})" for kind, count in sorted(kinds.items())[:10]) + (", ..." if len(kinds) > 10 else "")
+    count = kinds.total()
+    return f"{count:,} file{'s were' if count > 1 else ' was'} left out: {listed}. Known are {', '.join(sorted(suffixes))}"
 
 
 def resolve_wheel(

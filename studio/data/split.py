@@ -107,5 +107,5 @@ def _take_smallest(
 
 def _too_few(clusters: int, total: int, name: str, remedy: str) -> str:
     """One sentence for rows that are all alike."""
-    tied = f"the {total} rows fall into {clusters} cluster(s) of alike rows, which stay whole"
+    tied = f"the {total} rows fall into {clusters} cluster{'s' if clusters != 1 else ''} of alike rows, which stay whole"
     return f"split {name!r} would be empty: {tied}. {remedy}"

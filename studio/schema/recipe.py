@@ -88,6 +88,8 @@ class SourceSettings(Settings):
     liked: list[str] = []
     """Words in the column of judgements (``columns.label``) that mean liked, all others then mean disliked; empty knows true and
     false, 1 and 0."""
+    roles: dict[str, Literal["system", "user", "assistant", "tool"]] = {}
+    """What the roles of turns mean that are not among the usual ones (``{student: user, tutor: assistant}``)."""
     thoughts: Literal["leave", "split"] = "leave"
     """A thought that an answer begins with (``<think>…</think>``) is left in its text, or split off as the turn's thought."""
     prompt_end: str = ""

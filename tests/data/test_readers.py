@@ -228,11 +228,16 @@ def test_csv_goes_on_after_a_bad_row(tmp_path: Path) -> None:
     assert len(values(path)) == 49_999
 
 
-@pytest.mark.parametrize("suffix", ["csv", "tsv"])
-def test_a_quote_that_nobody_closes_costs_one_row(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"rows.{suffix}"
-    rows = [["question", "answer"], ["q0", "a0"], ['"q1', "a1"], ["q2", "a2"], ["q3", "a3"]]
-    path.write_text("\n".join(("\t" if suffix == "tsv" else ",").join(row) for row in rows))
+def test_quotes_between_tabs_are_text_where_they_quote_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "rows.tsv"
+    path.write_text('question\tanswer\n"q0\nx"\ta0\n"q1" x\ta1\n"q2\ta2\n\'q3\' "y"\ta3\n"q4\ta4')
+    assert [value["question"] for value in values(path)] == ["q0\nx", '"q1" x', '"q2', "'q3' \"y\"", '"q4']
+    assert not damages(path)
+
+
+def test_a_quote_that_nobody_closes_costs_one_row(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text('question,answer\nq0,a0\n"q1,a1\nq2,a2\nq3,a3')
     assert [value["question"] for value in values(path)] == ["q0", "q2", "q3"]
     (damage,) = damages(path)
     assert damage == Damage("row 2", "opens a quoted value that is never closed (line 3)")

@@ -40,6 +40,7 @@ from studio.data.similarity import Shingling
 from studio.data.sources import (
     READ_STEP,
     ResolvedSource,
+    files_left_out,
     resolve_hub_source,
     resolve_local,
     resolve_wheel,
@@ -240,6 +241,8 @@ def read_rows(recipe: ChatRecipe, sources: Sequence[ResolvedSource]) -> StepResu
         unused.update(noticed.unused + noticed.other)
         several = f"{source.name}: " if len(sources) > 1 else ""
         notes += [*(source.known.notes if source.known else ()), *(f"{several}{note}" for note in noticed.notes())]
+        if isinstance(settings, LocalSource) and (note := files_left_out(source.location, settings.pattern, CHAT_READERS)):
+            notes.append(f"{several}{note}")
     _one_form(rows)
     # Sentences about damaged rows name the row, so they are counted together.
     reasons = {"damaged": len(removed)} if removed else {}
@@ -260,6 +263,7 @@ def _shape_options(settings: Source) -> ShapeOptions:
         Choices(
             lenient=settings.damaged == "keep",
             split_thoughts=settings.thoughts == "split",
+            roles={written.strip().lower(): role for written, role in settings.roles.items()},
             liked=tuple(settings.liked),
             prompt_end=settings.prompt_end,
             answer_end=settings.answer_end,

@@ -78,7 +78,7 @@ class Comparison:
 
 def _limit(rows: int) -> float:
     """So many rows may share something that still tells them from others; in few rows, half of them."""
-    return max(0.1 * rows, min(0.5 * rows, 10))
+    return max(0.1 * rows, min(0.5 * rows, 10), 1)
 
 
 def _first_question(row: ChatRow) -> str:

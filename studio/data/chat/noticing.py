@@ -8,17 +8,38 @@ from collections.abc import Mapping
 from typing import Any
 
 from studio.core.errors import nearest
-from studio.data.chat.formats.base import ColumnNames, Shaped, fold, is_filled
-from studio.data.chat.formats.names import KNOWN, LABELS
+from studio.data.chat.formats.asking import OTHER_ANSWERS
+from studio.data.chat.formats.base import ColumnNames, Shaped, fold, is_filled, is_placeholder
+from studio.data.chat.formats.names import KNOWN, LABELS, WEIGHT_KEYS
+from studio.data.chat.formats.trees import OTHER_REPLIES
+from studio.data.chat.turns import as_json, turn_text
 
 # Marks with which templates write turns; a tokenizer takes them for its own even inside a text.
 _MARK = re.compile(
-    r"<\|[A-Za-z_]{2,30}\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<[|\uff5c][^<>|\uff5c]{2,40}[|\uff5c]>"
+    r"<\|[A-Za-z_]{2,30}\|>|</?s>|<</?SYS>>|<(?:start|end)_of_turn>|<[|\uff5c][^<>|\uff5c]{2,40}[|\uff5c]>"
+    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|THINK|gMASK)\]"
+    r"|<\|(?:turn|tool|tool_call|tool_response|channel)>|<(?:turn|tool|tool_call|tool_response|channel)\|>"
+    r"|<(?:bos|eos|pad|unk|sop|eop|mask|image|audio|video|image_soft_token|extra_id_[0-9]+|/?tool_call|/?tool_response)>"
 )
-_MARK_HINTS = ("<|", "<s>", "</s>", "INST]", "_of_turn>", "SYS>>", "<\uff5c")
+_MARK_HINTS = ("<", "[/", "[I", "[S", "[A", "[T", "[g")
 # Ends that OpenAI asked for when it tuned on prompt and completion.
 _PROMPT_END = re.compile(r"\s*(?:###|->|=>|\|\|\|)\s*\Z")
 _ANSWER_END = re.compile(r"\s*(?:\bEND|\bSTOP|###|<\|endoftext\|>)\s*\Z")
+# Words in the name of a column that may hold part of a conversation (``retrieved_passages``, ``image_path``), and last words that
+# say it is only about one.
+_TELLING = frozenset(
+    {
+        "context", "contexts", "passage", "passages", "document", "documents", "paragraph", "background", "story", "article",
+        "evidence", "facts", "chosen", "rejected", "system", "history", "image", "images", "audio", "video", "tools", "functions",
+        "reasoning", "rationale", "thought", "thoughts", "cot",
+    }
+)  # fmt: skip
+_ABOUT = frozenset(
+    {"id", "ids", "idx", "index", "type", "source", "name", "title", "url", "model", "score", "date", "lang", "hash"}
+)
+_GOOD_WORDS = frozenset(
+    {"good", "yes", "y", "up", "thumbs_up", "thumbs up", "like", "liked", "positive", "correct", "\U0001f44d"}
+)
 # Distinct values of a label that are counted; more is no label.
 _MOST_LABELS = 20
 
@@ -43,7 +64,7 @@ class Noticed:
         self._ends: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
         self._plain_prompts = 0
         self._marks: Counter[str] = Counter()
-        self._thoughts = 0
+        self._thoughts = self._several = self._replies = 0
         self.rows = 0
         self.shapes: Counter[str] = Counter()
         self.unused: Counter[str] = Counter()
@@ -66,15 +87,17 @@ class Noticed:
                     words[str(value[key])] += 1
         if shaped.label:
             self._thumbs[shaped.label] += 1
+        self._several += OTHER_ANSWERS in shaped.meta
+        self._replies += shaped.meta.get(OTHER_REPLIES, 0)
         self._take_text(shaped)
 
     def _take_unused(self, value: Mapping[str, Any], shaped: Shaped) -> None:
         """Count the columns that hold something and were not used, unless the conversation says the same."""
         said: str | None = None
         for key, inner in value.items():
-            if key in shaped.used or not is_filled(inner) or key in self._named.values():
+            if key in shaped.used or not is_filled(inner) or is_placeholder(inner) or key in self._named.values():
                 continue
-            if fold(key) not in KNOWN or isinstance(inner, bool):
+            if not _says_something(key, inner):
                 self.other[key] += 1
                 continue
             if isinstance(inner, str):
@@ -89,12 +112,14 @@ class Noticed:
 
     def _take_text(self, shaped: Shaped) -> None:
         """Look for marks of templates, thoughts and old separators in the texts."""
-        texts = [turn["content"] for turn in shaped.messages] + [text for text in (shaped.chosen, shaped.rejected) if text]
-        self._take_ends(texts, shaped)
-        texts = [text for text in texts if "<" in text or "INST]" in text]
-        if any(hint in text for text in texts for hint in _MARK_HINTS):
-            self._marks.update({mark for text in texts for mark in _MARK.findall(text)})
-        self._thoughts += any("</think>" in text for text in texts)
+        answers = [text for text in (shaped.chosen, shaped.rejected) if text]
+        spoken = [*(turn["content"] for turn in shaped.messages), *answers]
+        self._take_ends(spoken, shaped)
+        whole = [*(turn_text(turn) for turn in shaped.messages), *answers, *([as_json(shaped.tools)] if shaped.tools else ())]
+        marked = [text for text in whole if any(hint in text for hint in _MARK_HINTS)]
+        if marked:
+            self._marks.update({mark for text in marked for mark in _MARK.findall(text)})
+            self._thoughts += any("</think>" in text for text in spoken)
 
     def _take_ends(self, texts: list[str], shaped: Shaped) -> None:
         """Count the ends of a prompt and its completion that look like separators."""
@@ -109,10 +134,10 @@ class Noticed:
         for field, name in self._unmet.items():
             if self.rows:
                 columns = ", ".join(self._found)
-                where = "is in no row" if name not in self._found else "has no place in rows of this shape"
-                return (
-                    f"the column {name!r} (columns.{field}) {where}.{nearest(name, list(self._found))} The columns are {columns}."
-                )
+                if name in self._found:
+                    return f"the column {name!r} (columns.{field}) has no place in rows of this shape. The columns are {columns}."
+                near = nearest(name, list(self._found))
+                return f"the column {name!r} (columns.{field}) is in no row.{near} The columns are {columns}."
         return next(filter(None, (self._unclear(key, words) for key, words in self._labels.items())), None)
 
     def _unclear(self, key: str, words: Counter[str]) -> str | None:
@@ -129,7 +154,7 @@ class Noticed:
             return None
         return (
             f"the column {key!r} holds only {_list(words)}, which may say whether an answer was liked. If so, the source says "
-            f"columns: {{label: {key}}} and liked: [{next(iter(words))}]; else {other}."
+            f"columns: {{label: {key}}} and liked: [{_good_word(words)}]; else {other}."
         )
 
     _undecided = True
@@ -150,7 +175,16 @@ class Noticed:
             columns = ", ".join(f"{name} ({_rows(count)})" for name, count in self.unused.most_common())
             lines.append(f"columns not used: {columns}; they are kept in meta, and the model never sees them")
         for name, count in self._thumbs.items():
-            lines.append(f"{count:,} answers were taken as liked or disliked by the column {name!r}; name the format if not")
+            taken = "answer was" if count == 1 else "answers were"
+            lines.append(f"{count:,} {taken} taken as liked or disliked by the column {name!r}; name the format if not")
+        if self._several:
+            lines.append(
+                f"{_rows(self._several)} gave several answers: the first one trains, the others are kept in meta under "
+                f"{OTHER_ANSWERS!r}"
+            )
+        if self._replies:
+            others = "1 other reply was" if self._replies == 1 else f"{self._replies:,} other replies were"
+            lines.append(f"the best path through each tree of replies was read; {others} not used")
         for mark, count in self._marks.most_common(5):
             verb = "hold" if count != 1 else "holds"
             lines.append(f"{_rows(count)} {verb} {mark} as text; a base whose template uses this mark takes it for its own")
@@ -175,6 +209,16 @@ class Noticed:
         ]
 
 
+def _says_something(name: str, value: Any) -> bool:
+    """True for a column that looks as if it said something of the conversation: by its name, or by the words in it."""
+    key = fold(name)
+    if key in KNOWN:
+        # A yes or no is a flag of the corpus, unless it may say that the row does not train.
+        return not isinstance(value, bool) or key in WEIGHT_KEYS
+    words = key.split("_")
+    return isinstance(value, str | list | dict) and words[-1] not in _ABOUT and not _TELLING.isdisjoint(words)
+
+
 def _reaches(value: Mapping[str, Any], name: str, field: str) -> bool:
     """True where a name with dots leads to something that is put to use."""
     if "." not in name or field == "id":
@@ -185,6 +229,11 @@ def _reaches(value: Mapping[str, Any], name: str, field: str) -> bool:
 def _rows(count: int) -> str:
     """A number of rows in words."""
     return f"{count:,} row{'s' if count != 1 else ''}"
+
+
+def _good_word(words: Counter[str]) -> str:
+    """The word of a label that means liked, as far as it can be told."""
+    return next((word for word in words if word.strip().lower() in _GOOD_WORDS), "the words that mean liked")
 
 
 def _list(words: Counter[str]) -> str:

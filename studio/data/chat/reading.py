@@ -13,6 +13,7 @@ from studio.data.chat.documents import read_document
 from studio.data.chat.formats import TURN_KEYS, Choices, ColumnNames, Shaped, ShapeError, shape_row
 from studio.data.chat.formats.base import fold
 from studio.data.chat.formats.names import ROLE_KEYS
+from studio.data.chat.formats.trees import grown_trees, is_reply
 from studio.data.chat.formats.turns import is_turn
 from studio.data.chat.noticing import Noticed
 from studio.data.chat.rows import ChatRow, RemovedRow
@@ -112,9 +113,11 @@ def read_source(
 
 
 def _refusal(sentence: str) -> str:
-    """What is said of a damaged row; one that shows the lines of a recipe has its remedy."""
+    """What is said of a damaged row; one that shows the lines of a recipe, or says what to do, has its remedy."""
     if "\n" in sentence:
         return sentence
+    if "'damaged: keep'" in sentence:
+        return f"{sentence.rstrip('.')}."
     return f"{sentence.rstrip('.')}. Repair it, or keep the good rows with 'damaged: keep' in the source's recipe."
 
 
@@ -122,14 +125,33 @@ def _found(source: ResolvedSource, read: ReadOptions) -> Iterator[tuple[DataFile
     """Everything that lies in a source's files, or in its Hub table."""
     if source.table is not None:
         file = DataFile(Path(source.table.id), source.table.id)
-        for index, value in enumerate(source.table.rows(), start=1):
-            yield file, Raw(f"row {index:,}", value)
+        rows = enumerate(source.table.rows(), start=1)
+        yield from joined_replies((file, Raw(f"row {index:,}", value)) for index, value in rows)
     if source.known is not None:
         for index, value in enumerate(source.known.lines, start=1):
             yield DataFile(Path(source.location), source.known.id), Raw(f"row {index:,}", value)
     for file in source.files:
-        for found in read_file(file.path, read, CHAT_READERS):
-            yield file, found
+        yield from joined_replies((file, found) for found in read_file(file.path, read, CHAT_READERS))
+
+
+def joined_replies(found: Iterator[tuple[DataFile, Raw | Damage]]) -> Iterator[tuple[DataFile, Raw | Damage]]:
+    """What was found; where each row is one message of a tree (OASST's flat tables), a row for each tree."""
+    first = next(found, None)
+    if first is None:
+        return
+    found = itertools.chain([first], found)
+    if not (isinstance(first[1], Raw) and is_reply(first[1].value)):
+        yield from found
+        return
+    file = first[0]
+    messages: list[tuple[str, Mapping[str, Any]]] = []
+    for _, one in found:
+        if isinstance(one, Raw) and is_reply(one.value):
+            messages.append((one.place, one.value))
+        else:
+            yield file, one
+    for place, tree in grown_trees(messages):
+        yield file, Damage(place, "answers a message that is not in the file") if tree is None else Raw(place, tree)
 
 
 def _to_row(

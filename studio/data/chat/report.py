@@ -80,7 +80,7 @@ def _turns(row: ChatRow) -> list[Turn]:
     """The first turns of a row."""
     shown = [Turn(turn["role"], _shorten(turn["content"])) for turn in map(shown_turn, row.turns[:4])]
     more = len(row.turns) - len(shown)
-    return [*shown, Turn("", f"… {more} more turns")] if more > 0 else shown
+    return [*shown, Turn("", f"… {more} more turn{'s' if more > 1 else ''}")] if more > 0 else shown
 
 
 def _shorten(text: str) -> str:

@@ -47,7 +47,8 @@ class _Lines:
 def read_csv(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
     """A table with a header line; the separator is the one its header uses most.
 
-    After a row that is not valid csv, reading goes on at the next line that has as many values as the header.
+    After a row that is not valid csv, reading goes on at the next line that has as many values as the header; between tabs, a
+    line with the right number of values is read as it stands, its quotes included.
 
     Raises:
         DataError: two columns have the same name.
@@ -73,6 +74,10 @@ def read_csv(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
                 break
             except csv.Error as error:
                 rows += 1
+                if header and (plain := _unquoted(lines, separator, len(header))):
+                    yield Raw(f"row {rows:,}", dict(zip(header, plain, strict=True)))
+                    reader = csv.reader(lines, delimiter=separator, strict=True)
+                    continue
                 yield _broken(error, lines, rows, separator, len(header or ()))
                 reader = csv.reader(lines, delimiter=separator, strict=True)
                 continue
@@ -95,6 +100,15 @@ def _header(path: Path, values: list[str]) -> list[str]:
         places = ", ".join(str(number) for number, name in enumerate(names, start=1) if name == doubled)
         raise DataError(f"{path} has several columns called {doubled!r} (columns {places}). Give each a name of its own.")
     return names
+
+
+def _unquoted(lines: _Lines, separator: str, width: int) -> list[str] | None:
+    """The values of a row between tabs whose quotes are only text, as most programs write tsv; leaves the lines after it."""
+    values = lines.row[0].rstrip("\r\n").split("\t") if separator == "\t" and lines.row else []
+    if len(values) != width:
+        return None
+    lines.back()
+    return values
 
 
 def _broken(error: csv.Error, lines: _Lines, rows: int, separator: str, width: int) -> Damage:

@@ -303,6 +303,11 @@ def test_marks_of_templates_in_the_text_are_told(tmp_path: Path, workspace: Work
     notes = built(tmp_path, workspace, [*rows, {"question": "q", "answer": "a"}]).notes
     assert "read: 1 row holds <|im_end|> as text; a base whose template uses this mark takes it for its own" in notes
     assert len(notes) == 2
+    marked = "[TOOL_CALLS]"
+    call = {"function": {"name": "f", "arguments": {"x": marked}}}
+    for turn in ({"content": "", "tool_calls": [call]}, {"content": "No", "reasoning_content": marked}):
+        rows = [{"messages": [{"role": "user", "content": "Q?"}, {"role": "assistant", **turn}]}]
+        assert any("1 row holds [TOOL_CALLS] as text" in note for note in built(tmp_path, workspace, rows).notes)
 
 
 def test_names_of_users_stay(tmp_path: Path, workspace: Workspace) -> None:
@@ -320,3 +325,71 @@ def test_cut_turns_are_counted_and_kept(tmp_path: Path, workspace: Workspace) ->
     assert outcome.notes == [
         "roles: 1 rows lost 2 turns that hang over at their ends (32 characters); they are kept in meta under 'turns_cut'"
     ]
+
+
+@pytest.mark.parametrize("column", ["kto_tag", "liked", "desirable", "is_good"])
+def test_a_judgement_that_cannot_be_read_is_an_error(column: str) -> None:
+    with pytest.raises(ShapeError, match=f"has 'bad' in '{column}', which says neither liked nor disliked"):
+        said({"prompt": "Name a bird", "completion": "A cod", column: "bad"})
+
+
+@pytest.mark.parametrize("field", [{"weight": 0}, {"name": "Bo"}, {"reasoning_content": "Birds fly."}])
+def test_what_an_answer_of_a_preference_cannot_hold_is_refused(field: dict[str, Any]) -> None:
+    answer = {"role": "assistant", "content": "A cod", **field}
+    asked = {"role": "user", "content": "Name a bird"}
+    for row in (
+        {"prompt": [asked], "chosen": "A wren", "rejected": [answer]},
+        {"messages": [asked, answer], "label": False},
+    ):
+        with pytest.raises(ShapeError, match="the answers of a preference are text for now"):
+            said(row)
+
+
+def test_answers_that_repeat_the_question_are_the_rest_of_it() -> None:
+    row = {"prompt": "Name a bird.", "chosen": "Name a bird. A wren", "rejected": "Name a bird. A cod"}
+    assert said(row)[1:] == [("chosen", " A wren"), ("rejected", " A cod")]
+    assert said({**row, "rejected": "A cod"})[1:] == [("chosen", "Name a bird. A wren"), ("rejected", "A cod")]
+
+
+def test_of_several_answers_the_others_are_told_and_kept(tmp_path: Path, workspace: Workspace) -> None:
+    rows = [{"instruction": "Name a bird", "output": ["A wren", "A rook"]}, {"question": "Two", "answers": {"text": ["2", "2"]}}]
+    outcome = built(tmp_path, workspace, rows)
+    assert [row.meta for row in kept(outcome)] == [{"other_answers": ["A rook"]}, {}]
+    assert any(note.startswith("read: 1 row gave several answers: the first one trains") for note in outcome.notes)
+
+
+def test_columns_that_speak_by_a_part_of_their_name_are_told(tmp_path: Path, workspace: Workspace) -> None:
+    row = {
+        "question": "Q?",
+        "answer": "A.",
+        "old_passages": "p",
+        "image_path": "x.png",
+        "rejected_by": "me",
+        "train": False,
+    }
+    silent = {"context_id": "7", "chosen_score": 3, "history": "nan", "system": "nan", "image": "nan", "city": "Lund"}
+    outcome = built(tmp_path, workspace, [row | silent])
+    assert [note for note in outcome.notes if "not used" in note] == [
+        "read: columns not used: old_passages (1 row), image_path (1 row), rejected_by (1 row), train (1 row); they are kept "
+        "in meta, and the model never sees them"
+    ]
+    assert [turn["role"] for turn in kept(outcome)[0].messages] == ["user", "assistant"]
+
+
+def test_choices_and_the_number_of_one(tmp_path: Path, workspace: Workspace) -> None:
+    columns = {"question": "question", "context": "choices", "answer": "answer"}
+    for choices in (["cod", "wren"], {"text": ["cod", "wren"], "label": ["A", "B"]}, {"A": "cod", "B": "wren"}):
+        answer = 1 if isinstance(choices, list) else "B"
+        row = {"question": "Which is a bird?", "choices": choices, "answer": answer}
+        assert said(row, **columns) == [("user", "Which is a bird?\n\nA. cod\nB. wren"), ("assistant", "B")]
+
+
+def test_files_that_are_not_read_are_told(tmp_path: Path, workspace: Workspace) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a.csv").write_text("question,answer\nName a bird,A wren\n")
+    for name in ("manual.pdf", "faq.docx", "more.docx", ".hidden.pdf"):
+        (folder / name).write_text("x")
+    (folder / "gone").symlink_to(tmp_path / "nowhere")
+    outcome = built(tmp_path, workspace, [], path=str(folder))
+    assert outcome.notes[0].startswith("read: 4 files were left out: .docx (2), .pdf (1), broken link (1). Known are .csv, ")

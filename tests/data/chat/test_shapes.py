@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from studio.core.errors import DataError
 from studio.core.workspace import Workspace
@@ -63,6 +64,12 @@ SHAPES: dict[str, Any] = {
     "Guanaco": {"text": "### Human: Q?### Assistant: A."},
     "Guanaco on one line": {"text": "### Human: Q? ### Assistant: A."},
     "Alpaca in text": {"text": "### Instruction:\nQ?\n\n### Response:\nA."},
+    "Gemini": {"contents": [{"role": "user", "parts": [{"text": "Q?"}]}, {"role": "model", "parts": [{"text": "A."}]}]},
+    "a completion in parts": {"prompt": [{"type": "text", "text": "Q?"}], "completion": [{"type": "text", "text": "A."}]},
+    "messages as Python writes them": {"messages": str(QA)},
+    "roles in traditional Chinese": {"messages": [{"role": "使用者", "content": "Q?"}, {"role": "助理", "content": "A."}]},
+    "roles in Korean": {"messages": [{"role": "사용자", "content": "Q?"}, {"role": "어시스턴트", "content": "A."}]},
+    "roles in Spanish": {"messages": [{"role": "Usuario", "content": "Q?"}, {"role": "Asistente", "content": "A."}]},
     "a tree of replies": {
         "message_tree_id": "t",
         "prompt": {
@@ -118,6 +125,7 @@ def test_a_part_without_text_is_refused() -> None:
         ({"my_question": "Q?", "number": 3, "the_answer": "A."}, "columns: {question: my_question, answer: the_answer}"),
         ({"talk": QA}, "columns: {messages: talk}"),
         ({"question": "Q?", "label": "bird"}, "columns: {question: question, answer: label}"),
+        ({"ask me": "Q?", "responses": ["A.", "B."], "reply; long": "A."}, 'columns: {question: ask me, answer: "reply; long"}'),
     ],
 )
 def test_an_unknown_shape_offers_the_recipe_that_reads_it(
@@ -128,6 +136,37 @@ def test_an_unknown_shape_offers_the_recipe_that_reads_it(
     first, form, columns = str(error.value).split("\n")
     assert len(first) < 330 and "Repair it" not in str(error.value)
     assert columns.strip() == line
-    found = dict(pair.split(": ") for pair in line.removeprefix("columns: {").rstrip("}").split(", "))
+    found = yaml.safe_load(line)["columns"]
     outcome = built(tmp_path, workspace, [row], format=form.split()[-1], columns=found)
     assert len(kept(outcome)[0].messages) == 2
+
+
+@pytest.mark.parametrize(("good", "bad"), [("good", "bad"), ("response_a", "response_b"), ("human_ref_1", "human_ref_2")])
+def test_rival_answers_are_not_offered_as_one_to_imitate(good: str, bad: str) -> None:
+    with pytest.raises(ShapeError) as error:
+        shape_row({"asked": "Q?", good: "A.", bad: "B."}, "auto", ColumnNames())
+    assert "format: preference" in str(error.value)
+    assert f"columns: {{question: asked, chosen: {good}, rejected: {bad}}}" in str(error.value)
+
+
+def test_a_flat_table_of_replies_is_its_trees(tmp_path: Path, workspace: Workspace) -> None:
+    def message(identity: str, parent: str | None, text: str, role: str, **more: Any) -> dict[str, Any]:
+        return {"message_id": identity, "parent_id": parent, "text": text, "role": role, "message_tree_id": "t", **more}
+
+    rows = [
+        message("1", None, "Q?", "prompter"),
+        message("2", "1", "B.", "assistant", rank=1),
+        message("3", "1", "A.", "assistant", rank=0),
+    ]
+    outcome = built(tmp_path, workspace, rows)
+    assert [row.messages for row in kept(outcome)] == [QA]
+    assert outcome.notes == ["read: the best path through each tree of replies was read; 1 other reply was not used"]
+    with pytest.raises(DataError, match="line 4 answers a message that is not in the file"):
+        built(tmp_path, workspace, [*rows, message("4", "9", "C.", "assistant")])
+
+
+def test_other_roles_are_named_in_the_recipe(tmp_path: Path, workspace: Workspace) -> None:
+    rows = [{"messages": [{"role": "Student", "content": "Q?"}, {"role": "Tutor", "content": "A."}]}]
+    with pytest.raises(DataError, match=r"roles: \{student: user\}"):
+        built(tmp_path, workspace, rows)
+    assert kept(built(tmp_path, workspace, rows, roles={"student": "user", "Tutor": "assistant"}))[0].messages == QA

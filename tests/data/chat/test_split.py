@@ -97,7 +97,7 @@ def test_a_cluster_that_is_too_large_for_a_split() -> None:
 def test_rows_that_are_all_alike_are_refused_with_the_reason() -> None:
     rows = [pair(str(number), "one question", sentence(number)) for number in range(50)]
     with pytest.raises(
-        DataError, match=r"split 'test' would be empty: the 50 rows fall into 1 cluster\(s\) of alike rows.*same_question: false"
+        DataError, match=r"split 'test' would be empty: the 50 rows fall into 1 cluster of alike rows.*same_question: false"
     ):
         divide(rows, SplitPlan(validation=5, test=5))
 

@@ -191,6 +191,9 @@ NO_BLANKS = [
     ("電話は+81-3-1234-5678です", "電話は[PHONE]です"),
     ("메일은kim@example.kr로", "메일은[EMAIL]로"),
     ("Skriv till åsa.öberg@example.se!", "Skriv till [EMAIL]!"),
+    ("Пишите:ivan@пример.рф сегодня", "Пишите:[EMAIL] сегодня"),
+    ("请联系zhang＠example．com，谢谢", "请联系[EMAIL]，谢谢"),
+    ("电话＋８６１３８１２３４５６７８转１", "电话[PHONE]转１"),
 ]
 
 

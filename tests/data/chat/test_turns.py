@@ -162,6 +162,7 @@ def test_parallel_calls() -> None:
             [{"function": {"name": "f", "arguments": "{oops"}}],
             "has a call of 'f' in tool_calls of turn 2 whose arguments are not JSON",
         ),
+        ([{"function": {"name": "f", "arguments": '{"x": NaN}'}}], "whose arguments hold what JSON cannot"),
         ([{"function": {"name": "f", "arguments": "[1]"}}], "whose arguments are a list, not an object"),
         ([{"function": {"arguments": "{}"}}], "has a tool call without a name in tool_calls of turn 2"),
         ("f()", "holds text in tool_calls of turn 2 where a tool call"),
@@ -171,6 +172,36 @@ def test_calls_that_cannot_be_read_are_errors(calls: Any, sentence: str) -> None
     with pytest.raises(ShapeError) as error:
         shape_row({"messages": [ASKED, {"role": "assistant", "content": "", "tool_calls": calls}]}, "auto", ColumnNames())
     assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "arguments", ['{"place": "Lund"}', "{'place': 'Lund'}", json.dumps('{"place": "Lund"}')], ids=["JSON", "Python", "JSON twice"]
+)
+def test_arguments_as_text(arguments: str) -> None:
+    asked = [ASKED, {"role": "assistant", "content": "", "tool_calls": [{"name": "weather", "arguments": arguments}]}]
+    assert shape_row({"messages": asked}, "auto", ColumnNames()).messages[1]["tool_calls"] == [call(place="Lund")]
+
+
+def test_a_schema_under_the_name_of_another_protocol() -> None:
+    for key in ("input_schema", "inputSchema"):
+        tool = {"name": "weather", "description": "The weather", key: WEATHER["parameters"]}
+        assert shape_row({"messages": [ASKED, ANSWER], "tools": [tool]}, "auto", ColumnNames()).tools == [TOOL]
+    for words in ("hammer, saw", ["hammer", "saw"]):
+        assert not shape_row({"question": "Q?", "answer": "A.", "tools": words}, "auto", ColumnNames()).tools
+
+
+def test_two_thoughts_of_one_turn_are_both_kept() -> None:
+    for more, thought in [
+        ({"reasoning": "Clouds."}, "Clouds."),
+        ({"thinking": "Wind."}, "Clouds.\n\nWind."),
+        ({"content": "<think>Wind.</think>Rain."}, "Clouds.\n\nWind."),
+    ]:
+        turn = {**ANSWER, "reasoning_content": "Clouds.", **more}
+        read = shape_row({"messages": [ASKED, turn]}, "auto", ColumnNames(), Choices(split_thoughts=True)).messages[1]
+        assert read == {**ANSWER, "reasoning_content": thought}
+    parts = [{"type": "thinking", "thinking": "Clouds."}, {"type": "text", "text": "Rain."}]
+    read = shape_row({"prompt": "Weather?", "completion": parts}, "auto", ColumnNames()).messages[1]
+    assert read == {**ANSWER, "reasoning_content": "Clouds."}
 
 
 @pytest.mark.parametrize("field", [{"weight": 0}, {"train": False}, {"loss": False}, {"loss_weight": 0.0}, {"weight": "0"}])
@@ -323,7 +354,8 @@ def test_rows_that_differ_in_thoughts_calls_or_weights_are_no_duplicates() -> No
 
 
 def test_scrubbing_reaches_arguments_and_results_and_leaves_json() -> None:
-    arguments = {"to": "ida@example.com", "cc": ["bo@example.com"], "phone": 46701234567, "n": 3}
+    named = {"ida@example.com": 1, "bo@example.com": 2}
+    arguments = {"to": "ida@example.com", "cc": ["bo@example.com"], "phone": 46701234567, "n": 3, "by": named}
     turn = {
         "role": "assistant",
         "content": "",
@@ -335,7 +367,7 @@ def test_scrubbing_reaches_arguments_and_results_and_leaves_json() -> None:
     assert isinstance(cleaned, ChatRow)
     call_turn, result = cleaned.messages[1], cleaned.messages[2]
     assert call_turn["tool_calls"][0]["function"]["arguments"] == {
-        "to": "[EMAIL]", "cc": ["[EMAIL]"], "phone": 46701234567, "n": 3,
+        "to": "[EMAIL]", "cc": ["[EMAIL]"], "phone": 46701234567, "n": 3, "by": {"[EMAIL]": 1, "[EMAIL] 2": 2},
     }  # fmt: skip
     assert call_turn["reasoning_content"] == "Write [EMAIL]" and json.loads(result["content"])["by"] == "[EMAIL]"
     assert cleaned.meta == {"who": {"mail": "[EMAIL]"}} and row.messages[1]["tool_calls"][0]["function"]["arguments"] == arguments

@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from studio.data.chat.formats.base import MISSING, Cells, ShapeError, as_text, is_filled, names_of, parsed
+from studio.data.chat.formats.base import (
+    MISSING,
+    Cells,
+    ShapeError,
+    as_text,
+    in_yaml,
+    is_filled,
+    is_placeholder,
+    names_of,
+    parsed,
+)
 from studio.data.chat.formats.names import ANSWERS, ASKING, COMPLETIONS, CONTEXTS, HISTORIES, QUESTIONS
-from studio.data.chat.formats.turns import as_turn_list, is_turn, read_content, read_turns, split_thought
+from studio.data.chat.formats.turns import as_turn_list, is_part, is_turn, read_content, read_turns, split_thought
 from studio.data.chat.turns import Message
 
-# What pandas, Alpaca and others write where there is no input.
-_NO_TEXT = frozenset({"nan", "none", "null", "n/a", "<noinput>", "noinput", "no input"})
+OTHER_ANSWERS = "other_answers"
+"""Key of ``meta`` under which the answers lie that count as right too, and are not the one that trains."""
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -61,6 +71,10 @@ def read_question_answer(cells: Cells, left: dict[str, Any]) -> list[Message]:
 def _asked(cells: Cells, question: str, answer: str, left: dict[str, Any]) -> list[Message]:
     """A question with what belongs under it, and its answer."""
     value = cells.named(answer)
+    named = cells.columns.context
+    if named and _is_choices(named) and isinstance(value, int) and isinstance(options := parsed(cells.look(named)), list):
+        # The number of a choice, counted from 0, is its letter in the question.
+        value = _LETTERS[value] if 0 <= value < min(len(options), 26) else value
     text = value.removesuffix(cells.choices.answer_end) if isinstance(value, str) and cells.choices.answer_end else None
     answered = [{"role": "assistant", "content": text}] if text is not None else answer_turns(value, answer, cells, left)
     question = with_context(cells, question)
@@ -86,16 +100,27 @@ def with_context(cells: Cells, question: str) -> str:
 def context_text(value: Any, where: str) -> str:
     """Text under a question: text, or a list of texts; choices are written with letters."""
     value = parsed(value)
+    if _is_choices(where):
+        # Choices by letter, and ARC's object with texts and their letters.
+        if isinstance(value, dict) and isinstance(value.get("text"), list) and isinstance(value.get("label"), list):
+            value = dict(zip(value["label"], value["text"], strict=False))
+        if isinstance(value, list):
+            value = {_LETTERS[index % 26]: part for index, part in enumerate(value)}
+        if isinstance(value, dict) and all(isinstance(part, str | int | float) for part in value.values()):
+            return "\n".join(f"{letter}. {part}" for letter, part in value.items())
     if isinstance(value, list) and value and all(isinstance(part, str | int | float) for part in value):
-        if where.rpartition(".")[2].lower() in {"choices", "options"}:
-            return "\n".join(f"{_LETTERS[index % 26]}. {part}" for index, part in enumerate(value))
         return "\n\n".join(str(part) for part in value)
     return as_text(value, where)
 
 
+def _is_choices(name: str) -> bool:
+    """True for a column of answers to choose from."""
+    return name.rpartition(".")[2].lower() in {"choices", "options"}
+
+
 def under(question: str, context: str) -> str:
     """A question with the text it is about below it; a placeholder is no text."""
-    if not context.strip() or context.strip().lower() in _NO_TEXT or context in question:
+    if is_placeholder(context) or context in question:
         return question
     return f"{question}\n\n{context}" if question.strip() else context
 
@@ -121,7 +146,7 @@ def refuse_second_question(cells: Cells, question: str, answer: str) -> None:
         )
         raise ShapeError(
             f"has two columns that say what is asked, {first!r} and {name!r}. Say in the recipe what each is, for example\n"
-            f"    columns: {{question: {first}, context: {name}, answer: {answer}}}",
+            f"    columns: {{question: {in_yaml(first)}, context: {in_yaml(name)}, answer: {in_yaml(answer)}}}",
             complete=True,
         )
 
@@ -134,8 +159,8 @@ def prompt_turns(value: Any, where: str, cells: Cells, left: dict[str, Any]) -> 
         value = [value]
     turns = as_turn_list(value)
     if turns is not None and any(map(is_turn, turns)):
-        return read_turns(turns, cells.choices, left)
-    return [{"role": "user", "content": read_content(value, where)[0]}]
+        return turns_under(turns, where, cells, left)
+    return [{"role": "user", "content": read_content(_parts(value), where)[0]}]
 
 
 def answer_turns(value: Any, where: str, cells: Cells, left: dict[str, Any]) -> list[Message]:
@@ -146,19 +171,33 @@ def answer_turns(value: Any, where: str, cells: Cells, left: dict[str, Any]) -> 
         value = value["text"]
     turns = as_turn_list(value)
     if turns is not None and any(map(is_turn, turns)):
-        return read_turns(turns, cells.choices, left)
+        return turns_under(turns, where, cells, left)
     if isinstance(value, list) and value and all(isinstance(text, str) for text in value):
         # Several answers that count as right: the first one is trained.
+        if others := [text for text in dict.fromkeys(value) if text.strip() != value[0].strip()]:
+            left[OTHER_ANSWERS] = [*left.get(OTHER_ANSWERS, ()), *others]
         value = value[0]
-    turn: list[Message] = [{"role": "assistant", "content": as_answer(value, where)}]
+    text, thought = read_content(_parts(value), where)
+    turn: Message = {"role": "assistant", "content": text, **({"reasoning_content": thought} if thought else {})}
     if cells.choices.split_thoughts:
-        split_thought(turn[0])
-    return turn
+        split_thought(turn)
+    return [turn]
 
 
-def as_answer(value: Any, where: str) -> str:
-    """Text of an answer."""
-    return read_content(value, where)[0]
+def turns_under(turns: Sequence[Any], where: str, cells: Cells, left: dict[str, Any]) -> list[Message]:
+    """Turns of one of several columns; what has no place in them is told under the column's name, as each counts its own."""
+    inner: dict[str, Any] = {}
+    messages = read_turns(turns, cells.choices, inner)
+    left.update({where: inner} if inner else {})
+    return messages
+
+
+def _parts(value: Any) -> Any:
+    """A value; text that is a list of parts is opened, a part alone is a list of one."""
+    opened = parsed(value)
+    if is_part(opened):
+        return [opened]
+    return opened if isinstance(opened, list) and opened and all(map(is_part, opened)) else value
 
 
 def earlier_turns(cells: Cells, left: dict[str, Any]) -> list[Message]:
@@ -172,7 +211,7 @@ def earlier_turns(cells: Cells, left: dict[str, Any]) -> list[Message]:
     if name is None:
         return []
     value = parsed(cells.named(name) if named else cells.take(name))
-    if not is_filled(value):
+    if not is_filled(value) or is_placeholder(value):
         return []
     if isinstance(value, list) and all(
         isinstance(turn, Sequence) and not isinstance(turn, str) and len(turn) == 2 for turn in value
@@ -180,5 +219,5 @@ def earlier_turns(cells: Cells, left: dict[str, Any]) -> list[Message]:
         return [turn for asked, answered in value for turn in pair(as_text(asked, name), as_text(answered, name))]
     turns = as_turn_list(value)
     if turns is not None and all(map(is_turn, turns)):
-        return read_turns(turns, cells.choices, left)
+        return turns_under(turns, name, cells, left)
     raise ShapeError(f"has a {name!r} that is not a list of [question, answer]")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,6 +48,8 @@ class Choices:
     lenient: bool = False
     """Fields of a turn that are not understood go to ``meta`` instead of being an error (``damaged: keep``)."""
     split_thoughts: bool = False
+    roles: Mapping[str, str] = field(default_factory=dict)
+    """Role as the rows write it, in small letters, to ours."""
     liked: tuple[str, ...] = ()
     prompt_end: str = ""
     answer_end: str = ""
@@ -70,6 +74,10 @@ class Shaped:
 
 
 MISSING: Any = object()
+_PLAIN_NAME = re.compile(r"[^\W\d](?:[\w .()/-]*[\w)])?")
+_YAML_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+# What pandas, Alpaca and others write where a column holds nothing.
+_NO_TEXT = frozenset({"nan", "none", "null", "n/a", "<noinput>", "noinput", "no input"})
 
 
 def fold(name: object) -> str:
@@ -154,6 +162,11 @@ def is_filled(value: Any) -> bool:
     return value is not None and value is not MISSING and value == value and (not hasattr(value, "__len__") or len(value) > 0)
 
 
+def is_placeholder(value: Any) -> bool:
+    """True for text that stands for nothing, in a column beside the question and the answer."""
+    return isinstance(value, str) and (not value.strip() or value.strip().lower() in _NO_TEXT)
+
+
 def as_text(value: Any, where: str) -> str:
     """Text of a value: None and NaN are empty, numbers are written out.
 
@@ -170,19 +183,30 @@ def as_text(value: Any, where: str) -> str:
 
 
 def parsed(value: Any) -> Any:
-    """A value; text that is a JSON list or object is opened, any other text stays."""
+    """A value; text that is a list or an object, in JSON or as Python (and so pandas) writes it, is opened; any other stays."""
     if not isinstance(value, str) or value.lstrip()[:1] not in {"[", "{"}:
         return value
     try:
         return json.loads(value)
     except ValueError:
+        pass
+    try:
+        opened = ast.literal_eval(value.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
         return value
+    return opened if isinstance(opened, list | dict) else value
 
 
 def kind_of(value: Any) -> str:
     """A value's type in plain words."""
     words = {dict: "an object", list: "a list", str: "text", int: "a number", float: "a number", bool: "true or false"}
     return "nothing" if value is None else words.get(type(value), type(value).__name__)
+
+
+def in_yaml(name: object) -> str:
+    """A column's name as a recipe writes it between braces: in quotes where YAML would read it as something else."""
+    plain = name == "..." or (_PLAIN_NAME.fullmatch(str(name)) and str(name).lower() not in _YAML_WORDS)
+    return str(name) if plain else json.dumps(str(name), ensure_ascii=False)
 
 
 def names_of(value: Mapping[str, Any]) -> str:

@@ -74,7 +74,7 @@ def read_pair(cells: Cells, left: dict[str, Any]) -> tuple[list[Message], str | 
             raise ShapeError(f"has no prompt, and {chosen_key!r} and {rejected_key!r} are not whole conversations")
         if prompt[-1]["role"] == "assistant" and chosen and prompt[-1]["content"] == chosen[-1]["content"]:
             prompt = prompt[:-1]
-        return prompt, _text(chosen), _text(rejected)
+        return prompt, *_without_prompt(prompt, (_text(chosen), _text(rejected)))
     return _common(prompt, whole), _text(chosen), _text(rejected)
 
 
@@ -117,14 +117,35 @@ def _answer(value: Any, where: str, cells: Cells, left: dict[str, Any]) -> list[
     turns = spoken or answer_turns(value, where, cells, left)
     if not turns or turns[-1]["role"] != "assistant":
         raise ShapeError(f"has {len(turns)} turns in '{where}' where one answer of the assistant is expected")
-    if set(turns[-1]) & {"tool_calls", "reasoning_content"}:
-        raise ShapeError(f"has a call or a thought in {where!r}; the answers of a preference are text for now")
+    refuse_more_than_text(turns[-1], f"in {where!r}")
     return turns
+
+
+def refuse_more_than_text(answer: Message, where: str) -> None:
+    """An answer of a preference that is more than text, none of which may be lost.
+
+    Raises:
+        ShapeError: it has a call, a thought, a weight or a name.
+    """
+    words = {"tool_calls": "a call", "reasoning_content": "a thought", "weight": "a weight", "name": "a name"}
+    for key, word in words.items():
+        if key in answer:
+            raise ShapeError(f"has {word} {where}; the answers of a preference are text for now")
 
 
 def _text(turns: list[Message] | None) -> str | None:
     """Text of the last turn."""
     return None if turns is None else str(turns[-1]["content"])
+
+
+def _without_prompt(prompt: list[Message], answers: tuple[str | None, str | None]) -> tuple[str | None, str | None]:
+    """Answers as texts, without the question where each of them begins with all of it and says more."""
+    asked = prompt[-1]["content"].strip()
+    texts = [text.strip() for text in answers if text is not None]
+    if not asked or not texts or not all(text.startswith(asked) and text != asked for text in texts):
+        return answers
+    chosen, rejected = (None if text is None else text.strip().removeprefix(asked) for text in answers)
+    return chosen, rejected
 
 
 def _common(prompt: list[Message], whole: list[list[Message]]) -> list[Message]:

@@ -7,7 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from studio.data.chat.documents import read_transcript
-from studio.data.chat.formats.asking import earlier_turns, pair, read_alpaca, read_prompt_completion, read_question_answer
+from studio.data.chat.formats.asking import (
+    OTHER_ANSWERS,
+    earlier_turns,
+    pair,
+    read_alpaca,
+    read_prompt_completion,
+    read_question_answer,
+)
 from studio.data.chat.formats.base import (
     MISSING,
     Cells,
@@ -17,16 +24,18 @@ from studio.data.chat.formats.base import (
     ShapeError,
     as_text,
     is_filled,
+    is_placeholder,
     kind_of,
     names_of,
+    parsed,
 )
 from studio.data.chat.formats.calls import read_tools, unfold_hermes
 from studio.data.chat.formats.names import ANSWERS, COMPLETIONS, PICTURES, QUESTIONS, SYSTEMS, TOOLS, TURN_KEYS
 from studio.data.chat.formats.nearest import unknown_shape
-from studio.data.chat.formats.pairs import conversation_key, is_pair, label_key, read_label, read_pair
+from studio.data.chat.formats.pairs import conversation_key, is_pair, label_key, read_label, read_pair, refuse_more_than_text
 from studio.data.chat.formats.spoken import read_glaive, read_marked
-from studio.data.chat.formats.trees import is_tree, read_tree
-from studio.data.chat.formats.turns import as_turn_list, read_turns, split_thought
+from studio.data.chat.formats.trees import OTHER_REPLIES, is_tree, read_tree, replies_in
+from studio.data.chat.formats.turns import as_turn_list, read_content, read_turns, split_thought
 from studio.data.chat.turns import Message
 
 
@@ -82,8 +91,8 @@ def _shape(cells: Cells, format: str) -> Shaped:
 
 def _left(left: dict[str, Any]) -> dict[str, Any]:
     """Fields of turns that have no place in a turn, as ``meta`` holds them."""
-    preamble = left.pop("preamble", None)
-    return {**({"turn_fields": left} if left else {}), **({"preamble": preamble} if preamble else {})}
+    apart = {key: left.pop(key) for key in ("preamble", OTHER_ANSWERS, OTHER_REPLIES) if key in left}
+    return {**({"turn_fields": left} if left else {}), **apart}
 
 
 def _thumb_form(cells: Cells) -> str:
@@ -125,18 +134,19 @@ def _judged(cells: Cells, shaped: Shaped, *, named: bool) -> Shaped:
     """The row as a single thumb, where a column says whether its answer was liked."""
     key = label_key(cells, named=named)
     liked = None if key is None else read_label(cells.look(key), cells.choices.liked)
-    if key is None or (liked is None and not cells.columns.label):
+    # A ``label`` may be the name of a class; the other columns are judgements by their names.
+    if key is None or (liked is None and key == "label" and not cells.columns.label):
         return shaped
     if liked is None:
         raise ShapeError(
-            f"has {cells.look(key)!r} in {key!r}, which says neither liked nor disliked; name the words: liked: [...]"
+            f"has {cells.look(key)!r} in {key!r}, which says neither liked nor disliked. Say which words mean liked (liked: "
+            f"[...]), or name the rows' format (format: {shaped.form}) if it is no judgement"
         )
     if not shaped.messages or shaped.messages[-1]["role"] != "assistant":
         raise ShapeError(f"has a judgement in {key!r} and no answer that it is about")
     cells.named(key)
     answer = shaped.messages[-1]
-    if set(answer) & {"tool_calls", "reasoning_content"}:
-        raise ShapeError(f"has a judgement in {key!r} of a call or a thought; the answers of a preference are text for now")
+    refuse_more_than_text(answer, f"in the answer that {key!r} judges")
     return replace(
         shaped,
         messages=shaped.messages[:-1],
@@ -151,7 +161,8 @@ def _with_system(cells: Cells, messages: list[Message]) -> list[Message]:
     """The conversation with the system turn that a column holds, where it has none."""
     name = cells.columns.system
     value = cells.look(name) if name else next((cells.get(key) for key in cells.filled(SYSTEMS)), MISSING)
-    if not isinstance(value, str) or not value.strip() or not messages:
+    value = _spoken_by_system(value)
+    if is_placeholder(value) or not isinstance(value, str) or not messages:
         return messages
     spoken = messages[0]["role"] == "system"
     if not spoken or messages[0]["content"].strip() == value.strip():
@@ -162,10 +173,19 @@ def _with_system(cells: Cells, messages: list[Message]) -> list[Message]:
     return messages if spoken else [{"role": "system", "content": value}, *messages]
 
 
+def _spoken_by_system(value: Any) -> Any:
+    """The text of a system column, also where it is a list of parts (Bedrock) or a turn (Gemini)."""
+    if isinstance(value, Mapping):
+        value = value.get("parts", value.get("content"))
+    if isinstance(value, list) and value and all(isinstance(part, Mapping) and "text" in part for part in value):
+        return read_content(value, "the system turn")[0]
+    return value
+
+
 def _tools(cells: Cells, messages: list[Message]) -> list[dict[str, Any]]:
     """The tools a row names, in a column, beside OpenAI's preferences, or in Hermes' system turn."""
     name = cells.columns.tools
-    found = [name] if name else [key for key in cells.filled(TOOLS) if not isinstance(cells.get(key), int | float)]
+    found = [name] if name else [key for key in cells.filled(TOOLS) if _may_be_tools(cells.get(key))]
     tools: list[dict[str, Any]] = []
     for key in found:
         tools += read_tools(cells.named(key), key)
@@ -173,6 +193,15 @@ def _tools(cells: Cells, messages: list[Message]) -> list[dict[str, Any]]:
     if isinstance(inner, dict) and is_filled(inner.get("tools")):
         tools += read_tools(inner["tools"], "tools")
     return unfold_hermes(messages, tools)
+
+
+def _may_be_tools(value: Any) -> bool:
+    """False for what an ordinary column of that name holds: a number, words, or a list of words."""
+    if isinstance(value, str):
+        return value.lstrip()[:1] in {"[", "{"} and _may_be_tools(parsed(value) if isinstance(parsed(value), list) else {})
+    if isinstance(value, list):
+        return not all(isinstance(parsed(one), str) for one in value)
+    return not isinstance(value, int | float)
 
 
 def _refuse_pictures(cells: Cells) -> None:
@@ -184,7 +213,7 @@ def _refuse_pictures(cells: Cells) -> None:
     if cells.columns.question or cells.columns.messages:
         return
     for name in cells.filled(PICTURES):
-        if not isinstance(cells.get(name), bool | int | float):
+        if not isinstance(cells.get(name), bool | int | float) and not is_placeholder(cells.get(name)):
             raise ShapeError(
                 f"has something in {name!r} that a chat model cannot see; take such rows out, or name the columns to train on "
                 "the text alone (columns: {question: ..., answer: ...})"
@@ -196,7 +225,10 @@ def _messages(cells: Cells, left: dict[str, Any]) -> list[Message]:
     key = cells.columns.messages or conversation_key(cells)
     if key is None and is_tree(cells.raw):
         cells.take("prompt")
-        return read_turns(read_tree(cells.raw), cells.choices, left)
+        path = read_tree(cells.raw)
+        if others := replies_in(cells.raw) - len(path):
+            left[OTHER_REPLIES] = others
+        return read_turns(path, cells.choices, left)
     turns = as_turn_list(cells.named(key)) if key else None
     if turns is None:
         known = f"{key!r}" if cells.columns.messages else f"one of {', '.join(TURN_KEYS)}"

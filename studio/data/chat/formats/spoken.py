@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from studio.data.chat.formats.base import ShapeError
-from studio.data.chat.formats.calls import read_call, read_tools
+from studio.data.chat.formats.calls import between_objects, read_call, read_tools
 from studio.data.chat.formats.names import ROLE_NAMES
 from studio.data.chat.turns import Message
 
@@ -111,7 +111,7 @@ def read_glaive(system: str, chat: str) -> tuple[list[Message], list[dict[str, A
     roles = {"USER": "user", "ASSISTANT": "assistant", "FUNCTION RESPONSE": "tool"}
     messages: list[Message] = []
     try:
-        tools = [] if "{" not in system else read_tools(f"[{_between_objects(system[system.index('{') :])}]", "system")
+        tools = [] if "{" not in system else read_tools(f"[{between_objects(system[system.index('{') :])}]", "system")
         for name, text in zip(pieces[1::2], pieces[2::2], strict=True):
             said = text.replace("<|endoftext|>", "").strip()
             turn: Message = {"role": roles[name], "content": said}
@@ -126,8 +126,3 @@ def read_glaive(system: str, chat: str) -> tuple[list[Message], list[dict[str, A
         return None
     said = re.sub(r"\A\s*SYSTEM:\s*", "", system if not tools else "").strip()
     return ([{"role": "system", "content": said}, *messages] if said else messages), tools
-
-
-def _between_objects(text: str) -> str:
-    """JSON objects one after the other, with commas between them."""
-    return re.sub(r"\}\s*\n\s*\{", "},{", text.strip())

@@ -6,16 +6,19 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from studio.data.chat.formats.base import Choices, ShapeError, as_text, fold, is_filled, kind_of, names_of, parsed
+from studio.data.chat.formats.base import Choices, ShapeError, as_text, fold, in_yaml, is_filled, kind_of, names_of, parsed
 from studio.data.chat.formats.calls import read_call, read_calls
 from studio.data.chat.formats.names import (
     ANSWERED_KEYS,
     ASKED_KEYS,
     HARMLESS,
+    PART_TYPES,
     ROLE_KEYS,
     ROLE_NAMES,
     TEXT_KEYS,
+    TEXT_TYPES,
     THOUGHT_KEYS,
+    THOUGHT_TYPES,
     WEIGHT_KEYS,
 )
 from studio.data.chat.turns import Message, as_json
@@ -29,9 +32,19 @@ def is_turn(value: Any) -> bool:
     if not isinstance(value, Mapping):
         return False
     keys = {fold(key) for key in value}
+    if is_part(value):
+        return False
     exchange = keys & set(ASKED_KEYS) and keys & set(ANSWERED_KEYS) and len(keys) == 2
     spoken = keys & set(TEXT_KEYS) or keys & {"tool_calls", "function_call"} or "data" in keys
     return bool(exchange) or bool(keys & set(ROLE_KEYS) and spoken)
+
+
+def is_part(value: Any) -> bool:
+    """True for a part of a turn's content: an object whose only role is the kind of the part."""
+    if not isinstance(value, Mapping):
+        return False
+    kind = {fold(key): inner for key, inner in value.items()}
+    return kind.get("type") in PART_TYPES and not {"role", "from"} & kind.keys()
 
 
 def as_turn_list(value: Any) -> list[Any] | None:
@@ -62,7 +75,7 @@ def read_turns(turns: Sequence[Any], choices: Choices, left: dict[str, Any]) -> 
                 raise ShapeError(f"has {kind_of(turn)} as turn {number} where role and content are expected")
             messages += [{"role": "user", "content": turn[0]}, {"role": "assistant", "content": turn[1]}]
             continue
-        plain = None if choices.split_thoughts else _plain_turn(turn)
+        plain = None if choices.split_thoughts or choices.roles else _plain_turn(turn)
         if plain is not None:
             messages.append(plain)
         else:
@@ -92,9 +105,13 @@ def _read_turn(turn: Mapping[str, Any], number: int, choices: Choices, messages:
     silent = text_key is None and not {"tool_calls", "function_call", *THOUGHT_KEYS} & fields.keys()
     if silent and not any(key in turn for key in TEXT_KEYS):
         raise _unknown(turn, number)
-    role = ROLE_NAMES.get(str(fields.pop(role_key)).strip().rstrip(":\uff1a").lower())
+    written = str(fields.pop(role_key)).strip().rstrip(":\uff1a").lower()
+    role = choices.roles.get(written) or ROLE_NAMES.get(written)
     if role is None:
-        raise ShapeError(f"has the role {turn.get(role_key)!r} in turn {number}; known are {_SHOWN_ROLES}")
+        raise ShapeError(
+            f"has the role {written!r} in turn {number}; known are {_SHOWN_ROLES}. Say in the recipe's source what it is: "
+            f"roles: {{{in_yaml(written)}: user}}"
+        )
     content = fields.pop(text_key) if text_key else ""
     if role == "call":
         _add_call(content, number, messages)
@@ -151,8 +168,9 @@ def _add_fields(fields: dict[str, Any], turn: Message, number: int, choices: Cho
             turn["tool_calls"] = read_calls(value, where)
         elif key == "function_call" and role == "assistant":
             turn["tool_calls"] = [read_call(parsed(value), where)]
-        elif key in THOUGHT_KEYS and role == "assistant" and isinstance(value, str) and "reasoning_content" not in turn:
-            turn["reasoning_content"] = value
+        elif key in THOUGHT_KEYS and role == "assistant" and isinstance(value, str):
+            # Servers give the same thought under two names.
+            turn["reasoning_content"] = joined_thoughts(turn.get("reasoning_content"), value)
         elif key in WEIGHT_KEYS and (role == "assistant" or read_weight(value, where) == 0):
             if role == "assistant" and (weight := read_weight(value, where)) != 1:
                 turn["weight"] = weight
@@ -200,12 +218,12 @@ def read_content(value: Any, where: str) -> tuple[str, str]:
     thoughts: list[str] = []
     for part in value:
         kind = part.get("type", "text") if isinstance(part, Mapping) else "text"
-        if kind in {"thinking", "reasoning"} and isinstance(thought := _part_text(part, kind), str):
+        if kind in THOUGHT_TYPES and isinstance(thought := _part_text(part, kind), str):
             thoughts.append(thought)
-        elif kind in {"text", "input_text", "output_text"} and isinstance(text := _part_text(part, "text"), str):
+        elif kind in TEXT_TYPES and isinstance(text := _part_text(part, "text"), str):
             texts.append(text)
         else:
-            what = f"a part of the type {kind!r}" if kind not in {"text", "input_text", "output_text"} else "a part without text"
+            what = f"a part of the type {kind!r}" if kind not in TEXT_TYPES else "a part without text"
             raise ShapeError(f"holds {what} in {where}; a chat model reads text only")
     return "\n".join(texts), "\n".join(thoughts)
 
@@ -223,5 +241,12 @@ def split_thought(turn: Message) -> None:
     if found is None:
         return
     turn["content"] = turn["content"][found.end() :]
-    if found.group(1).strip() and "reasoning_content" not in turn:
-        turn["reasoning_content"] = found.group(1).strip()
+    if found.group(1).strip():
+        turn["reasoning_content"] = joined_thoughts(turn.get("reasoning_content"), found.group(1).strip())
+
+
+def joined_thoughts(first: str | None, second: str) -> str:
+    """Two thoughts of one turn as one; the same said twice is said once."""
+    if not first or first.strip() == second.strip():
+        return second
+    return f"{first}\n\n{second}"

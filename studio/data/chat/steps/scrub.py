@@ -20,11 +20,15 @@ Span = tuple[int, int]
 
 # Letters of scripts with blanks between words. Chinese, Japanese, Korean and Thai stand right beside an address or a number, so
 # they neither belong to it nor border it; \w and \b would take them for its letters.
-_LETTERS = "A-Za-z0-9_\u00c0-\u02af\u0370-\u058f"
+_BEYOND_ASCII = "\u00c0-\u02af\u0370-\u058f"
+_LETTERS = f"A-Za-z0-9_{_BEYOND_ASCII}"
+# Full-width signs are found as those that they stand for.
+_NARROW = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
 _START, _END = f"(?<![{_LETTERS}])", f"(?![{_LETTERS}])"
 # The look-behind keeps the search linear: a match starts only where a run of address characters starts.
 _EMAIL = re.compile(
-    rf"(?<![{_LETTERS}.%+-])(?!git@)[{_LETTERS}.%+-]++@(?:[A-Za-z0-9-]{{1,63}}\.){{1,8}}[A-Za-z]{{2,24}}(?![A-Za-z0-9_-])"
+    rf"(?<![{_LETTERS}.%+-])(?!git@)[{_LETTERS}.%+-]++@(?:[{_LETTERS}-]{{1,63}}\.){{1,8}}[A-Za-z{_BEYOND_ASCII}]{{2,24}}"
+    rf"(?![{_LETTERS}-])"
 )
 _PHONE = re.compile(rf"(?<![{_LETTERS}+])\+?\(?[0-9][0-9\s()./\-\u2010-\u2013]{{5,20}}[0-9]{_END}")
 # A number with a currency beside it is a price.
@@ -82,7 +86,7 @@ class Scrub(RowStep):
     def _clean(self, text: str, found: list[str]) -> str:
         """One text with placeholders; the kinds that were found are added to ``found``."""
         for kind in self._what:
-            spans = list(self._finders()[kind](text))
+            spans = list(self._finders()[kind](text if text.isascii() else text.translate(_NARROW)))
             if spans:
                 found += [kind] * len(spans)
                 text = _replace(text, spans, f"[{kind.upper()}]")
