@@ -21,6 +21,7 @@ from studio.core.workspace import Workspace, read_dataset
 from studio.data.entries import Entry
 from studio.data.kinds import dataset_kind
 from studio.feedback.agreement import agreements
+from studio.feedback.answers import beside_of
 from studio.feedback.export import BAD_LABEL, GOOD_LABEL
 from studio.feedback.store import FeedbackStore, Origin
 
@@ -29,6 +30,7 @@ DEFAULT_LABELS = (GOOD_LABEL, BAD_LABEL)
 _KIND = "chat"
 _MOST_LABELS = 12
 _LONGEST_TEXT = 20_000
+_NOT_JUDGED = frozenset({"system", "user", "tool"})
 
 Update = Any
 _AGREEMENT = tuple(map(later, ("annotators", "rows both labelled", "same label", "Cohen's kappa", "95% interval")))
@@ -99,9 +101,11 @@ def export_annotations(store: FeedbackStore, workspace: Workspace, folder: Path)
         elif label == BAD_LABEL and not corrections:
             left_out[later("bad and not corrected")] += 1
         else:
-            answer = {"role": "assistant", "content": corrections[-1] if corrections else said[-1]["completion"]}
+            beside = dict(said[-1]["beside"] or {})
+            tools = {"tools": beside.pop("tools")} if beside.get("tools") else {}
+            answer = {"role": "assistant", "content": corrections[-1]} if corrections else _as_judged(said[-1], beside)
             about = {"annotation": label, "annotators": len({row["user"] for row in said}), "corrected": bool(corrections)}
-            lines.append({"id": identity, "messages": [*said[-1]["prompt"], answer], **about})
+            lines.append({"id": identity, "messages": [*said[-1]["prompt"], answer], **tools, **about})
     if not lines:
         reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items()) or "nothing was labelled yet"
         raise UserError(f"there is nothing to export: {reasons}.")
@@ -109,6 +113,11 @@ def export_annotations(store: FeedbackStore, workspace: Workspace, folder: Path)
     path = workspace.root / "annotations" / name
     write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     return path, len(lines), left_out
+
+
+def _as_judged(row: dict[str, Any], beside: dict[str, Any]) -> dict[str, Any]:
+    """The answer of a stored row as a turn."""
+    return {"role": "assistant", "content": row["completion"], **beside}
 
 
 class _Page:
@@ -230,15 +239,17 @@ class _Page:
             return self._remark(t("Choose a label first."))
         correction = correction or ""
         prompt, answer = _asked(entry)
-        changed = correction.strip() if correction.strip() and correction.strip() != answer.strip() else None
+        words = answer["content"]
+        changed = correction.strip() if correction.strip() and correction.strip() != words.strip() else None
         self._store.annotate(
             Origin(f"dataset:{self._record.name}", who, APP),
             dataset=_reference(self._folder),
             row=entry.id,
             prompt=prompt,
-            completion=answer,
+            completion=words,
             label=label,
             correction=changed,
+            beside=beside_of(answer, entry.tools),
         )
         return self._show(self._next(who, part, after=shown), name, part, labels, request)
 
@@ -257,6 +268,7 @@ class _Page:
             prompt=last["prompt"],
             completion=last["completion"],
             label=None,
+            beside=last["beside"],
         )
         return self._show(self._entry(part, last["row"]), name, part, labels, request)
 
@@ -301,7 +313,7 @@ class _Page:
         progress, label = self._progress(who, part), gr.update(choices=choices, value=None)
         if entry is None:
             return (who, ""), "", t("{progress}. All done, thank you.", progress=progress), "", "", label, ""
-        return (who, entry.id), entry.id, progress, "", as_html(entry), label, _asked(entry)[1]
+        return (who, entry.id), entry.id, progress, "", as_html(entry), label, _asked(entry)[1]["content"]
 
     def _progress(self, who: str, part: str) -> str:
         """How far this person is."""
@@ -338,12 +350,12 @@ class _Page:
         return str(getattr(request, "username", None) or name or "").strip()
 
 
-def _asked(entry: Entry) -> tuple[list[dict[str, str]], str]:
+def _asked(entry: Entry) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The prompt of a row and the answer that is judged: the last turn that is not the user's."""
-    last = max((index for index, turn in enumerate(entry.turns) if turn["role"] not in {"user", "system"}), default=None)
+    last = max((index for index, turn in enumerate(entry.messages) if turn["role"] not in _NOT_JUDGED), default=None)
     if last is None:
-        return entry.turns, ""
-    return [turn for turn in entry.turns[:last] if turn["role"] in {"system", "user", "assistant"}], entry.turns[last]["content"]
+        return entry.messages, {"role": "assistant", "content": ""}
+    return [turn for turn in entry.messages[:last] if turn["role"] in {*_NOT_JUDGED, "assistant"}], entry.messages[last]
 
 
 def _alert(said: StudioError | str) -> str:

@@ -13,10 +13,11 @@ from studio.apps.chat_model import LOADING_NOTE, ChatModel, Message, Piece, Samp
 from studio.apps.frame import in_order, page, question_box, viewer
 from studio.apps.opening import open_shelf
 from studio.apps.recording import keep_request, open_store, privacy_note
-from studio.apps.thoughts import with_thought
+from studio.apps.thoughts import answer_shown
 from studio.core.errors import StudioError, UserError
 from studio.core.translation import t
 from studio.core.workspace import Workspace
+from studio.feedback.answers import beside_of
 from studio.feedback.store import FeedbackStore
 
 APP = "chat"
@@ -50,9 +51,7 @@ def new_talk(talk: Talk | None = None) -> Talk:
 
 def shown(talk: Talk) -> list[dict[str, Any]]:
     """Turns as the chat window shows them, made inert."""
-    return [
-        {"role": turn["role"], "content": with_thought(turn["content"], turn.get("reasoning_content"))} for turn in talk["turns"]
-    ]
+    return [{"role": turn["role"], "content": answer_shown(turn)} for turn in talk["turns"]]
 
 
 def thumbs(talk: Talk) -> list[str | None]:
@@ -260,13 +259,13 @@ class _Page:
             if not model.ready:
                 yield (gr.skip(), gr.skip(), t(LOADING_NOTE), gr.skip(), gr.skip(), gr.skip())
             for piece in model.stream(messages, sampling, stop):
-                growing = [*shown(talk), {"role": "assistant", "content": with_thought(piece.text, piece.thought)}]
+                growing = [*shown(talk), {"role": "assistant", "content": answer_shown(piece.turn)}]
                 yield (gr.skip(), growing, "", gr.skip(), gr.skip(), gr.skip())
         except StudioError as error:
             if model is not None and not isinstance(error, UserError):
                 keep_request(self._store, APP, user, model, sampling, messages, piece, "error")
             talk = self._with_late(talk, request)
-            partial = self._with_answer(talk, model, sampling, piece, None) if model and piece and piece.text else talk
+            partial = self._with_answer(talk, model, sampling, piece, None) if model and piece and piece.said else talk
             yield self._view(partial, _alert(str(error)), writing=True)
             return
         finally:
@@ -278,7 +277,7 @@ class _Page:
         identity = keep_request(self._store, APP, user, model, sampling, messages, piece, piece.ending)
         note = (
             ending_note(piece, sampling)
-            if piece.text
+            if piece.said
             else t("The model answered with nothing. Try again, or ask it differently.")
         )
         yield self._view(self._with_answer(talk, model, sampling, piece, identity), note, writing=True)
@@ -301,9 +300,7 @@ class _Page:
     def _with_answer(talk: Talk, model: ChatModel, sampling: Sampling, piece: Piece, request: str | None) -> Talk:
         """The talk with an answer and what has to be known to judge it later."""
         turn = {
-            "role": "assistant",
-            "content": piece.text,
-            "reasoning_content": piece.thought or None,
+            **piece.turn,
             "request": request,
             "model": model.name,
             "sampling": [sampling.max_new_tokens, sampling.temperature, sampling.top_p],
@@ -326,7 +323,8 @@ class _Page:
         # The same thumb again takes it back.
         value: Any = 0 if wanted == turn.get("thumb") else wanted
         prompt, origin = self._about(talk, index, request)
-        self._store.rate(origin, prompt=prompt, completion=turn["content"], value=value, request=turn.get("request"))
+        said = {"prompt": prompt, "completion": turn["content"], "request": turn.get("request"), "beside": beside_of(turn)}
+        self._store.rate(origin, value=value, **said)
         turn["thumb"] = value
         self._remember(request, index, thumb=value)
         talk = {**talk, "turns": turns}
@@ -348,6 +346,7 @@ class _Page:
                 completion=turns[index]["content"],
                 correction=text.strip(),
                 request=turns[index].get("request"),
+                beside=beside_of(turns[index]),
             )
         except UserError:
             return (gr.skip(), t("Change the text into what the answer should have been, then save it."), gr.skip())

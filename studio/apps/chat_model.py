@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from studio.core.errors import StudioError
 from studio.core.files import sha256_json
 from studio.core.translation import later
 from studio.feedback.store import Origin
 
-Message = dict[str, str]
+Message = dict[str, Any]
 Ending = Literal["ok", "cut", "stopped"]
 
 LOADING_NOTE = later("Loading the model …")
@@ -34,7 +34,9 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Piece:
-    """An answer so far. ending: None while it is written. forgotten: oldest turns the model no longer saw. thought: before it."""
+    """An answer so far. ending: None while it is written. forgotten: oldest turns the model no longer saw. thought: before it.
+    calls: of tools, after its text, as OpenAI writes them.
+    """
 
     text: str
     ending: Ending | None = None
@@ -44,6 +46,18 @@ class Piece:
     answer_tokens: int | None = None
     forgotten: int = 0
     thought: str = ""
+    calls: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def said(self) -> bool:
+        """True when there is more than a thought."""
+        return bool(self.text or self.calls)
+
+    @property
+    def turn(self) -> dict[str, Any]:
+        """The turn with which the talk goes on, with only the keys that hold something."""
+        more = {"reasoning_content": self.thought, "tool_calls": list(self.calls)}
+        return {"role": "assistant", "content": self.text, **{key: value for key, value in more.items() if value}}
 
 
 class ChatModel(Protocol):
@@ -98,11 +112,10 @@ def adapter_hash(files: dict[str, str]) -> str | None:
 
 
 def with_system(messages: Sequence[Message], system: str | None) -> list[Message]:
-    """A talk with a system turn before it, at every turn anew; an empty one adds none. Thoughts go along, nothing else does."""
+    """A talk with a system turn before it, at every turn anew; an empty one adds none. Thoughts and calls go along."""
     first = [{"role": "system", "content": system.strip()}] if system and system.strip() else []
-    talk = (
-        {key: turn[key] for key in ("role", "content", "reasoning_content") if turn.get(key) is not None} for turn in messages
-    )
+    keys = ("role", "content", "reasoning_content", "tool_calls")
+    talk = ({key: turn[key] for key in keys if turn.get(key) is not None} for turn in messages)
     return [*first, *(turn for turn in talk if turn["role"] != "system")]
 
 

@@ -15,10 +15,11 @@ from studio.apps.frame import page, question_box, viewer
 from studio.apps.inert import inert
 from studio.apps.opening import open_shelf
 from studio.apps.recording import keep_request, open_store, privacy_note
-from studio.apps.thoughts import with_thought
+from studio.apps.thoughts import answer_shown
 from studio.core.errors import StudioError
 from studio.core.translation import t
 from studio.core.workspace import Workspace
+from studio.feedback.answers import beside_of
 from studio.feedback.store import FeedbackStore, Winner
 from studio.feedback.wins import Wins, tally
 
@@ -30,7 +31,7 @@ Update = Any
 
 @dataclass
 class Round:
-    """One question and its two answers, with the thoughts before them.
+    """One question and its two answers; turns: the same with their thoughts and calls.
 
     left: which of the models stands on the left. begun: the answers are being written, or were. answered: both are there.
     whole: the person may vote. voted: nothing is taken twice.
@@ -41,7 +42,7 @@ class Round:
     sampling: Sampling
     left: str
     answers: dict[str, str]
-    thoughts: dict[str, str] = field(default_factory=dict)
+    turns: dict[str, Message] = field(default_factory=dict)
     begun: bool = False
     answered: bool = False
     whole: bool = False
@@ -194,7 +195,7 @@ class _Page:
             return
         finally:
             self._stops.pop(str(request.session_hash), None)
-        if not all(current.answers.values()):
+        if not all(text or current.turns.get(key, {}).get("tool_calls") for key, text in current.answers.items()):
             yield self._view(current, t("A model answered with nothing, so there is nothing to compare. Ask something else."))
             return
         current.answered = True
@@ -218,7 +219,7 @@ class _Page:
             if not model.ready:
                 yield self._view(current, t(LOADING_NOTE), writing=True)
             for piece in model.stream(current.messages, current.sampling, own):
-                current.answers[key], current.thoughts[key] = piece.text, piece.thought
+                current.answers[key], current.turns[key] = piece.text, piece.turn
                 yield self._view(current, "", writing=True)
                 if stop.is_set():
                     own.set()
@@ -259,6 +260,7 @@ class _Page:
                 answers=answers,
                 winner=winner,
                 left="a" if current.left == "a" else "b",
+                beside=(beside_of(current.turns.get("a", {})), beside_of(current.turns.get("b", {}))),
             )
             current.voted = True
         return self._view(current, t("Thanks. Ask the next question, or change the models."))
@@ -275,7 +277,8 @@ class _Page:
         sides = []
         for place, key in ((t("Left"), current.left), (t("Right"), right)):
             heading = f"{place}: {inert(names[key])}" if current.voted else place
-            text = with_thought(current.answers[key], current.thoughts.get(key)) or (_WAITING if writing else "")
+            answer = {**current.turns.get(key, {}), "content": current.answers[key]}
+            text = answer_shown(answer) or (_WAITING if writing else "")
             sides.append(f"#### {heading}\n\n{text}")
         outcome = gr.update(visible=False)
         if current.voted:

@@ -13,7 +13,6 @@ from studio.apps.run_shelf import RunShelf, Words, shows
 from studio.apps.streaming import stream_from_thread
 from studio.core.records import RunRecord
 from studio.core.workspace import Workspace, read_run
-from studio.data.chat.turns import call_text
 
 if TYPE_CHECKING:
     from studio.adapters.chat.loading import LoadedRun
@@ -111,22 +110,22 @@ class LocalModel:
 def _pieces(talk: Conversation, network: Any, stop: threading.Event, started: float, forgotten: int) -> Iterator[Piece]:
     """The growing answer of a model in this process."""
     text = thought = ""
+    calls: tuple[dict[str, Any], ...] = ()
     first: float | None = None
     for answer in talk.answers(network):
-        text, thought = said_text(answer), answer.reasoning_content or ""
-        first = first if first is not None or not (text or thought) else time.perf_counter() - started
-        yield Piece(text, forgotten=forgotten, thought=thought)
+        text, thought, calls = said_text(answer), answer.reasoning_content or "", tuple(answer.tool_calls)
+        first = first if first is not None or not (text or thought or calls) else time.perf_counter() - started
+        yield Piece(text, forgotten=forgotten, thought=thought, calls=calls)
         if stop.is_set():
             break
     ending: Ending = "stopped" if stop.is_set() else "cut" if talk.cut else "ok"
     spent = time.perf_counter() - started
-    yield Piece(text.strip(), ending, spent, first, talk.prompt_tokens, talk.answer_tokens, forgotten, thought)
+    yield Piece(text.strip(), ending, spent, first, talk.prompt_tokens, talk.answer_tokens, forgotten, thought, calls)
 
 
 def said_text(answer: Answered) -> str:
-    """What a person reads of an answer: its words, then the calls of tools, a line each."""
-    calls = [*(f"[call] {call_text(call)}" for call in answer.tool_calls), *answer.broken_calls]
-    return "\n\n".join(part for part in (answer.content, "\n".join(calls)) if part)
+    """The words of an answer, and below them what stands where a call should and cannot be read as one."""
+    return "\n\n".join(part for part in (answer.content, "\n".join(answer.broken_calls)) if part)
 
 
 def _can_speak(record: RunRecord, folder: Path) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from studio.apps.chat_model import ChatModel, Message, Piece, Sampling, origin_of
 from studio.core.translation import t
 from studio.core.workspace import Workspace
+from studio.feedback.answers import beside_of
 from studio.feedback.signals import is_refusal
 from studio.feedback.store import FILE_NAME, FeedbackStore, RequestRow, Status
 
@@ -47,6 +48,7 @@ def keep_request(
             refusal=is_refusal(text) if text else None,
             prompt=messages,
             completion=text,
+            beside=beside_of(piece.turn) if piece else None,
         )
     )
 

@@ -19,7 +19,8 @@ class Entry:
     """One row.
 
     turns: role and text, in order (a picture's caption is a turn of its own). facts: everything else, in words. reason: why it
-    was removed, else empty. picture: opens the picture, None for rows without one.
+    was removed, else empty. picture: opens the picture, None for rows without one. messages, tools: of a conversation, as they
+    lie in the Dataset, for who judges or exports them.
     """
 
     id: str
@@ -27,6 +28,8 @@ class Entry:
     facts: dict[str, str] = field(default_factory=dict)
     reason: str = ""
     picture: Callable[[], Image.Image] | None = None
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    tools: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def text(self) -> str:

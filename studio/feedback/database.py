@@ -11,7 +11,7 @@ from pathlib import Path
 
 from studio.core.errors import StudioError, UserError
 from studio.core.sqlite import is_damage, write_ahead
-from studio.feedback.tables import CREATE, SCHEMA_VERSION
+from studio.feedback.tables import CREATE, SCHEMA_VERSION, UPGRADES
 
 # Twenty writers take turns; one waits this long for the others before it gives up.
 _BUSY_SECONDS = 60.0
@@ -98,6 +98,13 @@ class Database:
                 connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
             connection.execute("COMMIT")
             version = _version(connection)
+        if version in UPGRADES:
+            connection.execute("BEGIN IMMEDIATE")
+            if _version(connection) == version:
+                for statement in _statements(UPGRADES[version]):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version={version + 1}")
+            connection.execute("COMMIT")
         if version > SCHEMA_VERSION:
             raise UserError(
                 f"{self.path} was written by a newer studio (schema {version}, this one knows {SCHEMA_VERSION}). "

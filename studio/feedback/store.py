@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from studio.core.errors import DataError, StudioError, UserError
+from studio.feedback.answers import Beside
 from studio.feedback.database import Database
 from studio.feedback.tables import TABLES
 
 FILE_NAME = "feedback.sqlite"
 
-Messages = Sequence[Mapping[str, str]]
+Messages = Sequence[Mapping[str, Any]]
 Winner = Literal["a", "b", "tie", "neither"]
 Status = Literal["ok", "cut", "stopped", "error", "refused"]
 
@@ -46,7 +47,8 @@ class RequestRow:
     """One answered, cut, stopped, failed or refused request.
 
     seconds and first_token_seconds count from the arrival. characters: length of the answer. language: ISO 639-1 of the answer.
-    prompt and completion reach the disk only when the store keeps texts.
+    prompt, completion and what stands beside it (:func:`studio.feedback.answers.beside_of`) reach the disk only when the store
+    keeps texts.
     """
 
     origin: Origin
@@ -62,6 +64,7 @@ class RequestRow:
     refusal: bool | None = None
     prompt: Messages | None = None
     completion: str | None = None
+    beside: Beside | None = None
 
 
 @dataclass(frozen=True)
@@ -114,15 +117,14 @@ class FeedbackStore:
         settings = self.settings()
         lines = []
         for row in rows:
-            kept = (
-                (_json(row.prompt) if row.prompt is not None else None, row.completion) if settings.keep_texts else (None, None)
-            )
+            texts = (_json(row.prompt) if row.prompt is not None else None, row.completion, _beside(row.beside))
+            kept = texts if settings.keep_texts else (None, None, None)
             refusal = None if row.refusal is None else int(row.refusal)
             figures = (row.status, row.seconds, row.first_token_seconds, row.prompt_tokens, row.completion_tokens)
             signals = (row.characters, row.language, refusal)
             lines.append((row.id or uuid.uuid4().hex, *_origin(row.origin, row.created), *figures, *signals, *kept))
         with self._database.writing() as connection:
-            connection.executemany(f"INSERT INTO requests VALUES ({_marks(18)})", lines)
+            connection.executemany(f"INSERT INTO requests VALUES ({_marks(19)})", lines)
         if time.time() - self._purged > _DAY:
             self.purge()
         return [str(line[0]) for line in lines]
@@ -136,27 +138,46 @@ class FeedbackStore:
         value: Literal[1, 0, -1],
         request: str | None = None,
         comment: str | None = None,
+        beside: Beside | None = None,
     ) -> str:
         """Add a thumb up (1) or down (-1), or take back (0) what this user said of this answer before; returns the row's id.
 
         Args:
             prompt: the messages before the answer, the system turn included.
             request: id of the request; ratings of one request and user follow each other. Without it the texts identify it.
+            beside: what the answer is beside its words (:func:`studio.feedback.answers.beside_of`).
         """
-        return self._add("ratings", origin, (request, _json(prompt), completion, int(value), comment))
+        return self._add("ratings", origin, (request, _json(prompt), completion, int(value), comment, _beside(beside)))
 
-    def correct(self, origin: Origin, *, prompt: Messages, completion: str, correction: str, request: str | None = None) -> str:
-        """Add what the answer should have been; returns the row's id.
+    def correct(
+        self,
+        origin: Origin,
+        *,
+        prompt: Messages,
+        completion: str,
+        correction: str,
+        request: str | None = None,
+        beside: Beside | None = None,
+    ) -> str:
+        """Add what the answer should have been; returns the row's id. ``beside`` as in :meth:`rate`.
 
         Raises:
             UserError: the correction is empty or the answer itself.
         """
         if not correction.strip() or correction.strip() == completion.strip():
             raise UserError("a correction is empty or the same as the answer: write what the answer should have been.")
-        return self._add("corrections", origin, (request, _json(prompt), completion, correction))
+        return self._add("corrections", origin, (request, _json(prompt), completion, correction, _beside(beside)))
 
     def vote(
-        self, a: Origin, b: Origin, *, prompt: Messages, answers: tuple[str, str], winner: Winner, left: Literal["a", "b"] = "a"
+        self,
+        a: Origin,
+        b: Origin,
+        *,
+        prompt: Messages,
+        answers: tuple[str, str],
+        winner: Winner,
+        left: Literal["a", "b"] = "a",
+        beside: tuple[Beside | None, Beside | None] = (None, None),
     ) -> str:
         """Add a comparison of two answers to one prompt; returns the row's id.
 
@@ -164,9 +185,10 @@ class FeedbackStore:
             answers: that of ``a``, that of ``b``.
             winner: which was better; ``tie`` both good, ``neither`` both bad.
             left: which answer stood on the left.
+            beside: of each answer, as in :meth:`rate`.
         """
         other = (b.model, b.adapter_hash, b.template_hash, _json(b.sampling))
-        return self._add("votes", a, (*other, _json(prompt), *answers, winner, left))
+        return self._add("votes", a, (*other, _json(prompt), *answers, winner, left, *map(_beside, beside)))
 
     def annotate(
         self,
@@ -178,14 +200,16 @@ class FeedbackStore:
         completion: str,
         label: str | None,
         correction: str | None = None,
+        beside: Beside | None = None,
     ) -> str:
         """Add a person's judgement of a row of a Dataset; a later one of the same person takes its place. Returns the row's id.
 
         Args:
             dataset: ``name/fingerprint``. row: id of the row in it.
             label: None takes the judgement back.
+            beside: as in :meth:`rate`.
         """
-        return self._add("annotations", origin, (dataset, row, _json(prompt), completion, label, correction))
+        return self._add("annotations", origin, (dataset, row, _json(prompt), completion, label, correction, _beside(beside)))
 
     def _add(self, table: str, origin: Origin, values: tuple[Any, ...]) -> str:
         """Append one judgement."""
@@ -216,7 +240,7 @@ class FeedbackStore:
         """What each user holds of each answer now: the last rating, unless it took the others back."""
         held: dict[tuple[Any, ...], dict[str, Any]] = {}
         for row in self.rows("ratings"):
-            answer = row["request"] or (_json(row["prompt"]), row["completion"])
+            answer = row["request"] or (_json(row["prompt"]), row["completion"], _beside(row["beside"]))
             # The model belongs to the key: one request id may be answered again by another.
             held.pop(key := (row["user"], row["model"], answer), None)
             held[key] = row
@@ -256,7 +280,7 @@ class FeedbackStore:
             lines = [(name, json.dumps(value)) for name, value in asdict(changed).items()]
             connection.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?)", lines)
             if not changed.keep_texts:
-                connection.execute("UPDATE requests SET prompt = NULL, completion = NULL WHERE prompt IS NOT NULL")
+                connection.execute("UPDATE requests SET prompt = NULL, completion = NULL, beside = NULL WHERE prompt IS NOT NULL")
         self._database.wipe()
         self.purge()
         return self.settings()
@@ -311,7 +335,7 @@ def _origin(origin: Origin, created: float | None) -> tuple[Any, ...]:
 def _decoded(row: sqlite3.Row) -> dict[str, Any]:
     """A row with its JSON read."""
     value = dict(row)
-    for name in ("prompt", "sampling", "sampling_b"):
+    for name in ("prompt", "sampling", "sampling_b", "beside", "beside_b"):
         if value.get(name) is not None:
             value[name] = json.loads(value[name])
     return value
@@ -324,6 +348,11 @@ def _json(value: Any) -> str:
     elif not isinstance(value, str):
         value = [dict(item) for item in value]
     return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+
+
+def _beside(value: Beside | None) -> str | None:
+    """What stands beside an answer as the file keeps it."""
+    return _json(value) if value else None
 
 
 def _marks(count: int) -> str:

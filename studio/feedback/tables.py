@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 JUDGEMENTS = ("ratings", "corrections", "votes", "annotations")
 TABLES = ("requests", *JUDGEMENTS)
 
+# beside: JSON of what the answer is beside its words (reasoning_content, tool_calls) and of the tools it could call; NULL where
+# it is words only.
 # What every row knows: when, whom, where, and which model answered how.
 # created: seconds since 1970, UTC. app: chat, compare, image, serve. sampling: JSON (temperature, max_new_tokens, seed, ...).
 _ORIGIN = """
@@ -20,7 +22,7 @@ _REQUESTS = f"""
 CREATE TABLE requests (
     id TEXT PRIMARY KEY, {_ORIGIN}
     status TEXT NOT NULL, seconds REAL, first_token_seconds REAL, prompt_tokens INTEGER, completion_tokens INTEGER,
-    characters INTEGER, language TEXT, refusal INTEGER, prompt TEXT, completion TEXT
+    characters INTEGER, language TEXT, refusal INTEGER, prompt TEXT, completion TEXT, beside TEXT
 );
 CREATE INDEX requests_by_time ON requests (created);
 """
@@ -29,14 +31,15 @@ CREATE INDEX requests_by_time ON requests (created);
 _RATINGS = f"""
 CREATE TABLE ratings (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, {_ORIGIN}
-    request TEXT, prompt TEXT NOT NULL, completion TEXT NOT NULL, value INTEGER NOT NULL CHECK (value IN (-1, 0, 1)), comment TEXT
+    request TEXT, prompt TEXT NOT NULL, completion TEXT NOT NULL, value INTEGER NOT NULL CHECK (value IN (-1, 0, 1)),
+    comment TEXT, beside TEXT
 );
 """
 
 _CORRECTIONS = f"""
 CREATE TABLE corrections (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, {_ORIGIN}
-    request TEXT, prompt TEXT NOT NULL, completion TEXT NOT NULL, correction TEXT NOT NULL
+    request TEXT, prompt TEXT NOT NULL, completion TEXT NOT NULL, correction TEXT NOT NULL, beside TEXT
 );
 """
 
@@ -46,7 +49,8 @@ CREATE TABLE votes (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, {_ORIGIN}
     model_b TEXT NOT NULL, adapter_hash_b TEXT, template_hash_b TEXT, sampling_b TEXT NOT NULL,
     prompt TEXT NOT NULL, completion TEXT NOT NULL, completion_b TEXT NOT NULL,
-    winner TEXT NOT NULL CHECK (winner IN ('a', 'b', 'tie', 'neither')), left_side TEXT NOT NULL CHECK (left_side IN ('a', 'b'))
+    winner TEXT NOT NULL CHECK (winner IN ('a', 'b', 'tie', 'neither')), left_side TEXT NOT NULL CHECK (left_side IN ('a', 'b')),
+    beside TEXT, beside_b TEXT
 );
 """
 
@@ -54,7 +58,8 @@ CREATE TABLE votes (
 _ANNOTATIONS = f"""
 CREATE TABLE annotations (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, {_ORIGIN}
-    dataset TEXT NOT NULL, row TEXT NOT NULL, prompt TEXT NOT NULL, completion TEXT NOT NULL, label TEXT, correction TEXT
+    dataset TEXT NOT NULL, row TEXT NOT NULL, prompt TEXT NOT NULL, completion TEXT NOT NULL, label TEXT,
+    correction TEXT, beside TEXT
 );
 CREATE INDEX annotations_by_row ON annotations (dataset, row);
 """
@@ -67,3 +72,9 @@ _APPEND_ONLY = "".join(
 )
 
 CREATE = "".join([_REQUESTS, _RATINGS, _CORRECTIONS, _VOTES, _ANNOTATIONS, _SETTINGS, _APPEND_ONLY])
+
+# A file of version 1 kept the words of answers only.
+UPGRADES = {
+    1: "".join(f"ALTER TABLE {table} ADD COLUMN beside TEXT;\n" for table in TABLES)
+    + "ALTER TABLE votes ADD COLUMN beside_b TEXT;"
+}

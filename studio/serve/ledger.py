@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.core.errors import StudioError
+from studio.feedback.answers import beside_of
 from studio.feedback.signals import is_refusal
 from studio.feedback.store import FeedbackStore, Origin, RequestRow, Status
 from studio.serve.limits import CHAT, RESPONSES
@@ -27,6 +28,7 @@ _SETTINGS = (
     "temperature", "top_p", "top_k", "min_p", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "seed",
     "repetition_penalty",
 )  # fmt: skip
+_TURN_FIELDS = ("name", "tool_calls", "tool_call_id", "reasoning_content")
 _BATCH = 64
 _WAITING = 10_000
 
@@ -182,14 +184,19 @@ class Ledger:
             characters=len(text) if text is not None else None,
             prompt=_messages(exchange) if texts else None,
             completion=text if texts else None,
+            beside=beside_of(answer.get("turn") or {}, exchange.request.get("tools") or ()) if texts else None,
             **_signals(text),
         )
 
 
 def read_answer(route: str, request: dict[str, Any], body: bytes) -> dict[str, Any]:
-    """Text, end and token counts of the first choice of an answer, whole or streamed; what is not there is left out."""
+    """Text, end and token counts of the first choice of an answer, whole or streamed; what is not there is left out.
+
+    ``turn`` holds its thought and its calls (of chats only).
+    """
     found: dict[str, Any] = {}
     texts: list[str] = []
+    turn: dict[str, Any] = {}
     documents = [body]
     if request.get("stream"):
         documents = [line[6:] for line in body.split(b"\n") if line.startswith(b"data: {")]
@@ -209,22 +216,47 @@ def read_answer(route: str, request: dict[str, Any], body: bytes) -> dict[str, A
             part = choice.get("delta") or choice.get("message") or {}
             piece = part.get("content") if route == CHAT else choice.get("text")
             texts += [piece] if isinstance(piece, str) else []
+            grow(turn, part)
             if choice.get("finish_reason"):
                 found["finish"] = choice["finish_reason"]
     if texts:
         found["text"] = "".join(texts)
+    if turn:
+        found["turn"] = turn
     if request.get("stream") and route != RESPONSES and "completion_tokens" not in found and len(documents) > 2:
         # Without a usage line: each event with text carries at least one token, so this is the least it can have been.
         found["completion_tokens"] = sum(1 for text in texts if text)
     return found
 
 
-def _messages(exchange: Exchange) -> list[dict[str, str]]:
+def grow(turn: dict[str, Any], part: dict[str, Any]) -> None:
+    """Add the thought and the calls of an answer, or of a piece of it, to a turn."""
+    thought = part.get("reasoning_content") or part.get("reasoning")
+    if isinstance(thought, str):
+        turn["reasoning_content"] = turn.get("reasoning_content", "") + thought
+    for place, call in enumerate(part.get("tool_calls") or ()):
+        calls = turn.setdefault("tool_calls", [])
+        index = call.get("index", place)
+        while len(calls) <= index:
+            calls.append({"id": None, "type": "function", "function": {"name": "", "arguments": ""}})
+        function = call.get("function") or {}
+        calls[index]["id"] = call.get("id") or calls[index]["id"]
+        for key in ("name", "arguments"):
+            calls[index]["function"][key] += function.get(key) or ""
+
+
+def _messages(exchange: Exchange) -> list[dict[str, Any]]:
     """The prompt as messages; a plain prompt is one user turn."""
     if exchange.route in {CHAT, RESPONSES}:
         turns = talk_of(exchange.request) if exchange.route == RESPONSES else exchange.request.get("messages") or []
         return [
-            {"role": str(turn.get("role")), "content": _plain(turn.get("content"))} for turn in turns if isinstance(turn, dict)
+            {
+                "role": str(turn.get("role")),
+                "content": _plain(turn.get("content")),
+                **{key: turn[key] for key in _TURN_FIELDS if turn.get(key)},
+            }
+            for turn in turns
+            if isinstance(turn, dict)
         ]
     return [{"role": "user", "content": _plain(exchange.request.get("prompt"))}]
 

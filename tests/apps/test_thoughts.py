@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from studio.apps import chat, compare
-from studio.apps.chat_model import with_system
+from studio.apps import annotate, chat, compare
+from studio.apps.chat_model import Piece, with_system
+from studio.apps.entries import read_entries
 from studio.apps.recording import open_store
 from studio.apps.terminal import Shown
-from studio.apps.thoughts import with_thought
+from studio.apps.thoughts import answer_shown, with_thought
 from studio.core.workspace import Workspace
+from studio.feedback.answers import beside_of
+from studio.feedback.store import Origin
 from studio.models.chat.answers import Answered
 from tests.apps.test_chat import ask
+from tests.data.chat.test_meaning import built
 
 CALL = {"id": None, "type": "function", "function": {"name": "find", "arguments": {"what": "doors"}}}
 
@@ -38,6 +44,7 @@ def test_a_thought_is_folded_and_goes_back_with_the_talk(
     page.get_by_text("kept as a bad answer").wait_for()
     [judged] = open_store(house).current_ratings()
     assert judged["completion"] == "Eighty it is." and judged["value"] == -1
+    assert judged["beside"] == {"reasoning_content": "Doors are <b>80</b> wide."}
 
 
 def test_two_thoughts_side_by_side(house: Workspace, endpoint: Any, serve: Callable[..., str], visit: Callable[..., Any]) -> None:
@@ -95,3 +102,33 @@ def test_a_coloured_terminal_dims_the_thought(monkeypatch, capsys: pytest.Captur
         shown.take(answer)
     shown.end(GROWING[-1])
     assert capsys.readouterr().out == "\x1b[2mLook it up.\n\n\x1b[0mEighty.\n"
+
+
+def test_calls_stand_below_the_words_and_are_no_part_of_them() -> None:
+    piece = Piece("Let me look.", "ok", thought="Hm.", calls=(CALL,))
+    assert piece.turn == {
+        "role": "assistant",
+        "content": "Let me look.",
+        "reasoning_content": "Hm.",
+        "tool_calls": [CALL],
+    }
+    assert answer_shown(piece.turn).endswith('Let me look.\n\n[call] find({"what": "doors"})')
+    assert Piece("", thought="Hm.").said is False and Piece("", calls=(CALL,)).said
+
+
+def test_a_row_with_calls_is_annotated_and_exported_as_it_is(tmp_path: Path, workspace: Workspace) -> None:
+    asked = {"role": "user", "content": "Where are doors?"}
+    called = {"role": "assistant", "content": "", "tool_calls": [CALL]}
+    result = {"role": "tool", "content": "here"}
+    answer = {"role": "assistant", "content": "Here.", "reasoning_content": "I see."}
+    tools = [{"type": "function", "function": {"name": "find"}}]
+    folder = built(tmp_path, workspace, [{"messages": [asked, called, result, answer], "tools": tools}]).folder
+    [entry] = read_entries(folder, "train")
+    prompt, judged = annotate._asked(entry)
+    assert (prompt, judged) == ([asked, called, result], answer)
+    store, about = open_store(workspace), f"{folder.parent.name}/{folder.name}"
+    said = {"dataset": about, "row": entry.id, "prompt": prompt, "completion": "Here.", "beside": beside_of(judged, entry.tools)}
+    store.annotate(Origin("dataset:made", "anna", "annotate"), label="good", **said)
+    path, count, _ = annotate.export_annotations(store, workspace, folder)
+    line = json.loads(path.read_text())
+    assert count == 1 and line["messages"] == [asked, called, result, answer] and line["tools"] == tools

@@ -271,3 +271,36 @@ def test_the_win_rate_of_votes_has_an_interval_and_needs_more_than_five(
     assert "89%" in text and "preferred" in text and "leaves ties out" in text
     wrong = studio("feedback", "votes", "--model", "nwe", *space)
     assert wrong.code == 2 and "nobody voted on 'nwe'. Did you mean 'new'?" in wrong.err
+CALL = {"id": "c1", "type": "function", "function": {"name": "mail", "arguments": {"to": "bob@example.com"}}}
+TOOL = {"type": "function", "function": {"name": "mail", "description": "Asks ida@example.com"}}
+
+
+def test_thoughts_and_calls_reach_the_rows_scrubbed(store: FeedbackStore, build: Callable[..., Path]) -> None:
+    beside = {"reasoning_content": "Bob is bob@example.com", "tool_calls": [CALL], "tools": [TOOL]}
+    store.rate(origin("anna"), prompt=asked("Write to Bob"), completion="Now.", value=1, beside=beside)
+    talk = [*asked("Again"), {"role": "assistant", "content": "", "tool_calls": [CALL]}]
+    talk = [*talk, {"role": "tool", "content": "sent", "tool_call_id": "c1"}]
+    store.rate(origin("anna"), prompt=talk, completion="Sent.", value=1, beside={"tools": [TOOL]})
+    rows = read_split(build("sft"), "train")
+    scrubbed = {**CALL, "function": {"name": "mail", "arguments": {"to": "[EMAIL]"}}}
+    assert rows[0].messages[1] == {
+        "role": "assistant",
+        "content": "Now.",
+        "reasoning_content": "Bob is [EMAIL]",
+        "tool_calls": [scrubbed],
+    }
+    assert [row.tools[0]["function"]["description"] for row in rows] == ["Asks [EMAIL]"] * 2
+    assert rows[1].messages[1]["tool_calls"] == [scrubbed] and rows[1].messages[2]["tool_call_id"] == "c1"
+
+
+def test_what_a_preference_cannot_hold_is_counted(store: FeedbackStore) -> None:
+    store.rate(origin("anna"), prompt=asked("A?"), completion="Let me.", value=-1, beside={"tool_calls": [CALL]})
+    store.rate(origin("anna"), prompt=asked("B?"), completion="b", value=1, beside={"reasoning_content": "Hm."})
+    store.rate(origin("ben"), prompt=asked("B?"), completion="b", value=1)
+    found = harvest(store, "kto")
+    assert [(row.prompt[0][1], row.chosen, row.users, row.beside) for row in found.lessons] == [("B?", "b", ("anna", "ben"), {})]
+    assert found.left_out == {
+        "calls a tool, and the answers of a preference are text": 1,
+        "thoughts before judged answers, whose words are kept": 1,
+        "said more than once": 1,
+    }

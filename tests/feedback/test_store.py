@@ -16,8 +16,9 @@ import pytest
 
 import studio
 from studio.core.errors import StudioError, UserError
+from studio.feedback.answers import beside_of
 from studio.feedback.store import FeedbackStore, Origin, RequestRow
-from studio.feedback.tables import SCHEMA_VERSION
+from studio.feedback.tables import SCHEMA_VERSION, TABLES
 
 ROOT = Path(studio.__file__).parents[1]
 PROMPT = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Why is the sky blue?"}]
@@ -266,3 +267,43 @@ def test_a_store_opened_before_a_fork_is_opened_anew_after_it(store: FeedbackSto
     assert os.waitpid(child, 0)[1] == 0
     store.rate(origin(), prompt=PROMPT, completion="after", value=1)
     assert [row["completion"] for row in store.rows("ratings")] == ["before", "in the child", "after"]
+
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "find", "arguments": {"what": "doors"}}}
+TOOL = {"type": "function", "function": {"name": "find"}}
+
+
+def test_thoughts_calls_and_tools_are_kept_with_what_was_said(store: FeedbackStore) -> None:
+    turn = {"role": "assistant", "content": "", "reasoning_content": "Look.", "tool_calls": [CALL], "thumb": 1}
+    beside = beside_of(turn, [TOOL])
+    assert beside == {"reasoning_content": "Look.", "tool_calls": [CALL], "tools": [TOOL]} and beside_of({"content": "x"}) is None
+    said: dict[str, Any] = {"prompt": PROMPT, "completion": ""}
+    store.rate(origin(), value=1, beside=beside, **said)
+    store.correct(origin(), correction="Doors.", beside=beside, **said)
+    store.annotate(origin(), dataset="d", row="r", label="good", beside=beside, **said)
+    store.vote(origin(), origin(), prompt=PROMPT, answers=("", "b"), winner="a", beside=(beside, None))
+    for table in ("ratings", "corrections", "annotations", "votes"):
+        assert store.rows(table)[0]["beside"] == beside, table
+    assert store.rows("votes")[0]["beside_b"] is None
+    store.rate(origin(), value=-1, beside={"reasoning_content": "Think."}, **said)
+    assert len(store.current_ratings()) == 2, "the same words after another thought are another answer"
+    store.record_request(RequestRow(origin(), completion="", beside=beside))
+    assert store.rows("requests")[0]["beside"] is None
+    store.change_settings(keep_texts=True)
+    store.record_request(RequestRow(origin(), completion="", beside=beside))
+    assert store.rows("requests")[1]["beside"] == beside
+
+
+def test_a_file_that_kept_words_only_is_read_and_goes_on(store: FeedbackStore) -> None:
+    store.rate(origin(), prompt=PROMPT, completion="Rayleigh.", value=1)
+    store.close()
+    with sqlite3.connect(store.path) as old:
+        for table in TABLES:
+            old.execute(f"ALTER TABLE {table} DROP COLUMN beside")
+        old.execute("ALTER TABLE votes DROP COLUMN beside_b")
+        old.execute("PRAGMA user_version=1")
+    again = FeedbackStore(store.path)
+    again.rate(origin("ben"), prompt=PROMPT, completion="", value=1, beside={"tool_calls": [CALL]})
+    assert [row["beside"] for row in again.current_ratings()] == [None, {"tool_calls": [CALL]}]
+    with pytest.raises(UserError, match=r"empty or the same"):
+        again.correct(origin(), prompt=PROMPT, completion="x", correction="")

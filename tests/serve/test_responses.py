@@ -9,7 +9,7 @@ import pytest
 
 from studio.feedback.store import FeedbackStore
 from studio.serve.ledger import read_answer
-from studio.serve.limits import RESPONSES
+from studio.serve.limits import CHAT, RESPONSES
 from tests.serve.conftest import LIMITS, Gate, MakeGate
 
 ASKED: dict[str, Any] = {"model": "one", "input": "Hello"}
@@ -113,3 +113,27 @@ def test_what_is_written_down(make_gate: MakeGate) -> None:
     (row,) = FeedbackStore(gate.feedback).rows("requests")
     assert [turn["content"] for turn in row["prompt"]] == ["Be short.", "How is it?", "{}", "fine"]
     assert row["user"] == "ada" and row["status"] == "ok"
+
+
+def test_thoughts_and_calls_of_a_chat_are_told_apart_whole_and_in_pieces() -> None:
+    def call(index: int, **function: str) -> dict[str, Any]:
+        return {"index": index, "function": function, **({"id": f"c{index}"} if "name" in function else {})}
+
+    pieces = [
+        {"reasoning_content": "Look"},
+        {"reasoning_content": " up."},
+        {"content": "Wait."},
+        {"tool_calls": [call(0, name="find", arguments='{"x"')]},
+        {"tool_calls": [call(0, arguments=": 1}"), call(1, name="mail", arguments="{}")]},
+    ]
+    stream = "".join(f"data: {json.dumps({'choices': [{'delta': piece}]})}\n\n" for piece in pieces).encode()
+    calls = [
+        {"id": f"c{index}", "type": "function", "function": {"name": name, "arguments": arguments}}
+        for index, (name, arguments) in enumerate([("find", '{"x": 1}'), ("mail", "{}")])
+    ]
+    turn = {"reasoning_content": "Look up.", "tool_calls": calls}
+    found = read_answer(CHAT, {"stream": True}, stream)
+    assert (found["text"], found["turn"]) == ("Wait.", turn)
+    whole = {"choices": [{"message": {"content": "Wait.", "reasoning": "Look up.", "tool_calls": calls}}]}
+    found = read_answer(CHAT, {}, json.dumps(whole).encode())
+    assert (found["text"], found["turn"]) == ("Wait.", turn)

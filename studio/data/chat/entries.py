@@ -23,7 +23,8 @@ def chat_entries(folder: Path, part: str) -> list[Entry]:
 def _row(row: ChatRow) -> Entry:
     """A conversation."""
     facts = {"source": row.source, **({"group": row.group} if row.group else {})}
-    return Entry(row.id, [shown_turn(turn) for turn in row.turns], facts | _tools(row) | facts_of(row.meta))
+    shown = [shown_turn(turn) for turn in row.turns]
+    return Entry(row.id, shown, facts | _tools(row) | facts_of(row.meta), messages=row.turns, tools=row.tools)
 
 
 def _tools(row: ChatRow) -> dict[str, str]:

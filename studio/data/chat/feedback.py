@@ -89,8 +89,10 @@ def as_line(lesson: Lesson, form: Form) -> dict[str, Any]:
     Who said it is not in it, only how many did.
     """
     about = {"said_as": ", ".join(lesson.kinds), "people": len(lesson.users), "models": ", ".join(lesson.models)}
+    about |= {"tools": lesson.tools} if lesson.tools else {}
     if form == "sft":
-        return {"messages": [*lesson.messages, *_turn(lesson.chosen)], **about}
+        answer = {"role": "assistant", "content": lesson.chosen or "", **lesson.beside}
+        return {"messages": [*lesson.messages, answer], **about}
     if form == "dpo":
         return {"prompt": lesson.messages, "chosen": _turn(lesson.chosen), "rejected": _turn(lesson.rejected), **about}
     liked = lesson.chosen is not None

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from studio.core.values import with_values
 from studio.data.chat.rows import ChatRow
 from studio.data.chat.steps.base import RowStep, Verdict, with_turns
-from studio.data.chat.turns import Message, as_json, with_texts, with_values
+from studio.data.chat.turns import Message, as_json, with_texts
 from studio.data.verdicts import Drop
 
 Span = tuple[int, int]
