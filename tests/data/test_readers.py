@@ -243,6 +243,14 @@ def test_a_quote_that_nobody_closes_costs_one_row(tmp_path: Path) -> None:
     assert damage == Damage("row 2", "opens a quoted value that is never closed (line 3)")
 
 
+@pytest.mark.parametrize(
+    "text", ["sep=;\nquestion;answer\nq, 0;a0\n", '"sep=|"\nquestion|answer\nq, 0|a0\n', "question|answer\nq, 0|a0\n"]
+)
+def test_separators_that_spreadsheets_name_or_use(tmp_path: Path, text: str) -> None:
+    (tmp_path / "rows.csv").write_text(text)
+    assert values(tmp_path / "rows.csv") == [{"question": "q, 0", "answer": "a0"}]
+
+
 def test_two_columns_of_one_name_are_an_error(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("question,answer,answer\nq,a,b\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,11 +56,9 @@ def read_csv(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
     """
     csv.field_size_limit(sys.maxsize)
     with open_text(path, options) as stream:
-        header_line = stream.readline()
-        stream.seek(0)
-        default = "\t" if path.suffix.lower() == ".tsv" else ","
-        separator = max([default, ",", ";", "\t"], key=header_line.count) if path.suffix.lower() != ".tsv" else "\t"
+        separator, skipped = _separator(stream, tabs=path.suffix.lower() == ".tsv")
         lines = _Lines(stream)
+        lines.number = skipped
         reader = csv.reader(lines, delimiter=separator, strict=True)
         rows = 0
         header: list[str] | None = None
@@ -90,6 +89,16 @@ def read_csv(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
                 yield Damage(f"row {rows:,}", f"has {len(values)} values, the header has {len(header)} (line {lines.number})")
     if not rows:
         yield Damage("the file", "has a header and no rows")
+
+
+def _separator(stream: TextIO, *, tabs: bool) -> tuple[str, int]:
+    """What stands between values, and how many lines say so before the header (Excel's ``sep=;``); the stream is left there."""
+    first = stream.readline()
+    said = re.fullmatch(r'"?sep=(.)"?\s*', first)
+    if said:
+        return said.group(1), 1
+    stream.seek(0)
+    return ("\t" if tabs else max(",;\t|", key=first.count)), 0
 
 
 def _header(path: Path, values: list[str]) -> list[str]:

@@ -323,7 +323,7 @@ def test_cut_turns_are_counted_and_kept(tmp_path: Path, workspace: Workspace) ->
     outcome = built(tmp_path, workspace, [{"messages": turns}], [{"step": "roles"}])
     assert kept(outcome)[0].meta["turns_cut"] == ["assistant: Hello, I am the help desk.", "user: Thanks"]
     assert outcome.notes == [
-        "roles: 1 rows lost 2 turns that hang over at their ends (32 characters); they are kept in meta under 'turns_cut'"
+        "roles: 1 row lost 2 turns beyond the first question or the last answer (32 characters), kept in meta under 'turns_cut'"
     ]
 
 

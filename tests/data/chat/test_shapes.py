@@ -21,6 +21,7 @@ SHAPES: dict[str, Any] = {
     "prompt and response in capitals": {"Prompt": "Q?", "Response": "A."},
     "blanks around names": {" question ": "Q?", "answer ": "A."},
     "query and answer": {"Query": "Q?", "Answer": "A."},
+    "names with something behind": {"Question (long)": "Q?", "Answer; short": "A."},
     "messages as JSON text": {"messages": json.dumps(QA)},
     "conversations as JSON text": {
         "conversations": json.dumps([{"from": "human", "value": "Q?"}, {"from": "gpt", "value": "A."}])
@@ -170,3 +171,11 @@ def test_other_roles_are_named_in_the_recipe(tmp_path: Path, workspace: Workspac
     with pytest.raises(DataError, match=r"roles: \{student: user\}"):
         built(tmp_path, workspace, rows)
     assert kept(built(tmp_path, workspace, rows, roles={"student": "user", "Tutor": "assistant"}))[0].messages == QA
+
+
+def test_names_with_something_behind_that_could_be_two_are_asked_for() -> None:
+    two = {"Question (long)": "Q?", "Question (short)": "Q", "Answer": "A."}
+    for row in (two, {"Name a bird": "Name a fish", "A wren": "A cod"}):
+        with pytest.raises(ShapeError, match="none of the known shapes") as error:
+            shape_row(row, "auto", ColumnNames())
+        assert ("is no header" in str(error.value)) == ("A wren" in row)

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from studio.data.chat.formats.names import ANSWERS, COMPLETIONS, QUESTIONS
 from studio.data.chat.turns import Message
 
 
@@ -75,6 +76,8 @@ class Shaped:
 
 MISSING: Any = object()
 _PLAIN_NAME = re.compile(r"[^\W\d](?:[\w .()/-]*[\w)])?")
+_QUALIFIED = re.compile(r"([^;:(\[/]+)[;:(\[/]")
+_WORDS_OF_ROWS = frozenset({*QUESTIONS, *ANSWERS, *COMPLETIONS, "prompt", "instruction"})
 _YAML_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 # What pandas, Alpaca and others write where a column holds nothing.
 _NO_TEXT = frozenset({"nan", "none", "null", "n/a", "<noinput>", "noinput", "no input"})
@@ -106,7 +109,18 @@ class Cells:
             key = fold(name) if name == fold(name) or fold(name) not in value else str(name)
             if key not in self.values:
                 self.values[key], self._names[key] = inner, name
+        self._add_qualified()
         self._used: set[str] = set()
+
+    def _add_qualified(self) -> None:
+        """``Question (long)`` and ``Question; long`` are the question, where no other column begins with that word."""
+        heads: dict[str, list[str]] = {}
+        for key in self.values:
+            if not key.isidentifier() and (found := _QUALIFIED.match(key)):
+                heads.setdefault(found.group(1).strip("_"), []).append(key)
+        for head, keys in heads.items():
+            if len(keys) == 1 and head in _WORDS_OF_ROWS and head not in self.values:
+                self.values[head], self._names[head] = self.values.pop(keys[0]), self._names.pop(keys[0])
 
     def __contains__(self, name: str) -> bool:
         return name in self.values

@@ -21,11 +21,17 @@ def unknown_shape(row: Mapping[str, Any]) -> ShapeError:
     """The error for a row of no known shape."""
     cells = "; ".join(f"{name}: {_glimpse(value)}" for name, value in list(row.items())[:6])
     near, line = _nearest(row)
+    headless = " If the first line of the table is no header, put one before it." if _looks_headless(row) else ""
     return ShapeError(
-        f"has the columns {names_of(row)}, which is none of the known shapes ({cells}). Nearest is {near}; if it is "
+        f"has the columns {names_of(row)}, which is none of the known shapes ({cells}).{headless} Nearest is {near}; if it is "
         f"that, the recipe's source says\n    format: {near}\n    {line}",
         complete=True,
     )
+
+
+def _looks_headless(row: Mapping[str, Any]) -> bool:
+    """True where the names of columns read like what stands in them: sentences."""
+    return any(str(name).count(" ") >= 2 or str(name).rstrip().endswith((".", "?", "!", "。", "？")) for name in row)
 
 
 def _glimpse(value: Any) -> str:

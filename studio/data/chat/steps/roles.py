@@ -48,9 +48,14 @@ class Roles(RowStep):
         turns = [turn for row in cut for turn in row]
         size = sum(len(turn.partition(": ")[2]) for turn in turns)
         return [
-            f"{len(cut):,} rows lost {len(turns):,} turns that hang over at their ends ({size:,} characters); "
-            f"they are kept in meta under {CUT!r}"
+            f"{_count(len(cut), 'row')} lost {_count(len(turns), 'turn')} beyond the first question or the last answer "
+            f"({_count(size, 'character')}), kept in meta under {CUT!r}"
         ]
+
+
+def _count(number: int, noun: str) -> str:
+    """A number with its noun."""
+    return f"{number:,} {noun}{'s' if number != 1 else ''}"
 
 
 def disorder(messages: list[Message]) -> str | None:
