@@ -271,6 +271,8 @@ def test_the_win_rate_of_votes_has_an_interval_and_needs_more_than_five(
     assert "89%" in text and "preferred" in text and "leaves ties out" in text
     wrong = studio("feedback", "votes", "--model", "nwe", *space)
     assert wrong.code == 2 and "nobody voted on 'nwe'. Did you mean 'new'?" in wrong.err
+
+
 CALL = {"id": "c1", "type": "function", "function": {"name": "mail", "arguments": {"to": "bob@example.com"}}}
 TOOL = {"type": "function", "function": {"name": "mail", "description": "Asks ida@example.com"}}
 
