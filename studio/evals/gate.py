@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from studio.core.errors import GateNotMetError
 from studio.core.records import Difference, ReportRecord, Score
-from studio.evals.intervals import FEWEST, share_interval
+from studio.evals.intervals import FEWEST, share_interval, share_unlike
 from studio.evals.numbers import counted, number
-from studio.evals.statistics import NO_DIFFERENCE, NOT_COMPUTED, SIGNIFICANCE
+from studio.evals.statistics import SIGNIFICANCE
 from studio.schema.suite import Threshold
 
 Verdict = Literal["met", "missed", "not shown"]
@@ -180,9 +180,10 @@ def _against_base(record: ReportRecord, threshold: Threshold, tuned: Score | Non
         return Judged(
             name, "missed", f"{name} could not be compared with a base ({reason.removeprefix(': ') or 'no base was measured'})"
         )
-    if found.value == 0 and found.verdict == NO_DIFFERENCE and found.low is None:
+    if found.value == 0 and found.p == 1.0 and found.low is None and share_unlike(found.n) <= TOLERATED:
         return Judged(name, "met")
-    if found.verdict == NOT_COMPUTED and found.value is not None and tuned.better != "neither":
+    bounded = found.low is not None or found.distance_low is not None
+    if not bounded and found.value is not None and (tuned.better != "neither" or tuned.ideal is not None):
         return Judged(name, "not shown", f"{name} is not shown to be no worse than the base on {_rows(tuned)}: {found.method}")
     loss = _loss(found, tuned)
     if loss is None:

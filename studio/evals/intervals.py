@@ -134,13 +134,18 @@ def _reach(pieces: Pieces, value: float, resamples: int, seed: int) -> tuple[flo
 def alike(value: float, count: int, scale: Scale) -> Interval:
     """Interval when all examples are alike: of n alike ones, at most a share 1 - 0.05^(1/n) of all others is different.
 
-    That is the exact mid-P bound of a share of which none was seen, so 0 of 20 right is 0 to 14%, and never "0 to 0".
+    So 0 of 20 right is 0 to 14%, and never "0 to 0".
     """
     if not math.isfinite(scale.width):
         return Interval(None, "no interval: all examples have the same value")
-    others = 1 - (2 * _TAIL) ** (1 / count)
+    others = share_unlike(count)
     low, high = value - others * (value - scale.lowest), value + others * (scale.highest - value)
     return Interval((low, high), "bound on the share of examples unlike these, which are all alike")
+
+
+def share_unlike(count: int) -> float:
+    """Largest share of all examples that may be unlike ``count`` ones that are alike: the mid-P bound of a share never seen."""
+    return 1 - float((2 * _TAIL) ** (1 / count)) if count else 1.0
 
 
 def by_jackknife(statistic: Statistic, usable: NDArray[np.bool_], value: float, scale: Scale) -> Interval:

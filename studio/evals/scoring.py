@@ -8,7 +8,7 @@ from typing import Any
 
 from studio.core.records import Difference, Score
 from studio.evals.comparisons import Comparison, compare
-from studio.evals.intervals import FEWEST, estimate
+from studio.evals.intervals import estimate
 from studio.evals.metrics.base import Metric, SumStatistic, ratio
 from studio.evals.pieces import Interval
 from studio.evals.statistics import (
@@ -67,8 +67,9 @@ def is_share(metric: Metric, statistic: Statistic) -> bool:
     if metric.right_or_wrong:
         return True
     known = {item for item, ok in zip(statistic.each, statistic.scored.tolist(), strict=True) if ok}
-    mean = isinstance(statistic, SumStatistic) and statistic.combine is ratio and (statistic.sums[:, 1] == 1).all()
-    return mean and metric.scale == SHARE and known <= {0.0, 1.0}
+    if not known or metric.scale != SHARE or not known <= {0.0, 1.0} or not isinstance(statistic, SumStatistic):
+        return False
+    return statistic.combine is ratio and bool((statistic.sums[statistic.scored, 1] == 1).all())
 
 
 def _independent(statistic: Statistic, clusters: Sequence[object] | None) -> int | None:
@@ -146,7 +147,7 @@ def difference(
         n=found.n,
         method=judged.how + p_text,
         verdict=_verdict(found, judged, "lower" if metric.ideal is not None else metric.better),
-        p=found.p if judged.bounds else None,
+        p=found.p,
         distance=found.distance,
         distance_low=found.distance_bounds[0] if found.distance_bounds else None,
         distance_high=found.distance_bounds[1] if found.distance_bounds else None,
@@ -154,10 +155,8 @@ def difference(
 
 
 def _verdict(found: Comparison, judged: Interval, better: Better) -> str:
-    """The interval and the test must both show a difference. Models that answer alike everywhere have no interval, and differ in
-    nothing.
-    """
-    if judged.bounds is None and found.value == 0 and found.p == 1.0 and found.n >= FEWEST:
+    """The interval and the test must both show a difference; without an interval none is shown."""
+    if judged.bounds is None and found.p is not None:
         return NO_DIFFERENCE
     return verdict(judged.bounds, better, found.p)
 
