@@ -1,4 +1,6 @@
-"""Pairs of answers that people voted on, each once, with what most of them preferred. Standard library only."""
+"""Answers that people judged, each once, with what most of them said: pairs from votes, single ones from labels. Standard library
+only.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from studio.feedback.export import BAD_LABEL, GOOD_LABEL
 from studio.feedback.store import FeedbackStore
 
 Preference = Literal["first", "second", "tie"]
@@ -58,3 +61,27 @@ def _most(votes: Mapping[str, Preference]) -> Preference:
     """What more people said than anything else; a tie where two are level."""
     ranked = Counter(votes.values()).most_common(2)
     return "tie" if len(ranked) > 1 and ranked[0][1] == ranked[1][1] else ranked[0][0]
+
+
+@dataclass(frozen=True)
+class LabelledAnswer:
+    """An answer that people called good or bad in the annotation app; label: what most of them said."""
+
+    prompt: list[dict[str, Any]]
+    answer: str
+    label: Literal["good", "bad"]
+
+
+def labelled_answers(store: FeedbackStore, limit: int) -> list[LabelledAnswer]:
+    """The answers that were called good or bad last, at most ``limit``, the newest first; none on which people are level."""
+    held: dict[tuple[str, str], list[str]] = {}
+    for row in store.current_annotations():
+        if row["label"] in {GOOD_LABEL, BAD_LABEL}:
+            key = (json.dumps(row["prompt"], sort_keys=True), str(row["completion"]))
+            held[key] = [*held.pop(key, []), str(row["label"])]
+    found = []
+    for (prompt, answer), labels in list(held.items())[::-1]:
+        good = labels.count(GOOD_LABEL)
+        if 2 * good != len(labels) and answer.strip():
+            found.append(LabelledAnswer(json.loads(prompt), answer, "good" if 2 * good > len(labels) else "bad"))
+    return found[:limit]

@@ -37,12 +37,14 @@ class JudgeTask(TaskSettings):
     max_requests: Positive = 2000
     """More requests to the judge than this are refused before any is made; their number is told before the first."""
     votes: Count | None = None
-    """So many pairs of answers that people voted on in the compare app, the newest, are judged too, to see how far the judge
-    agrees with people. None means 50 where the judge is on this machine and 0 where what people wrote would be sent elsewhere."""
+    """So many pairs of answers that people voted on in the compare app, the newest, are judged too, and with ``points`` so many
+    answers that they labelled good or bad in the annotation app, to see how far the judge agrees with people. None means 50 where
+    the judge is on this machine and 0 where what people wrote would be sent elsewhere."""
     data: SuiteData = SuiteData()
     """The rows that are asked."""
 
     def metric_names(self) -> list[str]:
         """What is told of the answers, then what is told of the judge."""
-        own = ["win_rate", "ties", "order_disagreement"] if self.ask == "pairs" else ["points"]
-        return [*own, "words", "unread", "prefers_longer", "agreement"]
+        if self.ask == "pairs":
+            return ["win_rate", "ties", "order_disagreement", "words", "unread", "prefers_longer", "agreement"]
+        return ["points", "words", "unread", "agreement", "agreement_labels"]

@@ -28,6 +28,7 @@ class Verdicts:
     replies: asked for the rows; unread: those of them that could not be read; orders: pairs asked in both orders and read; split:
     those of them in which the two replies disagree. silent: rows decided because one says nothing; same: rows whose answers are
     the same. people: preference of people and of the judge, of each pair that was voted on; people_asked: pairs that were.
+    labels, labels_asked: the same of answers that people called good or bad, where the judge gives points.
     """
 
     outcomes: list[Outcome | None] = field(default_factory=list)
@@ -40,6 +41,8 @@ class Verdicts:
     same: int = 0
     people: list[tuple[str, str]] = field(default_factory=list)
     people_asked: int = 0
+    labels: list[tuple[str, str]] = field(default_factory=list)
+    labels_asked: int = 0
 
     @property
     def wins(self) -> Wins:
@@ -98,7 +101,8 @@ def all_scores(judging: Judging) -> tuple[dict[str, list[Score]], list[Differenc
     more, longer = _means(judging, words, lengths)
     for label in labels:
         scores[label] += more[label]
-    scores["tuned"] += [_unread(judging), _prefers_longer(judging), _agreement(judging)]
+    own = [_unread(judging), _prefers_longer(judging)] if paired else [_unread(judging)]
+    scores["tuned"] += [*own, _agreement(judging), *([] if paired else [_agreement_on_labels(judging)])]
     return scores, [*differences, *longer]
 
 
@@ -216,24 +220,44 @@ def _prefers_longer(judging: Judging) -> Score:
 
 def _agreement(judging: Judging) -> Score:
     """Cohen's kappa between the judge and people's votes."""
-    pairs = judging.verdicts.people
+    title, explains = (
+        "Judge: agreement with people",
+        (
+            "How far judge and voters agree on the pairs that people voted on, beyond chance: 1 is always, 0 as by chance. "
+            "Most of the "
+            "voters decide; both have three verdicts, ties included."
+        ),
+    )
+    missing = "nobody's votes were judged: they are given in the compare app (studio app compare RUN)"
+    verdicts = judging.verdicts
+    return _kappa(judging, "agreement", title, explains, missing, verdicts.people, verdicts.people_asked)
+
+
+def _agreement_on_labels(judging: Judging) -> Score:
+    """Cohen's kappa between the judge's points and people's labels."""
+    title, explains = (
+        "Judge: agreement with labels",
+        (
+            "How far the judge's points agree with people who called answers good or bad, beyond chance. Points in the upper half of "
+            "the scale count as good."
+        ),
+    )
+    missing = "no answer that people called good or bad was judged: labels are given with studio app annotate DATASET"
+    verdicts = judging.verdicts
+    return _kappa(judging, "agreement_labels", title, explains, missing, verdicts.labels, verdicts.labels_asked)
+
+
+def _kappa(
+    judging: Judging, key: str, title: str, explains: str, missing: str, pairs: Sequence[tuple[str, str]], asked: int
+) -> Score:
+    """Cohen's kappa of what people and the judge said."""
     kappa, low, high = cohen_kappa(pairs)
     same = sum(person == judge for person, judge in pairs)
-    reason = (
-        "nobody's votes were judged: they are given in the compare app (studio app compare RUN)"
-        if not pairs
-        else "too few votes, or all alike, so that chance explains everything"
-    )
+    reason = "too few, or all alike, so that chance explains everything" if pairs else missing
     return Score(
-        metric="agreement", title="Judge: agreement with people", value=kappa, unit="Cohen's kappa", better="higher",
-        n=len(pairs), low=low, high=high, coverage=len(pairs) / max(1, judging.verdicts.people_asked),
-        made_with=judging.made_with, note=f"the same in {same} of {len(pairs)}" if pairs else None,
-        reason=reason if kappa is None else None,
-        explains=(
-            "How far judge and voters agree on the pairs that people voted on, beyond chance: 1 is always, 0 as by "
-            "chance. Most of "
-            "the voters decide; both have three verdicts, ties included."
-        ),
+        metric=key, title=title, value=kappa, unit="Cohen's kappa", better="higher", n=len(pairs), low=low, high=high,
+        coverage=len(pairs) / max(1, asked), made_with=judging.made_with, explains=explains,
+        note=f"the same in {same} of {len(pairs)}" if pairs else None, reason=reason if kappa is None else None,
     )  # fmt: skip
 
 

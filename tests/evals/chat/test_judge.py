@@ -137,7 +137,7 @@ def test_votes_are_not_sent_to_strangers_unasked(tiny: Tiny, models: dict[str, O
     store.vote(one, two, prompt=[{"role": "user", "content": "Private?"}], answers=("Good", "Bad"), winner="a")
     monkeypatch.setattr("studio.evals.chat.tasks.judge._is_here", lambda target: False)
     _, record = measure(tiny, models)
-    assert models["judge"].asked and any("were not sent to" in line for line in record.settings["warnings"])
+    assert models["judge"].asked and any("(1) was not sent to" in line for line in record.settings["warnings"])
     assert not any("Private?" in json.dumps(body) for body in models["judge"].asked)
 
 
@@ -153,7 +153,19 @@ def test_points_for_each_answer(tiny: Tiny, models: dict[str, Odd]) -> None:
     assert mine.value == pytest.approx((9 * 4 + 2 + 1 + 2) / 7) and mine.n == 7 and theirs.value == 2.0
     assert next(item for item in record.differences if item.metric == "judge.points").n == 7
     assert len(models["judge"].asked) == 14  # the same answer twice is asked for once
+    store = FeedbackStore(tiny.workspace.root / "feedback.sqlite")
+    for answer, labels in (
+        ("Good 1.", ("good", "good", "bad")),
+        ("Bad.", ("bad",)),
+        ("Good 2.", ("bad",)),
+        ("Level.", ("good", "bad")),
+    ):
+        for user, label in enumerate(labels):
+            origin, asked = Origin("x", str(user), "annotate"), [{"role": "user", "content": "?"}]
+            store.annotate(origin, dataset="d", row=answer, prompt=asked, completion=answer, label=label)
     _, alone = measure(tiny, models, "tasks.0.ask=points", with_base=False)
+    labels = next(score for score in alone.scores["tuned"] if score.metric == "judge.agreement_labels")
+    assert labels.n == 3 and labels.note == "the same in 2 of 3" and labels.value == pytest.approx(0.4)
     assert list(alone.scores) == ["tuned"] and not alone.differences
 
 
@@ -200,7 +212,7 @@ def test_its_price_is_told_before_and_can_be_limited(
     monkeypatch.setenv("STUDIO_JUDGE_KEY", "for the judge")
     done = studio(*command, "--set", f"tasks.0.judge={urls['judge']}")
     assert done.code == 0 and "at most 16 requests to the judge" in done.err and "win_rate" in done.out
-    with pytest.raises(UserError, match="would be asked 16 times for 8 rows .* max_requests is 15"):
+    with pytest.raises(UserError, match="would be asked 16 times for 8 rows and what people judged, and max_requests is 15"):
         measure(tiny, models, "tasks.0.max_requests=15")
     unnamed = studio(*command)
     assert unnamed.code == 0 and "no judge is named" in unnamed.out

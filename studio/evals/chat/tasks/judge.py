@@ -5,7 +5,7 @@ people's votes.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,12 +31,25 @@ from studio.evals.chat.tasks.conversation import choose_rows
 from studio.evals.evidence import Answer, Decoding, Message, Question, scored_text, spoken_text
 from studio.evals.targets import JUDGE_KEY_VARIABLE, Target, find_model
 from studio.evals.task import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
-from studio.feedback.pairs import VotedPair, voted_pairs
+from studio.feedback.pairs import LabelledAnswer, VotedPair, labelled_answers, voted_pairs
 from studio.feedback.store import FILE_NAME, FeedbackStore
 from studio.schema.judge import JudgeTask
 
 _VOTES = 50
 _PREFERS = {"first": "tuned", "second": "base", "tie": "tie", None: None}
+
+
+@dataclass(frozen=True)
+class People:
+    """What people judged and the judge sees too: pairs with their votes, and answers with their labels."""
+
+    voted: Sequence[VotedPair] = ()
+    labelled: Sequence[LabelledAnswer] = ()
+
+    @property
+    def requests(self) -> int:
+        """How often the judge is asked for it."""
+        return 2 * len(self.voted) + len(self.labelled)
 
 
 @dataclass(frozen=True)
@@ -59,14 +72,14 @@ def run(context: TaskContext[JudgeTask]) -> TaskResult:
     folder = context.dataset_folder(task.data.dataset)
     rows, _, warnings = choose_rows(folder, task.data, context.run, context.workspace, task.limit, context.seed)
     asked = [question for row in rows if (question := question_from(row.id, row.messages, row.tools)).prompt]
-    voted, note = _votes(context, target)
-    _tell_cost(context, len(asked), len(voted), target)
+    people, note = _people(context, target)
+    _tell_cost(context, len(asked), people, target)
     answers: dict[str, list[Answer | None]] = {}
     for label in context.labels:
         with context.subject(label) as subject:
             prompts, tools = [question.prompt for question in asked], [question.tools for question in asked]
             answers[label] = context.answers(subject, prompts, tools)
-    verdicts, replies = _verdicts(context, target, asked, answers, voted)
+    verdicts, replies = _verdicts(context, target, asked, answers, people)
     texts = {label: [spoken_text(answer) for answer in each] for label, each in answers.items()}
     made_with = f"judge {target.name}, prompt {prompt_hash(task)[:16]}, greedy"
     judging = Judging(verdicts, texts, made_with, task.points, context.resamples, context.seed)
@@ -88,7 +101,7 @@ def run(context: TaskContext[JudgeTask]) -> TaskResult:
         data={
             "path": str(folder), "name": dataset.name, "fingerprint": dataset.fingerprint, "split": task.data.split,
             "rows": len(asked), "rows_in_split": dataset.splits[task.data.split], "judge": target.name,
-            "prompt_sha256": prompt_hash(task), "requests": verdicts.replies + 2 * verdicts.people_asked,
+            "prompt_sha256": prompt_hash(task), "requests": verdicts.replies + people.requests,
         },
         rows=len(asked),
         title="A model's judgement",
@@ -108,21 +121,21 @@ def _judge(context: TaskContext[JudgeTask]) -> Target:
     return replace(target, endpoint=replace(target.endpoint, key_variable=JUDGE_KEY_VARIABLE))
 
 
-def _votes(context: TaskContext[JudgeTask], target: Target) -> tuple[list[VotedPair], list[str]]:
-    """The pairs that people voted on and the judge sees too, and what the reader must know of them."""
+def _people(context: TaskContext[JudgeTask], target: Target) -> tuple[People, list[str]]:
+    """What people judged and the judge sees too, and what the reader must know of it."""
     path, wanted = context.workspace.root / FILE_NAME, context.task.votes
     if not path.is_file() or wanted == 0:
-        return [], []
-    store = FeedbackStore(path)
+        return People(), []
+    store, limit = FeedbackStore(path), _VOTES if wanted is None else wanted
     try:
-        found = voted_pairs(store, _VOTES if wanted is None else wanted)
+        found = People(voted_pairs(store, limit), labelled_answers(store, limit) if context.task.ask == "points" else ())
     finally:
         store.close()
-    if found and wanted is None and not _is_here(target):
-        return [], [
-            f"{len(found)} pairs that people voted on were not sent to {target.name}, because their words would leave "
-            f"this machine. "
-            f"Set votes: {len(found)} to send them and see how far the judge agrees with people."
+    if found.requests and wanted is None and not _is_here(target):
+        return People(), [
+            f"What people voted on or labelled ({len(found.voted) + len(found.labelled)}) was not sent to "
+            f"{target.name}, because their "
+            f"words would leave this machine. Set votes: {_VOTES} to send so many and see how far the judge agrees with people."
         ]
     return found, []
 
@@ -138,13 +151,13 @@ def _is_here(target: Target) -> bool:
         return host == "localhost"
 
 
-def _tell_cost(context: TaskContext[JudgeTask], rows: int, voted: int, target: Target) -> None:
+def _tell_cost(context: TaskContext[JudgeTask], rows: int, people: People, target: Target) -> None:
     """Say how often the judge will be asked, before anything is; refuse what is more than was allowed."""
     task = context.task
-    count = 2 * voted + rows * (2 if task.ask == "pairs" else len(context.labels))
+    count = people.requests + rows * (2 if task.ask == "pairs" else len(context.labels))
     if count > task.max_requests:
         raise UserError(
-            f"the judge {target.name} would be asked {count:,} times for {rows:,} rows and {voted} pairs of votes, and "
+            f"the judge {target.name} would be asked {count:,} times for {rows:,} rows and what people judged, and "
             f"max_requests is "
             f"{task.max_requests:,}. Ask fewer rows with --limit, or allow more with max_requests."
         )
@@ -173,16 +186,17 @@ def _verdicts(
     target: Target,
     asked: Sequence[Question],
     answers: dict[str, list[Answer | None]],
-    voted: Sequence[VotedPair],
+    people: People,
 ) -> tuple[Verdicts, list[list[Answer | None]]]:
     """Everything the judge says: the verdicts, and its replies to each row."""
     task = context.task
     labels = list(context.labels)
     put = [_put(task, question, [answers[label][place] for label in labels]) for place, question in enumerate(asked)]
     cases = [item.case for row in put for item in row if item.case is not None]
-    people = [Case(pair.prompt, pair.answers) for pair in voted]
-    said = _ask(context, target, [prompt for case in [*cases, *people] for prompt in questions(task, case)])
-    verdicts = Verdicts(people_asked=len(voted))
+    cases += [Case(pair.prompt, pair.answers) for pair in people.voted]
+    cases += [Case(answer.prompt, (answer.answer,)) for answer in people.labelled]
+    said = _ask(context, target, [prompt for case in cases for prompt in questions(task, case)])
+    verdicts = Verdicts(people_asked=len(people.voted), labels_asked=len(people.labelled))
     if task.ask == "points":
         verdicts.points = {label: [] for label in labels}
     replies: list[list[Answer | None]] = []
@@ -196,14 +210,11 @@ def _verdicts(
                 _count_points(task, verdicts, labels[place], own, answers[labels[place]][len(replies) - 1])
             else:
                 _count_pair(verdicts, item, own)
-    for pair in voted:
-        outcome = _judged_pair(task, [next(said), next(said)])
-        if outcome is not None:
-            verdicts.people.append((pair.preference, outcome))
+    _count_people(task, verdicts, people, said)
     return verdicts, replies
 
 
-def _ask(context: TaskContext[JudgeTask], target: Target, prompts: Sequence[Sequence[Message]]) -> Any:
+def _ask(context: TaskContext[JudgeTask], target: Target, prompts: Sequence[Sequence[Message]]) -> Iterator[Answer | None]:
     """The judge's replies, one after the other; no judge is opened where there is nothing to ask."""
     if not prompts:
         return iter(())
@@ -211,6 +222,18 @@ def _ask(context: TaskContext[JudgeTask], target: Target, prompts: Sequence[Sequ
     decoding = Decoding(task.max_new_tokens, seed=context.seed)
     with context.beside(f"judge {target.name}", target) as judge, context.bar("verdicts", len(prompts)) as advance:
         return iter(judge.answers(prompts, decoding, batch_size=task.at_once, advance=advance))
+
+
+def _count_people(task: JudgeTask, verdicts: Verdicts, people: People, said: Iterator[Answer | None]) -> None:
+    """Take up what the judge says of what people judged; what cannot be read counts for coverage only."""
+    for pair in people.voted:
+        outcome = _judged_pair(task, [next(said), next(said)])
+        if outcome is not None:
+            verdicts.people.append((pair.preference, outcome))
+    for answer in people.labelled:
+        points = read_points(next(said), task.points)
+        if points is not None:
+            verdicts.labels.append((answer.label, "good" if 2 * points > task.points + 1 else "bad"))
 
 
 def _judged_pair(task: JudgeTask, said: Sequence[Answer | None]) -> Outcome | None:
@@ -263,8 +286,8 @@ def _notes(context: TaskContext[JudgeTask], target: Target, verdicts: Verdicts) 
     decided = [f"{count} because {why}" for count, why in free if count]
     if decided:
         notes.append(f"Decided without asking the judge: {', '.join(decided)}.")
-    if not verdicts.people:
-        notes.append("Nobody has checked this judge: no verdict of it could be held against a person's vote.")
+    if not verdicts.people and not verdicts.labels:
+        notes.append("Nobody has checked this judge: no verdict of it could be held against a person's.")
     own = [label for label, other in context.targets.items() if _same_model(other, target)]
     if own:
         notes.append(f"The judge is the {own[0]} model itself, and judges favour their own answers. Take another.")
