@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 ALL = (
     "conversation, tool_calls, classification, regression, fairness, safety, leakage, crows_pairs, stereoset, winobias, "
-    "winogender, bbq, counterfactual, lm_eval, images"
+    "winogender, bbq, counterfactual, lm_eval, judge, images"
 )
 TOY = "name: mine\ntasks:\n  - type: toy\n    words: 2\n"
 

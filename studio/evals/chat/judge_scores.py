@@ -220,31 +220,24 @@ def _prefers_longer(judging: Judging) -> Score:
 
 def _agreement(judging: Judging) -> Score:
     """Cohen's kappa between the judge and people's votes."""
-    title, explains = (
-        "Judge: agreement with people",
-        (
-            "How far judge and voters agree on the pairs that people voted on, beyond chance: 1 is always, 0 as by chance. "
-            "Most of the "
-            "voters decide; both have three verdicts, ties included."
-        ),
+    explains = (
+        "How far judge and voters agree on the pairs that people voted on, beyond chance: 1 is always, 0 as by chance. Most of "
+        "the voters decide; both have three verdicts, ties included."
     )
     missing = "nobody's votes were judged: they are given in the compare app (studio app compare RUN)"
-    verdicts = judging.verdicts
-    return _kappa(judging, "agreement", title, explains, missing, verdicts.people, verdicts.people_asked)
+    found, asked = judging.verdicts.people, judging.verdicts.people_asked
+    return _kappa(judging, "agreement", "Judge: agreement with people", explains, missing, found, asked)
 
 
 def _agreement_on_labels(judging: Judging) -> Score:
     """Cohen's kappa between the judge's points and people's labels."""
-    title, explains = (
-        "Judge: agreement with labels",
-        (
-            "How far the judge's points agree with people who called answers good or bad, beyond chance. Points in the upper half of "
-            "the scale count as good."
-        ),
+    explains = (
+        "How far the judge's points agree with people who called answers good or bad, beyond chance. Points in the upper half of "
+        "the scale count as good."
     )
     missing = "no answer that people called good or bad was judged: labels are given with studio app annotate DATASET"
-    verdicts = judging.verdicts
-    return _kappa(judging, "agreement_labels", title, explains, missing, verdicts.labels, verdicts.labels_asked)
+    found, asked = judging.verdicts.labels, judging.verdicts.labels_asked
+    return _kappa(judging, "agreement_labels", "Judge: agreement with labels", explains, missing, found, asked)
 
 
 def _kappa(
