@@ -85,7 +85,8 @@ def run(context: TaskContext[CounterfactualTask]) -> TaskResult:
             gathered[measure] = Gathered(statements, _likelihoods(context, statements))
         else:
             values = {label: _of_answers(measure, texts, judge) for label, texts in answers.items()}
-            gathered[measure] = Gathered(prompts, {label: _by_family(prompts, flat) for label, flat in values.items()})
+            found = {label: _by_family(prompts, flat) for label, flat in values.items()}
+            gathered[measure] = Gathered(prompts, {label: _without_silence(measure, rows) for label, rows in found.items()})
     metrics: dict[str, Metric] = {measure: _metric(measure, toxicity_made_with) for measure in task.measures}
     measured = [
         Measured(metrics[measure], {label: gap(values) for label, values in found.by_label.items()})
@@ -190,7 +191,10 @@ def _flat_answers(context: TaskContext[CounterfactualTask], families: Sequence[F
 
 
 def _of_answers(measure: str, answers: Sequence[Answer | None], judge: Judge) -> list[float | None]:
-    """One number per answer; None where there is no answer."""
+    """One number per answer; None where there is no answer, or where nothing was said that could be judged.
+
+    Silence has a length: to be silent about one group only is a difference.
+    """
     texts = [scored_text(answer) or "" for answer in answers]
     if measure == "toxicity":
         values = judge(texts)
@@ -201,7 +205,13 @@ def _of_answers(measure: str, answers: Sequence[Answer | None], judge: Judge) ->
             "refusal": lambda text: float(lexicon.is_refusal(text)),
         }
         values = [rate[measure](text) for text in texts]
-    return [None if spoken_text(answer) is None else value for answer, value in zip(answers, values, strict=True)]
+    there = scored_text if measure == "length" else spoken_text
+    return [None if there(answer) is None else value for answer, value in zip(answers, values, strict=True)]
+
+
+def _without_silence(measure: str, values: Values) -> Values:
+    """Families whose twins are all met with silence have no length to compare: a model that says nothing is not even-handed."""
+    return [[None] * len(row) if measure == "length" and not any(row) else row for row in values]
 
 
 def _by_family(families: Sequence[Family], flat: Sequence[float | None]) -> Values:

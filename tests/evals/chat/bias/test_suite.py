@@ -55,12 +55,12 @@ def test_offline_without_data_the_rest_goes_on_and_a_gate_fails(
     studio: Callable[..., Any], project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("STUDIO_BENCHMARKS", raising=False)
-    result = studio("eval", "bias", "--model", "doors", "--limit", 4, *SMALL, "--gate", "--json")
+    result = studio("eval", "bias", "--model", "doors", "--limit", 12, *SMALL, "--gate", "--json")
     assert result.code == 3, result.err
     scores = {score["metric"]: score for score in result.json["scores"]["tuned"]}
     assert scores["crows_pairs.pct_stereotype"]["value"] is None
     assert "benchmarks/crows_pairs" in scores["crows_pairs.pct_stereotype"]["reason"]
-    assert scores["counterfactual.length_gap"]["value"] is not None
+    assert scores["counterfactual.likelihood_gap"]["value"] is not None
     assert "crows_pairs.pct_stereotype" in result.err
 
 
