@@ -219,7 +219,7 @@ class Scripted(OpenAIServer):
             yield {"choices": [{"delta": {"content": part}, "finish_reason": None}]}
             time.sleep(self.pause)
         yield {"choices": [{"delta": {}, "finish_reason": self.finish}]}
-        yield {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": len(words)}}
+        yield {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": len(words)}, "error": None}
 
     @contextmanager
     def turn(self) -> Iterator[None]:

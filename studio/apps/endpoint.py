@@ -167,7 +167,9 @@ def _events(answer: httpx.Response) -> Iterator[dict[str, Any]]:
             event = json.loads(data)
         except json.JSONDecodeError as error:
             raise ModelDownError(f"the server sent something that is no JSON ({data[:80]!r}). Try again.") from error
-        if "error" in event:
+        if not isinstance(event, dict):
+            raise ModelDownError(f"the server sent {data[:80]!r} where an event of an answer should be. Try again.")
+        if event.get("error"):  # some servers write "error": null into every event
             raise ModelDownError(f"the server broke off: {_message(data)}. Try again.")
         yield event
 
