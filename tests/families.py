@@ -121,6 +121,10 @@ FAMILIES: dict[str, Callable[[dict[str, Any]], Any]] = {
     ),
     "lfm2": _of("Lfm2Config", layer_types=["conv", "full_attention"], block_auto_adjust_ff_dim=False),
     "glm4": _of("Glm4Config"),
+    "modernbert_decoder": _own(
+        "ModernBertDecoderConfig", hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
+        max_position_embeddings=512,
+    ),
     "bert": _own("BertConfig", hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4),
 }  # fmt: skip
 

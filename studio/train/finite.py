@@ -61,6 +61,34 @@ def all_finite(parameters: Iterable[torch.Tensor]) -> bool:
     return all(bool(torch.isfinite(parameter.detach()).all()) for parameter in parameters)
 
 
+def refuse_broken(where: str | None, base: str) -> None:
+    """Go on only with a base whose weights are numbers.
+
+    Args:
+        where: a tensor that holds something else, None for a sound base.
+    Raises:
+        StudioError: names it.
+    """
+    if where is not None:
+        raise StudioError(
+            f"the weights of {base} hold values that are no numbers (in {where}), so nothing can be learnt from them. Fetch the "
+            "model again, or use another one."
+        )
+
+
+def first_broken(parameters: Iterable[tuple[str, torch.Tensor]]) -> str | None:
+    """Name of the first that holds something else than numbers; None where all are sound.
+
+    A sum is taken first, because it needs no second tensor of that size: it is no number where one of its terms is none.
+    """
+    for name, parameter in parameters:
+        value = parameter.detach()
+        readable = value.is_floating_point() and value.element_size() > 1
+        if readable and not bool(torch.isfinite(value.sum())) and not bool(torch.isfinite(value).all()):
+            return name
+    return None
+
+
 def first_not_finite(folder: Path) -> str | None:
     """Name of the first tensor of a model folder that holds something else than numbers; None for a sound one."""
     for file in sorted(folder.glob("*.safetensors")):

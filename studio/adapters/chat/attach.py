@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
 
-from studio.adapters.chat.layers import adapt_experts, all_linear, refuse_half_experts, refuse_unadaptable
+from studio.adapters.chat.layers import adapt_experts, all_linear, refuse_half_experts, refuse_unadaptable, useless_names
 from studio.adapters.folders import replace_folder
 from studio.core.errors import StudioError, UserError, nearest
 from studio.core.files import disk_errors
@@ -72,7 +72,7 @@ def target_modules(chosen: str | list[str], model: nn.Module) -> str | list[str]
         return _attention_names(layers)
     for name in chosen:
         if not any(layer == name or layer.endswith(f".{name}") for layer in layers):
-            known = sorted({layer.rpartition(".")[2] for layer in layers})
+            known = sorted({layer.rpartition(".")[2] for layer in layers} - useless_names(model))
             raise UserError(
                 f"lora.target_modules: no layer of the model is named {name!r}.{nearest(name, known)} Allowed: all-linear, "
                 f"attention, or of {', '.join(known)}."

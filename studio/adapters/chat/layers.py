@@ -13,15 +13,19 @@ from typing import Any
 import torch
 from peft import LoraConfig
 from peft.tuners.lora import LoraLayer
+from peft.utils.other import ModulesToSaveWrapper
 from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from studio.core.errors import UserError
+from studio.models.chat.architecture import decoder_of, read_directly
 from studio.schema.adapter import LoraSettings
 
-# PEFT 0.21, ``_check_lora_target_modules_mamba``: their kernels read these weights without calling the layer.
-_READ_BY_KERNELS = {"falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"}
+# Parts of names that PEFT puts in between, and the copy of a layer that another one, trained whole, stands for.
+_WRAPPING = {"weight", "bias", "base_layer", "modules_to_save", "default"}
+_REPLACED = "original_module"
+_HEADS = {"q_proj", "k_proj", "v_proj", "o_proj"}  # also where attention and state space are both a "mixer" (Nemotron-H)
 _KINDS = ("attention", "MLP", "experts", "router", "state space", "vision", "embeddings", "output layer", "norms and biases")
 
 
@@ -43,14 +47,13 @@ def all_linear(model: Any) -> str | list[str]:
     Returns:
         PEFT's own word where that comes to the same, else the layers by their full names.
     """
-    head, decoder = model.get_output_embeddings(), model.get_decoder()
+    head, decoder = model.get_output_embeddings(), decoder_of(model)
     linear = {
         name: module for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D) and module is not head
     }
     inside = {id(module) for module in decoder.modules()} if decoder is not None else set(map(id, linear.values()))
     silent = {f"{name}.dt_proj" for name, module in model.named_modules() if hasattr(module, "A_log")}
-    if model.config.model_type in _READ_BY_KERNELS:
-        silent |= {name for name in linear if name.endswith(".out_proj")}
+    silent |= {name for name in linear if name.rpartition(".")[2] in read_directly(model.config)}
     kept = [
         name for name, module in linear.items() if id(module) in inside and name not in silent and kind_of_layer(name) != "router"
     ]
@@ -96,37 +99,56 @@ def refuse_unadaptable(chosen: list[str], model: Any) -> None:
     """Refuse names of layers that would train and then be of no use.
 
     Raises:
-        UserError: the output layer, or embeddings that share their weights with it.
+        UserError: the output layer, embeddings that share their weights with it, or a layer that is never called.
     """
+    useless = _useless(model)
+    for layer in useless:
+        named = next((name for name in chosen if layer == name or layer.endswith(f".{name}")), None)
+        if named is not None:
+            raise UserError(f"lora.target_modules: {useless[layer].format(named=named)}")
+
+
+def useless_names(model: Any) -> set[str]:
+    """Last names of the layers that :func:`refuse_unadaptable` refuses."""
+    return {layer.rpartition(".")[2] for layer in _useless(model)}
+
+
+def _useless(model: Any) -> dict[str, str]:
+    """Layers on which an adapter is of no use, by their full names, with the sentence that says why."""
+    kind = model.config.model_type
     tied = bool(getattr(model.config.get_text_config(), "tie_word_embeddings", False))
     head, words = model.get_output_embeddings(), model.get_input_embeddings()
+    found = {}
     for layer, module in model.named_modules():
-        named = next((name for name in chosen if layer == name or layer.endswith(f".{name}")), None)
-        if named is None:
-            continue
         if module is head:
-            raise UserError(
-                f"lora.target_modules: {named} is the output layer, which cannot carry an adapter. Train it whole with "
-                f"lora.modules_to_save=[{named}], or leave it out."
+            found[layer] = (
+                "{named} is the output layer, which cannot carry an adapter. Train it whole with lora.modules_to_save=[{named}], "
+                "or leave it out."
             )
-        if module is words and tied:
-            raise UserError(
-                f"lora.target_modules: {named} shares its weights with the output layer in {model.config.model_type}, so an "
-                "adapter on it could be neither merged nor served. Leave it out."
+        elif layer.rpartition(".")[2] in read_directly(model.config):
+            found[layer] = (
+                f"{{named}} is never called in {kind}, whose kernels read its weight themselves, so an adapter on it would "
+                "change nothing. Leave it out."
             )
+        elif module is words and tied:
+            found[layer] = (
+                f"{{named}} shares its weights with the output layer in {kind}, so an adapter on it could be neither merged nor "
+                "served. Leave it out."
+            )
+    return found
 
 
 def coverage(model: Any) -> list[Covered]:
     """What trains of a model with its adapters attached, by kind of layer, the kinds that it has in a fixed order."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    decoder, head = inner.get_decoder(), inner.get_output_embeddings()
+    decoder, head = decoder_of(inner), _unwrapped(inner.get_output_embeddings())
     inside = {id(module) for module in decoder.modules()} if decoder is not None else set()
     sums = {kind: [0, 0] for kind in _KINDS}
     owner: Any
     for owner, name, weight, adapted in _weights(inner):
         kind = "output layer" if owner is head else kind_of_layer(name, weight)
         if decoder is not None and id(owner) not in inside and kind != "output layer":
-            kind = "vision"
+            kind = "output layer" if name.partition(".")[0].endswith("head") else "vision"
         numbers = weight.numel()
         if weight.dtype == torch.uint8 and isinstance(owner, nn.Linear):  # packed in 4 bits
             numbers = int(owner.in_features) * int(owner.out_features)
@@ -159,9 +181,14 @@ def unpacked(covered: list[Covered], quantization: str) -> str | None:
     )
 
 
+def _unwrapped(module: Any) -> Any:
+    """The layer that is computed with, where it trains whole beside the base's own."""
+    return module.modules_to_save[module.active_adapters[0]] if isinstance(module, ModulesToSaveWrapper) else module
+
+
 def kind_of_layer(name: str, weight: Tensor | None = None) -> str:
     """The kind of layer that a weight belongs to, by the words that architectures use for their parts."""
-    parts = [part for part in name.lower().split(".") if part not in {"weight", "bias", "base_layer"}]
+    parts = [part for part in name.lower().split(".") if part not in _WRAPPING]
     last = parts[-1] if parts else ""
     if any("vision" in part for part in parts):
         return "vision"
@@ -171,7 +198,7 @@ def kind_of_layer(name: str, weight: Tensor | None = None) -> str:
         return "norms and biases"
     if any("expert" in part for part in parts):
         return "experts"
-    if any("attn" in part or "attention" in part for part in parts):
+    if last in _HEADS or any("attn" in part or "attention" in part for part in parts):
         return "attention"
     if any(part in {"mamba", "mixer", "ssm", "rg_lru", "conv", "conv1d", "linear_attn"} for part in parts):
         return "state space"
@@ -188,7 +215,7 @@ def _weights(inner: Any) -> Iterator[tuple[nn.Module, str, Tensor, bool]]:
             carriers.setdefault(id(owner), set()).add(getattr(module, "parameter_name", None) or "weight")
     seen: set[int] = set()
     for name, owner in inner.named_modules():
-        if any(part.startswith("lora_") for part in name.split(".")):
+        if any(part.startswith("lora_") or part == _REPLACED for part in name.split(".")):
             continue
         for own, weight in owner.named_parameters(recurse=False):
             if own.startswith("lora_") or id(weight) in seen:

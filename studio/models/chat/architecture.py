@@ -12,13 +12,39 @@ from studio.core.errors import UserError
 
 _REMEDY = "Use a model that writes text from left to right, such as those of the Llama, Qwen, Mistral or Gemma families."
 
+# Permutation models and encoders with a head for words: their class is for language modelling, their attention looks ahead.
+_LOOK_AHEAD = {"flaubert", "xlm", "xlnet"}
+# Layers whose weight is multiplied without calling the layer (``mamba_inner_fn`` of transformers 5.19): an adapter beside it is
+# never asked, and packed numbers would be taken for the weight.
+_READ_DIRECTLY = {
+    "mamba": ("dt_proj", "out_proj", "x_proj"),
+    "falcon_mamba": ("dt_proj", "out_proj", "x_proj"),
+    "falcon_h1": ("out_proj",),
+    "mamba2": ("out_proj",),
+    "nemotron_h": ("out_proj",),
+}
+
 # Recurrent models of transformers 5.19 that carry padding on the left into the text, whatever the attention mask says.
 _CARRY_PADDING = {"rwkv", "recurrent_gemma"}
+
+
+def decoder_of(causal_lm: Any) -> Any:
+    """What a language model is without its output layer; None where transformers does not say.
+
+    Some classes call their output layer ``decoder`` too, and give that when they are asked (ModernBERT's decoder).
+    """
+    decoder = causal_lm.get_decoder()
+    return causal_lm.base_model if decoder is causal_lm.get_output_embeddings() else decoder
 
 
 def carries_padding(config: PretrainedConfig) -> bool:
     """True where rows of several lengths, padded on the left, come out differently than alone."""
     return config.model_type in _CARRY_PADDING
+
+
+def read_directly(config: PretrainedConfig) -> tuple[str, ...]:
+    """Last names of the layers that the architecture never calls, because it multiplies with their weight itself."""
+    return _READ_DIRECTLY.get(config.model_type, ())
 
 
 def refuse_other_kinds(config: PretrainedConfig, name: str) -> None:
@@ -35,6 +61,8 @@ def refuse_other_kinds(config: PretrainedConfig, name: str) -> None:
             f"{name} is an encoder-decoder ({kind}): it turns one text into another instead of continuing it, so it cannot be a "
             f"chat model here. {_REMEDY}"
         )
+    if kind in _LOOK_AHEAD:
+        raise UserError(sees_ahead(name, kind))
     if type(config) in AutoModelForCausalLM._model_mapping:
         return
     if hasattr(config, "vision_config"):
@@ -53,7 +81,7 @@ def refuse_bidirectional(model: nn.Module, name: str) -> None:
     """
     said = {bool(module.is_causal) for module in model.modules() if isinstance(getattr(module, "is_causal", None), bool)}
     if said == {False}:
-        raise UserError(_sees_ahead(model, name))
+        raise UserError(sees_ahead(name, str(model.config.model_type)))  # type: ignore[union-attr]
 
 
 @torch.no_grad()
@@ -73,7 +101,7 @@ def refuse_seeing_ahead(model: Any, name: str) -> None:
     finally:
         model.train(was_training)
     if share_that_differs(logits[0], logits[1]) > rounding(logits.dtype):
-        raise UserError(_sees_ahead(model, name))
+        raise UserError(sees_ahead(name, model.config.model_type))
 
 
 def share_that_differs(left: torch.Tensor, right: torch.Tensor) -> float:
@@ -116,9 +144,9 @@ def attention_for(config: PretrainedConfig, asked: str, name: str) -> str | None
     return asked
 
 
-def _sees_ahead(model: Any, name: str) -> str:
+def sees_ahead(name: str, kind: str) -> str:
     """The sentence for a model whose positions depend on later tokens."""
     return (
-        f"{name} ({model.config.model_type}) looks at later tokens when it predicts one, as encoders do, so it would see every "
+        f"{name} ({kind}) looks at later tokens when it predicts one, as encoders do, so it would see every "
         f"answer it is to learn. {_REMEDY}"
     )

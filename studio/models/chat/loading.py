@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -18,11 +20,13 @@ from transformers import (
 
 from studio.core.errors import StudioError, UserError
 from studio.models.bases import ResolvedBase
-from studio.models.chat.architecture import attention_for, refuse_bidirectional, refuse_other_kinds
+from studio.models.chat.architecture import attention_for, read_directly, refuse_bidirectional, refuse_other_kinds
 from studio.models.device import pick_device
 from studio.models.quiet import quiet_transformers
 
 _LAYER = re.compile(r"\.\d+\.")
+# Forms of published models (gpt-oss, DeepSeek) that transformers unpacks, or computes with as they are.
+_UNPACKED_BY_LOADING = {"mxfp4", "fp8"}
 
 Quantization = Literal["none", "nf4", "int8"]
 
@@ -77,7 +81,7 @@ def load_causal_lm(
     if device.type != "cpu" or quantization != "none":
         arguments["device_map"] = {"": str(device)}
     if quantization != "none":
-        arguments["quantization_config"] = quantization_config(quantization, dtype, device)
+        arguments["quantization_config"] = quantization_config(quantization, dtype, device, whole=read_directly(config))
     with quiet_transformers():
         try:
             found: Any = AutoModelForCausalLM.from_pretrained(
@@ -122,7 +126,7 @@ def _refuse_other_weights(model: PreTrainedModel, info: dict[str, Any], name: st
     Raises:
         StudioError: says how many tensors, and names some.
     """
-    missing = sorted(info["missing_keys"]) + sorted(str(key[0]) for key in info["mismatched_keys"])
+    missing = sorted(info["missing_keys"]) + sorted(str(key[0]) for key in info["mismatched_keys"]) + _packed_otherwise(model)
     if missing:
         raise StudioError(
             f"the weights of {name} do not fit its configuration: {len(missing)} tensors are missing or have another shape "
@@ -144,6 +148,18 @@ def _refuse_other_weights(model: PreTrainedModel, info: dict[str, Any], name: st
         )
 
 
+def _packed_otherwise(model: nn.Module) -> list[str]:
+    """Layers whose packed weight has another shape than the configuration says, of which transformers says nothing."""
+    found = []
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear):
+            packed: Any = module.weight
+            state = getattr(packed, "quant_state", None)
+            if tuple(packed.shape if state is None else state.shape) != (module.out_features, module.in_features):
+                found.append(f"{name}.weight")
+    return found
+
+
 def refuse_quantising(config: PretrainedConfig, quantization: Quantization, name: str) -> None:
     """Go on only with a base that can be trained as asked, and merged later.
 
@@ -151,12 +167,15 @@ def refuse_quantising(config: PretrainedConfig, quantization: Quantization, name
         UserError: its weights are packed already, or are changed in place by its own code.
     """
     packed = getattr(config, "quantization_config", None)
-    method = packed.get("quant_method") if isinstance(packed, dict) else getattr(packed, "quant_method", None)
-    if packed and "bitsandbytes" in str(method).lower():
+    found = packed.get("quant_method") if isinstance(packed, dict) else getattr(packed, "quant_method", None)
+    method = str(getattr(found, "value", found)).lower()
+    if packed and ("bitsandbytes" in method or method not in _UNPACKED_BY_LOADING):
         raise UserError(
-            f"the weights of {name} are packed by bitsandbytes already, and nothing could be merged into them. Give the model "
-            "they were made from; with quantization: nf4 it is packed while it is loaded."
+            f"the weights of {name} are packed by {method.partition('_')[0]} already, and nothing could be merged into them. "
+            "Give the model they were made from; with quantization: nf4 it is packed while it is loaded."
         )
+    if packed and quantization != "none":
+        raise UserError(f"the weights of {name} are packed as {method} already. Use quantization: none, which unpacks them.")
     if quantization != "none" and config.model_type == "rwkv":
         raise UserError(f"{name} (rwkv) rescales its weights in place, which packed ones do not allow. Use quantization: none.")
 
@@ -174,10 +193,15 @@ def read_config(base: ResolvedBase) -> PretrainedConfig:
     return config
 
 
-def quantization_config(quantization: Quantization, dtype: torch.dtype, device: torch.device) -> BitsAndBytesConfig:
+def quantization_config(
+    quantization: Quantization, dtype: torch.dtype, device: torch.device, whole: Sequence[str] = ()
+) -> BitsAndBytesConfig:
     """The bitsandbytes settings behind a name.
 
     Source: QLoRA (https://arxiv.org/abs/2305.14314): NF4, double quantisation, arithmetic in the compute type.
+
+    Args:
+        whole: last names of layers that stay as they are, beside the output layer.
 
     Raises:
         UserError: bitsandbytes has no kernels for this device.
@@ -186,11 +210,16 @@ def quantization_config(quantization: Quantization, dtype: torch.dtype, device: 
         raise UserError(
             f"quantization: {quantization} needs a CUDA GPU or a CPU; this machine computes on {device.type}. Use none."
         )
+    skipped = ["lm_head", *whole] if whole else None  # None leaves the output layer out by itself, a list only what it names
     if quantization == "nf4":
         return BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+            llm_int8_skip_modules=skipped,
         )
-    return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skipped)
 
 
 def _keep_differentiable(model: PreTrainedModel) -> None:

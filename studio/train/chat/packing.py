@@ -74,12 +74,9 @@ def prove_isolation(model: Any, rows: Sequence[EncodedRow], pad_id: int) -> floa
 
 
 def _leak(model: Any, worst: float, limit: float) -> str:
-    """The sentence for rows that see each other, with what can be done about it on this architecture."""
+    """The sentence for rows that see each other. No other attention helps: transformers makes all their masks alike."""
     attention = str(getattr(model.config, "_attn_implementation", "unknown")).removesuffix("_short_rows")
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    capped = getattr(model.config.get_text_config(), "attn_logit_softcapping", None)
-    other = " or --set attention=sdpa" if attention != "sdpa" and inner._supports_sdpa and not capped else ""
     return (
         f"packed rows see each other in {model.config.model_type} with attention {attention} (logits differ by {worst:.1e} of "
-        f"their size, rounding by at most {limit:.0e}), so packing is refused. Use --set packing=false{other}."
+        f"their size, rounding by at most {limit:.0e}), so packing is refused. Use --set packing=false."
     )

@@ -21,7 +21,7 @@ from studio.adapters.chat.attach import lora_config
 from studio.core.errors import StudioError, UserError
 from studio.core.fetch import offline
 from studio.core.modelscope import on_modelscope
-from studio.models.chat.architecture import attention_for, refuse_bidirectional, refuse_other_kinds
+from studio.models.chat.architecture import attention_for, read_directly, refuse_bidirectional, refuse_other_kinds
 from studio.models.chat.loading import refuse_quantising
 from studio.models.modelscope import fetch_model
 from studio.models.starters import STARTERS, ensure_starter
@@ -168,11 +168,12 @@ def _quantise(adapter: ChatAdapter, model: nn.Module) -> int:
     for config in (whole, whole.get_text_config()):
         config._is_quantized = True
     head = model.get_base_model().get_output_embeddings()  # type: ignore[operator]
+    left = read_directly(whole)
     tables = 0
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             is_base = name == "base_layer" or not isinstance(parent, BaseTunerLayer | nn.ModuleDict)
-            if type(child) is not nn.Linear or child is head or child.weight.requires_grad or not is_base:
+            if type(child) is not nn.Linear or child is head or child.weight.requires_grad or not is_base or name in left:
                 continue
             packed = PackedLinear(child, adapter.quantization, keep_dense=adapter.lora.dora)
             tables += packed.hidden_bytes

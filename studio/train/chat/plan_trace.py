@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from studio.models.chat.architecture import decoder_of
 from studio.train.chat.attention import use_short_attention
 from studio.train.chat.fast import fuse_lora, target_nll
 from studio.train.chat.plan_experts import plan_experts
@@ -139,7 +140,7 @@ def _kind_of_head(causal_lm: Any, tracker: StorageTracker) -> Iterator[list[int]
         tracker.kind = "logits"
         return output
 
-    handle = causal_lm.get_decoder().register_forward_hook(decoder_done)
+    handle = decoder_of(causal_lm).register_forward_hook(decoder_done)
     try:
         yield marks
     finally:

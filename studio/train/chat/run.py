@@ -19,13 +19,13 @@ from transformers import PreTrainedTokenizerBase, set_seed
 from studio.adapters.chat.attach import attach_lora, save_adapter
 from studio.adapters.chat.layers import coverage, told, unpacked
 from studio.adapters.chat.loading import read_template
-from studio.core.errors import StudioError, UserError
+from studio.core.errors import UserError
 from studio.core.files import new_folder, write_text
 from studio.core.records import RunRecord
 from studio.core.workspace import Workspace, read_run, run_dataset
 from studio.data.chat.rows import read_split
 from studio.models.bases import ResolvedBase, resolve_base
-from studio.models.chat.architecture import refuse_seeing_ahead
+from studio.models.chat.architecture import decoder_of, refuse_seeing_ahead
 from studio.models.chat.loading import load_causal_lm, load_tokenizer, read_config, refuse_quantising
 from studio.models.chat.templates import ChatTemplate, template_of
 from studio.models.device import pick_device, pick_dtype
@@ -42,7 +42,7 @@ from studio.train.chat.trainer import ChatTrainer
 from studio.train.chat.weights import read_weights
 from studio.train.checkpoints import resume_point, step_of
 from studio.train.ending import close_well, plain_words, to_the_end
-from studio.train.finite import BlownUpError, first_not_finite
+from studio.train.finite import BlownUpError, first_broken, first_not_finite, refuse_broken
 from studio.train.record import mark_running, peak_memory, unchanged
 from studio.train.recording import MetricsFile, StopOnSignal
 
@@ -113,14 +113,10 @@ def _train(run_folder: Path, *, resume: bool, say: Say, main: bool, stop: StopOn
         say(f"{rows} rows packed into {packs} sequences; isolation proven (logits differ by {leak:.1e} of their size)")
     try:
         _run_trainer(trainer, recorder, checkpoint, run_folder)
-    except BlownUpError as error:
-        broken = first_not_finite(base.folder) if trainer.state.global_step <= 1 else None
-        if broken is None:
-            raise
-        raise StudioError(
-            f"the weights of {base.name} hold values that are no numbers (in {broken}), so nothing can be learnt from them. "
-            "Fetch the model again, or use another one."
-        ) from error
+    except BlownUpError:
+        if adapter.quantization != "none":  # packed weights were not looked at before
+            refuse_broken(first_not_finite(base.folder), base.name)
+        raise
     if stop.stopped:
         return
     if skipped := skipped_steps(trainer.state.log_history):
@@ -221,6 +217,7 @@ def _load_model(adapter: ChatAdapter, base: ResolvedBase, run_folder: Path, *, d
     model: Any = load_causal_lm(
         base, dtype=load_as, quantization=adapter.quantization, attention=adapter.attention, device=device
     )
+    refuse_broken(first_broken(model.named_parameters()), base.name)
     if adapter.method == "lora":
         # The start values of PiSSA are kept for a resume, which must take the same part out of the base.
         start = run_folder / "checkpoints" / "pissa_start.safetensors" if adapter.lora.init.startswith("pissa") else None
@@ -241,7 +238,7 @@ def _load_model(adapter: ChatAdapter, base: ResolvedBase, run_folder: Path, *, d
 
 def _compile_layers(causal_lm: Any, *, dynamic: bool) -> None:
     """Compile each decoder layer: one short graph that all of them share, instead of one long one."""
-    for layer in causal_lm.get_decoder().layers:
+    for layer in decoder_of(causal_lm).layers:
         layer.compile(dynamic=dynamic)
 
 

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
+from studio.models.chat.architecture import decoder_of
 from studio.models.chat.encoding import IGNORE, EncodedRow
 from studio.train.chat.attention import use_short_attention
 from studio.train.chat.batches import Collator, MicroBatches, SlotDataset
@@ -109,7 +110,7 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
                 output.last_hidden_state = hidden.reshape(1, -1, hidden.shape[-1])
             return output
 
-        causal_lm.get_decoder().register_forward_hook(flatten)
+        decoder_of(causal_lm).register_forward_hook(flatten)
         plain = causal_lm.forward
 
         @wraps(plain)

@@ -43,6 +43,7 @@ REST = {"embeddings": 0, "output layer": 0, "norms and biases": 0}
         ("mixtral", {"attention": 1, "experts": 1, "router": 0}),
         ("qwen3_moe", {"attention": 1, "experts": 1, "router": 0}),
         ("gpt_oss", {"attention": 1, "experts": 0, "router": 0}),
+        ("modernbert_decoder", {"attention": 1, "MLP": 1}),
     ],
 )
 def test_all_linear_is_the_language_part_without_routers(model_of, family, expected):
@@ -85,6 +86,19 @@ def test_names_that_would_be_of_no_use_are_refused(model_of, tiny_base):
     with pytest.raises(UserError, match="embed_tokens shares its weights with the output layer in llama"):
         adapted(tied, target_modules=["q_proj", "embed_tokens"])
     adapted(model_of("llama"), target_modules=["q_proj", "embed_tokens"])
+    with pytest.raises(UserError, match="out_proj is never called in mamba2, whose kernels read its weight themselves"):
+        adapted(model_of("mamba2"), target_modules=["in_proj", "out_proj"])
+    with pytest.raises(UserError, match=r"named 'lmhead'\..*or of down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj"):
+        adapted(tied, target_modules=["q_proj", "lmhead"])
+
+
+def test_layers_that_train_whole_are_told_by_what_they_are(model_of, tiny_base):
+    found = shares(adapted(model_of("llama"), modules_to_save=["lm_head"]))
+    assert found == {"attention": 1, "MLP": 1, "embeddings": 0, "output layer": 1, "norms and biases": 0}
+    tied = AutoModelForCausalLM.from_pretrained(tiny_base)
+    found = shares(adapted(tied, modules_to_save=["embed_tokens"]))
+    assert found["MLP"] == 1 and "vision" not in found
+    assert shares(adapted(model_of("nemotron_h")))["attention"] == 1
 
 
 def test_it_is_told_in_one_line(model_of):

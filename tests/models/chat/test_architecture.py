@@ -55,6 +55,7 @@ def test_an_encoder_is_refused_by_its_class_and_by_what_it_does(folder_of):
         (T5Config(), r"x is an encoder-decoder \(t5\)"),
         (LlavaConfig(), r"x is a model for pictures and text \(llava\) .* text-only model of the same family"),
         (AutoConfig.for_model("qwen2_5_vl"), r"x is a model for pictures and text \(qwen2_5_vl\)"),
+        (AutoConfig.for_model("xlnet"), r"x \(xlnet\) looks at later tokens"),
         (AutoConfig.for_model("vit"), r"x is of a kind \(vit\) that does not write text"),
     ],
 )
@@ -95,6 +96,9 @@ def test_weights_that_the_configuration_does_not_count_are_refused(folder_of, tm
     (folder / "config.json").write_text(json.dumps(config | {"intermediate_size": 64}))
     with pytest.raises(StudioError, match="tensors have other shapes than config.json says. Fetch the model again."):
         load_causal_lm(base_of(folder), dtype=torch.float32)
+    for packed in ("nf4", "int8"):
+        with pytest.raises(StudioError, match=r"6 tensors .* have another shape \(model.layers.0.mlp.gate_proj.weight"):
+            load_causal_lm(base_of(folder), dtype=torch.float32, quantization=packed)
 
 
 def test_a_layer_with_parts_of_its_own_is_no_layer_too_many(folder_of, tmp_path):
@@ -113,6 +117,13 @@ def test_a_base_that_is_packed_already_is_refused(folder_of):
     config.quantization_config = {"quant_method": "bitsandbytes", "load_in_4bit": True}
     with pytest.raises(UserError, match="packed by bitsandbytes already"):
         refuse_quantising(config, "none", "x")
+    config.quantization_config = {"quant_method": "gptq", "bits": 4}
+    with pytest.raises(UserError, match="packed by gptq already"):
+        refuse_quantising(config, "none", "x")
+    config.quantization_config = {"quant_method": "mxfp4"}
+    refuse_quantising(config, "none", "x")
+    with pytest.raises(UserError, match="packed as mxfp4 already. Use quantization: none"):
+        refuse_quantising(config, "nf4", "x")
     with pytest.raises(UserError, match=r"x \(rwkv\) rescales its weights in place"):
         refuse_quantising(AutoConfig.from_pretrained(folder_of("rwkv")), "nf4", "x")
 

@@ -42,10 +42,17 @@ def test_what_is_no_number_is_refused_by_name():
     assert all_finite([torch.ones(2), torch.zeros(1)]) and not all_finite([torch.ones(2), torch.tensor([1.0, torch.nan])])
 
 
-@pytest.mark.parametrize("method", ["lora", "full"])
-def test_a_base_with_broken_weights_is_named(trainer, tiny_base, tmp_path, method):
+@pytest.mark.parametrize(
+    ("method", "where", "row"),
+    [
+        ({"method": "lora"}, "model.layers.1.mlp.up_proj.weight", 3),
+        ({"method": "full"}, "model.embed_tokens.weight", 383),  # a token that no row holds
+        ({"quantization": "nf4"}, "model.layers.1.mlp.up_proj.weight", 3),
+    ],
+)
+def test_a_base_with_broken_weights_is_named(trainer, tiny_base, tmp_path, method, where, row):
     trainer.base = shutil.copytree(tiny_base, tmp_path / "broken")
     weights = load_file(trainer.base / "model.safetensors")
-    weights["model.layers.1.mlp.up_proj.weight"][3, 4] = torch.nan
+    weights[where][row, 4] = torch.nan
     save_file(weights, trainer.base / "model.safetensors", metadata={"format": "pt"})
-    fail(trainer.open(method=method), r"broken hold values that are no numbers \(in model.layers.1.mlp.up_proj.weight\)")
+    fail(trainer.open(**method), rf"broken hold values that are no numbers \(in {where}\)")
