@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
@@ -36,6 +36,7 @@ COMMANDS = {
 }
 
 Tell = Callable[[str], None]
+_ARGUMENT = "--template-argument"
 
 
 class Opened:
@@ -57,24 +58,30 @@ class Opened:
         return opened
 
 
-def open_model(workspace: Workspace, reference: str) -> Opened:
+def open_model(workspace: Workspace, reference: str, arguments: Sequence[str] = ()) -> Opened:
     """Open a run, or else a base model of that name.
 
+    Args:
+        arguments: NAME=VALUE for the chat template; of a run, those that its preset leaves to clients.
     Raises:
-        UserError: it is neither.
+        UserError: it is neither, or an argument is unknown or not left to clients.
     """
+    from studio.models.chat.arguments import as_client, read_arguments
+
+    given = read_arguments(arguments, _ARGUMENT)
     try:
         folder = workspace.find_run(reference)
     except UserError as no_run:
-        return _open_base(reference, no_run)
+        return _open_base(reference, no_run, given)
     from studio.adapters.chat.loading import load_run
 
     loaded = load_run(folder)
     name = f"{folder.parent.name}/{folder.name} (base: {loaded.record.base.get('name')})"
-    return Opened(name, loaded.model, loaded.tokenizer, loaded.template, loaded.base)
+    template = as_client(loaded.template, given, _ARGUMENT)
+    return Opened(name, loaded.model, loaded.tokenizer, template, loaded.base)
 
 
-def _open_base(reference: str, no_run: UserError) -> Opened:
+def _open_base(reference: str, no_run: UserError, arguments: Mapping[str, Any]) -> Opened:
     """Open a base model with its own template."""
     from studio.models.bases import resolve_base
     from studio.models.chat.loading import load_causal_lm, load_tokenizer
@@ -86,7 +93,7 @@ def _open_base(reference: str, no_run: UserError) -> Opened:
     except UserError as no_base:
         raise UserError(f"{no_run}. It is no base model either: {no_base}") from no_base
     tokenizer = load_tokenizer(base)
-    template = choose_template(tokenizer, None, base.name)
+    template = choose_template(tokenizer, None, base.name, arguments=arguments)
     device = pick_device()
     return Opened(base.name, load_causal_lm(base, dtype=pick_dtype("auto", device), device=device), tokenizer, template)
 

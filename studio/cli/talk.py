@@ -17,12 +17,16 @@ def talk(
     temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 always takes the most likely token.")] = 0.0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of drawn answers, when the temperature is above 0.")] = 0,
     system: Annotated[str | None, typer.Option("--system", help="System turn that stands before the talk.")] = None,
+    template_argument: Annotated[
+        list[str] | None,
+        typer.Option("--template-argument", help="NAME=VALUE for the chat template, such as enable_thinking=false; repeatable."),
+    ] = None,
 ) -> None:
     """Talk to a tuned model. Piped input is answered line by line, without prompts."""
     interactive = sys.stdin.isatty() and not json_wanted()
     note(f"opening {model} …")
     messages = converse(
-        open_model(open_workspace(), model),
+        open_model(open_workspace(), model, template_argument or ()),
         max_new_tokens=max_new_tokens,
         temperature=temperature,
         seed=seed,

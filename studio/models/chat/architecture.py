@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -116,6 +117,20 @@ def rounding(dtype: torch.dtype) -> float:
     Measured: 5e-6 in float32 and 1e-2 in bfloat16 on the starter model; what really sees other tokens differs by more than 1e-3.
     """
     return 2e-4 if dtype == torch.float32 else 0.02
+
+
+def refuse_packing(config: PretrainedConfig, name: str) -> None:
+    """Go on only with architectures that are told places, by which they know where each of several rows begins.
+
+    Raises:
+        UserError: its forward pass takes no places (Bloom, MPT, Mamba, RWKV).
+    """
+    architecture: Any = AutoModelForCausalLM._model_mapping[type(config)]
+    if "position_ids" not in inspect.signature(architecture.forward).parameters:
+        raise UserError(
+            f"rows cannot be packed for {name} ({config.model_type}): it is not told where a row begins, so they would see each "
+            "other. Use --set packing=false."
+        )
 
 
 def attention_for(config: PretrainedConfig, asked: str, name: str) -> str | None:

@@ -7,9 +7,11 @@ export) starts from them; a caller that gives another value is still heard.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
+import yaml
 from jinja2 import meta
 
 from studio.core.errors import UserError, nearest
@@ -46,6 +48,45 @@ def refuse_unknown(template: ChatTemplate, names: Iterable[str], field: str) -> 
                 f"{field}: the chat template {template.name!r} knows no argument {name!r}.{nearest(name, known)} "
                 + (f"It knows: {', '.join(sorted(known))}." if known else f"It knows none; remove {field}.")
             )
+
+
+def read_arguments(pairs: Sequence[str], option: str) -> dict[str, Value]:
+    """Arguments of a template from ``NAME=VALUE``, the value as YAML has it (yes or no, a number, a text).
+
+    Args:
+        option: of the command line that they were given with.
+    Raises:
+        UserError: another form, or a value that is none of these.
+    """
+    found: dict[str, Value] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            value = None
+        if not (name.strip() and equals and isinstance(value, bool | int | float | str)):
+            raise UserError(f"{option} {pair!r}: give NAME=VALUE with true, false, a number or a text.")
+        found[name.strip()] = value
+    return found
+
+
+def as_client(template: ChatTemplate, arguments: Mapping[str, Value], option: str) -> ChatTemplate:
+    """The template of a run with what a client may set set.
+
+    Args:
+        option: of the command line that they were given with.
+    Raises:
+        UserError: the run's preset does not leave one to clients.
+    """
+    for name in arguments:
+        if name not in template.client_arguments:
+            left = ", ".join(template.client_arguments) or "none"
+            raise UserError(
+                f"{option} {name}: the run keeps what it was trained with; its preset leaves to clients: {left}. Name it in "
+                "client_arguments when you train."
+            )
+    return replace(template, arguments={**template.arguments, **arguments}) if arguments else template
 
 
 def with_defaults(text: str, arguments: Mapping[str, Value]) -> str:

@@ -65,7 +65,7 @@ class EncodedConversation:
     """The examples of a conversation: one, or one for each trained answer.
 
     apart: why they are several, or why the only one is not what the template makes of the whole conversation; None otherwise.
-    remarks: what does not stand in the tokens as it was written. thoughts: how many answers came with one.
+    remarks: what does not stand in the tokens as it was written. thoughts: how many answers hold one.
     """
 
     rows: list[EncodedRow]
@@ -151,6 +151,7 @@ def encode_examples(
     asked, remarks = _asked(messages, train_on)
     turns = [read_turn(view, index) for index in asked]
     remarks |= {remark for turn in turns for remark in turn.remarks} | _written_remarks(view, turns)
+    thoughts -= sum(1 for turn in turns if "thought_lost" in turn.remarks)
     whole, apart = _as_one(view, turns, everything=train_on == "all")
     if whole is None and train_on == "all":
         whole = _everything(view, thoughts)

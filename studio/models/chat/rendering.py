@@ -28,6 +28,7 @@ Thinking = Literal["keep", "mask", "drop"]
 # Things that all loops of one rendering may go over together. The longest conversation that fits a context of a million tokens,
 # compared turn by turn with itself, stays far below; a loop that never ends meets the limit within seconds.
 LOOP_LIMIT = 5_000_000
+TEXT_LIMIT = 50_000_000  # characters; a context of a million tokens has some five million
 _BOUND = "studio_bounded"
 TEMPLATE_FILE = "chat_template.jinja"  # in the folder of a run
 # Keys of a message that no template is to see.
@@ -149,7 +150,7 @@ def render(
         raise DataError("the conversation has no turn that the model could answer.")
     messages = seen(template, messages)
     try:
-        return str(
+        text = str(
             compiled(template.text).render(
                 messages=[_shown(message) for message in messages],
                 tools=list(tools) if tools else None,
@@ -171,6 +172,9 @@ def render(
             f"the chat template {template.name!r} fails on the conversation ({type(error).__name__}: {error}). It may need "
             "something that the conversation does not have; give a template file with chat_template."
         ) from error
+    if len(text) > TEXT_LIMIT:
+        raise DataError(f"the chat template {template.name!r} makes {len(text):,} characters of it, more than any model reads.")
+    return text
 
 
 def seen(template: ChatTemplate, messages: Sequence[Message]) -> Sequence[Message]:

@@ -71,6 +71,10 @@ _SYSTEM_MERGED = (
 )
 # The one way in which stock templates ask for the time, with the format as text (seen in Llama 3.2, gpt-oss, Granite, SmolLM3).
 _CLOCK = re.compile(r"""strftime_now\(\s*("[^"\\]*"|'[^'\\]*')\s*\)""")
+# The others: a format that is put together, or given by name.
+_CLOCK_ASKED = re.compile(r"\bstrftime_now\s*\(")
+_DIRECTIVES = (*"aAbBcCdDeFgGhHIjlmMnpPrRSTuUVwWxXyYzZ", *(f"-{letter}" for letter in "dHIjmMSy"))
+_STOPPED = "macro strftime_now(format)"
 _PROBE = "Q7xZk answers"
 
 
@@ -168,10 +172,20 @@ def _parsed(template: ChatTemplate) -> ChatTemplate:
 
 def _frozen(template: ChatTemplate, at: datetime) -> ChatTemplate:
     """The template with the moment in place of every question for it."""
-    if not _CLOCK.search(template.text):
+    if not _CLOCK_ASKED.search(template.text) or _STOPPED in template.text:
         return template
     text = _CLOCK.sub(lambda match: json.dumps(at.strftime(match.group(1)[1:-1]), ensure_ascii=False), template.text)
+    if _CLOCK_ASKED.search(text):
+        text = _stopped_clock(at) + text
     return replace(template, text=text, day=f"{at:%Y-%m-%d}", changes=(*template.changes, f"the date is {at:%Y-%m-%d}"))
+
+
+def _stopped_clock(at: datetime) -> str:
+    """A macro in place of the function that templates ask for the time, which says one moment in any format."""
+    told = "".join(f" | replace('%{each}', {json.dumps(at.strftime(f'%{each}'))})" for each in _DIRECTIVES)
+    percent = "\ue000"  # a letter of nobody's, for %% while the others are replaced
+    written = f"format | replace('%%', '{percent}'){told} | replace('{percent}', '%')"
+    return f"{{%- {_STOPPED} %}}{{{{ {written} }}}}{{% endmacro %}}{{{{ '' }}}}"
 
 
 def _writes(tokenizer: PreTrainedTokenizerBase, template: ChatTemplate) -> bool:

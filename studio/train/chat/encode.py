@@ -166,14 +166,22 @@ def encode_split(
                 raise DataError(f"row {row.id}: {error} Rows like it can be left out and named: refused: drop.") from error
             split.left_out.append((row.id, str(error)))
             continue
-        kept = [example for example in found.rows if _trains(example, row.id, split.left_out, max_length, overlong)]
+        why = _untrained(found)
+        kept = [example for example in found.rows if _trains(example, row.id, split.left_out, max_length, overlong, why)]
         if kept:
             split.ids.extend([row.id] * len(kept))
             split.rows.extend(kept)
             split.note(row.id, found)
         elif not found.rows:
-            split.left_out.append((row.id, "no assistant turn to train on"))
+            split.left_out.append((row.id, why))
     return split
+
+
+def _untrained(found: EncodedConversation) -> str:
+    """Why a row has no answer to train on."""
+    if "opens_the_talk" in found.remarks:
+        return "its only answer to train on stands before any question"
+    return "all its answers have the weight 0" if "without_loss" in found.remarks else "no assistant turn to train on"
 
 
 def _trains(
@@ -182,9 +190,12 @@ def _trains(
     left_out: list[tuple[str, str]],
     max_length: int,
     overlong: Literal["cut", "drop", "refuse"],
+    untrained: str,
 ) -> bool:
     """True when an example has something to learn; else the reason is added to ``left_out``.
 
+    Args:
+        untrained: the reason where nothing was lost by a cut.
     Raises:
         DataError: it is too long and ``overlong`` is ``refuse``.
     """
@@ -197,7 +208,7 @@ def _trains(
         left_out.append((identity, f"{example.full_length} tokens, more than max_length {max_length}"))
         return False
     if not any(example.trained[1:]):
-        reason = f"no target left after the cut at {max_length} tokens" if example.cut else "no assistant turn to train on"
+        reason = f"no target left after the cut at {max_length} tokens" if example.cut else untrained
         left_out.append((identity, reason))
         return False
     return True

@@ -21,7 +21,7 @@ from studio.adapters.chat.attach import lora_config
 from studio.core.errors import StudioError, UserError
 from studio.core.fetch import offline
 from studio.core.modelscope import on_modelscope
-from studio.models.chat.architecture import attention_for, read_directly, refuse_bidirectional, refuse_other_kinds
+from studio.models.chat.architecture import attention_for, read_directly, refuse_bidirectional, refuse_other_kinds, refuse_packing
 from studio.models.chat.loading import refuse_quantising
 from studio.models.modelscope import fetch_model
 from studio.models.starters import STARTERS, ensure_starter
@@ -109,6 +109,8 @@ def build_skeleton(adapter: ChatAdapter, config_folder: Path, *, dtype: torch.dt
     name = adapter.model
     refuse_other_kinds(config, name)
     refuse_quantising(config, adapter.quantization, name)
+    if adapter.packing:
+        refuse_packing(config, name)
     attention = attention_for(config, adapter.attention, name)
     if attention == "flash_attention_2":
         attention = None  # not installed everywhere, and it keeps what PyTorch's own fused attention keeps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from studio.core.errors import UserError, nearest
@@ -62,6 +63,7 @@ def device_of(chosen: str | None) -> Device:
 def read_rows(preset: ChatAdapter, workspace: Workspace) -> tuple[list[int] | None, list[int] | None, dict[str, str]]:
     """Tokens and targets of every training row, and what reads calls and thoughts when it is served; when a Dataset is named."""
     if preset.data is None:
+        _check_template(preset)
         return None, None, {}
     from studio.adapters.chat.speech import choose_parsers, read_speech
     from studio.models.bases import resolve_base
@@ -74,6 +76,24 @@ def read_rows(preset: ChatAdapter, workspace: Workspace) -> tuple[list[int] | No
     speech = read_speech(prepared.template, prepared.tokenizer, read_config(base).model_type)
     parsers = dict(zip(("tools", "thoughts"), choose_parsers(speech).told, strict=True))
     return split.lengths, [sum(row.trained[1:]) for row in split.rows], parsers
+
+
+def _check_template(preset: ChatAdapter) -> None:
+    """Tell a slip in what is asked of the chat template, where the base's tokenizer lies on this machine; nothing is fetched.
+
+    Raises:
+        UserError: the template does not exist, or does not know an argument.
+    """
+    if not (preset.chat_template or preset.template_arguments or preset.client_arguments):
+        return
+    from studio.models.bases import resolve_base
+    from studio.models.chat.loading import load_tokenizer
+    from studio.models.chat.templates import template_of
+    from studio.models.starters import STARTERS
+
+    if preset.model in STARTERS or Path(preset.model).expanduser().is_dir():
+        base = resolve_base(preset.model, preset.revision)
+        template_of(load_tokenizer(base), preset, base.name)
 
 
 def _probe(

@@ -25,7 +25,7 @@ from studio.core.records import RunRecord
 from studio.core.workspace import Workspace, read_run, run_dataset
 from studio.data.chat.rows import read_split
 from studio.models.bases import ResolvedBase, resolve_base
-from studio.models.chat.architecture import decoder_of, refuse_seeing_ahead
+from studio.models.chat.architecture import decoder_of, refuse_packing, refuse_seeing_ahead
 from studio.models.chat.loading import load_causal_lm, load_tokenizer, read_config, refuse_quantising
 from studio.models.chat.templates import ChatTemplate, template_of
 from studio.models.device import pick_device, pick_dtype
@@ -212,7 +212,10 @@ def _write_before(run_folder: Path, prepared: Prepared) -> None:
 
 def _load_model(adapter: ChatAdapter, base: ResolvedBase, run_folder: Path, *, device: torch.device, dtype: torch.dtype) -> Any:
     """Base weights with what trains: adapters, or all of it (then in float32, bfloat16 arithmetic by autocast)."""
-    refuse_quantising(read_config(base), adapter.quantization, base.name)
+    config = read_config(base)
+    refuse_quantising(config, adapter.quantization, base.name)
+    if adapter.packing:
+        refuse_packing(config, base.name)
     load_as = torch.float32 if adapter.method == "full" else dtype
     model: Any = load_causal_lm(
         base, dtype=load_as, quantization=adapter.quantization, attention=adapter.attention, device=device

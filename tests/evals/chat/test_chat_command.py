@@ -202,5 +202,7 @@ def test_a_talk_longer_than_the_context_forgets_its_beginning_and_says_so(pipe: 
 def test_a_base_model_can_be_talked_to_and_a_wrong_name_is_one_sentence(pipe: Callable[..., Result], lively_base: Path) -> None:
     done = pipe("Door?\n/base\n", lively_base)
     assert done.code == 0 and done.out.strip() and "/base needs a run" in done.err
+    done = pipe("", lively_base, "--template-argument", "enable_thinking=false")
+    assert done.code == 2 and "the chat template 'tokenizer' knows no argument 'enable_thinking'" in done.err
     done = pipe("", "nobody")
     assert done.code == 2 and "there is no run 'nobody'" in done.err and "base model 'nobody'" in done.err

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from studio.adapters.chat.loading import read_template
 from studio.core.errors import UserError
 from studio.core.records import RunRecord
-from studio.models.chat.arguments import known_arguments
+from studio.models.chat.arguments import as_client, known_arguments, read_arguments
 from studio.models.chat.templates import ChatTemplate, choose_template, render
 
 ASKED = [{"role": "user", "content": "How wide?"}]
@@ -77,6 +77,17 @@ def test_an_argument_that_the_template_never_mentions_is_refused(given, message,
 def test_a_template_without_arguments_says_so(tokenizer):
     with pytest.raises(UserError, match="'plain' knows no argument 'enable_thinking'. It knows none; remove template_arguments."):
         choose_template(tokenizer, "plain", "base", arguments={"enable_thinking": True})
+
+
+def test_a_client_sets_what_the_run_leaves_to_it(tokenizer, file):
+    template = choose_template(tokenizer, file, "base", arguments={"note": "a"}, client_arguments=["enable_thinking"])
+    given = read_arguments(["enable_thinking=no"], "--template-argument")
+    assert as_client(template, given, "--template-argument").arguments == {"note": "a", "enable_thinking": False}
+    with pytest.raises(UserError, match="--template-argument note: the run keeps .* leaves to clients: enable_thinking"):
+        as_client(template, {"note": "b"}, "--template-argument")
+    for wrong in ("note", "note=[1]", "=x", "note={"):
+        with pytest.raises(UserError, match="give NAME=VALUE with true, false, a number or a text"):
+            read_arguments([wrong], "--template-argument")
 
 
 def test_a_run_gives_its_template_back(tokenizer, file, tmp_path):

@@ -105,7 +105,8 @@ def test_every_answer_is_trained_behind_what_inference_is_given(name: str, talk:
 @pytest.mark.parametrize("name", ["drops_thoughts", "closed_thought_in_prompt"])
 def test_a_thought_that_is_not_trained_is_said(name: str, tokenizer):
     messages = [user("How wide?"), says("Eighty.", reasoning_content="Look it up.")]
-    assert "thought_lost" in encode_examples(tokenizer, shape(name, tokenizer), messages).remarks
+    found = encode_examples(tokenizer, shape(name, tokenizer), messages)
+    assert "thought_lost" in found.remarks and found.thoughts == 0, "none is said to train"
 
 
 def test_thoughts_of_their_own_are_written_as_the_template_writes_them(tokenizer):
@@ -154,6 +155,25 @@ def test_the_date_stands_still(tokenizer):
     assert same == render(tokenizer, template, TALKS["single"])
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "{% set f = '%d %B %Y, 100%%' %}{{ strftime_now(f) }}",
+        "{{ strftime_now(format='%d %B %Y, 100%%') }}",
+        "{% macro day() %}{{ strftime_now('%d' + ' %B %Y, 100%%') | trim }}{% endmacro %}{{ day() }}",
+        "{% if strftime_now is defined %}{{ strftime_now('%-d' | replace('-', '')) + strftime_now(' %B %Y, 100%%') }}{% endif %}",
+    ],
+)
+def test_the_date_stands_still_however_it_is_asked_for(asked, tokenizer):
+    moment = datetime(2026, 1, 2, tzinfo=UTC)
+    template = settle(tokenizer, ChatTemplate("dated", asked + SHAPES["opens_thought"]), at=moment)
+    assert render(tokenizer, template, TALKS["single"]).startswith("02 January 2026, 100%<|im_start|>user")
+    assert template.day == "2026-01-02"
+    assert settle(tokenizer, template, at=datetime(2030, 1, 1, tzinfo=UTC)) == template, "frozen once, frozen for good"
+    same = tokenizer.apply_chat_template(TALKS["single"], chat_template=template.text, tokenize=False)
+    assert same == render(tokenizer, template, TALKS["single"])
+
+
 def test_the_start_token_stands_once(tokenizer):
     ids = encode_prompt(tokenizer, shape("start_token", tokenizer), TALKS["single"][:1])
     assert ids.count(tokenizer.bos_token_id) == 1 and ids[0] == tokenizer.bos_token_id
@@ -192,13 +212,15 @@ BROKEN = {
     "zero": "{{ 1 / 0 }}",
     "overflow": "{% for i in range(10000000) %}{% endfor %}",
     "recursion": "{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}",
+    "too much": "{{ 'x' * 200_000 + messages[1].content }}",
     "memory": "{{ 'x' * 10 ** 18 }}",
     "endless": "{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}",
 }
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_whatever_a_template_raises_is_one_sentence(name: str, tokenizer):
+def test_whatever_a_template_raises_is_one_sentence(name: str, tokenizer, monkeypatch):
+    monkeypatch.setattr("studio.models.chat.rendering.TEXT_LIMIT", 100_000)
     with pytest.raises(DataError, match=f"the chat template '{name}' ") as caught:
         encode_examples(tokenizer, ChatTemplate(name, BROKEN[name]), TALKS["single"])
     assert "\n" not in str(caught.value)

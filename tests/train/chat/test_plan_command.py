@@ -59,6 +59,18 @@ def test_the_vllm_verdict_is_shown(preset, capsys):
     assert "will not load" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("template_arguments.enable_thinkin=true", "knows no argument 'enable_thinkin'"),
+        ("chat_template=nowhere.jinja", "unknown chat_template 'nowhere.jinja'"),
+    ],
+)
+def test_a_slip_in_the_template_is_told_without_a_dataset_too(preset, capsys, setting, said):
+    assert run(["plan", preset, "--device", "cpu", "--set", setting]) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_an_unknown_preset_offers_the_nearest_name(capsys):
     assert run(["plan", "chat/lorra"]) == 2
     assert "Did you mean 'chat/lora'?" in capsys.readouterr().err

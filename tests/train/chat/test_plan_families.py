@@ -31,3 +31,10 @@ def test_full_tuning_and_adapters_are_planned(folder_of, family, dtype):
 def test_an_encoder_is_refused_by_the_plan(folder_of):
     with pytest.raises(UserError, match="looks at later tokens"):
         plan(ChatAdapter(**SMALL, model=str(folder_of("bert"))))
+
+
+@pytest.mark.parametrize("family", ["bloom", "mamba", "mpt", "rwkv"])
+def test_rows_are_not_packed_where_nobody_tells_them_apart(folder_of, family):
+    settings = {**SMALL, "lora": {"dropout": 0}, "packing": True}
+    with pytest.raises(UserError, match=f"rows cannot be packed for {folder_of(family)} .{family}.: it is not told where a row"):
+        plan(ChatAdapter(**settings, model=str(folder_of(family))))

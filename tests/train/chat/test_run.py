@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from studio.core.errors import DataError, UserError
 from studio.core.workspace import read_run
+from studio.data.chat.rows import ChatRow
 from tests.train.conftest import chat_rows, write_dataset
 
 
@@ -196,6 +197,18 @@ def test_refuses_when_nothing_or_no_end_is_trained(trainer):
         trainer.train(max_length=16)
     with pytest.raises(DataError, match="no end-of-turn token is trained"):
         trainer.train(max_length=46)
+
+
+def test_a_row_without_an_answer_to_train_on_says_why(trainer):
+    talk = [{"role": "assistant", "content": "Hello."}, {"role": "user", "content": "How wide?"}]
+    quiet = [{"role": "user", "content": "How wide?"}, {"role": "assistant", "content": "Eighty.", "weight": 0}]
+    for name, messages, why in (
+        ("opens", talk, "its only answer to train on stands before any question"),
+        ("quiet", quiet, "all its answers have the weight 0"),
+    ):
+        write_dataset(trainer.workspace, [ChatRow(f"{name}/1", messages, "t")], [], name=name)
+        with pytest.raises(DataError, match=f"carries loss .*the first of 1 rows left out: {why}"):
+            trainer.train(data=name, max_steps=1)
 
 
 def test_tracker_by_name(trainer):
