@@ -32,11 +32,12 @@ ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _START = "studio_start_values"
 
 
-def lora_config(lora: LoraSettings, model: nn.Module) -> LoraConfig:
+def lora_config(lora: LoraSettings, model: nn.Module, *, quantized: bool = False) -> LoraConfig:
     """PEFT's configuration for a model's layers.
 
     Args:
         model: the base (a meta device will do): ``attention`` and lists of names are resolved against its layers.
+        quantized: the base is, or will be, loaded in 4 or 8 bits.
     Raises:
         UserError: a name in ``target_modules`` or ``modules_to_save`` fits no layer.
     """
@@ -53,7 +54,7 @@ def lora_config(lora: LoraSettings, model: nn.Module) -> LoraConfig:
         modules_to_save=_modules_to_save(lora.modules_to_save, model) or None,
     )
     if lora.target_modules == "all-linear":
-        adapt_experts(config, lora, model)
+        adapt_experts(config, lora, model, quantized=quantized)
     else:
         refuse_half_experts(config, model)
     return config
@@ -113,7 +114,7 @@ def attach_lora(
         # Non-reentrant: works with frozen inputs, dropout and DDP, and is what PyTorch recommends.
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.config.use_cache = False
-    config = lora_config(lora, model)
+    config = lora_config(lora, model, quantized=quantized)
     stored = _read_start_values(start_values) if pissa and start_values is not None and start_values.is_file() else None
     if stored is not None:
         config.init_lora_weights = True

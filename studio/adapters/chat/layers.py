@@ -47,6 +47,14 @@ def all_linear(model: Any) -> str | list[str]:
     Returns:
         PEFT's own word where that comes to the same, else the layers by their full names.
     """
+    kept = _linear_names(model)
+    head = model.get_output_embeddings()
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D) and module is not head]
+    return "all-linear" if len(kept) == len(linear) else kept
+
+
+def _linear_names(model: Any) -> list[str]:
+    """Full names of the linear layers that :func:`all_linear` stands for."""
     head, decoder = model.get_output_embeddings(), decoder_of(model)
     linear = {
         name: module for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D) and module is not head
@@ -54,22 +62,31 @@ def all_linear(model: Any) -> str | list[str]:
     inside = {id(module) for module in decoder.modules()} if decoder is not None else set(map(id, linear.values()))
     silent = {f"{name}.dt_proj" for name, module in model.named_modules() if hasattr(module, "A_log")}
     silent |= {name for name in linear if name.rpartition(".")[2] in read_directly(model.config)}
-    kept = [
+    return [
         name for name, module in linear.items() if id(module) in inside and name not in silent and kind_of_layer(name) != "router"
     ]
-    return "all-linear" if len(kept) == len(linear) else kept
 
 
-def adapt_experts(config: LoraConfig, lora: LoraSettings, model: Any) -> None:
+def adapt_experts(config: LoraConfig, lora: LoraSettings, model: Any, *, quantized: bool) -> None:
     """Let PEFT name the stacked experts among ``all-linear`` of the families it knows, without their routers.
 
+    PEFT takes the names of their projections away from plain layers that are called the same (the dense and shared MLPs of
+    DeepSeek), when it attaches and when it loads; those get their adapters as the experts do, by the name of the weight.
+
+    Args:
+        quantized: plain layers are packed, and such a weight can carry no adapter of its own.
     Raises:
         UserError: a setting that PEFT has for layers only, not for stacked experts.
     """
+    linear = _linear_names(model)
     convert_peft_config_for_transformers(config, model, None)
     config.target_parameters = sorted(name for name in config.target_parameters or () if not name.endswith("gate.weight")) or None
     if not config.target_parameters:
         return
+    named = set(config.target_modules or ())
+    if not quantized:
+        beside = (name for name in linear if name not in named and name.rpartition(".")[2] not in named)
+        config.target_parameters += sorted(f"{name}.weight" for name in beside)
     impossible = {"lora.dropout": lora.dropout, "lora.dora": lora.dora, "lora.init": lora.init.startswith("pissa") and lora.init}
     for name, value in impossible.items():
         if value:

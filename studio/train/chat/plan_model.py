@@ -148,7 +148,7 @@ def build_skeleton(adapter: ChatAdapter, config_folder: Path, *, dtype: torch.dt
 def _with_adapters(adapter: ChatAdapter, base: Any, dtype: torch.dtype) -> nn.Module:
     """Freeze the base and attach adapters as PEFT and TRL do; start values do not matter."""
     base.requires_grad_(False)
-    config = lora_config(adapter.lora, base)
+    config = lora_config(adapter.lora, base, quantized=adapter.quantization != "none")
     config.init_lora_weights = True
     model: nn.Module = get_peft_model(base, config)
     if adapter.quantization != "none" and dtype == torch.bfloat16:

@@ -42,6 +42,7 @@ REST = {"embeddings": 0, "output layer": 0, "norms and biases": 0}
         ("gemma3_mm", {"attention": 1, "MLP": 1, "vision": 0}),
         ("mixtral", {"attention": 1, "experts": 1, "router": 0}),
         ("qwen3_moe", {"attention": 1, "experts": 1, "router": 0}),
+        ("deepseek_v3", {"attention": 1, "MLP": 1, "experts": 1, "router": 0}),
         ("gpt_oss", {"attention": 1, "experts": 0, "router": 0}),
         ("modernbert_decoder", {"attention": 1, "MLP": 1}),
     ],
@@ -55,7 +56,7 @@ def test_all_linear_is_the_language_part_without_routers(model_of, family, expec
 
 
 def test_every_adapter_of_all_linear_gets_a_gradient(model_of):
-    for family in ("gemma3_mm", "jamba", "mamba", "mamba2"):
+    for family in ("gemma3_mm", "jamba", "mamba", "mamba2", "deepseek_v3"):
         model = adapted(model_of(family), init="gaussian")
         for name, weight in model.named_parameters():
             if "lora_B" in name:

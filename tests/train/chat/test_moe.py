@@ -38,7 +38,7 @@ def test_a_fully_tuned_mixture_can_be_asked(trainer, tmp_path, family):
     assert answers(load_run(run).model, list(range(5, 20))).isfinite().all()
 
 
-@pytest.mark.parametrize("family", [*MOE, "jamba"])
+@pytest.mark.parametrize("family", [*MOE, "jamba", "deepseek_v3"])
 def test_an_adapter_on_a_mixture_is_merged_to_the_same_model(trainer, tmp_path, family):
     trainer.base = build_family(tmp_path / family, family)
     run, _ = trainer.train(max_steps=2, **{"lora.dropout": 0})
