@@ -36,7 +36,18 @@ from studio.serve.books import Watched
 from studio.serve.connections import Doors
 from studio.serve.keys import Key, KeyReader
 from studio.serve.ledger import Exchange, Ledger
-from studio.serve.limits import CHAT, COMPLETIONS, PREFIXES, RESPONSES, Limits, Meter, RefusedError, check_request, read_request
+from studio.serve.limits import (
+    CHAT,
+    COMPLETIONS,
+    PREFIXES,
+    RESPONSES,
+    Limits,
+    Meter,
+    RefusedError,
+    check_request,
+    check_turns,
+    read_request,
+)
 from studio.serve.requests import as_trained
 from studio.serve.responses import check_response, response_as_trained
 
@@ -298,7 +309,8 @@ class Guard:
         asked = await read_object(scope, receive, self._limits.body_bytes)
         name = self._resolve(str(asked.get("model", "")))
         wanted = ("messages", "add_generation_prompt", "tools", "chat_template_kwargs")
-        allowed = {"messages": []} | {field: asked[field] for field in wanted if field in asked}
+        check_turns(asked.get("messages"))
+        allowed = {field: asked[field] for field in wanted if field in asked}
         allowed = as_trained(allowed, name, self._speech(name))
         allowed["model"] = name
         status, body = await self._inner(scope, "POST", "/tokenize", allowed)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,8 @@ CHAT, COMPLETIONS, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/r
 
 PREFIXES = {CHAT: "chatcmpl-", COMPLETIONS: "cmpl-", RESPONSES: "resp_"}
 """How the id of an answer begins."""
+ROLES = ("system", "developer", "user", "assistant", "tool")
+"""Of turns of a chat; vLLM takes the second for the first."""
 
 _SAMPLING = {
     "model", "max_tokens", "n", "temperature", "top_p", "top_k", "min_p", "seed", "stop", "stop_token_ids", "stream",
@@ -101,7 +104,8 @@ def check_request(route: str, request: dict[str, Any], limits: Limits, *, prompt
         whole_number(request, "max_completion_tokens", limits.max_tokens)
         if request.get("max_tokens") is None and request.get("max_completion_tokens") is None:
             request["max_tokens"] = limits.max_tokens
-        _only_text(request.get("messages"))
+        check_turns(request.get("messages"))
+        check_tools(request.get("tools"), named=lambda tool: tool.get("function"))
     else:
         _prompts(request.get("prompt"), limits.prompts)
         if request.get("echo") and request.get("logprobs") is not None and not prompt_scores:
@@ -125,15 +129,54 @@ def whole_number(request: dict[str, Any], name: str, limit: int) -> None:
         raise RefusedError(400, "limit_exceeded", f"{name} is {value}, and this server gives at most {limit}.", name)
 
 
-def _only_text(messages: Any) -> None:
-    """Refuse parts that make the server fetch something."""
+def check_turns(messages: Any) -> None:
+    """Refuse turns that a template would pass over without a word, and parts that make the server fetch something."""
     if not isinstance(messages, list) or not messages:
         raise RefusedError(400, "invalid_value", "messages must be a list of turns, each with role and content.", "messages")
-    for message in messages:
-        content = message.get("content") if isinstance(message, dict) else None
+    for number, message in enumerate(messages):
+        if not isinstance(message, dict):
+            raise RefusedError(400, "invalid_value", f"messages.{number} must be an object with role and content.", "messages")
+        known_role(message.get("role"), f"messages.{number}", ROLES)
+        content = message.get("content")
+        for name, kinds in (("content", (str, list)), ("reasoning_content", (str,)), ("reasoning", (str,))):
+            if message.get(name) is not None and not isinstance(message[name], kinds):
+                raise RefusedError(400, "invalid_value", f"messages.{number}.{name} must be text.", "messages")
         for part in content if isinstance(content, list) else ():
             if not isinstance(part, dict) or part.get("type") not in {"text", "refusal"}:
                 raise RefusedError(400, "not_text", "This server takes text only.", "messages")
+
+
+def known_role(role: Any, place: str, roles: tuple[str, ...]) -> None:
+    """Refuse a role that is none: most templates leave such a turn out, so that the model would never see it."""
+    if role not in roles:
+        # OpenAI's older name for a result.
+        remedy = " Send the result as a turn of the role 'tool'." if role == "function" and "tool" in roles else ""
+        raise RefusedError(
+            400,
+            "invalid_value",
+            f"The role of {place} is {str(role)[:80]!r}. Allowed: {', '.join(roles)}.{remedy}",
+            place.partition(".")[0],
+        )
+
+
+def check_tools(tools: Any, *, named: Callable[[dict[str, Any]], Any]) -> None:
+    """Refuse what is no list of functions with names.
+
+    Args:
+        named: where a tool keeps its name and parameters.
+    """
+    if tools is not None and not isinstance(tools, list):
+        raise RefusedError(400, "invalid_value", "tools must be a list.", "tools")
+    for number, tool in enumerate(tools or ()):
+        if not isinstance(tool, dict) or tool.get("type") != "function":
+            raise RefusedError(
+                400, "not_a_function", "This server runs no tools of its own: each of tools must be a function.", "tools"
+            )
+        function = named(tool)
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
+            raise RefusedError(400, "invalid_value", f"tools.{number} needs the name of its function.", "tools")
+        if not isinstance(function.get("parameters") or {}, dict):
+            raise RefusedError(400, "invalid_value", f"The parameters of tools.{number} must be a JSON schema.", "tools")
 
 
 def _prompts(prompt: Any, limit: int) -> None:

@@ -31,8 +31,13 @@ def as_trained(request: dict[str, Any], name: str, speech: Facts) -> dict[str, A
     Args:
         name: of the model, for messages.
     Raises:
-        RefusedError: it wants tools that are not served, or sets an argument that the run does not leave to clients.
+        RefusedError: it wants or holds calls of tools that are not served, or sets an argument that the run does not leave to
+            clients.
     """
+    if "syntax" in speech and not speech["syntax"] and any(message.get("tool_calls") for message in request["messages"]):
+        raise RefusedError(
+            400, "tools_not_served", f"The chat template of {name} writes no calls of tools. Leave tool_calls out.", "messages"
+        )
     request = {**request, "messages": [_turn(message, speech) for message in request["messages"]]}
     arguments_as_trained(request, name, speech)
     tools_as_trained(request, name, speech)
@@ -60,7 +65,7 @@ def hold_grammar(request: dict[str, Any], speech: Facts, *, bound: bool) -> None
 
 def _turn(message: Any, speech: Facts) -> Any:
     """A turn with its thought where training had it."""
-    if not isinstance(message, dict) or message.get("role") != "assistant":
+    if message["role"] != "assistant":
         return message
     if "reasoning" in message:  # vLLM's own name for it, which its answers carry
         message = {key: value for key, value in message.items() if key != "reasoning"} | (
@@ -102,6 +107,8 @@ def arguments_as_trained(request: dict[str, Any], name: str, speech: Facts) -> N
             raise RefusedError(
                 400, "invalid_value", f"{argument} must be a text, a number, true or false.", "chat_template_kwargs"
             )
+        if argument in (speech.get("yes_no") or ()) and not isinstance(value, bool):
+            raise RefusedError(400, "invalid_value", f"{argument} must be true or false.", _KWARGS)
     if merged := {**(speech.get("arguments") or {}), **given}:
         request[_KWARGS] = merged
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from studio.serve.limits import Limits, RefusedError, only_known, whole_number
+from studio.serve.limits import ROLES, Limits, RefusedError, check_tools, known_role, only_known, whole_number
 from studio.serve.requests import Facts, arguments_as_trained, hold_grammar, part_of, tools_as_trained
 
 FIELDS = {
@@ -43,12 +43,7 @@ def check_response(request: dict[str, Any], limits: Limits) -> dict[str, Any]:
     if request.get("max_output_tokens") is None:
         request["max_output_tokens"] = limits.max_tokens
     _only_text(request.get("input"))
-    tools = request.get("tools") or []
-    for tool in tools if isinstance(tools, list) else [None]:
-        if not isinstance(tool, dict) or tool.get("type") != "function":
-            raise RefusedError(
-                400, "not_a_function", "This server runs no tools of its own: each tool must be a function.", "tools"
-            )
+    check_tools(request.get("tools"), named=lambda tool: tool)
     return {**request, "store": False}
 
 
@@ -58,8 +53,10 @@ def _only_text(value: Any) -> None:
         return
     if not isinstance(value, list) or not value:
         raise RefusedError(400, "invalid_value", "input must be a text or a list of items.", "input")
-    for item in value:
+    for number, item in enumerate(value):
         kind = item.get("type", "message") if isinstance(item, dict) else None
+        if kind == "message":  # a result is an item of its own here
+            known_role(item.get("role"), f"input.{number}", ROLES[:-1])
         parts = [*_parts(item, "content"), *_parts(item, "output"), *_parts(item, "summary")] if kind in _ITEMS else [None]
         if any(not isinstance(part, dict) or part.get("type") not in _TEXTS for part in parts):
             raise RefusedError(400, "not_text", "This server takes text, calls of functions and their results only.", "input")

@@ -88,7 +88,7 @@ def test_thoughts_are_known_by_the_mark_and_by_whether_the_prompt_opens_them(tmp
 
 def test_a_clients_argument_may_open_or_close_the_thought(tmp_path: Path) -> None:
     found = speech(tmp_path, SWITCHED, arguments={"enable_thinking": True}, client_arguments=["enable_thinking"])
-    assert found.opened and found.switches == {"enable_thinking": {"false": False}}
+    assert found.opened and found.switches == {"enable_thinking": {"false": False}} and found.yes_no == ("enable_thinking",)
     assert speech(tmp_path, SWITCHED, arguments={"enable_thinking": False}).opened is False
 
 
@@ -184,6 +184,35 @@ def test_tools_reach_vllm_as_they_were_sent(make_gate: MakeGate) -> None:
     assert ask(gate, tool_choice="required")["code"] == "invalid_value"
 
 
+def test_a_turn_that_the_template_would_leave_out_is_refused(make_gate: MakeGate) -> None:
+    gate = serving(make_gate, syntax=None, no_tools="")
+    refused = ask(gate, messages=[{"role": "robot", "content": "a"}])
+    assert refused["message"] == "The role of messages.0 is 'robot'. Allowed: system, developer, user, assistant, tool."
+    older = ask(gate, messages=[{"role": "user", "content": "a"}, {"role": "function", "name": "look", "content": "b"}])
+    assert older["message"].endswith("Send the result as a turn of the role 'tool'.") and older["param"] == "messages"
+    calls = [{"id": "1", "type": "function", "function": {"name": "look", "arguments": "{}"}}]
+    talk = [{"role": "user", "content": "a"}, {"role": "assistant", "tool_calls": calls}]
+    lost = ask(gate, messages=talk)
+    assert lost["message"] == "The chat template of one writes no calls of tools. Leave tool_calls out."
+    assert ask(serving(make_gate, syntax="hermes"), messages=talk)["messages"] == talk
+    assert ask(gate, messages=[{"role": "user", "content": 5}])["message"] == "messages.0.content must be text."
+    assert ask(gate, messages=["a"])["message"] == "messages.0 must be an object with role and content."
+
+
+@pytest.mark.parametrize(
+    ("tools", "message"),
+    [
+        ("look", "tools must be a list."),
+        (["look"], "This server runs no tools of its own: each of tools must be a function."),
+        ([{"type": "function", "function": {}}], "tools.0 needs the name of its function."),
+        ([TOOL, {"type": "function", "name": "look"}], "tools.1 needs the name of its function."),
+        ([{"type": "function", "function": {"name": "look", "parameters": 5}}], "The parameters of tools.0 must be"),
+    ],
+)
+def test_tools_that_are_none_are_told_in_a_sentence(make_gate: MakeGate, tools: Any, message: str) -> None:
+    assert ask(serving(make_gate, no_tools=""), tools=tools)["message"].startswith(message)
+
+
 def test_the_runs_arguments_hold_and_a_client_sets_only_what_it_may(make_gate: MakeGate) -> None:
     gate = serving(make_gate, arguments={"enable_thinking": False, "day": "Monday"}, client_arguments=["enable_thinking"])
     assert ask(gate)["chat_template_kwargs"] == {"enable_thinking": False, "day": "Monday"}
@@ -194,6 +223,8 @@ def test_the_runs_arguments_hold_and_a_client_sets_only_what_it_may(make_gate: M
     assert "'reasoning_effort' cannot be set" in ask(gate, reasoning_effort="high")["message"]
     assert ask(gate, chat_template_kwargs={"enable_thinking": []})["code"] == "invalid_value"
     assert ask(gate, chat_template_kwargs=[1])["code"] == "invalid_value"
+    switch = serving(make_gate, client_arguments=["enable_thinking"], yes_no=["enable_thinking"])
+    assert ask(switch, chat_template_kwargs={"enable_thinking": "false"})["message"] == "enable_thinking must be true or false."
     plain = serving(make_gate)
     assert "It leaves none to clients." in ask(plain, chat_template_kwargs={"a": 1})["message"]
     assert "chat_template_kwargs" not in ask(plain)

@@ -57,7 +57,8 @@ class Speech:
     syntax: way of calling tools, None where none is known. mark: what opens a thought, None where the template has none.
     opened: whether its prompt ends inside a thought. switches: name of an argument to JSON values at which that is otherwise.
     written: whether it writes ``reasoning_content``. missing: marks of calls that are no tokens of the vocabulary.
-    harmony: the model is gpt-oss, whose channels vLLM reads by itself. The rest is :class:`ChatTemplate`'s.
+    harmony: the model is gpt-oss, whose channels vLLM reads by itself. yes_no: client_arguments that are true or false.
+    The rest is :class:`ChatTemplate`'s.
     """
 
     syntax: str | None = None
@@ -69,6 +70,7 @@ class Speech:
     harmony: bool = False
     arguments: dict[str, Any] = field(default_factory=dict)
     client_arguments: tuple[str, ...] = ()
+    yes_no: tuple[str, ...] = ()
     thinking: str = "keep"
 
 
@@ -88,6 +90,7 @@ def read_speech(template: ChatTemplate, tokenizer: Any, model_type: str) -> Spee
     Args:
         model_type: as in the base's ``config.json``.
     """
+    from studio.models.chat.arguments import switches
     from studio.models.chat.probing import opened_by, tool_syntax, writes_thoughts
     from studio.models.chat.thoughts import THOUGHTS
 
@@ -106,6 +109,7 @@ def read_speech(template: ChatTemplate, tokenizer: Any, model_type: str) -> Spee
         harmony=model_type == "gpt_oss",
         arguments=dict(template.arguments),
         client_arguments=template.client_arguments,
+        yes_no=tuple(name for name in template.client_arguments if name in switches(template.text)),
         thinking=template.thinking,
     )
 

@@ -14,7 +14,7 @@ from jinja2.exceptions import TemplateSyntaxError
 from transformers import PreTrainedTokenizerBase
 
 from studio.core.errors import DataError, UserError, nearest
-from studio.models.chat.arguments import refuse_unknown, with_defaults
+from studio.models.chat.arguments import refuse_odd_values, refuse_unknown, with_defaults
 from studio.models.chat.probing import tool_syntax, writes_thoughts
 from studio.models.chat.rendering import ChatTemplate as ChatTemplate  # callers of this module have both from here
 from studio.models.chat.rendering import Thinking, Value, compiled
@@ -99,11 +99,12 @@ def choose_template(
         arguments, client_arguments, thinking: see :class:`ChatTemplate`.
     Raises:
         UserError: the base has no template and none was asked for; or the name or file does not exist, is no Jinja, cannot be
-            used with this vocabulary, or does not know an argument.
+            used with this vocabulary, does not know an argument, or asks for another value.
     """
     template = _parsed(_found(tokenizer, requested, base))
     refuse_unknown(template, arguments or {}, "template_arguments")
     refuse_unknown(template, client_arguments, "client_arguments")
+    refuse_odd_values(template, arguments or {})
     given = replace(template, arguments=dict(arguments or {}), client_arguments=tuple(client_arguments), thinking=thinking)
     return settle(tokenizer, given, at=at, system=system)
 

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from studio.adapters.chat.loading import read_template
 from studio.core.errors import UserError
 from studio.core.records import RunRecord
-from studio.models.chat.arguments import as_client, known_arguments, read_arguments
+from studio.models.chat.arguments import as_client, known_arguments, read_arguments, switches
 from studio.models.chat.templates import ChatTemplate, choose_template, render
 
 ASKED = [{"role": "user", "content": "How wide?"}]
@@ -43,6 +43,24 @@ def test_what_a_template_asks_for_is_known():
     assert known_arguments(SWITCH) == {"enable_thinking", "tools_in_user_message", "note"}
 
 
+def test_what_a_template_sets_before_it_reads_it_is_no_argument():
+    """Qwen3's way: one branch or the other sets it, so that Jinja takes it for undeclared."""
+    branches = (
+        "{% for m in messages %}{% if m.content %}{% set content = m.content %}{% else %}{% set content = '' %}{% endif %}"
+        "{{ content }}{% endfor %}{% if not day is defined %}{% set day = 'Monday' %}{% endif %}{{ day }}"
+    )
+    assert known_arguments(branches) == {"day"}
+
+
+def test_arguments_of_which_only_the_truth_counts_are_switches():
+    text = SWITCH + (
+        "{% set kept = kept if kept is defined else True %}{% if first is true and (second or not third) %}{% endif %}"
+        "{{ 'x' if fourth | default(false) else note }}{% if effort == 'low' or effort %}{% endif %}"
+        "{% if tools_in_user_message %}{% endif %}"
+    )
+    assert switches(text) == {"enable_thinking", "tools_in_user_message", "kept", "first", "second", "third", "fourth"}
+
+
 def test_an_argument_holds_for_every_reader(tokenizer, file):
     template = choose_template(tokenizer, file, "base", arguments={"enable_thinking": False, "note": 'a "b" {% \\ é 🙂\n'})
     text = prompt(tokenizer, template)
@@ -66,10 +84,14 @@ def test_without_arguments_the_text_is_untouched(tokenizer, file):
             "template_arguments: .* no argument 'enable_thinkin'. Did you mean 'enable_thinking'",
         ),
         ({"arguments": {"messages": "x"}}, "no argument 'messages'"),
+        (
+            {"arguments": {"enable_thinking": "false"}},
+            "template_arguments: 'enable_thinking' is 'false'. Allowed by the chat template: true, false.",
+        ),
         ({"client_arguments": ["tempo"]}, "client_arguments: .* no argument 'tempo'. It knows: enable_thinking, note, tools"),
     ],
 )
-def test_an_argument_that_the_template_never_mentions_is_refused(given, message, tokenizer, file):
+def test_an_argument_that_the_template_cannot_take_is_refused(given, message, tokenizer, file):
     with pytest.raises(UserError, match=message):
         choose_template(tokenizer, file, "base", **given)
 
