@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from studio.core.errors import UserError
@@ -105,12 +106,25 @@ def test_an_endpoint_that_dies_half_way_is_one_sentence_and_a_rerun_goes_on(serv
     assert len(served.asked) - before == 16
 
 
-def test_without_a_tokenizer_answers_are_measured_and_likelihood_says_why_not(served, tiny) -> None:
+def _noting(start: Callable[..., None], made: list[httpx.Client]) -> Callable[..., None]:
+    """A constructor that writes down what it made."""
+
+    def begin(self: httpx.Client, **settings: Any) -> None:
+        made.append(self)
+        start(self, **settings)
+
+    return begin
+
+
+def test_without_a_tokenizer_answers_are_measured_and_likelihood_says_why_not(served, tiny, monkeypatch) -> None:
     suite = load_suite(
         "chatbot", ("metrics=[perplexity,rougeL]", "generation.max_new_tokens=4", "resamples=100", "thresholds=[]")
     )
     target = find_model(served.url, tiny.workspace)
+    made: list[httpx.Client] = []
+    monkeypatch.setattr(httpx.Client, "__init__", _noting(httpx.Client.__init__, made))
     _, record = evaluate_model(target, suite, workspace=tiny.workspace, data=tiny.dataset, limit=3)
+    assert made and all(client.is_closed for client in made), "Python warns of sockets that are left open"
     perplexity, rouge = record.scores["tuned"]
     assert perplexity.value is None and perplexity.coverage == 0 and perplexity.reason
     assert rouge.value is not None and "--tokenizer" in record.models["tuned"]["likelihood"]
