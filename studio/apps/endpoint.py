@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import urldefrag
 
 import httpx
 
@@ -28,13 +29,14 @@ class EndpointShelf:
     at_once = 16
 
     def __init__(self, address: str, workspace: Workspace) -> None:
-        """``address``: with or without ``/v1``; the key is taken from the environment (``STUDIO_API_KEY``)."""
-        root = address.rstrip("/")
+        """``address``: with or without ``/v1``, and ``#NAME`` for the model that comes first; the key is ``STUDIO_API_KEY``'s."""
+        root, self._first = urldefrag(address)
+        root = root.rstrip("/")
         self.address = root if root.endswith("/v1") else f"{root}/v1"
         self._workspace = workspace
 
     def choices(self) -> list[str]:
-        """Names as the server lists them."""
+        """Names as the server lists them, the one that was asked for before all others."""
         try:
             with _client(10.0) as client:
                 answer = client.get(f"{self.address}/models")
@@ -50,7 +52,11 @@ class EndpointShelf:
             ) from error
         if not names:
             raise ModelDownError(f"{self.address} offers no model.")
-        return names
+        if not self._first:
+            return names
+        if self._first not in names:
+            raise ModelDownError(f"{self.address} serves {', '.join(names)}, not {self._first}. Write {self.address}#NAME.")
+        return [self._first, *(name for name in names if name != self._first)]
 
     def get(self, name: str) -> EndpointModel:
         """A model by the server's name; its hashes come from a run of that name in the workspace, where there is one."""

@@ -61,11 +61,13 @@ Update = Any
 Row = dict[str, Any]
 
 
+_LEGENDS = {"model": later("model"), "thumb": later("thumb")}
+
+
 def _over_time(kind: Any, column: str, title: str, *, name: str | None = None, color: str = "model", **more: Any) -> Any:
     """A plot of a column over time, one colour per model unless told otherwise; ``name`` is its id on the page."""
-    return kind(
-        x="time", y=column, color=color, title=title, x_title=" ", y_title=" ", height=260, elem_id=name or column, **more
-    )
+    titles = {"title": title, "x_title": " ", "y_title": " ", "color_title": t(_LEGENDS[color])}
+    return kind(x="time", y=column, color=color, height=260, elem_id=name or column, **titles, **more)
 
 
 def build(workspace: Workspace) -> gr.Blocks:
@@ -98,7 +100,7 @@ class _Page:
                 requests = _over_time(gr.BarPlot, "requests", t("Requests"))
                 latency = _over_time(gr.LinePlot, "seconds", t("Seconds to the last token, 95th percentile"), name="latency")
             with gr.Row():
-                colours = {"up": "#0d9488", "down": "#dc2626"}
+                colours = {t("up"): "#0d9488", t("down"): "#dc2626"}
                 thumbs = _over_time(gr.BarPlot, "thumbs", t("Thumbs"), color="thumb", color_map=colours)
                 lengths = _over_time(gr.LinePlot, "characters", t("Length of answers, median characters"), name="lengths")
             table = gr.Dataframe(datatype="str", interactive=False, label=t("Models"), elem_id="models")
@@ -124,25 +126,31 @@ class _Page:
         requests = [row for row in all_requests if row["model"] in chosen and row["created"] >= now - length]
         ratings = [row for row in all_ratings if row["model"] in chosen and row["created"] >= now - length]
         answered = [row for row in requests if row["status"] in {"ok", "cut"}]
-        thumbs = [{**row, "thumb": "up" if row["value"] > 0 else "down"} for row in ratings]
+        thumbs = [{**row, "thumb": t("up") if row["value"] > 0 else t("down")} for row in ratings]
         summaries = [item for item in summarize(self._store, since=now - length) if item.model in chosen]
         bins = _Bins(now, length, width)
         clock = "%H:%M" if length <= _DAY else "%d %b"
 
         def plot(frame: pd.DataFrame) -> Update:
-            return gr.update(value=frame, x_axis_format=clock)
+            return gr.update(value=frame, x_axis_format=clock, y_lim=_limits(frame))
 
         return (
             gr.update(choices=[(t(_ALL), _ALL), *((name, name) for name in names)], value=model if model in names else _ALL),
             tiles_html(summaries),
             plot(bins.count(requests, "model", "requests", chosen)),
             plot(bins.quantile(answered, "seconds", 0.95)),
-            plot(bins.count(thumbs, "thumb", "thumbs", ["up", "down"])),
+            plot(bins.count(thumbs, "thumb", "thumbs", [t("up"), t("down")])),
             plot(bins.quantile(answered, "characters", 0.5)),
             _model_table(summaries),
             _drift_table(all_requests, all_ratings, chosen, length, now),
             t(_DRIFT_NOTE, period=t(period), number=_REFERENCE),
         )
+
+
+def _limits(frame: pd.DataFrame) -> list[float] | None:
+    """Ends of the axis where the page could not choose them: fitted to a single value, it would have no height."""
+    values = set(frame.iloc[:, -1])
+    return [0.0, 2 * max(values) or 1.0] if len(values) == 1 else None
 
 
 class _Bins:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from studio.apps import chat
-from studio.apps.chat_model import Sampling
+from studio.apps.chat_model import ModelDownError, Sampling
 from studio.apps.endpoint import EndpointShelf
 from studio.apps.local_models import LocalShelf
 from studio.apps.run_shelf import RunShelf
@@ -290,6 +290,13 @@ def test_a_prompt_too_long_for_a_run_in_this_process_is_told(
     ask(page, "How wide? " * 200)
     page.get_by_text("Ask something shorter").wait_for()
     assert store_of(talking).rows("requests") == []
+
+
+def test_an_address_with_a_name_asks_that_model_first(house: Workspace, endpoint: Any) -> None:
+    shelf = EndpointShelf(f"{endpoint.url}#beta", house)
+    assert shelf.choices() == ["beta", "alpha"] and shelf.address.endswith("/v1")
+    with pytest.raises(ModelDownError, match=r"serves alpha, beta, not gamma. Write \S+/v1#NAME"):
+        EndpointShelf(f"{endpoint.url}#gamma", house).choices()
 
 
 @pytest.mark.long

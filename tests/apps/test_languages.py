@@ -18,7 +18,7 @@ from tests.servers import Scripted
 NAMES = re.compile(
     r"\b(train|validation|test|removed|id|good|bad|unclear|doors|Finetuning Studio|LoRA|Cohen|Enter|Shift|JSON)\b|<[^>]+>"
 )
-SHOWN = ("label", "placeholder", "info", "value", "headers", "title", "choices")
+SHOWN = ("label", "placeholder", "info", "value", "headers", "title", "choices", "color_title")
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +62,8 @@ def test_pages_of_datasets_and_figures(stocked: Workspace) -> None:
         shown = texts(page)
         assert len([text for text in shown if re.search(r"[\u4e00-\u9fff]", text)]) >= 8
         assert english(page) <= {"good, bad, unclear"}
+    [colours] = [part["props"]["color_map"] for part in page.get_config_file()["components"] if part["props"].get("color_map")]
+    assert set(colours) == {"赞", "踩"}
 
 
 def test_pages_of_models(house: Workspace, endpoint: Scripted) -> None:

@@ -278,6 +278,13 @@ def test_the_monitor_shows_figures_plots_and_drift_and_no_words(
     assert "s3cret" not in page.content()
 
 
+def test_an_axis_has_a_height_when_all_its_values_are_one() -> None:
+    import pandas as pd
+
+    limits = [monitor._limits(pd.DataFrame({"time": [0, 1], "seconds": values})) for values in ([5.0, 5.0], [0, 0], [1, 5])]
+    assert limits == [[0, 10], [0, 1], None]
+
+
 def test_an_empty_monitor_says_so(workspace: Workspace, serve: Callable[..., str], visit: Callable[..., Any]) -> None:
     page = visit(serve(monitor.build(workspace)))
     page.get_by_text("Nothing happened in this period").locator("visible=true").first.wait_for()
