@@ -227,6 +227,12 @@ def _sentence(detail: ErrorDetails, schema: type[BaseModel], value: Any, places:
             return f"{place}: '{name}': {message}" if location else f"{place}: {message}"
         case "string_type":
             return f"{place}: '{name}' is {given}, but should be text. Put it in quotes if it is meant as text."
+        case "list_type" | "tuple_type" | "set_type":
+            return f"{place}: '{name}' is {given}, but should be a list. Write it as [a, b]."
+        case "bool_type" | "bool_parsing":
+            # The first alternative of fields that take text and numbers too, which only a list or a group fails in all.
+            wanted = "Allowed: true, false." if not isinstance(detail.get("input"), list | dict) else "Give a single value."
+            return f"{place}: '{name}' is {given}. {wanted}"
         case "model_type" | "dict_type" | "model_attributes_type":
             return f"{place}: '{name}' is {given}, but holds settings of its own. Write them below it, as 'key: value'."
         case _:

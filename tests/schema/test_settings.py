@@ -40,6 +40,8 @@ class Outer(Settings):
     rate: float = 1e-3
     on: Literal["on", "off"] = "off"
     text: str | None = None
+    sure: bool = False
+    given: dict[str, bool | int | str] = {}
     inner: Inner = Inner()
     steps: list[Annotated[Cut | Drop, Field(discriminator="step")]] = []
 
@@ -60,7 +62,7 @@ MISTAKES = {
     "key of another level": ("kind: chat\ntargets: all", "{file}:2: unknown field 'targets'. Did you mean 'inner.targets'?"),
     "unlike anything": (
         "kind: chat\nzzz: 1",
-        "{file}:2: unknown field 'zzz'. Allowed: inner, kind, on, rate, steps, text.",
+        "{file}:2: unknown field 'zzz'. Allowed: given, inner, kind, on, rate, steps, sure, text.",
     ),
     "wrong type": (
         "kind: chat\ninner:\n  rank: three",
@@ -176,6 +178,9 @@ SET_MISTAKES = {
     "inner.rnak=1": "--set inner.rnak=1: unknown field 'rnak' in 'inner'. Did you mean 'rank'?",
     "iner.rank=1": "--set iner.rank=1: unknown field 'iner'. Did you mean 'inner'?",
     "rate=fast": ("--set rate=fast: 'rate' is 'fast', but input should be a valid number, unable to parse string as a number."),
+    "steps=cut": "--set steps=cut: 'steps' is 'cut', but should be a list. Write it as [a, b].",
+    "sure=perhaps": "--set sure=perhaps: 'sure' is 'perhaps'. Allowed: true, false.",
+    "given.day=[1]": "--set given.day=[1]: 'given.day' is [1]. Give a single value.",
     "rate": "--set rate: expected key=value, for example --set learning_rate=3e-4.",
     "=3": "--set =3: expected key=value, for example --set learning_rate=3e-4.",
     "kind.x=1": "--set kind.x=1: 'kind' holds no settings of its own.",
