@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -284,7 +284,8 @@ def _models_at(schema: type[BaseModel], location: Location, value: Any) -> list[
 def _elsewhere(schema: type[BaseModel], key: str) -> str:
     """`` Did you mean 'lora.rank'?`` when one of the groups of settings has a field of that name."""
     for group, field in schema.model_fields.items():
-        if any(key in model.model_fields for model in _models_in(field.annotation)):
+        # Of a list it would be a field of one of its items, which one cannot be said.
+        if get_origin(field.annotation) is not list and any(key in model.model_fields for model in _models_in(field.annotation)):
             return f" Did you mean '{group}.{key}'?"
     return ""
 

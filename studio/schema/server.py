@@ -28,6 +28,10 @@ _SET_ELSEWHERE = {
     "shutdown-timeout": "set shutdown_timeout",
     "chat-template": "the runs bring their own template",
     "trust-request-chat-template": "the runs bring their own template",
+    "default-chat-template-kwargs": "set template_arguments in the preset of the run",
+    "tool-call-parser": "it follows from the run's template",
+    "enable-auto-tool-choice": "it follows from the run's template",
+    "reasoning-parser": "it follows from the run's template",
     "generation-config": "the runs bring their own end tokens",
     "tokenizer": "the base brings its own tokenizer",
     "api-key": "use studio serve keys add",
@@ -127,10 +131,11 @@ class ServerProfile(Settings):
             bare = plain.removeprefix("no-")
             if not re.fullmatch(r"[a-z][a-z0-9.-]*", plain):
                 raise ValueError(f"{name!r} is no name of a flag of vLLM. Write it as in vLLM's documentation, without dashes.")
-            if bare in _SET_ELSEWHERE:
-                raise ValueError(f"the flag {name!r} is the studio's own: {_SET_ELSEWHERE[bare]}.")
+            whole = bare.partition(".")[0]
+            if whole in _SET_ELSEWHERE:
+                raise ValueError(f"the flag {name!r} is the studio's own: {_SET_ELSEWHERE[whole]}.")
             executor = bare == "distributed-executor-backend" and flags[name] not in {"mp", "ray", "uni"}
-            if _CODE.fullmatch(bare.partition(".")[0]) or executor:
+            if _CODE.fullmatch(whole) or executor:
                 raise ValueError(
                     f"the flag {name!r} can load code or other files, open a second door or switch off a check, so a profile "
                     "may not set it. Start vLLM yourself where you need it (docs/serving.md)."

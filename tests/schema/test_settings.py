@@ -60,6 +60,10 @@ MISTAKES = {
     "misspelt key": ("kind: chat\nrat: 1", "{file}:2: unknown field 'rat'. Did you mean 'rate'?"),
     "misspelt inner key": ("kind: chat\ninner:\n  rnak: 1", "{file}:3: unknown field 'rnak' in 'inner'. Did you mean 'rank'?"),
     "key of another level": ("kind: chat\ntargets: all", "{file}:2: unknown field 'targets'. Did you mean 'inner.targets'?"),
+    "key of an item": (
+        "kind: chat\nreason: x",
+        "{file}:2: unknown field 'reason'. Allowed: given, inner, kind, on, rate, steps, sure, text.",
+    ),
     "unlike anything": (
         "kind: chat\nzzz: 1",
         "{file}:2: unknown field 'zzz'. Allowed: given, inner, kind, on, rate, steps, sure, text.",
