@@ -88,7 +88,7 @@ def compare(
         if share and pair[0].count == count:
             return _of_shares(tuned, base, first - second, count)
         return _of_sums(pair, first, second, scale, ideal, resamples, seed, count)
-    if isinstance(tuned, Joinable) and count >= FEWEST:
+    if isinstance(tuned, Joinable):
         return _of_joined(tuned, base, usable, first - second, scale, seed)
     return _of_resamples(tuned, base, usable, first - second, resamples, seed, recentre)
 
@@ -206,12 +206,14 @@ def _of_joined(tuned: Joinable, base: Statistic, usable: NDArray[np.bool_], valu
 
     count, weights = int(usable.sum()), left_out(usable)
     error = jackknife_error(tuned.at(weights) - base.at(weights))
-    if error == 0:
+    if count < FEWEST:
+        interval = Interval(None, none_from(count))
+    elif error == 0:
         interval = alike(value, count, scale.difference)
     else:
         reach = float(t.ppf((1 + LEVEL) / 2, count - 1)) * error
         interval = Interval(scale.difference.clipped(value - reach, value + reach), "jackknife t-interval")
-    both, swapped = tuned.joined(base), np.zeros((0, len(usable)))
+    both = tuned.joined(base)
     drawn = swaps(count, seed)
     swapped = np.zeros((len(drawn), len(usable)))
     swapped[:, usable] = drawn

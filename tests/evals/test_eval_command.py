@@ -36,7 +36,12 @@ def test_json_is_one_document_and_the_gate_exits_with_3(studio: Callable[..., Re
     assert document["gate"]["missed"][0].startswith("perplexity is")
     assert Path(document["report"], "scores.json").is_file()
     assert "1 of 1 threshold not met: perplexity is" in done.err and "required at most 1.01" in done.err
-    met = studio("eval", str(suite), "--model", "last", "--gate", "--set", "thresholds.0.at_most=1e9", "--set", "resamples=100")
+    options = ("--gate", "--set", "resamples=100", "--set")
+    few = studio("eval", str(suite), "--model", "last", *options, "thresholds.0.at_most=1e9")
+    assert few.code == 3 and "1 of 1 threshold not shown on so few examples: perplexity is" in few.err
+    assert "no interval from 8 examples; 10 are needed" in few.err
+    share = "thresholds=[{metric: truncated, at_least: 0.3}]"
+    met = studio("eval", str(suite), "--model", "last", "--gate", "--set", "metrics=[truncated]", "--set", share)
     assert met.code == 0 and "gate met: the only threshold" in met.err
 
 

@@ -103,7 +103,7 @@ def test_the_summary_counts_verdicts_and_the_warning_is_seen() -> None:
         "What this does not show",
     ):
         assert f"<h2>{heading}</h2>" in text
-    assert "sacrebleu" in text and "nrefs:1" in text and "paired bootstrap" in text and "McNemar" in text
+    assert "sacrebleu" in text and "nrefs:1" in text and "studentised from" in text and "McNemar" in text
 
 
 def test_examples_are_the_most_changed_and_an_empty_answer_is_shown_as_one() -> None:

@@ -101,7 +101,7 @@ def test_every_kind_has_a_line_in_each_table() -> None:
 
 
 def test_a_task_from_outside_is_measured(studio: Callable[..., Result], toy: None, tmp_path: Path) -> None:
-    path = written(tmp_path, TOY + "thresholds:\n  - {metric: repeats, at_least: 1}\n")
+    path = written(tmp_path, TOY + "thresholds:\n  - {metric: repeats, not_worse_than_base: true}\n")
     done = studio("eval", str(path), "--model", "tiny", "--gate")
     assert done.code == 0, done.err
     assert "toy.repeats" in done.out and "gate met: the only threshold" in done.err

@@ -22,7 +22,7 @@ from studio.evals.images.kernel_distance import KernelDistance, kernel_distance
 from studio.evals.images.memorisation import Memorisation, memorisation
 from studio.evals.images.network import Floats32, Seen
 from studio.evals.images.precision_recall import Recall, precise
-from studio.evals.metrics.base import mean_statistic
+from studio.evals.metrics.base import SumStatistic, mean_statistic
 from studio.evals.pieces import Floats
 from studio.evals.statistics import Statistic
 from studio.schema.image_scores import ImagesTask
@@ -143,7 +143,7 @@ def measure(sight: Sight, yardstick: Yardstick, task: ImagesTask) -> Findings:
                 found[name] = _memory(name, by_pixels if name == "copied_pixels" else features)
             else:
                 made = _MAKERS[name](sight, yardstick, task)
-                found[name] = made if isinstance(made, str) else Remembered(made)
+                found[name] = made if isinstance(made, str | SumStatistic) else Remembered(made)
         except UserError as error:
             # One measure that has too few pictures does not take the others with it; the reason stands in its place.
             found[name] = str(error)

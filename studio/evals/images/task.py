@@ -213,11 +213,7 @@ def _differences(
         if not isinstance(tuned, str) and not isinstance(base, str):
             asked = len(tuned.scored)
             found = difference(metric, tuned, base, resamples=_resamples(name, context, task, asked), seed=context.seed)
-            results.append(
-                found.model_copy(
-                    update={"method": found.method.replace("over examples", "over pictures of equal prompt and seed")}
-                )
-            )
+            results.append(found.model_copy(update={"method": f"{found.method}; pairs are pictures of equal prompt and seed"}))
     return results
 
 

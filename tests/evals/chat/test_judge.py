@@ -76,7 +76,7 @@ def test_a_pair_is_asked_in_both_orders_and_a_change_of_mind_is_a_tie(tiny: Tiny
     scores = {score.metric.partition(".")[2]: score for score in record.scores["tuned"]}
     # Rows 0 to 3 won; 4 unread; 5 the same; 6 silent and so lost; 7 decided by the place and so a tie.
     assert (scores["win_rate"].value, scores["win_rate"].n, scores["win_rate"].note) == (0.8, 5, "4 won, 1 lost, 2 ties")
-    assert scores["win_rate"].coverage == 7 / 8 and scores["win_rate"].low == pytest.approx(0.3755, abs=1e-3)
+    assert scores["win_rate"].coverage == 7 / 8 and scores["win_rate"].low == pytest.approx(0.3344, abs=1e-3)
     assert record.scores["base"][0].value == pytest.approx(0.2)
     assert scores["ties"].value == pytest.approx(2 / 7)
     assert scores["order_disagreement"].value == pytest.approx(1 / 5)

@@ -212,7 +212,7 @@ def test_the_example_of_the_docs_goes_from_file_to_gate(
     assert built.code == 0, built.err
     rain, three = written_call("weather", city="Lund", days=1), written_call("weather", days=3, city="Oslo")
     write_what_is_said(monkeypatch, lively_base, {"Lund": rain, "Oslo": three, "Thank": "You are welcome."}, {"": "No."})
-    gate = ("--gate", "--set", 'thresholds=[{"metric": "right", "at_least": 1}]', "--set", "tasks.0.data.training_rows=keep")
+    gate = ("--gate", "--set", 'thresholds=[{"metric": "right", "at_least": 0.3}]', "--set", "tasks.0.data.training_rows=keep")
     done = studio("eval", "tools", "--model", "tiny", "--data", "calls", *gate)
     assert done.code == 0, done.err
     assert "gate met: the only threshold" in done.err and "tool_calls.right_arguments" in done.out

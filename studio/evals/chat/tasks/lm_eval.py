@@ -25,7 +25,7 @@ from studio.evals.chat.generation import unwrapped
 from studio.evals.chat.subjects import LocalSubject
 from studio.evals.metrics.base import Metric, SumStatistic, mean_statistic
 from studio.evals.scoring import difference, score
-from studio.evals.statistics import NOT_COMPUTED, Better
+from studio.evals.statistics import ANY, NOT_COMPUTED, SHARE, Better
 from studio.evals.subjects import Subject
 from studio.evals.task import NotComputedError, TaskContext, TaskResult
 from studio.models.chat.thoughts import THOUGHTS
@@ -251,10 +251,12 @@ def _metric(name: str, found: Found, task: LmEvalTask) -> Metric:
     better: Better = "neither" if found.higher_is_better is None else "higher" if found.higher_is_better else "lower"
     shots = "the task's own number of" if task.fewshot is None else str(task.fewshot)
     how = "in the chat template" if task.chat_template else "as plain text"
+    outcomes = found.statistic is not None and set(found.statistic.each) <= {0.0, 1.0}
     return bias_metric(
         name,
         name,
         unit="as the task defines it",
+        scale=SHARE if outcomes else ANY,
         better=better,
         explains=f"Task and metric of lm-evaluation-harness, asked {how} with {shots} worked examples.",
         made_with=lambda: f"lm-evaluation-harness {version('lm_eval')}, transformers {version('transformers')}",
