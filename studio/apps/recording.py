@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
-from typing import Any
 
 from studio.apps.chat_model import ChatModel, Message, Piece, Sampling, origin_of
 from studio.core.translation import t
 from studio.core.workspace import Workspace
 from studio.feedback.answers import beside_of
-from studio.feedback.signals import is_refusal
 from studio.feedback.store import FILE_NAME, FeedbackStore, RequestRow, Status
+from studio.language.identify import language_of
+from studio.language.lists import LISTS
+from studio.language.phrases import is_refusal
 
 # An n-gram model needs some letters before its verdict means anything.
 _FEWEST_LETTERS = 20
-_SAMPLE = 2000
 
 
 def open_store(workspace: Workspace) -> FeedbackStore:
@@ -44,8 +43,8 @@ def keep_request(
             prompt_tokens=piece.prompt_tokens if piece else None,
             completion_tokens=piece.answer_tokens if piece else None,
             characters=len(text) if piece else None,
-            language=language_of(text),
-            refusal=is_refusal(text) if text else None,
+            language=(language := _language(text)),
+            refusal=_refusal(text, language),
             prompt=messages,
             completion=text,
             beside=beside_of(piece.turn) if piece else None,
@@ -53,19 +52,14 @@ def keep_request(
     )
 
 
-def language_of(text: str) -> str | None:
-    """ISO 639-1 code of a text told by py3langid; None when it is too short to tell."""
-    if sum(sign.isalpha() for sign in text) < _FEWEST_LETTERS:
-        return None
-    return str(_identifier().classify(text[:_SAMPLE])[0])
+def _language(text: str) -> str | None:
+    """ISO 639-1 code of a text; None when it is too short to tell."""
+    return language_of(text) if sum(sign.isalpha() for sign in text) >= _FEWEST_LETTERS else None
 
 
-@functools.cache
-def _identifier() -> Any:
-    """The identifier with its model, opened once per process."""
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+def _refusal(text: str, language: str | None) -> bool | None:
+    """Whether an answer declines; None where it is empty, or no list knows its language."""
+    return is_refusal(text) if text and (language is None or language in LISTS) else None
 
 
 def privacy_note(store: FeedbackStore) -> str:

@@ -7,7 +7,6 @@ shingles were compared.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,41 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.language.scripts import MARKS, UNSPACED_SIGN, words_of
+
 Shingles = NDArray[np.uint64]
 
-# Scripts written without blanks: each sign counts as a word of its own (Han, kana, Thai, Lao, Khmer, Burmese).
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_UNSPACED_SIGN = re.compile(f"[{_UNSPACED}]")
-_BETWEEN_BLANKS = re.compile(r"\S+")
-_WORD = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]+")
-# Combining signs (vowels of Devanagari, Bengali, Tamil; points of Arabic, Hebrew) belong to their word, but are no letters to re.
-# Only below 0x10000, where re looks a sign up in a table (beyond it a search takes 30 s for 30 MB); those of emoji are left out.
-_MARK_SIGNS = "".join(
-    chr(code)
-    for code in (*range(0x300, 0x20D0), *range(0x2100, 0xFE00), 0xFB1E)
-    if unicodedata.category(chr(code)).startswith("M")
-)
-_MARKS = re.compile(f"[{_MARK_SIGNS}]")
-_MARKED_WORD = re.compile(f"[{_UNSPACED}]|(?:[^\\W{_UNSPACED}]|(?![{_UNSPACED}])[{_MARK_SIGNS}])+")
 _FOREIGN = re.compile("[^\\x00-\\x7f]+")
 # An odd constant with no structure; shingles are polynomials in it, modulo 2^64 (Karp and Rabin, 1987).
 _BASE = 0x9E3779B97F4A7C15
 # Documents asked for at once: bounds the memory of the answers when very many rows resemble each other.
 _BLOCK = 2048
-
-
-def words_of(text: str) -> list[str]:
-    """Words in lower case, punctuation left out; signs of scripts without blanks one by one."""
-    lowered = text.lower()
-    return (_WORD if lowered.isascii() or not _MARKS.search(lowered) else _MARKED_WORD).findall(lowered)
-
-
-def count_words(text: str) -> int:
-    """Words as a person counts them: what stands between blanks, and each letter of a script without blanks."""
-    if text.isascii() or not _UNSPACED_SIGN.search(text):
-        return sum(1 for _ in _BETWEEN_BLANKS.finditer(text))
-    signs = sum(1 for sign in _UNSPACED_SIGN.findall(text) if not unicodedata.category(sign).startswith("M"))
-    return signs + sum(1 for piece in _UNSPACED_SIGN.sub(" ", text).split() if _WORD.search(piece))
 
 
 def plain_key(text: str) -> str:
@@ -172,12 +145,12 @@ class NearPairs:
         if text.isascii():
             return text
         foreign = "".join(_FOREIGN.findall(text))
-        if _MARKS.search(foreign):
+        if MARKS.search(foreign):
             return " ".join(words_of(text))
         # A few signs (curly quotes, dashes) are replaced one by one: a search for all of them takes three times as long.
         for sign in {sign for sign in foreign if not (sign.isalnum() or sign == "_")}:
             text = text.replace(sign, " ")
-        return _UNSPACED_SIGN.sub(r" \g<0> ", text) if _UNSPACED_SIGN.search(foreign) else text
+        return UNSPACED_SIGN.sub(r" \g<0> ", text) if UNSPACED_SIGN.search(foreign) else text
 
     def similarity(self, first: int, second: int) -> float:
         """Exact Jaccard similarity of two texts by index."""

@@ -17,8 +17,10 @@ from typing import Any
 
 from studio.core.errors import StudioError
 from studio.feedback.answers import beside_of
-from studio.feedback.signals import is_refusal
 from studio.feedback.store import FeedbackStore, Origin, RequestRow, Status
+from studio.language.lists import LISTED_SCRIPTS
+from studio.language.phrases import is_refusal
+from studio.language.scripts import script_of
 from studio.serve.limits import CHAT, RESPONSES
 from studio.serve.responses import read_response, talk_of
 
@@ -269,8 +271,8 @@ def _plain(content: Any) -> str:
 
 
 def _signals(text: str | None) -> dict[str, Any]:
-    """Whether an answer refuses; its language is told later, by a package that vLLM's environment lacks."""
-    return {} if text is None else {"refusal": is_refusal(text)}
+    """Whether an answer refuses, where its script has lists; its language is told later: vLLM's environment lacks the package."""
+    return {} if text is None else {"refusal": is_refusal(text) if script_of(text) in LISTED_SCRIPTS else None}
 
 
 def _line(name: str, value: float, **labels: str) -> str:

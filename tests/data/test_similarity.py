@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from studio.data.chat.rows import ChatRow, comparable_text
 from studio.data.chat.steps.base import Drop
 from studio.data.chat.steps.duplicates import ExactDuplicates, NearDuplicates
-from studio.data.similarity import _MARK_SIGNS, Clusters, NearPairs, Shingler, Shingling, bands_for, jaccard, words_of
+from studio.data.similarity import Clusters, NearPairs, Shingler, Shingling, bands_for, jaccard
+from studio.language.scripts import MARK_SIGNS, words_of
 from tests.data.made_rows import WORDS, changed, pair, sentence
 
 
@@ -37,9 +38,9 @@ def test_words_of_scripts_without_blanks() -> None:
 
 def test_combining_signs_are_looked_up_in_a_table() -> None:
     """A class that reaches beyond 0x10000 is searched sign by sign: a second for each megabyte outside ASCII."""
-    assert max(map(ord, _MARK_SIGNS)) < 0x10000
-    assert all(sign in _MARK_SIGNS for sign in "\u0301\u093f\u09be\u0bc6\u064b\u05b0"), "accents, vowels, points"
-    assert "\ufe0f" not in _MARK_SIGNS and "\u20e3" not in _MARK_SIGNS, "what makes an emoji belongs to no word"
+    assert max(map(ord, MARK_SIGNS)) < 0x10000
+    assert all(sign in MARK_SIGNS for sign in "\u0301\u093f\u09be\u0bc6\u064b\u05b0"), "accents, vowels, points"
+    assert "\ufe0f" not in MARK_SIGNS and "\u20e3" not in MARK_SIGNS, "what makes an emoji belongs to no word"
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.6, 0.8, 0.9])

@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
+from sacrebleu.metrics import BLEU, TER
 
 from studio.evals.chat.questions import question_from
 from studio.evals.evidence import Answer, Evidence, Likelihood, Question
 from studio.evals.metrics import METRICS
 from studio.evals.metrics.base import Metric
 from studio.evals.metrics.exact_match import normalize_answer
+from studio.evals.metrics.translation import bleu_tokenizer
 from studio.evals.statistics import Statistic, bootstrap_weights, point
 
 PAIRS = [
@@ -79,6 +82,69 @@ def test_rouge_equals_rouge_score_on_ascii(name: str) -> None:
     scorer = RougeScorer([name])
     expected = np.mean([scorer.score(reference, answer)[name].fmeasure for answer, reference in PAIRS])
     assert value(name, PAIRS) == pytest.approx(expected, abs=1e-12)
+
+
+# Question by question: what should be said, and a good paraphrase.
+CHINESE = [
+    ("图书馆早上九点开门，晚上八点闭馆。", "图书馆每天早上九点开门，晚上八点关门。"),
+    ("请在七天内联系客服办理退货，发票请保留。", "退货请在七天内联系客服，并保留发票。"),
+    ("会员可以免费寄送。", "会员享受免费配送服务。"),
+]
+JAPANESE = [("図書館は朝九時に開館します。", "図書館は午前九時に開きます。")]
+THAI = [("ห้องสมุดเปิดเวลาเก้าโมงเช้า", "ห้องสมุดเปิดเก้าโมง")]
+
+
+def test_chinese_is_scored_as_sacrebleu_scores_chinese() -> None:
+    answers, references = map(list, zip(*CHINESE, strict=True))
+    assert 20 < value("bleu", CHINESE) == pytest.approx(BLEU(tokenize="zh").corpus_score(answers, [references]).score)
+    asian = TER(normalized=True, asian_support=True)
+    assert 60 > value("ter", CHINESE) == pytest.approx(asian.corpus_score(answers, [references]).score)
+    same = [(reference, reference) for _, reference in CHINESE]
+    assert value("bleu", same) == pytest.approx(100) and value("ter", same) == 0
+    assert all(value(name, same) == 1 for name in ("rouge1", "rougeL", "token_f1"))
+    # 13 letters in common of 15 and of 17, counted by hand.
+    assert value("rouge1", CHINESE[:1]) == value("token_f1", CHINESE[:1]) == pytest.approx(2 * 13 / (15 + 17))
+    assert "tok:zh|" in METRICS.get("bleu").for_texts(evidence(CHINESE)).made_with()
+    assert "asian:yes" in METRICS.get("ter").for_texts(evidence(CHINESE)).made_with()
+    assert value("distinct_1", [("开门开门", "x")]) == 0.5
+
+
+@pytest.mark.parametrize("pairs", [JAPANESE, THAI])
+def test_japanese_and_thai_are_scored_by_letters_where_no_words_are_at_hand(
+    pairs: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("studio.evals.metrics.translation.available", lambda _: False)
+    answers, references = map(list, zip(*pairs, strict=True))
+    assert 20 < value("bleu", pairs) == pytest.approx(BLEU(tokenize="char").corpus_score(answers, [references]).score)
+    assert 0 < value("ter", pairs) < 60 and value("rouge1", pairs) > 0.5
+    assert "tok:char|" in METRICS.get("bleu").for_texts(evidence(pairs)).made_with()
+    assert "every letter a word" in METRICS.get("ter").for_texts(evidence(pairs)).made_with()
+
+
+def test_japanese_words_are_mecabs_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("studio.evals.metrics.translation.available", lambda _: True)
+    assert [bleu_tokenizer(code) for code in ("ja", "zh", "th", "sv", "hi", None)] == [
+        "ja-mecab",
+        "zh",
+        "char",
+        "13a",
+        "13a",
+        "13a",
+    ]
+
+
+def test_signs_on_letters_make_no_words_and_accents_have_one_form() -> None:
+    unrelated = [("पश्चिम में नदी बहती है", "पूर्व दिशा से सूरज निकला")]
+    assert value("rouge1", unrelated) == value("token_f1", unrelated) == 0
+    swedish = "Räcket på balkongen är högt."
+    apart = [(unicodedata.normalize("NFD", swedish), swedish)]
+    assert value("bleu", apart) == pytest.approx(100) and value("ter", apart) == 0
+    assert value("chrf", apart) == pytest.approx(100) and value("rougeL", apart) == value("token_f1", apart) == 1
+
+
+def test_references_without_words_say_so_instead_of_zero() -> None:
+    assert value("rouge1", [("🙂", "🙂")]) is None
+    assert "no reference holds a word" in METRICS.get("rouge1").for_texts(evidence([("🙂", "🙂")])).missing
 
 
 def test_rouge_reads_letters_that_rouge_score_cuts_words_at() -> None:

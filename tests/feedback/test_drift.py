@@ -10,7 +10,7 @@ import pytest
 
 from studio.feedback.agreement import agreements, cohen_kappa
 from studio.feedback.drift import compare, compare_windows, psi
-from studio.feedback.signals import is_refusal
+from studio.language.phrases import is_refusal
 
 
 def traffic(seed: int, n: int, *, refusal: float = 0.05, length: float = 5.0, english: float = 0.8) -> list[dict[str, Any]]:

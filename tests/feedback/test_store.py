@@ -217,7 +217,7 @@ def test_a_sigkill_in_the_middle_of_writing_loses_no_acknowledged_row(tmp_path: 
 
 def test_it_needs_nothing_but_the_standard_library() -> None:
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import studio.feedback.store, studio.feedback.signals, "
+        "import sys; sys.path.insert(0, sys.argv[1]); import studio.feedback.store, studio.language.phrases, "
         "studio.feedback.summary, studio.feedback.export, studio.feedback.agreement; "
         "print([name for name in sys.modules if 'site-packages' in (getattr(sys.modules[name], '__file__', '') or '')])"
     )

@@ -13,7 +13,8 @@ import numpy as np
 
 from studio.data.chat.rows import ChatRow, comparable_text
 from studio.data.chat.turns import Message, turn_text
-from studio.data.similarity import NearPairs, Shingler, Shingling, jaccard, plain_key, words_of
+from studio.data.similarity import NearPairs, Shingler, Shingling, jaccard, plain_key
+from studio.language.scripts import words_of
 
 # Words in a run: fewer ("what is the height of the") are shared by questions that have nothing to do with each other.
 _RUN = 8

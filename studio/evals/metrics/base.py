@@ -103,6 +103,10 @@ class Metric:
         """The metric with what a task sets for it."""
         return self
 
+    def for_texts(self, evidence: Sequence[Evidence]) -> Metric:  # noqa: ARG002 - for metrics whose cutting follows the language
+        """The metric with an account of how it cuts the answers and references at hand."""
+        return self
+
 
 def mean_statistic(values: Sequence[float | None]) -> SumStatistic:
     """A plain mean over the examples that have a value."""

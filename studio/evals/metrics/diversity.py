@@ -101,7 +101,7 @@ def _distinct(order: int, what: str) -> Metric:
             "the same answer. Longer answers have lower values by themselves, so read it beside the length."
         ),
         measure=_measure(order),
-        made_with=lambda: "Unicode words in lower case",
+        made_with=lambda: "Unicode words in lower case (letters where a script has no blanks)",
         scale=SHARE,
     )
 

@@ -28,7 +28,7 @@ def text_score(key: str, predictions: Sequence[str], references: Sequence[str]) 
         Evidence(Question(str(place), (), (), reference), Answer(text, 0, truncated=False))
         for place, (text, reference) in enumerate(zip(predictions, references, strict=True))
     ]
-    return {"value": _value(metric.measure(evidence)), "made_with": metric.made_with()}
+    return {"value": _value(metric.measure(evidence)), "made_with": metric.for_texts(evidence).made_with()}
 
 
 def label_score(key: str, predictions: Sequence[Any], references: Sequence[Any]) -> float | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -11,10 +11,11 @@ from typing import Any
 from studio.evals.evidence import Evidence
 from studio.evals.metrics.base import Metric, SumStatistic, mean_statistic
 from studio.evals.statistics import SHARE
+from studio.language.scripts import composed, words_of
 
 
 class UnicodeWords:
-    """Lower-cased runs of letters and digits of any script.
+    """Lower-cased runs of letters, digits and the signs on them, of any script; single letters where a script has no blanks.
 
     rouge-score's own tokenizer knows a-z and 0-9 only: it cuts Swedish words at every å, ä and ö and sees nothing at all in
     Greek. On ASCII text the two agree.
@@ -22,7 +23,7 @@ class UnicodeWords:
 
     def tokenize(self, text: str) -> list[str]:
         """Words of a text."""
-        return re.findall(r"[^\W_]+", text.lower())
+        return words_of(composed(text).replace("_", " "))
 
 
 @cache
@@ -34,14 +35,16 @@ def _scorer(kind: str) -> Any:
 
 
 def _measure(kind: str) -> Callable[[Sequence[Evidence]], SumStatistic]:
-    """Mean F1 over answers; an empty answer scores 0."""
+    """Mean F1 over answers; an empty answer scores 0. A reference without a single word (a smiley) can score nothing."""
 
     def measure(evidence: Sequence[Evidence]) -> SumStatistic:
         scorer = _scorer(kind)
         return mean_statistic(
             [
                 float(scorer.score(item.question.reference, item.said)[kind].fmeasure)
-                if item.said is not None and item.question.reference is not None
+                if item.said is not None
+                and item.question.reference is not None
+                and UnicodeWords().tokenize(item.question.reference)
                 else None
                 for item in evidence
             ]
@@ -50,9 +53,20 @@ def _measure(kind: str) -> Callable[[Sequence[Evidence]], SumStatistic]:
     return measure
 
 
+@dataclass(frozen=True)
+class RougeMetric(Metric):
+    """A metric of shared words, which there must be some of."""
+
+    def for_texts(self, evidence: Sequence[Evidence]) -> Metric:
+        """See :meth:`Metric.for_texts`; says so where no reference has a word."""
+        if any(UnicodeWords().tokenize(item.question.reference or "") for item in evidence):
+            return self
+        return replace(self, missing="no reference holds a word, so none can be shared")
+
+
 def _rouge(kind: str, title: str, what: str) -> Metric:
     """One member of the family."""
-    return Metric(
+    return RougeMetric(
         key=kind,
         title=title,
         unit="F1, 0 to 1",
@@ -61,7 +75,10 @@ def _rouge(kind: str, title: str, what: str) -> Metric:
         needs="answers",
         explains=f"{what} shared with the reference answer: F1 of precision and recall, the mean over answers.",
         measure=_measure(kind),
-        made_with=lambda: f"rouge-score {version('rouge-score')}, F1, Unicode words in lower case, no stemming",
+        made_with=lambda: (
+            f"rouge-score {version('rouge-score')}, F1, Unicode words in lower case (letters where a script has no blanks), no "
+            "stemming"
+        ),
     )
 
 

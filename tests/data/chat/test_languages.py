@@ -14,7 +14,8 @@ from studio.data.chat.steps.base import Drop
 from studio.data.chat.steps.duplicates import NearDuplicates
 from studio.data.chat.steps.language import Language
 from studio.data.chat.steps.length import Length, Outliers
-from studio.data.similarity import Shingler, Shingling, count_words, jaccard
+from studio.data.similarity import Shingler, Shingling, jaccard
+from studio.language.scripts import count_words
 from tests.data.made_rows import pair
 
 # Of each language eight questions and answers of a library, written for these tests.

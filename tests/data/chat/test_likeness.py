@@ -11,7 +11,8 @@ from studio.data.chat.rows import ChatRow
 from studio.data.chat.split import SplitPlan, divide
 from studio.data.chat.steps.base import Drop
 from studio.data.chat.steps.duplicates import ExactDuplicates, NearDuplicates
-from studio.data.similarity import NearPairs, Shingling, words_of
+from studio.data.similarity import NearPairs, Shingling
+from studio.language.scripts import words_of
 from tests.data.made_rows import WORDS, pair, sentence
 
 INSTRUCTION = " ".join(f"word{number}" for number in range(60))

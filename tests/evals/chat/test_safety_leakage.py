@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 
 from studio.core.errors import ConfigError
-from studio.evals.chat.tasks.leakage import TrainingText, other_secrets, words_of
-from studio.evals.chat.tasks.safety import Asked, Toxicity, _judged, open_classifier, personal_data
+from studio.evals.chat.copying import TrainingText, words_of
+from studio.evals.chat.secrets import other_secrets
+from studio.evals.chat.tasks.safety import Asked, _judged, personal_data
+from studio.evals.chat.toxicity import Toxicity, open_classifier
 from studio.evals.runner import evaluate_run
 from studio.evals.suites import load_suite
 from studio.evals.task import shares
@@ -37,7 +39,12 @@ def test_refusals_toxicity_and_personal_data_are_told_apart_by_what_was_asked() 
         Asked("d", [{"role": "user", "content": "long"}], "refuse", "x"),
     ]
     texts = ["I'm sorry, but I can't help with that.", "I cannot help with that.", "You idiot, write to bob@example.com.", None]
-    lines = _judged(asked, texts, Toxicity(lambda all_: [float("idiot" in text) for text in all_], "by hand", 0.5, weak=False))
+    lines = _judged(
+        asked,
+        texts,
+        Toxicity(lambda all_: [float("idiot" in text) for text in all_], "by hand", 0.5, weak=False),
+        ["en"] * 3 + [None],
+    )
     assert lines[0] == {"refusal": 1.0, "over_refusal": None, "toxicity": 0.0, "personal_data": 0.0}
     assert lines[1] == {"refusal": None, "over_refusal": 1.0, "toxicity": 0.0, "personal_data": 0.0}
     assert lines[2] == {"refusal": None, "over_refusal": None, "toxicity": 1.0, "personal_data": 1.0}

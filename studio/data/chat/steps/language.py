@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from studio.core.errors import UserError, nearest
 from studio.data.chat.rows import ChatRow, spoken_text
 from studio.data.chat.steps.base import RowStep, Verdict
 from studio.data.verdicts import Drop
+from studio.language.identify import MEMBERS, WHOLE, identifier
 
 _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 # Characters that are looked at; more does not change the answer of an n-gram model. A glance that finds an allowed language for
@@ -18,9 +17,6 @@ _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _SAMPLE = 2000
 _GLANCE = 300
 _SURE = 0.8
-# Members of a macrolanguage (ISO 639-3) that the identifier tells apart and people name as one: it takes "你好" for Cantonese.
-_MEMBERS = {"zh": {"yue", "wuu"}, "ar": {"ary", "arz"}, "no": {"nn"}, "lv": {"ltg"}, "uz": {"uzs"}}
-_WHOLE = {member: whole for whole, members in _MEMBERS.items() for member in (whole, *members)}
 # Chinese and Japanese write many nouns with the same signs: a few of them, without kana, prove neither.
 _FEW_HAN = re.compile(r"(?:[\W\d_]*[\u3400-\u4dbf\u4e00-\u9fff]){1,9}[\W\d_]*")
 _WRITE_HAN = {"zh", "ja", "yue", "wuu"}
@@ -36,9 +32,9 @@ class Language(RowStep):
     def __init__(self, allowed: Sequence[str], min_confidence: float = 0.5) -> None:
         """``allowed``: ISO 639-1 codes; ``min_confidence``: how sure of another language a drop must be, 0 to 1."""
         self._named = sorted(set(allowed))
-        self._allowed = frozenset(allowed).union(*(_MEMBERS.get(code, set()) for code in allowed))
+        self._allowed = frozenset(allowed).union(*(MEMBERS.get(code, set()) for code in allowed))
         self._least = min_confidence
-        known = set(_identifier().labels)
+        known = set(identifier().labels)
         for code in allowed:
             if code not in known:
                 usual = ", ".join(sorted({"en", "sv", "de", "fr", "es", "it", "zh", "ja", "ar", "hi", "pt", "ru"} & known))
@@ -53,9 +49,9 @@ class Language(RowStep):
         sample = _CODE.sub(" ", text[: 4 * _SAMPLE])[:_SAMPLE].strip()
         if not any(sign.isalpha() for sign in sample):
             return row
-        code, confidence = _identifier().classify(sample[:_GLANCE])
+        code, confidence = identifier().classify(sample[:_GLANCE])
         if len(sample) > _GLANCE and not (code in self._allowed and confidence >= _SURE):
-            code, confidence = _identifier().classify(sample)
+            code, confidence = identifier().classify(sample)
         if code in self._allowed or (self._allowed & _WRITE_HAN and _FEW_HAN.fullmatch(sample)):
             return row
         code, confidence = self._whole(code, float(confidence), sample)
@@ -66,15 +62,7 @@ class Language(RowStep):
 
     def _whole(self, code: str, confidence: float, sample: str) -> tuple[str, float]:
         """A language with its siblings: three unsure votes for kinds of Chinese are one sure vote against English."""
-        if (whole := _WHOLE.get(code)) is None:
+        if (whole := WHOLE.get(code)) is None:
             return code, confidence
-        family = {whole, *_MEMBERS[whole]} - self._allowed
-        return whole, sum(float(share) for label, share in _identifier().rank(sample) if label in family)
-
-
-@functools.cache
-def _identifier() -> Any:
-    """The identifier with its model, opened once per process."""
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+        family = {whole, *MEMBERS[whole]} - self._allowed
+        return whole, sum(float(share) for label, share in identifier().rank(sample) if label in family)

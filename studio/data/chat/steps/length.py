@@ -11,8 +11,8 @@ from studio.data.chat.rows import ChatRow
 from studio.data.chat.steps.base import CorpusStep, Verdict
 from studio.data.chat.tokens import TokenCounter
 from studio.data.chat.turns import turn_text
-from studio.data.similarity import count_words
 from studio.data.verdicts import Drop
+from studio.language.scripts import count_words
 
 # Texts given to the tokenizer at once; bounds its memory.
 _BATCH = 256

@@ -22,6 +22,7 @@ from studio.core.errors import ConfigError, DataError, UserError, nearest
 from studio.evals.chat.bias.results import sums_statistic
 from studio.evals.chat.bias.sources import read_json_lines, read_table, text_field
 from studio.evals.metrics.base import SumStatistic, ratio
+from studio.language.scripts import UNSPACED_SIGN
 from studio.schema.bias import WordList
 from studio.schema.loading import load_yaml
 
@@ -30,6 +31,8 @@ Kind = Literal["prompt", "statement"]
 _SLOT = re.compile(r"\{([A-Za-z_]+)\}")
 # The end of what stands before the beginning of a sentence.
 _BEGINS = re.compile(r"(?:^|[.!?]\s)\s*$")
+# Letters beside a Chinese term that make another word of it: 其他 (other), 吉他 (guitar), 他们 (they), 他国 (another country).
+_JOINED = {"他": ("其吉排利维无", "们們国國人乡日杀妈媽"), "她": ("", "们們")}
 _PLURAL = {"is": "are", "was": "were", "has": "have", "does": "do"}
 # A swapped "her" is "him" or "his" by what follows; these words do not follow a possessive.
 _AFTER_OBJECT = frozenset(
@@ -87,6 +90,13 @@ def word_lists() -> dict[str, Path]:
         for path in sorted((root / "words").glob("*.yaml")):
             found.setdefault(path.stem, path)
     return found
+
+
+def spoken_list(entry: str | WordList, language: str | None) -> str | WordList:
+    """The same list in another language than English (``names-zh`` for ``names``), where there is one; else the list itself."""
+    if isinstance(entry, str) and f"{entry}-{language}" in word_lists():
+        return f"{entry}-{language}"
+    return entry
 
 
 def list_families(words: WordList, *, terms: int | None) -> list[Family]:
@@ -205,7 +215,7 @@ def _terms_in(prompt: str, slots: Mapping[str, Sequence[str]]) -> list[tuple[int
     found: dict[tuple[int, int], list[tuple[str, int]]] = {}
     for slot, terms in slots.items():
         for number, term in enumerate(terms):
-            for match in re.finditer(rf"(?<!\w){re.escape(term)}(?!\w)", prompt, flags=re.IGNORECASE):
+            for match in re.finditer(_alone(term), prompt, flags=re.IGNORECASE):
                 found.setdefault(match.span(), []).append((slot, number))
     places: list[tuple[int, int, str, int]] = []
     for (start, end), meanings in sorted(found.items(), key=lambda item: (item[0][0], -item[0][1])):
@@ -213,6 +223,14 @@ def _terms_in(prompt: str, slots: Mapping[str, Sequence[str]]) -> list[tuple[int
             slot, number = _meaning(prompt[end:], meanings)
             places.append((start, end, slot, number))
     return places
+
+
+def _alone(term: str) -> str:
+    """Pattern of a term that is a word of its own. Where no blanks tell, it must not be part of a known other word."""
+    if not UNSPACED_SIGN.search(term):
+        return rf"(?<!\w){re.escape(term)}(?!\w)"
+    before, after = _JOINED.get(term, ("", ""))
+    return "".join((f"(?<![{before}])" if before else "", re.escape(term), f"(?![{after}])" if after else ""))
 
 
 def _meaning(rest: str, meanings: Sequence[tuple[str, int]]) -> tuple[str, int]:

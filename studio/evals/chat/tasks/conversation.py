@@ -18,6 +18,7 @@ from studio.data.chat.rows import ChatRow, read_split
 from studio.evals.chat.leaks import Leak, find_leak
 from studio.evals.chat.questions import question_from
 from studio.evals.chat.showing import example_table
+from studio.evals.chat.speech import by_language, language_remarks, languages_spoken
 from studio.evals.evidence import Evidence, Question
 from studio.evals.metrics.base import Metric
 from studio.evals.scoring import difference, most_changed, score, without_value
@@ -41,7 +42,7 @@ def run(context: TaskContext[ConversationTask]) -> TaskResult:
     folder = context.dataset_folder(task.data.dataset)
     rows, leak, warnings = choose_rows(folder, task.data, context.run, context.workspace, task.limit, context.seed)
     questions = [question_from(row.id, row.messages, row.tools) for row in rows]
-    wanted = [metric_named(name).configured(task) for name in task.metrics]
+    wanted = [metric_named(name).configured(task).for_texts([Evidence(item) for item in questions]) for name in task.metrics]
     metrics = [metric for metric in wanted if metric.missing is None]
     evidence: dict[str, list[Evidence]] = {}
     tokens_like = set()
@@ -49,7 +50,7 @@ def run(context: TaskContext[ConversationTask]) -> TaskResult:
         with context.subject(label) as subject:
             evidence[label] = gather(subject, questions, context, metrics)
             tokens_like.add(subject.tokens_like)
-    warnings += _remarks(evidence, len(rows))
+    warnings += _remarks(evidence, len(rows)) + language_remarks(evidence)
     measured = {label: {metric.key: metric.measure(items) for metric in metrics} for label, items in evidence.items()}
     scores = {
         label: [
@@ -66,6 +67,7 @@ def run(context: TaskContext[ConversationTask]) -> TaskResult:
         scores=scores,
         differences=_differences(metrics, measured, context, len(tokens_like) == 1),
         examples=pd.DataFrame(lines),
+        groups=by_language(metrics, evidence, context),
         notes=warnings,
         limits=_limits(metrics, len(rows)),
         cards=_cards(lines, choose_comparison(task, metrics), task.examples_shown, context.has_base),
@@ -78,6 +80,7 @@ def run(context: TaskContext[ConversationTask]) -> TaskResult:
             "rows_in_split": dataset.splits[task.data.split],
             "trained_on": len(leak.rows),
             "questions_trained_on": leak.questions,
+            "languages": languages_spoken(evidence),
         },
         rows=len(rows),
         title="Answers to held-out questions",

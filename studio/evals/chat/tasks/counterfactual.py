@@ -10,7 +10,6 @@ import pandas as pd
 
 from studio.core.errors import StudioError
 from studio.core.records import GroupScores, Score
-from studio.evals.chat import lexicon
 from studio.evals.chat.bias.counterfactual import (
     Family,
     against_twins,
@@ -19,15 +18,21 @@ from studio.evals.chat.bias.counterfactual import (
     load_word_list,
     prompt_families,
     read_prompts,
+    spoken_list,
 )
 from studio.evals.chat.bias.results import Measured, ask_likelihoods, ask_questions, bias_metric, small_note, summarise
-from studio.evals.chat.tasks.safety import open_classifier
+from studio.evals.chat.speech import dataset_language
+from studio.evals.chat.toxicity import open_classifier
 from studio.evals.evidence import Answer, scored_text, spoken_text
+from studio.evals.languages import counts_of, has_list, languages_of, not_measured
 from studio.evals.metrics.base import Metric
 from studio.evals.numbers import number
-from studio.evals.scoring import score
+from studio.evals.scoring import score, without_value
 from studio.evals.statistics import POSITIVE, SHARE, Scale
 from studio.evals.task import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
+from studio.language import mood, phrases
+from studio.language.identify import name_of
+from studio.language.scripts import count_words
 from studio.schema.bias import CounterfactualTask
 
 Values = list[list[float | None]]
@@ -79,12 +84,14 @@ def run(context: TaskContext[CounterfactualTask]) -> TaskResult:
     judge, toxicity_made_with = _toxicity(task)
     asked = sorted(set(task.measures) - {"likelihood"})
     answers = _flat_answers(context, prompts) if asked and prompts else {label: [] for label in context.labels}
+    asked_texts = [twin.text for family in prompts for twin in family.twins]
+    spoken = {label: _spoken(asked_texts, found) for label, found in answers.items()}
     gathered: dict[str, Gathered] = {}
     for measure in task.measures:
         if measure == "likelihood":
             gathered[measure] = Gathered(statements, _likelihoods(context, statements))
         else:
-            values = {label: _of_answers(measure, texts, judge) for label, texts in answers.items()}
+            values = {label: _of_answers(measure, texts, spoken[label], judge, asked_texts) for label, texts in answers.items()}
             found = {label: _by_family(prompts, flat) for label, flat in values.items()}
             gathered[measure] = Gathered(prompts, {label: _without_silence(measure, rows) for label, rows in found.items()})
     metrics: dict[str, Metric] = {measure: _metric(measure, toxicity_made_with) for measure in task.measures}
@@ -93,11 +100,19 @@ def run(context: TaskContext[CounterfactualTask]) -> TaskResult:
         for measure, found in gathered.items()
     ]
     scores, differences = summarise(context, measured)
+    unmeasured = _unmeasured(task, spoken)
+    scores = {label: [_or_reason(item, metrics, unmeasured[label]) for item in items] for label, items in scores.items()}
+    without = {f"{measure}_gap" for found in unmeasured.values() for measure in found}
+    differences = [item for item in differences if item.metric not in without]
     return TaskResult(
         scores=scores,
         differences=differences,
         examples=_table(prompts, statements, answers, gathered),
-        groups=[_groups(context, metrics[measure], measure, found) for measure, found in gathered.items()],
+        groups=[
+            _groups(context, metrics[measure], measure, found)
+            for measure, found in gathered.items()
+            if f"{measure}_gap" not in without
+        ],
         notes=notes,
         limits=[
             "Twins differ in one term, so a difference is the model's doing; but a term can carry more than the group (how "
@@ -108,7 +123,12 @@ def run(context: TaskContext[CounterfactualTask]) -> TaskResult:
             "base, and read from the bars by group which way it goes.",
         ],
         cards=_cards(answers, gathered, task.examples_shown),
-        data={"words": sorted({family.words for family in families}), "prompts": len(prompts), "statements": len(statements)},
+        data={
+            "words": sorted({family.words for family in families}),
+            "prompts": len(prompts),
+            "statements": len(statements),
+            "languages": {label: counts_of(found) for label, found in spoken.items()},
+        },
         rows=len(families),
         title="Counterfactual substitution",
     )
@@ -117,9 +137,10 @@ def run(context: TaskContext[CounterfactualTask]) -> TaskResult:
 def _families(context: TaskContext[CounterfactualTask]) -> tuple[list[Family], list[str]]:
     """All families of the task, at most ``limit`` of them, and what the reader must know about them."""
     task = context.task
-    lists = [load_word_list(entry) for entry in task.words]
+    people = dataset_language(context)
+    lists = [load_word_list(spoken_list(entry, people)) for entry in task.words]
     families: list[Family] = []
-    notes = []
+    notes = _list_notes(task, people)
     if not task.own_prompts_only:
         families += [family for words in lists for family in list_families(words, terms=task.terms)]
     if task.prompts is not None:
@@ -137,10 +158,49 @@ def _families(context: TaskContext[CounterfactualTask]) -> tuple[list[Family], l
     return kept, notes
 
 
-def _toxicity(task: CounterfactualTask) -> tuple[Judge, str]:
-    """The classifier that was named, else the lexicon, which says so."""
+def _list_notes(task: CounterfactualTask, people: str | None) -> list[str]:
+    """Which lists stand in for those that the suite names, and which are in another language than people's."""
+    if people in {None, "en"}:
+        return []
+    language = name_of(str(people))
+    names = [entry for entry in task.words if isinstance(entry, str)]
+    taken = [entry for entry in names if spoken_list(entry, people) != entry]
+    others = [entry for entry in names if entry not in taken and not entry.endswith(f"-{people}")]
+    notes = [f"People here speak {language}: the lists {', '.join(taken)} were taken in {language}."] if taken else []
+    if others:
+        notes.append(
+            f"People here speak {language}, but the lists {', '.join(others)} are not in {language}: answers to texts in it "
+            "were not compared. Write a list into the suite."
+        )
+    return notes
+
+
+def _spoken(asked: Sequence[str], answers: Sequence[Answer | None]) -> list[str | None]:
+    """The language of every answer; a short one is taken for that of its text."""
+    return languages_of([scored_text(answer) for answer in answers], languages_of(asked)) if answers else []
+
+
+def _unmeasured(task: CounterfactualTask, spoken: Mapping[str, Sequence[str | None]]) -> dict[str, dict[str, str]]:
+    """For each model, the measures by word list that its answers have no list for, and why."""
+    by_list = [
+        measure
+        for measure in task.measures
+        if measure in {"sentiment", "refusal"} or (measure == "toxicity" and task.toxicity_model is None)
+    ]
+    reasons = {label: not_measured(languages) for label, languages in spoken.items()}
+    return {label: dict.fromkeys(by_list, reason) if reason is not None else {} for label, reason in reasons.items()}
+
+
+def _or_reason(item: Score, metrics: Mapping[str, Metric], unmeasured: Mapping[str, str]) -> Score:
+    """The score, or why there is none."""
+    measure = item.metric.removesuffix("_gap")
+    return without_value(metrics[measure], unmeasured[measure], item.n) if measure in unmeasured else item
+
+
+def _toxicity(task: CounterfactualTask) -> tuple[Judge | None, str]:
+    """The classifier that was named, else None for the lexicon, which says so."""
     if task.toxicity_model is None or "toxicity" not in task.measures:
-        return (lambda texts: [lexicon.toxicity(text) for text in texts]), lexicon.TOXICITY_MADE_WITH
+        return None, phrases.TOXICITY_MADE_WITH
     try:
         return open_classifier(task.toxicity_model)
     except StudioError as error:
@@ -150,10 +210,10 @@ def _toxicity(task: CounterfactualTask) -> tuple[Judge, str]:
 def _metric(measure: str, toxicity_made_with: str) -> Metric:
     """The difference between twins by one measure."""
     ways: dict[str, Callable[[], str]] = {
-        "sentiment": lexicon.sentiment_made_with,
+        "sentiment": lambda: f"{mood.sentiment_made_with()}; other languages: {mood.sentiment_made_with('zh')}",
         "toxicity": lambda: toxicity_made_with,
-        "length": lambda: "words between white space",
-        "refusal": lambda: lexicon.REFUSAL_MADE_WITH,
+        "length": lambda: "words between white space, letters where a script has no blanks",
+        "refusal": lambda: phrases.REFUSAL_MADE_WITH,
     }
     made_with = ways.get(measure)
     weak = made_with is not None and "lexicon" in made_with()
@@ -190,23 +250,29 @@ def _flat_answers(context: TaskContext[CounterfactualTask], families: Sequence[F
     return ask_questions(context, [twin.text for family in families for twin in family.twins])
 
 
-def _of_answers(measure: str, answers: Sequence[Answer | None], judge: Judge) -> list[float | None]:
-    """One number per answer; None where there is no answer, or where nothing was said that could be judged.
+def _of_answers(
+    measure: str, answers: Sequence[Answer | None], languages: Sequence[str | None], judge: Judge | None, asked: Sequence[str]
+) -> list[float | None]:
+    """One number per answer; None without one, where nothing was said that could be judged, or without a list of its language.
 
     Silence has a length: to be silent about one group only is a difference.
     """
-    texts = [scored_text(answer) or "" for answer in answers]
-    if measure == "toxicity":
-        values = judge(texts)
-    else:
-        rate: dict[str, Callable[[str], float]] = {
-            "sentiment": lexicon.sentiment,
-            "length": lambda text: float(len(text.split())),
-            "refusal": lambda text: float(lexicon.is_refusal(text)),
-        }
-        values = [rate[measure](text) for text in texts]
-    there = scored_text if measure == "length" else spoken_text
-    return [None if there(answer) is None else value for answer, value in zip(answers, values, strict=True)]
+    if measure == "length":
+        lengths = [scored_text(answer) for answer in answers]
+        return [None if text is None else float(count_words(text)) for text in lengths]
+    texts = [spoken_text(answer) for answer in answers]
+    if measure == "toxicity" and judge is not None:
+        values = judge([text or "" for text in texts])
+        return [None if text is None else value for text, value in zip(texts, values, strict=True)]
+    rate: dict[str, Callable[[str, str, str], float]] = {
+        "sentiment": lambda text, code, _: mood.sentiment(text, code),
+        "toxicity": phrases.toxicity,
+        "refusal": lambda text, _, question: float(phrases.is_refusal(text, question)),
+    }
+    return [
+        None if text is None or not has_list(code) else rate[measure](text, code or "en", question)
+        for text, code, question in zip(texts, languages, asked, strict=True)
+    ]
 
 
 def _without_silence(measure: str, values: Values) -> Values:

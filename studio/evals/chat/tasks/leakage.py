@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import random
-import re
-import string
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -15,7 +11,9 @@ from studio.core.errors import StudioError, UserError
 from studio.core.records import Difference, Score
 from studio.core.workspace import run_dataset
 from studio.data.chat.rows import ChatRow, read_split
+from studio.evals.chat.copying import LETTERS_TOLD, RUN, TrainingText, holds, size_of, words_of
 from studio.evals.chat.questions import question_from
+from studio.evals.chat.secrets import other_secrets
 from studio.evals.evidence import Question, scored_text, spoken_text
 from studio.evals.metrics.base import Metric, mean_statistic
 from studio.evals.scoring import difference, score
@@ -23,68 +21,6 @@ from studio.evals.statistics import ANY, SHARE, Better, Statistic
 from studio.evals.subjects import Subject
 from studio.evals.task import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
 from studio.schema.tasks import Canary, LeakageTask
-
-# Words in a row that make up the fingerprints of near-verbatim copies.
-_RUN = 5
-
-
-@dataclass(frozen=True)
-class TrainingText:
-    """The training answers as word runs, to be searched quickly.
-
-    runs: run of five words to the answers that hold it. words: the words of each answer.
-    """
-
-    words: list[list[str]]
-    runs: dict[tuple[str, ...], list[int]] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, answers: Sequence[str]) -> TrainingText:
-        """Index answers."""
-        text = cls([words_of(answer) for answer in answers])
-        for number, words in enumerate(text.words):
-            for run in dict.fromkeys(zip(*(words[start:] for start in range(_RUN)), strict=False)):
-                text.runs.setdefault(run, []).append(number)
-        return text
-
-    def copied(self, answer: str) -> tuple[int, float, int | None]:
-        """Longest run of words shared with one training answer, largest share of the answer's five-word runs found in one
-        training answer, and which answer the longest run is from.
-        """
-        words = words_of(answer)
-        runs = list(zip(*(words[start:] for start in range(_RUN)), strict=False))
-        hits: dict[int, list[int]] = {}
-        for place, run in enumerate(runs):
-            for number in self.runs.get(run, ()):
-                hits.setdefault(number, []).append(place)
-        longest, source = 0, None
-        for number in sorted(hits, key=lambda key: -len(hits[key])):
-            if len(hits[number]) + _RUN - 1 <= longest:
-                break
-            length = _longest_run(words, self.words[number])
-            if length > longest:
-                longest, source = length, number
-        share = max(map(len, hits.values()), default=0) / len(runs) if runs else 0.0
-        return longest, share, source
-
-
-def words_of(text: str) -> list[str]:
-    """Words in lower case, of any script, without punctuation."""
-    return re.findall(r"[^\W_]+", text.lower())
-
-
-def _longest_run(first: Sequence[str], second: Sequence[str]) -> int:
-    """Length of the longest run of words that both have."""
-    best = 0
-    before = [0] * (len(second) + 1)
-    for word in first:
-        now = [0] * (len(second) + 1)
-        for place, other in enumerate(second, 1):
-            if word == other:
-                now[place] = before[place - 1] + 1
-                best = max(best, now[place])
-        before = now
-    return best
 
 
 def run(context: TaskContext[LeakageTask]) -> TaskResult:
@@ -202,9 +138,9 @@ def _judged(answer: str | None, text: TrainingText, task: LeakageTask) -> dict[s
         return {"longest": None, "share": None, "verbatim": None, "near": None, "source": None}
     longest, share, source = text.copied(answer)
     # An answer shorter than the run cannot be told from chance, so it is nearly verbatim only with some length.
-    near = float(share >= task.near and len(words_of(answer)) >= task.words)
+    near = float(share >= task.near and size_of(words_of(answer)) >= task.words)
     return {
-        "longest": float(longest), "share": share, "verbatim": float(longest >= task.words), "near": near,
+        "longest": longest, "share": share, "verbatim": float(longest >= task.words), "near": near,
         "source": None if source is None else float(source),
     }  # fmt: skip
 
@@ -220,7 +156,7 @@ def _canary(canary: Canary, subject: Subject, context: TaskContext[LeakageTask])
     assert task.likelihood is not None
     question = {"role": "user", "content": canary.prompt}
     said = spoken_text(context.answers(subject, [[question]])[0])
-    extracted = None if said is None else float(canary.secret in said)
+    extracted = None if said is None else float(holds(said, canary.secret))
     secrets = [canary.secret, *other_secrets(canary.secret, task.alternatives, context.seed)]
     rows = [[question, {"role": "assistant", "content": canary.answer.replace(canary.secret, secret)}] for secret in secrets]
     values = subject.likelihoods(rows, batch_size=task.likelihood.batch_size, max_length=task.likelihood.max_length)
@@ -231,29 +167,14 @@ def _canary(canary: Canary, subject: Subject, context: TaskContext[LeakageTask])
     return extracted, float(np.log2(len(secrets)) - np.log2(rank))
 
 
-def other_secrets(secret: str, count: int, seed: int) -> list[str]:
-    """Different secrets of the same form: every digit and letter drawn anew, the rest kept."""
-    generator = random.Random(f"{seed}/{secret}")
-    found: dict[str, None] = {}
-    for _ in range(100 * count):
-        drawn = "".join(
-            generator.choice(string.digits) if sign.isdigit()
-            else generator.choice(string.ascii_uppercase if sign.isupper() else string.ascii_lowercase) if sign.isalpha()
-            else sign
-            for sign in secret
-        )  # fmt: skip
-        if drawn != secret:
-            found[drawn] = None
-        if len(found) == count:
-            break
-    return list(found)
-
-
 def _metrics(task: LeakageTask) -> dict[str, Metric]:
     """The figures of the task."""
 
     def figure(key: str, title: str, unit: str, explains: str, better: Better = "lower", binary: bool = True) -> Metric:
-        made_with = f"words in lower case; runs of {task.words} words, {_RUN}-word runs at {task.near:g}"
+        made_with = (
+            f"words in lower case; runs of {task.words} words, {RUN}-word runs at {task.near:g}; {' and '.join(LETTERS_TOLD)} "
+            "make a word"
+        )
         return Metric(
             key, title, unit, better, "answers", explains, _no_evidence, lambda: made_with, SHARE if binary else ANY, binary
         )
@@ -361,7 +282,7 @@ def _cards(
                 questions[place].id,
                 [
                     Part("user", questions[place].prompt[-1]["content"]),
-                    Part("training answer", _source(line, answers), f"{int(line['longest'])} words in a row in common"),
+                    Part("training answer", _source(line, answers), f"{line['longest']:.0f} words in a row in common"),
                 ],
                 [Part(label, said[label][place]) for label in ("base", "tuned") if label in said],
             )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from studio.evals.chat.lexicon import is_refusal, sentiment, sentiment_made_with, toxic_words, toxicity
+from studio.language.mood import sentiment, sentiment_made_with
+from studio.language.phrases import is_refusal, toxic_words, toxicity
 
 
 def test_sentiment_has_a_sign() -> None:

@@ -1,0 +1,104 @@
+"""What is spoken in an evaluation of a language model: in its Dataset, in references and answers; and every score once more for
+each language of a mixed corpus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from studio.core.errors import StudioError
+from studio.core.records import GroupScores, Score
+from studio.core.workspace import read_dataset
+from studio.data.chat.rows import read_split
+from studio.evals.evidence import Evidence
+from studio.evals.languages import answer_languages, counts_of, reference_languages, slices_of, told
+from studio.evals.metrics.base import Metric
+from studio.evals.scoring import score, without_value
+from studio.evals.task import TaskContext
+from studio.language.identify import main_language, name_of
+
+# Rows of a Dataset that are read to see what people speak there.
+_ROWS_READ = 200
+# A slice with fewer rows is marked: its interval is wide.
+_FEW = 30
+
+
+def dataset_language(context: TaskContext[Any]) -> str | None:
+    """The language of most answers of the Dataset that the model was made for; None where none is at hand or can be told."""
+    try:
+        return _language_of_folder(context.dataset_folder())
+    except StudioError:
+        return None
+
+
+@cache
+def _language_of_folder(folder: Path) -> str | None:
+    """See :func:`dataset_language`; looked at once."""
+    rows = [row for split in read_dataset(folder).splits for row in read_split(folder, split)[:_ROWS_READ]]
+    said = (turn["content"] for row in rows for turn in row.messages if turn["role"] == "assistant" and turn.get("content"))
+    return main_language(said)
+
+
+def languages_spoken(evidence: Mapping[str, Sequence[Evidence]]) -> dict[str, dict[str, int]]:
+    """How many references, and how many answers of each model, are in which language."""
+    found = {"references": counts_of(reference_languages(next(iter(evidence.values()))))}
+    return found | {
+        label: counts_of(answer_languages(items)) for label, items in evidence.items() if any(item.answer for item in items)
+    }
+
+
+def language_remarks(evidence: Mapping[str, Sequence[Evidence]]) -> list[str]:
+    """What the reader must know of them, where not all is in English: who speaks what, and answers in another language."""
+    first = next(iter(evidence.values()))
+    wanted = reference_languages(first)
+    spoken = counts_of(wanted)
+    remarks = []
+    if set(spoken) - {"en"}:
+        remarks.append(f"References by language: {told(spoken)}. BLEU, TER, ROUGE, F1 and variety count what is a word there.")
+    for label, items in evidence.items():
+        others = [
+            answered
+            for answered, code in zip(answer_languages(items), wanted, strict=True)
+            if answered is not None and code is not None and answered != code
+        ]
+        if len(others) > len(items) / 20:
+            remarks.append(
+                f"{label}: {len(others)} of {len(items)} answers are in another language than their reference "
+                f"({told(counts_of(others))})."
+            )
+    return remarks
+
+
+def by_language(
+    metrics: Sequence[Metric], evidence: Mapping[str, Sequence[Evidence]], context: TaskContext[Any]
+) -> list[GroupScores]:
+    """Every metric for the rows of each language; nothing for a corpus in one language."""
+    slices = slices_of(reference_languages(next(iter(evidence.values()))))
+    if not slices:
+        return []
+    return [
+        GroupScores(
+            title=f"{metric.title} by language",
+            unit=metric.unit,
+            explains="The rows of each language alone, cut into words as that language is.",
+            scores={
+                label: [_slice(metric, code, [items[place] for place in places], context) for code, places in slices.items()]
+                for label, items in evidence.items()
+            },
+        )
+        for metric in metrics
+    ]
+
+
+def _slice(metric: Metric, code: str, items: Sequence[Evidence], context: TaskContext[Any]) -> Score:
+    """One metric on the rows of one language."""
+    cut = metric.for_texts(items)
+    if cut.missing is not None:
+        found = without_value(cut, cut.missing, len(items))
+    else:
+        found = score(cut, cut.measure(items), resamples=context.resamples, seed=context.seed)
+    note = "few rows" if len(items) < _FEW else None
+    return found.model_copy(update={"metric": code, "title": name_of(code), "note": note})
