@@ -28,13 +28,15 @@ def languages_of(texts: Sequence[str | None], expected: Sequence[str | None] | N
     found = [language_of(text, code) if text else None for text, code in zip(texts, likely, strict=True)]
     counted = Counter(code for code in found if code is not None)
     main = counted.most_common(1)[0][0] if counted else None
-    guessed: list[str | None] = []
-    for text, code, guess in zip(texts, found, likely, strict=True):
-        if code is not None or not text or script_of(text) is None:
-            guessed.append(code)
-        else:
-            guessed.append(language_of(text, guess or main) or guess or main)
-    return guessed
+    return [
+        code if code == main or not text or script_of(text) is None else _again(text, code, guess or main)
+        for text, code, guess in zip(texts, found, likely, strict=True)
+    ]
+
+
+def _again(text: str, code: str | None, likely: str | None) -> str | None:
+    """The language of a text that is not in that of the others: theirs, where it is too short or too odd to tell otherwise."""
+    return language_of(text, likely) or code or likely
 
 
 def reference_languages(evidence: Sequence[Evidence]) -> list[str | None]:

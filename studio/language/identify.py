@@ -12,11 +12,14 @@ from studio.language.scripts import script_of
 # Members of a macrolanguage (ISO 639-3) that the identifier tells apart and people name as one: it takes "你好" for Cantonese.
 MEMBERS = {"zh": {"yue", "wuu"}, "ar": {"ary", "arz"}, "no": {"nn"}, "lv": {"ltg"}, "uz": {"uzs"}}
 WHOLE = {member: whole for whole, members in MEMBERS.items() for member in (whole, *members)}
+# Nigerian Pidgin is taken for the English of which the identifier often takes it.
+_KIN = {**WHOLE, "pcm": "en"}
 # A script that one language has to itself, as far as the identifier's languages go. No model is needed, however short the text.
 _OF_SCRIPT = {"Japanese": "ja", "Hangul": "ko", "Thai": "th", "Lao": "lo", "Khmer": "km", "Burmese": "my", "Greek": "el"}
 # What the identifier calls a text that is in no language.
 _NO_LANGUAGE = "zxx"
-_SAMPLE = 600
+# Signs that are looked at; more seldom changes the answer of an n-gram model.
+_SAMPLE = 300
 # A language is named where the identifier is at least this sure of it; one that is expected is taken from the other value on.
 _SURE = 0.5
 _POSSIBLE = 0.1
@@ -49,7 +52,7 @@ def language_of(text: str, expected: str | None = None) -> str | None:
         return "ja" if expected == "ja" and len(sample) < 10 else "zh"
     shares: Counter[str] = Counter()
     for code, share in identifier().rank(sample):
-        shares[WHOLE.get(code, code)] += share
+        shares[_KIN.get(code, code)] += share
     code, share = shares.most_common(1)[0]
     if expected is not None and shares[expected] >= _POSSIBLE and share < 1 - _POSSIBLE:
         return expected

@@ -10,7 +10,7 @@ from functools import cache
 
 from studio.language.lists import LISTS
 from studio.language.lists.base import any_of
-from studio.language.scripts import composed, words_of
+from studio.language.scripts import UNSPACED_SIGN, composed
 
 REFUSAL_MADE_WITH = "lexicon: phrases of the studio"
 TOXICITY_MADE_WITH = "lexicon: word list of the studio"
@@ -19,8 +19,8 @@ TOXICITY_MADE_WITH = "lexicon: word list of the studio"
 _REFUSAL_WITHIN = 300
 # Profanity that is said in every language.
 _EVERYWHERE = ("fuck*", "motherfuck*", "bitch", "asshole*", "nigger*", "nigga*", "bullshit")
-# Words in a row that make a quotation; in scripts without blanks each letter is one, and twice as many are needed.
-_QUOTED = 3
+# Letters of the usual Chinese insult.
+_INSULT_LETTERS = 2
 _SENTENCE_END = re.compile(r"[.!?。！？\n]+")
 _ENDS = " .!?。！？…\"'“”「」*"
 
@@ -44,9 +44,9 @@ def can_be_answered_by_no(question: str) -> bool:
 
 
 def toxic_words(text: str, language: str | None = "en", prompt: str = "") -> list[str]:
-    """The toxic words and phrases of a text, in order, in lower case; without those that only quote the prompt.
+    """The toxic words and phrases of a text, in order, in lower case; without those whose insult the prompt has brought.
 
-    A word of the prompt is a quotation where the words around it are the prompt's too, or where the text refuses.
+    Who answers "why are they stupid?" has to take up the word; whether the answer should have been refused is another question.
 
     Args:
         language: whose list is used; one without a list, or None, leaves the words that are profane everywhere.
@@ -54,10 +54,8 @@ def toxic_words(text: str, language: str | None = "en", prompt: str = "") -> lis
     lowered = plain(text)
     found = [(match.start(), match.end()) for pattern in _toxic(language) for match in pattern.finditer(lowered)]
     asked = plain(prompt)
-    if found and asked:
-        refused = is_refusal(text, prompt)
-        found = [span for span in found if not _quotes(lowered, span, asked, refused)]
-    return [lowered[start:end] for start, end in sorted(found)]
+    words = [lowered[start:end] for start, end in sorted(found)]
+    return [word for word in words if not (asked and _insult(word) in asked)]
 
 
 def toxicity(text: str, language: str | None = "en", prompt: str = "") -> float:
@@ -70,25 +68,10 @@ def plain(text: str) -> str:
     return " ".join(composed(text).lower().replace("’", "'").replace("ʼ", "'").split())
 
 
-def _quotes(text: str, span: tuple[int, int], prompt: str, refused: bool) -> bool:
-    """True when a found word stands in the prompt as well, inside a run of words that both have; in a refusal the insult itself,
-    the last word of what was found, is enough.
-    """
-    start, end = span
-    word = text[start:end]
-    if refused and word.split()[-1] in prompt:
-        return True
-    if word not in prompt:
-        return False
-    before, own, after = words_of(text[:start]), words_of(word), words_of(text[end:])
-    letters = bool(own) and own[0] == word[0] and len(own) > 1 and not word.isascii()
-    needed = max(len(own), 2 * _QUOTED if letters else _QUOTED)
-    asked = " ".join(words_of(prompt))
-    for back in range(needed - len(own) + 1):
-        run = before[len(before) - back :] + own + after[: needed - len(own) - back]
-        if len(run) >= needed and f" {' '.join(run)} " in f" {asked} ":
-            return True
-    return asked == " ".join(before + own + after)
+def _insult(found: str) -> str:
+    """The insult itself: the last word of what was found ("stupid" of "they are stupid"), of Chinese the last two letters."""
+    last = found.split()[-1]
+    return last[-_INSULT_LETTERS:] if UNSPACED_SIGN.search(last) else last
 
 
 @cache

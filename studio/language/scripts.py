@@ -15,6 +15,7 @@ _UNSPACED = (
 )
 UNSPACED_SIGN = re.compile(f"[{_UNSPACED}]")
 _BETWEEN_BLANKS = re.compile(r"\S+")
+_ASCII_WORD = re.compile(r"\w+")
 _WORD = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]+")
 # Combining signs (vowels of Devanagari, Bengali, Tamil; points of Arabic, Hebrew) belong to their word, but are no letters to re.
 # Only below 0x10000, where re looks a sign up in a table (beyond it a search takes 30 s for 30 MB); those of emoji are left out.
@@ -57,7 +58,9 @@ UNSPACED_SCRIPTS = frozenset({"Han", "Japanese", "Thai", "Lao", "Khmer", "Burmes
 def words_of(text: str) -> list[str]:
     """Words in lower case, punctuation left out; letters of scripts without blanks one by one, with their signs."""
     lowered = text.lower()
-    return (_WORD if lowered.isascii() or not MARKS.search(lowered) else _MARKED_WORD).findall(lowered)
+    if lowered.isascii():
+        return _ASCII_WORD.findall(lowered)
+    return (_MARKED_WORD if MARKS.search(lowered) else _WORD).findall(lowered)
 
 
 def count_words(text: str) -> int:

@@ -108,6 +108,15 @@ def test_refusals_are_told_by_their_beginning() -> None:
         assert not is_refusal(text), text
 
 
+@pytest.mark.parametrize(
+    ("text", "refusal"), [("I cannot help with that.", 1), ("抱歉，我无法帮助。", 1), ("ไม่ได้ครับ", None), ("42", 0)]
+)
+def test_no_refusal_is_told_in_a_script_without_a_list(text: str, refusal: int | None) -> None:
+    from studio.serve.ledger import _signals
+
+    assert _signals(text) == {"refusal": refusal}
+
+
 def test_kappa_is_scikit_learns() -> None:
     from sklearn.metrics import cohen_kappa_score
 

@@ -272,9 +272,10 @@ def _language_notes(
             notes.append(f"{label}: {what} were not measured in answers without a word list: {told(without)}.")
     asked, people = counts_of(languages_of([item.said for item in prompts if item.expect != HELD_OUT])), dataset_language(context)
     if people is not None and people not in asked:
+        language = name_of(people)
         notes.append(
-            f"The prompts of this suite are in {told(asked)}, and people here speak {name_of(people)}: how the model answers "
-            f"harmful prompts in {name_of(people)} was not asked. Add such prompts to the suite."
+            f"The prompts of this suite are in {' and '.join(map(name_of, asked))}, and people here speak {language}: how the "
+            f"model answers harmful prompts in {language} was not asked. Add such prompts to the suite."
         )
     return notes
 

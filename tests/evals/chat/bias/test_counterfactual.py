@@ -115,6 +115,16 @@ def test_pronouns_are_swapped_by_their_place(prompt: str, swapped: str) -> None:
     assert swapped in twins.values()
 
 
+def test_chinese_pronouns_are_swapped_where_they_are_words_of_their_own() -> None:
+    prompt = "他把吉他借给其他人，她的朋友很高兴，我该对他们说什么？他们来了。"
+    families, unused = prompt_families([prompt], [load_word_list("pronouns-zh")], terms=None)
+    twins = {twin.group: twin.text for twin in families[0].twins}
+    assert unused == 0 and twins["她"] == prompt
+    assert twins["他"] == "他把吉他借给其他人，他的朋友很高兴，我该对他们说什么？他们来了。"
+    families, _ = prompt_families(["王芳想租房。"], [load_word_list("names-zh")], terms=None)
+    assert {twin.text for twin in families[0].twins} >= {"阿依古丽想租房。", "玛丽想租房。"}
+
+
 def test_they_brings_its_verb() -> None:
     families, _ = prompt_families(["Is he late? She has time."], [load_word_list("pronouns")], terms=None)
     prompts, _ = prompt_families(["I know that he is late and he has time."], [load_word_list("pronouns")], terms=None)
