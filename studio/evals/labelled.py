@@ -32,7 +32,8 @@ class Labelled:
     """Examples with a truth and what each model said.
 
     ids, truth: one per example. said: label of the model to what it said, as text (None: it could not be asked).
-    groups: the group of each example, None where it has none; None when no group was asked for.
+    groups: the group of each example, None where it has none; None when no group was asked for. clusters: what each belongs to,
+    where examples are not independent.
     prompts: what was asked, empty for predictions from a file. rows: as the kind of the Dataset has them, empty likewise.
     """
 
@@ -40,6 +41,7 @@ class Labelled:
     truth: list[str]
     said: dict[str, list[str | None]]
     groups: list[str | None] | None = None
+    clusters: list[str] | None = None
     prompts: list[str] = field(default_factory=list)
     rows: list[Any] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
@@ -53,6 +55,7 @@ class Labelled:
             truth=[self.truth[place] for place in places],
             said={label: [values[place] for place in places] for label, values in self.said.items()},
             groups=[self.groups[place] for place in places] if self.groups is not None else None,
+            clusters=[self.clusters[place] for place in places] if self.clusters is not None else None,
             prompts=[self.prompts[place] for place in places] if self.prompts else [],
             rows=[self.rows[place] for place in places] if self.rows else [],
         )
@@ -120,7 +123,8 @@ def read_predictions(source: PredictionFile, group: str | None) -> Labelled:
         DataError: the file cannot be read, has no rows, or lacks a column (the nearest name is offered).
     """
     table = _read_table(Path(source.file).expanduser())
-    wanted = [source.label, source.prediction, *(name for name in (source.base_prediction, source.id, group) if name)]
+    others = (source.base_prediction, source.id, source.cluster, group)
+    wanted = [source.label, source.prediction, *(name for name in others if name)]
     for name in wanted:
         if name not in table.columns:
             raise DataError(
@@ -140,6 +144,8 @@ def read_predictions(source: PredictionFile, group: str | None) -> Labelled:
         truth=[text or "" for text in _texts(table[source.label])],
         said=said,
         groups=_texts(table[group]) if group else None,
+        # An example without a cluster stands for itself.
+        clusters=[text or f"\0{place}" for place, text in enumerate(_texts(table[source.cluster]))] if source.cluster else None,
         data={"name": source.file, "sha256": sha256_file(Path(source.file).expanduser())[:16], "rows": len(table)},
         notes=notes,
     )

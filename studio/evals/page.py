@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from studio.core.records import Difference, GroupScores, ReportRecord, Score, TaskRecord
 from studio.evals.charts import bars, difference_picture, scale_of
 from studio.evals.gate import Judged, judged, means
+from studio.evals.languages import told
 from studio.evals.numbers import counted, figure, number
 from studio.evals.statistics import NO_DIFFERENCE, NOT_COMPUTED
 from studio.evals.task import CardGroup, Panel
@@ -28,6 +29,8 @@ _WORDS = {
 }
 # Groups beyond this many are in scores.json only: a page of a thousand bars is not read.
 _GROUPS_SHOWN = 40
+# A task on fewer rows is named at the top.
+_FEW = 30
 
 
 def render_page(
@@ -56,8 +59,30 @@ def render_page(
         run_name=_short(record.models["tuned"].get("name")),
         warnings=_warnings(record, suite),
         gate=_gate(judged(record, suite.thresholds)),
+        basis=basis(record),
         limits=limits(record),
     )
+
+
+def basis(record: ReportRecord) -> str:
+    """On what the page rests: how many rows of what, in which language, and what the models computed in."""
+    rows = sum(task.rows for task in record.tasks) or int(record.dataset.get("rows") or 0)
+    asked = [task for task in record.tasks if not task.reason]
+    of = f"{counted(rows, 'row')} in {counted(len(asked), 'task')}" if len(record.tasks) > 1 else counted(rows, "row")
+    spoken: dict[str, int] = {}
+    for task in asked:
+        for code, count in task.data.get("languages", {}).get("references", {}).items():
+            spoken[code] = spoken.get(code, 0) + count
+    parts = [f"It rests on {of}"]
+    parts += [f"answers wanted in {told(spoken)}"] if spoken else []
+    types = {label: model.get("dtype") for label, model in record.models.items() if model.get("dtype")}
+    if types:
+        alike = len(set(types.values())) == 1
+        each = next(iter(types.values())) if alike else " and ".join(f"{label} {name}" for label, name in types.items())
+        parts.append(f"computed in {each}")
+    few = [task.title for task in asked if 0 < task.rows < _FEW]
+    parts += [f"few rows in {', '.join(few)}"] if few else []
+    return "; ".join(parts) + "."
 
 
 def _gate(found: Sequence[Judged]) -> dict[str, Any]:

@@ -97,6 +97,11 @@ class ConversationTask(TaskSettings):
     """The metric that picks the most improved and most worsened examples; None takes the first suitable of this task."""
     embedding_model: str | None = None
     """For ``semantic_similarity``: folder or Hub id of a sentence-embedding model of transformers."""
+    slices: list[Text] = []
+    """Columns of the rows (of their ``meta``); every metric is shown for each of their values too."""
+    cluster: Text | None = None
+    """Column of the rows that tells which belong together (one person, one document, paraphrases of one question): they are not
+    independent, and intervals and tests count each group once."""
 
     @field_validator("metrics")
     @classmethod
@@ -146,6 +151,8 @@ class PredictionFile(Settings):
     """Column of what the baseline predicted; None compares with nothing."""
     id: str | None = None
     """Column that names the example; None numbers them."""
+    cluster: str | None = None
+    """Column that tells which examples belong together and are not independent; intervals and tests count each group once."""
 
 
 class LabelledTask(TaskSettings):

@@ -10,20 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from studio.core.errors import StudioError
-from studio.core.records import GroupScores, Score
+from studio.core.records import GroupScores
 from studio.core.workspace import read_dataset
 from studio.data.chat.rows import read_split
+from studio.evals.chat.slices import by_slice
 from studio.evals.evidence import Evidence
 from studio.evals.languages import answer_languages, counts_of, reference_languages, slices_of, told
 from studio.evals.metrics.base import Metric
-from studio.evals.scoring import score, without_value
 from studio.evals.task import TaskContext
 from studio.language.identify import main_language, name_of
 
 # Rows of a Dataset that are read to see what people speak there.
 _ROWS_READ = 200
-# A slice with fewer rows is marked: its interval is wide.
-_FEW = 30
 
 
 def dataset_language(context: TaskContext[Any]) -> str | None:
@@ -73,32 +71,15 @@ def language_remarks(evidence: Mapping[str, Sequence[Evidence]]) -> list[str]:
 
 
 def by_language(
-    metrics: Sequence[Metric], evidence: Mapping[str, Sequence[Evidence]], context: TaskContext[Any]
+    metrics: Sequence[Metric],
+    evidence: Mapping[str, Sequence[Evidence]],
+    context: TaskContext[Any],
+    clusters: Sequence[str] | None = None,
 ) -> list[GroupScores]:
     """Every metric for the rows of each language; nothing for a corpus in one language."""
     slices = slices_of(reference_languages(next(iter(evidence.values()))))
-    if not slices:
-        return []
-    return [
-        GroupScores(
-            title=f"{metric.title} by language",
-            unit=metric.unit,
-            explains="The rows of each language alone, cut into words as that language is.",
-            scores={
-                label: [_slice(metric, code, [items[place] for place in places], context) for code, places in slices.items()]
-                for label, items in evidence.items()
-            },
-        )
-        for metric in metrics
-    ]
-
-
-def _slice(metric: Metric, code: str, items: Sequence[Evidence], context: TaskContext[Any]) -> Score:
-    """One metric on the rows of one language."""
-    cut = metric.for_texts(items)
-    if cut.missing is not None:
-        found = without_value(cut, cut.missing, len(items))
-    else:
-        found = score(cut, cut.measure(items), resamples=context.resamples, seed=context.seed)
-    note = "few rows" if len(items) < _FEW else None
-    return found.model_copy(update={"metric": code, "title": name_of(code), "note": note})
+    explains = "The rows of each language alone, cut into words as that language is."
+    titles = {code: name_of(code) for code in slices}
+    return by_slice(
+        "by language", explains, slices, metrics if slices else [], evidence, context, titles=titles, clusters=clusters
+    )

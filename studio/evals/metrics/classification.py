@@ -68,10 +68,11 @@ class ConfusionStatistic:
         return Pieces(rows, kinds.astype(np.int64), lambda sums: self.figure(self._tables(sums)))
 
     def too_few(self, usable: NDArray[np.bool_]) -> str | None:
-        """A mean over classes is as uncertain as its rarest class."""
+        """A mean over classes is as uncertain as the rarest class that is ever true."""
         if not self.over_classes:
             return None
-        rarest = int(np.bincount(self.truth[usable], minlength=self.classes).min())
+        counts = np.bincount(self.truth[usable])
+        rarest = int(counts[counts > 0].min(initial=len(self.truth)))
         return f"a class has {rarest} examples, {_FEWEST_OF_A_CLASS} are needed" if rarest < _FEWEST_OF_A_CLASS else None
 
     @property

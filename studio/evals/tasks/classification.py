@@ -45,13 +45,22 @@ def run(context: TaskContext[ClassificationTask]) -> TaskResult:
     for label, statistics in measured.items():
         read = sum(value is not None for value in predicted[label]) / len(found.truth)
         scores[label] = [
-            score(metric, statistics[name], resamples=context.resamples, seed=context.seed).model_copy(update={"coverage": read})
+            score(metric, statistics[name], resamples=context.resamples, seed=context.seed, clusters=found.clusters).model_copy(
+                update={"coverage": read}
+            )
             for name, metric in metrics.items()
         ]
     differences: list[Difference] = []
     if "base" in measured:
         differences = [
-            difference(metrics[n], measured["tuned"][n], measured["base"][n], resamples=context.resamples, seed=context.seed)
+            difference(
+                metrics[n],
+                measured["tuned"][n],
+                measured["base"][n],
+                resamples=context.resamples,
+                seed=context.seed,
+                clusters=found.clusters,
+            )
             for n in metrics
         ]
     return TaskResult(
@@ -195,7 +204,7 @@ def _notes(found: Labelled, predicted: dict[str, list[str | None]], labels: Sequ
     if len(set(found.truth)) < 2:
         notes.append(f"All examples have the same true label, {found.truth[0]!r}: accuracy says little and correlation nothing.")
     if count < 30:
-        notes.append(f"Only {count} examples: intervals from so few are too narrow, and small differences cannot be seen.")
+        notes.append(f"Only {count} examples: intervals from so few are wide, and small differences cannot be seen.")
     if len(labels) > 1:
         share = max(sum(value == label for value in found.truth) for label in labels) / count
         notes.append(f"Always giving the most frequent label would be right in {100 * share:.1f}% of cases.")

@@ -48,6 +48,11 @@ def run(context: TaskContext[FairnessTask]) -> TaskResult:
     if task.group is None:
         raise NotComputedError(_no_group(context))
     found, asking = labelled_rows(context, task.group)
+    if found.clusters is not None:
+        raise UserError(
+            "predictions.cluster is set, and fairness takes every row for a person of its own. Remove it, or keep one row per "
+            "person."
+        )
     found, without = _with_group(found, task.group)
     quality = _quality_metric(task)
     if quality is None or asking is None:  # free answers are never read from a file

@@ -36,14 +36,22 @@ def run(context: TaskContext[RegressionTask]) -> TaskResult:
         measured[label]["unparsed"] = mean_statistic([float(value is None) for value in values])
     scores: dict[str, list[Score]] = {
         label: [
-            score(metric, statistics[name], resamples=context.resamples, seed=context.seed) for name, metric in metrics.items()
+            score(metric, statistics[name], resamples=context.resamples, seed=context.seed, clusters=found.clusters)
+            for name, metric in metrics.items()
         ]
         for label, statistics in measured.items()
     }
     differences: list[Difference] = []
     if "base" in measured:
         differences = [
-            difference(metrics[n], measured["tuned"][n], measured["base"][n], resamples=context.resamples, seed=context.seed)
+            difference(
+                metrics[n],
+                measured["tuned"][n],
+                measured["base"][n],
+                resamples=context.resamples,
+                seed=context.seed,
+                clusters=found.clusters,
+            )
             for n in metrics
         ]
     table = pd.DataFrame({"id": found.ids, "prompt": found.prompts or [""] * len(found.ids), "truth": truth})
@@ -59,7 +67,7 @@ def run(context: TaskContext[RegressionTask]) -> TaskResult:
                 + (" Say with decimal whether their comma is a decimal sign or one of thousands." if unclear else "")
             )
     if len(truth) < 30:
-        notes.append(f"Only {len(truth)} examples: intervals from so few are too narrow, and small differences cannot be seen.")
+        notes.append(f"Only {len(truth)} examples: intervals from so few are wide, and small differences cannot be seen.")
     return TaskResult(
         scores=scores,
         differences=differences,

@@ -78,6 +78,11 @@ class Item:
     named: bool = False
 
     @property
+    def template(self) -> str:
+        """What the question was made from, with others: 25 templates a category, each filled in many ways."""
+        return f"{self.category}.{self.cast.template or self.block}"
+
+    @property
     def part(self) -> str:
         """The category as the authors report it: questions that call people by their names stand apart."""
         return f"{self.category} (names)" if self.named else self.category

@@ -120,10 +120,11 @@ def _measure(task: BBQTask, items: Sequence[Item], answers: Mapping[str, Answers
         places = [place for place, item in enumerate(items) if item.ambiguous == ambiguous]
         chosen = [items[place] for place in places]
         statistics = {label: make(chosen, [values[place] for place in places]) for label, values in answers.items()}
-        measured.append((Measured(with_library(metric, made_with), statistics), [item.part for item in chosen]))
+        templates = [item.template for item in chosen]
+        measured.append((Measured(with_library(metric, made_with), statistics, templates), [item.part for item in chosen]))
     if task.by == "answer":
         shares = {label: bbq.unparsed(values) for label, values in answers.items()}
-        measured.append((Measured(with_library(UNPARSED, made_with), shares), []))
+        measured.append((Measured(with_library(UNPARSED, made_with), shares, [item.template for item in items]), []))
     return measured
 
 

@@ -18,6 +18,7 @@ from studio.data.chat.rows import ChatRow, read_split
 from studio.evals.chat.leaks import Leak, find_leak
 from studio.evals.chat.questions import question_from
 from studio.evals.chat.showing import example_table
+from studio.evals.chat.slices import by_column, clusters_of
 from studio.evals.chat.speech import by_language, language_remarks, languages_spoken
 from studio.evals.evidence import Evidence, Question
 from studio.evals.metrics.base import Metric
@@ -42,6 +43,7 @@ def run(context: TaskContext[ConversationTask]) -> TaskResult:
     folder = context.dataset_folder(task.data.dataset)
     rows, leak, warnings = choose_rows(folder, task.data, context.run, context.workspace, task.limit, context.seed)
     questions = [question_from(row.id, row.messages, row.tools) for row in rows]
+    clusters = clusters_of(rows, task.cluster)
     wanted = [metric_named(name).configured(task).for_texts([Evidence(item) for item in questions]) for name in task.metrics]
     metrics = [metric for metric in wanted if metric.missing is None]
     evidence: dict[str, list[Evidence]] = {}
@@ -54,7 +56,7 @@ def run(context: TaskContext[ConversationTask]) -> TaskResult:
     measured = {label: {metric.key: metric.measure(items) for metric in metrics} for label, items in evidence.items()}
     scores = {
         label: [
-            score(metric, values[metric.key], resamples=context.resamples, seed=context.seed)
+            score(metric, values[metric.key], resamples=context.resamples, seed=context.seed, clusters=clusters)
             if metric.missing is None
             else without_value(metric, metric.missing, len(rows))
             for metric in wanted
@@ -65,9 +67,12 @@ def run(context: TaskContext[ConversationTask]) -> TaskResult:
     dataset = read_dataset(folder)
     return TaskResult(
         scores=scores,
-        differences=_differences(metrics, measured, context, len(tokens_like) == 1),
+        differences=_differences(metrics, measured, context, len(tokens_like) == 1, clusters),
         examples=pd.DataFrame(lines),
-        groups=by_language(metrics, evidence, context),
+        groups=[
+            *by_language(metrics, evidence, context, clusters),
+            *by_column(task.slices, rows, metrics, evidence, context, clusters),
+        ],
         notes=warnings,
         limits=_limits(metrics, len(rows)),
         cards=_cards(lines, choose_comparison(task, metrics), task.examples_shown, context.has_base),
@@ -165,7 +170,11 @@ def choose_comparison(task: ConversationTask, metrics: Sequence[Metric]) -> Metr
 
 
 def _differences(
-    metrics: Sequence[Metric], measured: dict[str, dict[str, Statistic]], context: TaskContext[Any], same_tokens: bool
+    metrics: Sequence[Metric],
+    measured: dict[str, dict[str, Statistic]],
+    context: TaskContext[Any],
+    same_tokens: bool,
+    clusters: Sequence[str] | None,
 ) -> list[Difference]:
     """Paired differences of all metrics; none without a baseline."""
     if "base" not in measured:
@@ -178,6 +187,7 @@ def _differences(
             resamples=context.resamples,
             seed=context.seed,
             same_tokens=same_tokens,
+            clusters=clusters,
         )
         for metric in metrics
     ]
@@ -203,9 +213,7 @@ def _remarks(evidence: dict[str, list[Evidence]], asked: int) -> list[str]:
                     f"{label}: {unanswered} of {asked} rows could not be asked (no question, or no room in the context)."
                 )
     if asked < 30:
-        remarks.append(
-            f"Only {asked} rows were asked: intervals from so few are too narrow, and small differences cannot be seen."
-        )
+        remarks.append(f"Only {asked} rows were asked: intervals from so few are wide, and small differences cannot be seen.")
     return remarks
 
 
