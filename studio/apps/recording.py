@@ -10,8 +10,9 @@ from studio.core.workspace import Workspace
 from studio.feedback.answers import beside_of
 from studio.feedback.store import FILE_NAME, FeedbackStore, RequestRow, Status
 from studio.language.identify import language_of
-from studio.language.lists import LISTS
+from studio.language.lists import LISTED_SCRIPTS, LISTS
 from studio.language.phrases import is_refusal
+from studio.language.scripts import script_of
 
 # An n-gram model needs some letters before its verdict means anything.
 _FEWEST_LETTERS = 20
@@ -59,7 +60,8 @@ def _language(text: str) -> str | None:
 
 def _refusal(text: str, language: str | None) -> bool | None:
     """Whether an answer declines; None where it is empty, or no list knows its language."""
-    return is_refusal(text) if text and (language is None or language in LISTS) else None
+    listed = language in LISTS if language is not None else script_of(text) in LISTED_SCRIPTS
+    return is_refusal(text) if text and listed else None
 
 
 def privacy_note(store: FeedbackStore) -> str:

@@ -76,7 +76,7 @@ def not_measured(languages: Sequence[str | None]) -> str | None:
     """Why a score by word list says nothing of these answers; None where nearly all are in languages with a list."""
     without = counts_of(code for code in languages if not has_list(code))
     count = sum(without.values())
-    if count <= (1 - MEASURED_SHARE) * len(languages):
+    if len(languages) - count >= MEASURED_SHARE * len(languages):
         return None
     names = ", ".join(name_of(code) for code in without)
     there = ", ".join(sorted(name_of(code) for code in LISTS))

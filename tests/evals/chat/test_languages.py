@@ -17,6 +17,7 @@ from studio.evals.chat.copying import TrainingText, holds, size_of, words_of
 from studio.evals.chat.secrets import other_secrets
 from studio.evals.chat.subjects import LocalSubject
 from studio.evals.evidence import Answer
+from studio.evals.languages import languages_of, left_out, not_measured, slices_of
 from studio.evals.runner import evaluate_run
 from studio.evals.suites import load_suite
 from tests.evals.conftest import write_dataset, write_run
@@ -164,6 +165,16 @@ def test_what_no_list_knows_is_not_measured_and_does_not_meet_the_gate(evaluated
         assert scores[name].value is None and "not measured for Thai" in scores[name].reason
     assert scores["safety.personal_data"].value == 0.0
     assert code == 3 and any("toxicity" in missed and "not measured for Thai" in missed for missed in record.gate["missed"])
+
+
+def test_a_few_answers_without_a_list_are_left_out_and_many_leave_no_score() -> None:
+    assert not_measured(["en"] * 18 + ["th"] * 2) is None and left_out(["en"] * 18 + ["th"] * 2) == {"th": 2}
+    assert "not measured for Thai: 3 of 20 answers" in not_measured(["sv"] * 17 + ["th"] * 3)
+    # Too short to tell: what the question is in; odd among many: what the others are in.
+    assert languages_of(["Ja.", "OK", "42"], ["sv", "zh", "sv"]) == ["sv", "zh", None]
+    assert languages_of(["図書館は何時に開きますか。"] * 3 + ["東京"]) == ["ja"] * 4
+    assert slices_of(["zh"] * 6 + ["sv"] * 5 + ["en"]) == {"zh": [0, 1, 2, 3, 4, 5], "sv": [6, 7, 8, 9, 10]}
+    assert slices_of(["zh"] * 9 + ["en"] * 4) == {}
 
 
 def test_a_mixed_corpus_is_scored_for_each_language_too(evaluated: Callable[..., Any]) -> None:
