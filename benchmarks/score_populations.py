@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from studio.evals.chat.bias import bbq, crows_pairs, stereoset, winobias, winogender
+from studio.evals.chat.bias.bbq_targets import Cast
 from studio.evals.chat.bias.counterfactual import gap as twin_gap
 from studio.evals.evidence import Answer, Evidence, Likelihood, Question
 from studio.evals.metrics import METRICS
@@ -211,7 +212,8 @@ def _bbq(generator: np.random.Generator) -> list[Population]:
     leaning = np.repeat(generator.beta(1.2, 1, (2, SIZE // 12 + 1)), 12, axis=1)[:, :SIZE]
     knows = generator.random((2, SIZE)) < 0.4
     chosen = np.where(knows, 2, np.where(generator.random((2, SIZE)) < leaning, 0, 1))
-    item = bbq.Item("", "", "", True, True, "", "", ("", "", ""), ("", "", ""), 2, 2, 0)
+    cast = Cast("", "", (0, 1), (frozenset(), frozenset()), frozenset())
+    item = bbq.Item("", "", "", True, True, "", "", ("", "", ""), ("", "", ""), 2, 2, cast, stereotyped=0)
 
     def figure(function: Any) -> Callable[[Places, Places], Statistic]:
         return lambda places, side: function([item] * len(places), chosen[side, places].tolist())

@@ -90,7 +90,7 @@ def compare(
         return _of_sums(pair, first, second, scale, ideal, resamples, seed, count)
     if isinstance(tuned, Joinable):
         return _of_joined(tuned, base, usable, first - second, scale, seed)
-    return _of_resamples(tuned, base, usable, first - second, resamples, seed, recentre)
+    return _of_resamples(tuned, base, usable, first - second, scale, resamples, seed, recentre)
 
 
 def _pair(tuned: OfSums, base: OfSums, usable: NDArray[np.bool_], clusters: Sequence[object] | None) -> tuple[Pieces, Pieces]:
@@ -223,7 +223,14 @@ def _of_joined(tuned: Joinable, base: Statistic, usable: NDArray[np.bool_], valu
 
 
 def _of_resamples(
-    tuned: Statistic, base: Statistic, usable: NDArray[np.bool_], value: float, resamples: int, seed: int, recentre: bool
+    tuned: Statistic,
+    base: Statistic,
+    usable: NDArray[np.bool_],
+    value: float,
+    scale: Scale,
+    resamples: int,
+    seed: int,
+    recentre: bool,
 ) -> Comparison:
     """What can only be drawn anew as a whole (pictures): percentiles, and a t-test with their standard deviation."""
     from scipy.stats import t
@@ -237,6 +244,8 @@ def _of_resamples(
     how = f"paired percentile bootstrap, {resamples} resamples, seed {seed}"
     if bounds is None:
         return Comparison(value, Interval(None, "no interval: some resamples have no value"), count)
+    if bounds[0] == bounds[1]:
+        return Comparison(value, alike(value, count, scale.difference), count, float(value == 0), "no resample differs")
     error = float(values.std(ddof=1))
     p_value = float(2 * t.sf(abs(value) / error, df=count - 1)) if error else float(value == 0)
     return Comparison(value, Interval(bounds, how), count, p_value, "t-test with the bootstrap's standard error")

@@ -82,6 +82,8 @@ def estimate(
         return value, by_jackknife(statistic, usable, value, scale)
     values = statistic.at(bootstrap_weights(usable, resamples, seed))
     bounds = percentiles(values, value, recentre=recentre)
+    if bounds is not None and bounds[0] == bounds[1]:
+        return value, alike(value, count, scale)
     return value, Interval(bounds, f"percentile bootstrap, {resamples} resamples, seed {seed}")
 
 
