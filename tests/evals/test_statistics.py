@@ -273,3 +273,17 @@ def test_nearer_to_the_ideal_is_better_from_either_side() -> None:
     assert found.value == pytest.approx(-0.45) and found.distance == pytest.approx(-0.35) and found.distance_bounds[1] < 0
     across = compare(mean_statistic(ones(0.4)), mean_statistic(ones(0.6)), resamples=500, seed=0, scale=SHARE, ideal=0.5)
     assert across.bounds[1] < 0 and across.distance == pytest.approx(0) and across.p > 0.5
+
+
+@pytest.mark.parametrize(("middle", "spread"), [(1e9, 1.0), (0.0, 1e-7), (3.0, 2.0)])
+def test_r2_has_an_interval_wherever_its_numbers_lie(middle: float, spread: float) -> None:
+    """E11: with sums of squares R² of a target near 1e9, or of spread 1e-7, was undefined in most resamples."""
+    from studio.evals.metrics.regression import regression_statistic
+
+    generator = np.random.default_rng(5)
+    truth = middle + spread * generator.normal(size=60)
+    said = truth + 0.3 * spread * generator.normal(size=60)
+    value, found = estimate(regression_statistic("r2", truth.tolist(), said.tolist()), resamples=200, seed=0)
+    assert found.bounds is not None and found.bounds[0] < value < found.bounds[1] and 0.8 < value < 1
+    scaled = regression_statistic("r2", ((truth - middle) / spread).tolist(), ((said - middle) / spread).tolist())
+    assert found.bounds == pytest.approx(estimate(scaled, resamples=200, seed=0)[1].bounds, abs=1e-4)

@@ -112,7 +112,21 @@ class RankStatistic:
 
     def at(self, weights: Floats) -> Floats:
         """See :meth:`studio.evals.metrics.base.Statistic.at`."""
-        return np.array([self._plain(row) for row in weights * self.scored])
+        counts = weights * self.scored
+        totals = counts.sum(axis=1)
+        if len(counts) > 1 and ((counts == 0) | (counts == 1)).all() and (totals == totals[0]).all() and totals[0] > 1:
+            return self._of_subsets(np.nonzero(counts)[1].reshape(len(counts), -1))
+        return np.array([self._plain(row) for row in counts])
+
+    def _of_subsets(self, places: NDArray[np.intp]) -> Floats:
+        """The figure for subsets of one size, all at once: [r, m] places -> [r]; nan where a side has one value only."""
+        from scipy.stats import rankdata
+
+        first, second = (rankdata(values[places], axis=1) for values in (self.truth, self.predicted))
+        first, second = first - first.mean(axis=1, keepdims=True), second - second.mean(axis=1, keepdims=True)
+        spread = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
+        found: Floats = np.divide((first * second).sum(axis=1), spread, out=np.full(len(places), np.nan), where=spread > 0)
+        return found
 
     def joined(self, other: Statistic) -> RankStatistic:
         """See :class:`studio.evals.statistics.Joinable`."""
