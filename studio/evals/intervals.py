@@ -96,19 +96,15 @@ def of_pieces(pieces: Pieces, value: float, scale: Scale, resamples: int, seed: 
     """Interval of a function of sums around ``value``."""
     if pieces.count < FEWEST:
         return Interval(None, none_from(pieces.count, "independent example"))
-    logs = scale.log and value > 0
-    scaled = pieces.on(np.log) if logs else pieces
-    middle = math.log(value) if logs else value
+    formed, middle = scale.around(value)
+    scaled = pieces.on(formed.formed)
     error = float(scaled.errors(pieces.counts)[0])
     if error == 0:
         return alike(value, pieces.count, scale)
     if not math.isfinite(error):
         return Interval(None, "no interval: without some of the examples there is no value")
     reach, how = _reach(scaled, middle, resamples, seed)
-    low, high = middle - reach * error, middle + reach * error
-    if logs:
-        low, high = math.exp(low), math.exp(min(high, 700.0)) if math.isfinite(high) else math.inf
-    low, high = scale.clipped(low, high)
+    low, high = scale.clipped(formed.unformed(middle - reach * error), formed.unformed(middle + reach * error))
     if not (math.isfinite(low) and math.isfinite(high)):
         return Interval(None, "no interval: too few of the examples differ")
     return Interval((low, high), how)
@@ -154,13 +150,14 @@ def by_jackknife(statistic: Statistic, usable: NDArray[np.bool_], value: float, 
     """t-interval with the jackknife's standard error, for statistics that are no function of sums."""
     from scipy.stats import t
 
-    error = jackknife_error(statistic.at(left_out(usable)))
+    formed, middle = scale.around(value)
+    error = jackknife_error(formed.formed(statistic.at(left_out(usable))))
     if error == 0:
         return alike(value, int(usable.sum()), scale)
     if not math.isfinite(error):
         return Interval(None, "no interval: without some of the examples there is no value")
     reach = float(t.ppf(1 - _TAIL, int(usable.sum()) - 1)) * error
-    return Interval(scale.clipped(value - reach, value + reach), "jackknife t-interval")
+    return Interval(scale.clipped(formed.unformed(middle - reach), formed.unformed(middle + reach)), "jackknife t-interval")
 
 
 def left_out(usable: NDArray[np.bool_]) -> Floats:

@@ -26,11 +26,14 @@ NOT_COMPUTED = "not computed"
 
 @dataclass(frozen=True)
 class Scale:
-    """Which values a metric can take. log: it is above 0 and compared by ratios: its interval is made on the log scale."""
+    """Which values a metric can take, and the form in which its interval is made.
+
+    form: ``log`` for what is above 0 and compared by ratios, ``fisher`` for correlations (the inverse hyperbolic tangent).
+    """
 
     lowest: float = -math.inf
     highest: float = math.inf
-    log: bool = False
+    form: Literal["plain", "log", "fisher"] = "plain"
 
     @property
     def width(self) -> float:
@@ -42,6 +45,25 @@ class Scale:
         """Which values a difference of two can take."""
         return Scale(-self.width, self.width)
 
+    def formed(self, values: Floats) -> Floats:
+        """Values in the form of the interval."""
+        with np.errstate(all="ignore"):
+            if self.form == "log":
+                found: Floats = np.log(values)
+                return found
+            return np.asarray(np.arctanh(values) if self.form == "fisher" else values, dtype=np.float64)
+
+    def around(self, value: float) -> tuple[Scale, float]:
+        """The scale with a form in which this value is a number (0 has no logarithm), and the value in it."""
+        formed = float(self.formed(np.array(value)))
+        return (self, formed) if math.isfinite(formed) else (Scale(self.lowest, self.highest), value)
+
+    def unformed(self, value: float) -> float:
+        """A bound back from the form of the interval."""
+        if self.form == "log":
+            return math.exp(value) if value < 700 else math.inf
+        return math.tanh(value) if self.form == "fisher" else value
+
     def clipped(self, low: float, high: float) -> tuple[float, float]:
         """Bounds within the scale."""
         return max(low, self.lowest), min(high, self.highest)
@@ -51,9 +73,10 @@ ANY = Scale()
 SHARE = Scale(0.0, 1.0)
 POINTS = Scale(0.0, 100.0)
 # Of products and ratios of counts, such as BLEU: skewed, so that its interval is made on the log scale too.
-SKEWED_POINTS = Scale(0.0, 100.0, log=True)
+SKEWED_POINTS = Scale(0.0, 100.0, form="log")
 SIGNED = Scale(-1.0, 1.0)
-POSITIVE = Scale(0.0, math.inf, log=True)
+CORRELATION = Scale(-1.0, 1.0, form="fisher")
+POSITIVE = Scale(0.0, math.inf, form="log")
 
 
 class Statistic(Protocol):

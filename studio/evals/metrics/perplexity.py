@@ -42,7 +42,7 @@ PERPLEXITY = Metric(
     key="perplexity",
     title="Perplexity",
     unit="perplexity per token",
-    scale=Scale(1.0, math.inf, log=True),
+    scale=Scale(1.0, math.inf, form="log"),
     better="lower",
     needs="likelihood",
     explains=(

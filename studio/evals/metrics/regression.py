@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from studio.evals.metrics.base import Metric
 from studio.evals.pieces import Floats, Pieces
-from studio.evals.statistics import POSITIVE, SHARE, SIGNED, Scale, Statistic
+from studio.evals.statistics import CORRELATION, POSITIVE, SHARE, Scale, Statistic
 
 _TITLES = {
     "mae": ("Mean absolute error", "units of the target", "lower", "Mean of how far the numbers are off."),
@@ -37,7 +37,14 @@ _TITLES = {
 }  # fmt: skip
 
 
-_SCALES = {"mae": POSITIVE, "rmse": POSITIVE, "mse": POSITIVE, "r2": Scale(highest=1.0), "spearman": SIGNED, "unparsed": SHARE}
+_SCALES = {
+    "mae": POSITIVE,
+    "rmse": POSITIVE,
+    "mse": POSITIVE,
+    "r2": Scale(highest=1.0),
+    "spearman": CORRELATION,
+    "unparsed": SHARE,
+}
 
 
 @dataclass(frozen=True)
