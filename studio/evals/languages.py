@@ -29,7 +29,7 @@ def languages_of(texts: Sequence[str | None], expected: Sequence[str | None] | N
     counted = Counter(code for code in found if code is not None)
     main = counted.most_common(1)[0][0] if counted else None
     return [
-        code if code == main or not text or script_of(text) is None else _again(text, code, guess or main)
+        code if (code and code == main) or not text or script_of(text) is None else _again(text, code, guess or main)
         for text, code, guess in zip(texts, found, likely, strict=True)
     ]
 
