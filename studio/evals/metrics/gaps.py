@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -108,10 +109,14 @@ def _too_few(measures: Sequence[GroupMeans]) -> str | None:
 
 def _factor(measures: Sequence[GroupMeans]) -> float:
     """How many standard errors apart two of all these groups must be."""
+    return _tukey(LEVEL ** (1 / len(measures)), max(len(measure.values) for measure in measures))
+
+
+@cache
+def _tukey(level: float, groups: int) -> float:
+    """Tukey's factor for so many groups, of which each has many examples."""
     from scipy.stats import studentized_range
 
-    level = LEVEL ** (1 / len(measures))
-    groups = max(len(measure.values) for measure in measures)
     return float(studentized_range.ppf(level, groups, 100_000)) / math.sqrt(2)
 
 
