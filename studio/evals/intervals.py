@@ -171,6 +171,8 @@ def left_out(usable: NDArray[np.bool_]) -> Floats:
 def jackknife_error(values: Floats) -> float:
     """Standard error from the values without each example; nan where one of them is undefined."""
     count = len(values)
+    if not np.isfinite(values).all():
+        return math.nan
     return float(np.sqrt((count - 1) / count * ((values - values.mean()) ** 2).sum()))
 
 
