@@ -19,7 +19,7 @@ def talk(
     system: Annotated[str | None, typer.Option("--system", help="System turn that stands before the talk.")] = None,
     template_argument: Annotated[
         list[str] | None,
-        typer.Option("--template-argument", help="NAME=VALUE for the chat template, such as enable_thinking=false; repeatable."),
+        typer.Option("--template-argument", help="NAME=VALUE for the template, such as enable_thinking=false; repeatable."),
     ] = None,
 ) -> None:
     """Talk to a tuned model. Piped input is answered line by line, without prompts."""

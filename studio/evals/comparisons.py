@@ -108,7 +108,7 @@ def _of_shares(tuned: Statistic, base: Statistic, value: float, count: int) -> C
     bounds = share_difference(only_tuned, only_base, count)
     how = "Bonett and Price's interval of paired shares" if bounds else none_from(count)
     test = f"exact McNemar: {only_tuned} only tuned, {only_base} only base"
-    return Comparison(value, Interval(bounds, how), count, p_value if bounds else None, test)
+    return Comparison(value, Interval(bounds, how), count, p_value, test)
 
 
 def share_difference(only_tuned: int, only_base: int, count: int) -> Bounds | None:

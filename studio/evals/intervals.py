@@ -95,7 +95,7 @@ def none_from(count: int, what: str = "example") -> str:
 def of_pieces(pieces: Pieces, value: float, scale: Scale, resamples: int, seed: int) -> Interval:
     """Interval of a function of sums around ``value``."""
     if pieces.count < FEWEST:
-        return Interval(None, none_from(pieces.count, "independent example"))
+        return Interval(None, none_from(pieces.count, "independent example" if pieces.grouped else "example"))
     formed, middle = scale.around(value)
     scaled = pieces.on(formed.formed)
     error = float(scaled.errors(pieces.counts)[0])

@@ -6,7 +6,7 @@ Legend: n examples (or clusters of them), u different rows among them, k sums, r
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +30,14 @@ _AT_ONCE = 4_000_000
 class Pieces:
     """Examples as rows of sums. Examples with the same row are counted, not repeated: a confusion table has few kinds of them.
 
-    rows: [u, k]. kinds: the row of each example, [n]. combine: sums [r, k] -> [r]; nan where they define no value.
+    rows: [u, k]. kinds: the row of each example, [n]. combine: sums [r, k] -> [r]; nan where they define no value. grouped: an
+    example is a cluster of several.
     """
 
     rows: Floats
     kinds: NDArray[np.int64]
     combine: Callable[[Floats], Floats]
+    grouped: bool = False
 
     @staticmethod
     def of(sums: Floats, combine: Callable[[Floats], Floats]) -> Pieces:
@@ -88,7 +90,7 @@ class Pieces:
 
     def on(self, transform: Callable[[Floats], Floats]) -> Pieces:
         """The same with its value on another scale."""
-        return Pieces(self.rows, self.kinds, lambda sums: transform(self.combine(sums)))
+        return replace(self, combine=lambda sums: transform(self.combine(sums)))
 
     def clustered(self, clusters: Sequence[object]) -> Pieces:
         """Examples that belong together as one: their sums added up."""
@@ -96,7 +98,7 @@ class Pieces:
         places = np.array([number.setdefault(name, len(number)) for name in clusters], dtype=np.int64)
         sums = np.zeros((len(number), self.rows.shape[1]))
         np.add.at(sums, places, self.sums)
-        return Pieces.of(sums, self.combine)
+        return replace(Pieces.of(sums, self.combine), grouped=True)
 
     def beside(self, other: Pieces) -> Pieces:
         """First minus second over the same examples."""
@@ -104,4 +106,5 @@ class Pieces:
         both = np.stack([self.kinds, other.kinds], axis=1)
         pairs, kinds = np.unique(both, axis=0, return_inverse=True)
         rows = np.concatenate([self.rows[pairs[:, 0]], other.rows[pairs[:, 1]]], axis=1)
-        return Pieces(rows, kinds.reshape(-1).astype(np.int64), lambda sums: first(sums[:, :width]) - second(sums[:, width:]))
+        places = kinds.reshape(-1).astype(np.int64)
+        return Pieces(rows, places, lambda sums: first(sums[:, :width]) - second(sums[:, width:]), self.grouped)

@@ -101,10 +101,11 @@ def test_every_kind_has_a_line_in_each_table() -> None:
 
 
 def test_a_task_from_outside_is_measured(studio: Callable[..., Result], toy: None, tmp_path: Path) -> None:
-    path = written(tmp_path, TOY + "thresholds:\n  - {metric: repeats, not_worse_than_base: true}\n")
+    path = written(tmp_path, TOY + "thresholds:\n  - {metric: repeats, at_least: 1}\n")
     done = studio("eval", str(path), "--model", "tiny", "--gate")
-    assert done.code == 0, done.err
-    assert "toy.repeats" in done.out and "gate met: the only threshold" in done.err
+    # It counts two rows and gives no interval, so its value alone meets nothing.
+    assert done.code == 3 and "1 of 1 threshold not shown on so few examples: repeats is 1 on 2 rows" in done.err
+    assert "toy.repeats" in done.out
     document = json.loads(studio("eval", str(path), "--model", "tiny", "--json", "--set", "tasks.0.words=4").out)
     assert document["tasks"][0]["type"] == "toy" and document["tasks"][0]["settings"]["words"] == 4
     assert [score["n"] for label in ("tuned", "base") for score in document["scores"][label]] == [4, 4]

@@ -21,7 +21,7 @@ from pydantic import Field
 
 from studio.core.errors import DataError, GateNotMetError, UserError
 from studio.core.files import new_folder, sha256_json, write_json, write_text
-from studio.core.records import DatasetRecord, RunRecord, Score
+from studio.core.records import DatasetRecord, RunRecord
 from studio.core.telling import Pairs, Table, Told
 from studio.core.workspace import Workspace, read_run, run_dataset
 from studio.data.build import Builder, BuildOutcome
@@ -42,6 +42,9 @@ from studio.data.showing import choose, next_page
 from studio.data.sources import READ_STEP, ResolvedSource, resolve_local, resolved
 from studio.data.split import Division, divide_clusters
 from studio.data.stages import Stages, StepResult, Tell, judged
+from studio.evals.metrics.base import Metric, mean_statistic
+from studio.evals.scoring import difference, score
+from studio.evals.statistics import POSITIVE
 from studio.evals.targets import Target
 from studio.evals.task import NotComputedError, TaskContext, TaskResult
 from studio.evals.tasks import SETTINGS, TASKS
@@ -321,6 +324,19 @@ def _line_of(target: Target) -> dict[str, float]:
     return line
 
 
+ERROR = Metric(
+    key="mean_absolute_error",
+    title="Mean absolute error",
+    unit="of y",
+    better="lower",
+    needs="answers",
+    explains="Mean distance of y from what the line says.",
+    measure=lambda evidence: mean_statistic([None for _ in evidence]),
+    made_with=lambda: "numpy",
+    scale=POSITIVE,
+)
+
+
 def measure_line(context: TaskContext[LineTask]) -> TaskResult:
     """Mean absolute error on the test split: of the line, and of always saying the mean, which is the line's own base."""
     lines = {label: _line_of(target) for label, target in context.targets.items() if not target.own_base}
@@ -328,20 +344,11 @@ def measure_line(context: TaskContext[LineTask]) -> TaskResult:
     x, y = np.array([row.x for row in rows]), np.array([row.y for row in rows])
     said = {label: line["slope"] * x + line["intercept"] for label, line in lines.items()}
     said = {"base": np.full_like(y, lines["tuned"]["mean"])} | said
-    scores = {
-        label: [
-            Score(
-                metric="mean_absolute_error",
-                value=float(np.abs(said[label] - y).mean()),
-                unit="of y",
-                better="lower",
-                n=len(rows),
-                made_with="numpy",
-            )
-        ]
-        for label in context.labels
-    }
-    return TaskResult(scores=scores, rows=len(rows), title="Distance from the line")
+    errors = {label: mean_statistic(np.abs(said[label] - y).tolist()) for label in context.labels}
+    draws = {"resamples": context.resamples, "seed": context.seed}
+    scores = {label: [score(ERROR, values, **draws)] for label, values in errors.items()}
+    differences = [difference(ERROR, errors["tuned"], errors["base"], **draws)] if context.has_base else []
+    return TaskResult(scores=scores, differences=differences, rows=len(rows), title="Distance from the line")
 
 
 NUMBERS, LINE = NumbersKind(), LineKind()

@@ -35,7 +35,7 @@ Studio = Callable[..., Result]
 RECIPE = """kind: numbers
 sources:
   - {type: local, path: heights.csv, licence: own data}
-test: 5
+test: 20
 """
 SUITE = """name: line
 description: How far the line is from held-out pairs.
@@ -56,7 +56,7 @@ def project(tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatc
     with (tmp_path / "heights.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["x", "y"])
-        writer.writerows([[number, 3 * number + 2] for number in range(20)])
+        writer.writerows([[number, 3 * number + 2] for number in range(80)])
         writer.writerow(["twenty", "sixty-two"])
     (tmp_path / "heights.yaml").write_text(RECIPE)
     (tmp_path / "line.yaml").write_text("kind: line\n")
@@ -74,12 +74,12 @@ def trained(project: Path, studio: Studio) -> Path:
 
 def test_it_is_built_with_a_reason_for_what_went_and_found_again(project: Path, studio: Studio) -> None:
     built = studio("data", "build", project / "heights.yaml")
-    assert built.code == 0 and "21 read, 1 removed" in built.out, built.err
+    assert built.code == 0 and "81 read, 1 removed" in built.out, built.err
     assert studio("data", "build", project / "heights.yaml").out.startswith("found unchanged")
     shown = studio("data", "show", "heights", "--removed")
     assert "no pair of numbers" in shown.out and "twenty" in shown.out
     rows = studio("data", "show", "heights", "--json").json
-    assert len(rows) == 15 and all(row["y"] == 3 * row["x"] + 2 for row in rows)
+    assert len(rows) == 20 and all(row["y"] == 3 * row["x"] + 2 for row in rows)
     assert "numbers" in studio("data", "list").out
 
 
@@ -146,7 +146,7 @@ def test_its_rows_have_their_own_columns_on_the_page(trained: Path, workspace: W
     page = _Page(workspace, folder)
     name = f"{folder.parent.name}/{folder.name}"
     table = page.first_page(name, "test", "", "")[2]
-    assert table["headers"] == ["id", "x", "y"] and len(table["value"]) == 5 and all(map(all, table["value"]))
+    assert table["headers"] == ["id", "x", "y"] and len(table["value"]) == 15 and all(map(all, table["value"]))
     removed = page.first_page(name, "removed", "", "any reason")[2]
     assert removed["headers"] == ["id", "reason", "found"] and "twenty" in removed["value"][0][2]
 

@@ -137,7 +137,7 @@ def kto_weights(adapter: ChatAdapter, rows: Sequence[AnswerRow]) -> tuple[float,
     if not liked or not disliked:
         raise DataError(
             f"the training split has {liked} liked and {disliked} disliked answers, and KTO needs both. Gather more feedback, or "
-            "imitate the liked ones with chat/lora on a Dataset of conversations: of a file, name its format in the recipe's source "
+            "imitate the liked ones with chat/lora on a Dataset of conversations: of a file, name its format in the recipe "
             "(format: question_answer), which leaves the label out; of feedback, build chat/feedback with sources.0.form=sft."
         )
     undesirable = adapter.preference.undesirable_weight or 1.0

@@ -133,7 +133,8 @@ def test_no_thought_trains_that_is_masked_or_dropped(name: str, thinking: Any, t
         tools = [TOOL] if "call" in talk else None
         found = encode_examples(tokenizer, template, TALKS[talk], tools=tools)
         pieces = [piece for row in found.rows for piece in trained(tokenizer, row)]
-        assert len(pieces) == 2 == found.thoughts
+        # What the template itself leaves out is not there to be masked.
+        assert len(pieces) == 2 and (found.thoughts == 2 or (thinking == "mask" and "thought_lost" in found.remarks))
         assert not any(words in piece for piece in pieces for words in ("Look it up", "Once more", "Ask it", "So wet", "think>"))
         if thinking == "drop":
             assert not any("Look it up" in tokenizer.decode(row.input_ids) for row in found.rows)
