@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from studio.core.errors import GateNotMetError
 from studio.core.records import Difference, ReportRecord, Score
-from studio.evals.intervals import FEWEST, share_interval, share_unlike
+from studio.evals.intervals import ALIKE, FEWEST, share_interval, share_unlike
 from studio.evals.numbers import counted, number
 from studio.evals.statistics import SIGNIFICANCE
 from studio.schema.suite import Threshold
@@ -136,6 +136,10 @@ def needed_for_value(score: Score, bound: float, limit: float, below: bool) -> i
             return bounds is not None and ((bounds[1] <= limit) if below else (bounds[0] >= limit))
 
         return _least(carries, score.n)
+    if score.interval == ALIKE and score.highest is not None and score.lowest is not None:
+        end, room = score.highest if below else score.lowest, abs(limit - score.value)
+        beyond = abs(end - score.value)
+        return _least(lambda count: beyond * share_unlike(count) <= room, score.clusters or score.n)
     return needed_for_reach(score.clusters or score.n, abs(bound - score.value), abs(limit - score.value))
 
 

@@ -34,6 +34,8 @@ Bounds = tuple[float, float]
 
 # Below this an interval that is no exact one would hold too rarely; the benchmark's table begins here.
 FEWEST = 10
+# How the interval of examples that are all alike is made.
+ALIKE = "bound on the share of examples unlike these, which are all alike"
 # Beyond this the studentised bootstrap and the jackknife's t-interval agree.
 _RESAMPLED_UP_TO = 400
 # Numbers to be computed for one studentised bootstrap at most; a table of fifty classes would take minutes.
@@ -138,7 +140,7 @@ def alike(value: float, count: int, scale: Scale) -> Interval:
         return Interval(None, "no interval: all examples have the same value")
     others = share_unlike(count)
     low, high = value - others * (value - scale.lowest), value + others * (scale.highest - value)
-    return Interval((low, high), "bound on the share of examples unlike these, which are all alike")
+    return Interval((low, high), ALIKE)
 
 
 def share_unlike(count: int) -> float:

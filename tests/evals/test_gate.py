@@ -9,7 +9,7 @@ import pytest
 from studio.core.errors import GateNotMetError
 from studio.core.records import Difference, ReportRecord, Score
 from studio.evals.gate import Judged, check_gate, judge, judged
-from studio.evals.intervals import share_interval
+from studio.evals.intervals import ALIKE, share_interval
 from studio.schema.suite import Threshold
 
 SHARE = {"lowest": 0.0, "highest": 1.0}
@@ -62,6 +62,9 @@ BETWEEN = {"value": 5.0, "low": 4.0, "high": 6.0}
         # None of 46 is no proof of less than 1 in 200: 1 - 0.05^(1/n) first falls to 0.005 at 598.
         (share(0, 46), {"at_most": 0.005}, "not shown", "t.m is 0 on 46 rows, but 0.063 cannot be ruled out, required at most "
          "0.005; about 600 rows would be needed"),
+        ({"value": 0.0, "low": 0.0, "high": 0.095, "clusters": 30, "interval": ALIKE, "better": "lower", **SHARE},
+         {"at_most": 0.05}, "not shown", "t.m is 0 on 90 rows made from 30 independent examples, but 0.095 cannot be ruled out, "
+         "required at most 0.05; about 63 independent examples would be needed"),
         (share(0, 66), {"at_most": 0.05}, "met", ""),
         (share(3, 66), {"at_most": 0.04}, "missed", "t.m is 0.04545, required at most 0.04"),
     ],
