@@ -23,7 +23,19 @@ from studio.evals.intervals import (
     percentiles,
 )
 from studio.evals.pieces import Floats, Interval, Pieces
-from studio.evals.statistics import ANY, LEVEL, Demanding, Joinable, OfSums, Scale, Statistic, bootstrap_weights, mcnemar, point
+from studio.evals.statistics import (
+    ANY,
+    LEVEL,
+    Demanding,
+    Joinable,
+    OfSums,
+    OwnInterval,
+    Scale,
+    Statistic,
+    bootstrap_weights,
+    mcnemar,
+    point,
+)
 
 # Swaps of the two models' answers for a p-value; with 2,000 it can still be found after Holm's correction over 99 comparisons.
 _SWAPS = 2000
@@ -83,6 +95,10 @@ def compare(
         return Comparison(None, Interval(None, "no value"), count)
     if isinstance(tuned, Demanding) and (reason := tuned.too_few(usable)):
         return Comparison(first - second, Interval(None, f"no interval: {reason}"), count)
+    if isinstance(tuned, OwnInterval) and isinstance(base, OwnInterval):
+        reason = next((found.how for found in (tuned.interval(), base.interval()) if found.bounds is None), None)
+        if reason is not None:
+            return Comparison(first - second, Interval(None, reason), count)
     if isinstance(tuned, OfSums) and isinstance(base, OfSums):
         pair = _pair(tuned, base, usable, clusters)
         if share and pair[0].count == count:
