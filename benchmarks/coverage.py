@@ -133,8 +133,8 @@ def _cell(row: Row) -> str:
 
 
 def missed(row: Row) -> bool:
-    """True where a share lies beyond its limit by more than the noise of so many draws allows: three standard errors, beyond which
-    one in 700 cells lies by chance.
+    """True where a share lies beyond its limit by more than the noise of so many draws allows: three standard errors, beyond
+    which one in 700 cells lies by chance.
     """
     noise = 3 * np.sqrt(LEAST * (1 - LEAST) / row.repeats)
     low = any(share is not None and share < LEAST - noise for share in (row.value, row.differs))
