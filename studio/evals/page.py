@@ -16,6 +16,7 @@ from studio.evals.languages import told
 from studio.evals.numbers import counted, figure, number
 from studio.evals.statistics import NO_DIFFERENCE, NOT_COMPUTED
 from studio.evals.task import CardGroup, Panel
+from studio.language.identify import name_of
 from studio.schema.suite import Suite
 
 _MARK = {"better": "▲", "worse": "▼", "higher": "△", "lower": "▽", NO_DIFFERENCE: "=", NOT_COMPUTED: "?"}
@@ -74,7 +75,8 @@ def basis(record: ReportRecord) -> str:
         for code, count in task.data.get("languages", {}).get("references", {}).items():
             spoken[code] = spoken.get(code, 0) + count
     parts = [f"It rests on {of}"]
-    parts += [f"answers wanted in {told(spoken)}"] if spoken else []
+    if spoken:
+        parts.append(f"answers wanted in {told(spoken) if len(spoken) > 1 else name_of(next(iter(spoken)))}")
     types = {label: model.get("dtype") for label, model in record.models.items() if model.get("dtype")}
     if types:
         alike = len(set(types.values())) == 1

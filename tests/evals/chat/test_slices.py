@@ -46,7 +46,7 @@ def test_every_metric_is_shown_for_each_value_of_a_column(tiny: Tiny, rows: Path
     whole = record.scores["tuned"][0].value
     assert min(doors.value, stairs.value) < whole < max(doors.value, stairs.value)
     page = (folder / "report.html").read_text()
-    assert "Perplexity by topic" in page and "It rests on 24 rows; answers wanted in 24 English; computed in float32" in page
+    assert "Perplexity by topic" in page and "It rests on 24 rows; answers wanted in English; computed in float32" in page
 
 
 def test_rows_of_one_person_count_once(tiny: Tiny, rows: Path, tmp_path: Path) -> None:
