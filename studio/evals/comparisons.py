@@ -17,10 +17,11 @@ from studio.evals.intervals import (
     Bounds,
     alike,
     jackknife_error,
-    left_out,
     none_from,
     of_pieces,
+    one_by_one,
     percentiles,
+    without_each,
 )
 from studio.evals.pieces import Floats, Interval, Pieces
 from studio.evals.statistics import (
@@ -104,7 +105,7 @@ def compare(
         if share and pair[0].count == count:
             return _of_shares(tuned, base, first - second, count)
         return _of_sums(pair, first, second, scale, ideal, resamples, seed, count)
-    if isinstance(tuned, Joinable):
+    if one_by_one(tuned, count):
         return _of_joined(tuned, base, usable, first - second, scale, seed)
     return _of_resamples(tuned, base, usable, first - second, scale, resamples, seed, recentre)
 
@@ -220,8 +221,8 @@ def _of_joined(tuned: Joinable, base: Statistic, usable: NDArray[np.bool_], valu
     """Statistics that are no function of sums: jackknife, and the same test by swaps over the examples of both."""
     from scipy.stats import t
 
-    count, weights = int(usable.sum()), left_out(usable)
-    error = jackknife_error(tuned.at(weights) - base.at(weights))
+    count = int(usable.sum())
+    error = jackknife_error(without_each(tuned, usable) - without_each(base, usable))
     if count < FEWEST:
         interval = Interval(None, none_from(count))
     elif error == 0:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,10 @@ FEWEST = 10
 ALIKE = "bound on the share of examples unlike these, which are all alike"
 # Beyond this the studentised bootstrap and the jackknife's t-interval agree.
 _RESAMPLED_UP_TO = 400
+# Examples that are left out one by one, of what resamples can tell about too.
+_LEFT_OUT_UP_TO = 1500
+# Rows of weights that are held at once.
+_ROWS = 256
 # Numbers to be computed for one studentised bootstrap at most; a table of fifty classes would take minutes.
 _MOST_WORK = 60_000_000
 _TAIL = (1 - LEVEL) / 2
@@ -80,13 +85,18 @@ def estimate(
         return value, of_pieces(pieces, value, scale, resamples, seed)
     if count < FEWEST:
         return value, Interval(None, none_from(count))
-    if isinstance(statistic, Joinable):
+    if one_by_one(statistic, count):
         return value, by_jackknife(statistic, usable, value, scale)
     values = statistic.at(bootstrap_weights(usable, resamples, seed))
     bounds = percentiles(values, value, recentre=recentre)
     if bounds is not None and bounds[0] == bounds[1]:
         return value, alike(value, count, scale)
     return value, Interval(bounds, f"percentile bootstrap, {resamples} resamples, seed {seed}")
+
+
+def one_by_one(statistic: Statistic, count: int) -> TypeGuard[Joinable]:
+    """True where examples are left out and swapped one by one; beyond some thousands that would take minutes."""
+    return isinstance(statistic, Joinable) and (statistic.shrinks or count <= _LEFT_OUT_UP_TO)
 
 
 def none_from(count: int, what: str = "example") -> str:
@@ -153,7 +163,7 @@ def by_jackknife(statistic: Statistic, usable: NDArray[np.bool_], value: float, 
     from scipy.stats import t
 
     formed, middle = scale.around(value)
-    error = jackknife_error(formed.formed(statistic.at(left_out(usable))))
+    error = jackknife_error(formed.formed(without_each(statistic, usable)))
     if error == 0:
         return alike(value, int(usable.sum()), scale)
     if not math.isfinite(error):
@@ -162,12 +172,17 @@ def by_jackknife(statistic: Statistic, usable: NDArray[np.bool_], value: float, 
     return Interval(scale.clipped(formed.unformed(middle - reach), formed.unformed(middle + reach)), "jackknife t-interval")
 
 
-def left_out(usable: NDArray[np.bool_]) -> Floats:
-    """Weights in which each usable example is missing once: [usable, n]."""
+def without_each(statistic: Statistic, usable: NDArray[np.bool_]) -> Floats:
+    """Values without each of the usable examples in turn: [usable]."""
     places = np.flatnonzero(usable)
-    weights = np.repeat(usable.astype(np.float64)[None, :], len(places), axis=0)
-    weights[np.arange(len(places)), places] = 0.0
-    return weights
+    found = []
+    for start in range(0, len(places), _ROWS):
+        left = places[start : start + _ROWS]
+        weights = np.repeat(usable.astype(np.float64)[None, :], len(left), axis=0)
+        weights[np.arange(len(left)), left] = 0.0
+        # One row alone would be the library's plain score.
+        found.append(statistic.at(np.concatenate([weights, weights]) if len(left) == 1 else weights)[: len(left)])
+    return np.concatenate(found)
 
 
 def jackknife_error(values: Floats) -> float:

@@ -19,7 +19,7 @@ from studio.core.workspace import read_dataset
 from studio.evals.evidence import Evidence
 from studio.evals.label_reading import free_label, strict_label
 from studio.evals.metrics.base import Metric
-from studio.evals.number_reading import Typed
+from studio.evals.number_reading import Typed, strict_number
 from studio.evals.task import NotComputedError, TaskContext
 from studio.schema.tasks import LabelledTask, PredictionFile
 
@@ -33,7 +33,7 @@ class Labelled:
 
     ids, truth: one per example. said: label of the model to what it said, as text (None: it could not be asked).
     groups: the group of each example, None where it has none; None when no group was asked for. clusters: what each belongs to,
-    where examples are not independent.
+    where examples are not independent. scores: label of the model to its probabilities of the positive label.
     prompts: what was asked, empty for predictions from a file. rows: as the kind of the Dataset has them, empty likewise.
     """
 
@@ -42,6 +42,7 @@ class Labelled:
     said: dict[str, list[str | None]]
     groups: list[str | None] | None = None
     clusters: list[str] | None = None
+    scores: dict[str, list[float | None]] = field(default_factory=dict)
     prompts: list[str] = field(default_factory=list)
     rows: list[Any] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
@@ -56,6 +57,7 @@ class Labelled:
             said={label: [values[place] for place in places] for label, values in self.said.items()},
             groups=[self.groups[place] for place in places] if self.groups is not None else None,
             clusters=[self.clusters[place] for place in places] if self.clusters is not None else None,
+            scores={label: [values[place] for place in places] for label, values in self.scores.items()},
             prompts=[self.prompts[place] for place in places] if self.prompts else [],
             rows=[self.rows[place] for place in places] if self.rows else [],
         )
@@ -123,7 +125,7 @@ def read_predictions(source: PredictionFile, group: str | None) -> Labelled:
         DataError: the file cannot be read, has no rows, or lacks a column (the nearest name is offered).
     """
     table = _read_table(Path(source.file).expanduser())
-    others = (source.base_prediction, source.id, source.cluster, group)
+    others = (source.base_prediction, source.id, source.cluster, source.score, source.base_score, group)
     wanted = [source.label, source.prediction, *(name for name in others if name)]
     for name in wanted:
         if name not in table.columns:
@@ -139,7 +141,9 @@ def read_predictions(source: PredictionFile, group: str | None) -> Labelled:
     said = {"tuned": _texts(table[source.prediction])}
     if source.base_prediction:
         said["base"] = _texts(table[source.base_prediction])
+    columns = {"tuned": source.score, "base": source.base_score}
     return Labelled(
+        scores={label: _probabilities(table[name], source.file) for label, name in columns.items() if name},
         ids=[str(value) for value in table[source.id]] if source.id else [str(value) for value in table.index],
         truth=[text or "" for text in _texts(table[source.label])],
         said=said,
@@ -149,6 +153,24 @@ def read_predictions(source: PredictionFile, group: str | None) -> Labelled:
         data={"name": source.file, "sha256": sha256_file(Path(source.file).expanduser())[:16], "rows": len(table)},
         notes=notes,
     )
+
+
+def _probabilities(column: Any, file: str) -> list[float | None]:
+    """Probabilities of a column; None where it is empty.
+
+    Raises:
+        DataError: a value is no number from 0 to 1.
+    """
+    found: list[float | None] = []
+    for place, text in enumerate(_texts(column)):
+        value = None if text is None else strict_number(text, ".")
+        if text is not None and (value is None or not 0 <= value <= 1):
+            raise DataError(
+                f"{file}, row {place + 1}: '{column.name}' is {text!r}, expected a probability from 0 to 1. Where it is a "
+                "score of another kind, turn it into a probability first."
+            )
+        found.append(value)
+    return found
 
 
 def read_labels(task: LabelledTask, found: Labelled, labels: Sequence[str]) -> dict[str, list[str | None]]:

@@ -112,7 +112,15 @@ class OfSums(Statistic, Protocol):
 
 @runtime_checkable
 class Joinable(Statistic, Protocol):
-    """A statistic that is no function of sums, but can be computed over the examples of two models together."""
+    """A statistic that is no function of sums, but can be computed over the examples of two models together.
+
+    shrinks: drawing an example twice adds nothing new, so that resamples say nothing of it.
+    """
+
+    @property
+    def shrinks(self) -> bool:
+        """See above."""
+        ...
 
     def joined(self, other: Statistic) -> Statistic:
         """The same statistic over the examples of both, this one's first: [n] and [n] -> [2 n]."""

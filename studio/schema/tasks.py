@@ -151,6 +151,10 @@ class PredictionFile(Settings):
     """Column of what the baseline predicted; None compares with nothing."""
     id: str | None = None
     """Column that names the example; None numbers them."""
+    score: str | None = None
+    """Column of the probability, 0 to 1, that an example has the label ``positive`` of the task."""
+    base_score: str | None = None
+    """The same of the baseline."""
     cluster: str | None = None
     """Column that tells which examples belong together and are not independent; intervals and tests count each group once."""
 
@@ -180,11 +184,27 @@ class ClassificationTask(LabelledTask):
     """``answer`` reads the label off what the model writes; ``likelihood`` takes the label it finds most likely."""
     max_labels: Positive = 50
     """Truth with more different values than this is taken for free text, and the task is not computed."""
+    positive: Label | None = None
+    """The label whose probability ``predictions.score`` holds; all others are negative."""
+
+    @model_validator(mode="after")
+    def _score_of_a_label(self) -> ClassificationTask:
+        """A probability of an unknown label says nothing."""
+        scored = self.predictions is not None and self.predictions.score is not None
+        if scored and self.positive is None:
+            raise ValueError("predictions.score holds probabilities of a label that is not named. Name it with 'positive'.")
+        if self.positive is not None and not scored:
+            raise ValueError("'positive' names the label of predictions.score, and no score is named. Name its column.")
+        if self.predictions is not None and self.predictions.base_score is not None and not scored:
+            raise ValueError("predictions.base_score is compared with predictions.score, which is not named. Name both.")
+        return self
 
     def metric_names(self) -> list[str]:
         """Overall figures; precision, recall and F1 of each class stand beside them as groups."""
+        scored = self.predictions is not None and self.predictions.score is not None
         return [
             "accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro", "f1_weighted", "mcc", "unparsed",
+            *(("roc_auc", "average_precision", "brier", "log_loss", "ece") if scored else ()),
         ]  # fmt: skip
 
 

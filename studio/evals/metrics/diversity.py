@@ -30,6 +30,7 @@ class DistinctStatistic:
     scored: NDArray[np.bool_]
     each: list[float | None]
     texts: list[tuple[str, ...]]
+    shrinks: bool = True
 
     def at(self, weights: Floats) -> Floats:
         """See :meth:`studio.evals.metrics.base.Statistic.at`; an n-gram counts as one however often its answer was drawn."""

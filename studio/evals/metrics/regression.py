@@ -116,6 +116,7 @@ class RankStatistic:
     predicted: Floats
     scored: NDArray[np.bool_]
     each: list[float | None]
+    shrinks: bool = False
 
     def at(self, weights: Floats) -> Floats:
         """See :meth:`studio.evals.metrics.base.Statistic.at`."""

@@ -11,15 +11,18 @@ from studio.core.records import Difference, GroupScores, Score
 from studio.evals.intervals import estimate, share_interval
 from studio.evals.label_reading import strict_label
 from studio.evals.labelled import Labelled, labelled_rows, labels_of, read_labels, unread_examples
-from studio.evals.metrics.base import SumStatistic, ratio
+from studio.evals.metrics.base import Metric, SumStatistic, ratio
 from studio.evals.metrics.classification import (
     UNPARSED,
     classification_metric,
     classification_statistic,
 )
+from studio.evals.metrics.probabilities import PROBABILITY_METRICS, probability_metric
 from studio.evals.scoring import difference, score
-from studio.evals.statistics import SHARE
+from studio.evals.statistics import SHARE, Statistic
 from studio.evals.task import Card, CardGroup, Part, TaskContext, TaskResult
+from studio.evals.tasks.curves import add_probabilities, curve_panels, matrix_panel
+from studio.evals.tasks.outcomes import positive_label
 from studio.schema.tasks import ClassificationTask
 
 
@@ -36,19 +39,22 @@ def run(context: TaskContext[ClassificationTask]) -> TaskResult:
         (asking.likelihoods if task.by == "likelihood" else asking.answers)(context, found, labels)
     labels = _with_predicted(task, found, labels)
     predicted = read_labels(task, found, labels)
-    metrics = {name: classification_metric(name) for name in task.metric_names()}
-    measured = {
-        label: {name: classification_statistic(name, found.truth, values, labels) for name in metrics}
+    of_labels = [name for name in task.metric_names() if name not in PROBABILITY_METRICS]
+    metrics = {name: classification_metric(name) for name in of_labels}
+    measured: dict[str, dict[str, Statistic]] = {
+        label: {name: classification_statistic(name, found.truth, values, labels) for name in of_labels}
         for label, values in predicted.items()
     }
+    positive = positive_label(task, labels)
+    if positive is not None:
+        metrics |= {name: probability_metric(name) for name in PROBABILITY_METRICS}
+        add_probabilities(measured, found, positive)
     scores: dict[str, list[Score]] = {}
     for label, statistics in measured.items():
         read = sum(value is not None for value in predicted[label]) / len(found.truth)
         scores[label] = [
-            score(metric, statistics[name], resamples=context.resamples, seed=context.seed, clusters=found.clusters).model_copy(
-                update={"coverage": read}
-            )
-            for name, metric in metrics.items()
+            _score(metrics[name], statistic, read if name in of_labels else None, context, found)
+            for name, statistic in statistics.items()
         ]
     differences: list[Difference] = []
     if "base" in measured:
@@ -62,6 +68,7 @@ def run(context: TaskContext[ClassificationTask]) -> TaskResult:
                 clusters=found.clusters,
             )
             for n in metrics
+            if n in measured["tuned"] and n in measured["base"]
         ]
     return TaskResult(
         scores=scores,
@@ -73,8 +80,20 @@ def run(context: TaskContext[ClassificationTask]) -> TaskResult:
         cards=_wrong(found, predicted, task.examples_shown),
         data=found.data,
         rows=len(found.truth),
+        panels=[
+            *(curve_panels(found, positive) if positive is not None else []),
+            *matrix_panel(found.truth, predicted, labels),
+        ],
         title="Classification",
     )
+
+
+def _score(
+    metric: Metric, statistic: Statistic, read: float | None, context: TaskContext[ClassificationTask], found: Labelled
+) -> Score:
+    """One figure; of labels with the share that could be read as its coverage."""
+    item = score(metric, statistic, resamples=context.resamples, seed=context.seed, clusters=found.clusters)
+    return item if read is None else item.model_copy(update={"coverage": read})
 
 
 def _with_predicted(task: ClassificationTask, found: Labelled, labels: list[str]) -> list[str]:

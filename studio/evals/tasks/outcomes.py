@@ -14,7 +14,7 @@ from studio.evals.labelled import Asking, Labelled, read_labels, unread_examples
 from studio.evals.metrics.base import Metric
 from studio.evals.pieces import Floats
 from studio.evals.task import TaskContext
-from studio.schema.tasks import FairnessTask
+from studio.schema.tasks import ClassificationTask, FairnessTask
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Outcomes:
     read: NDArray[np.bool_]
 
 
-def positive_label(task: FairnessTask, labels: list[str]) -> str | None:
+def positive_label(task: FairnessTask | ClassificationTask, labels: list[str]) -> str | None:
     """The good outcome in the spelling of the labels (1 is 1.0).
 
     Raises:

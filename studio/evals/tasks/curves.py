@@ -1,0 +1,129 @@
+"""Scores of the positive label, measured and drawn: ROC curve, precision-recall curve, reliability; and the confusion matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from markupsafe import Markup
+
+from studio.evals.labelled import Labelled
+from studio.evals.metrics.classification import UNPARSED
+from studio.evals.metrics.probabilities import BINS, PROBABILITY_METRICS, probability_statistic
+from studio.evals.statistics import Statistic
+from studio.evals.task import Panel
+
+# A larger matrix is not read; the commonest confusions stand in its place.
+_MATRIX_UP_TO = 12
+# Points of a curve; more are not seen at this size.
+_POINTS = 200
+_SIDE = 200
+
+
+def add_probabilities(measured: dict[str, dict[str, Statistic]], found: Labelled, positive: str) -> None:
+    """The figures of scores beside those of labels, for every model that has scores."""
+    truth = [value == positive for value in found.truth]
+    for label, scores in found.scores.items():
+        measured[label] |= {name: probability_statistic(name, truth, scores) for name in PROBABILITY_METRICS}
+
+
+def curve_panels(found: Labelled, positive: str) -> list[Panel]:
+    """Three drawings side by side, base and tuned in each."""
+    known: dict[str, tuple[list[bool], list[float]]] = {}
+    for label in ("base", "tuned"):
+        pairs = [
+            (value == positive, score)
+            for value, score in zip(found.truth, found.scores.get(label, []), strict=False)
+            if score is not None
+        ]
+        if 0 < sum(true for true, _ in pairs) < len(pairs):
+            known[label] = [true for true, _ in pairs], [score for _, score in pairs]
+    if not known:
+        return []
+    drawn = [
+        _figure("ROC curve", "false positive rate", "true positive rate", {k: _roc(*v) for k, v in known.items()}, True),
+        _figure("Precision and recall", "recall", "precision", {k: _precision_recall(*v) for k, v in known.items()}, False),
+        _figure(
+            "Reliability", "mean probability", "share that is positive", {k: _reliability(*v) for k, v in known.items()}, True
+        ),
+    ]
+    return [Panel(f"Scores of '{positive}'", Markup('<div class="curves">{}</div>').format(Markup("").join(drawn)))]
+
+
+def matrix_panel(truth: Sequence[str], predicted: Mapping[str, Sequence[str | None]], labels: Sequence[str]) -> list[Panel]:
+    """The confusion matrix of the tuned model, where it is small enough to be read."""
+    if len(labels) > _MATRIX_UP_TO:
+        return []
+    counts: dict[tuple[str, str], int] = {}
+    for true, said in zip(truth, predicted["tuned"], strict=True):
+        counts[true, said or UNPARSED] = counts.get((true, said or UNPARSED), 0) + 1
+    columns = [*labels, *([UNPARSED] if any(said == UNPARSED for _, said in counts) else [])]
+    head = Markup("").join(Markup('<th class="n">{}</th>').format(name) for name in columns)
+    rows = Markup("").join(_row(true, columns, counts) for true in labels)
+    table = Markup('<div class="wide"><table class="matrix"><tr><th>true \\ predicted</th>{}</tr>{}</table></div>')
+    return [Panel("Confusion matrix (tuned, examples)", table.format(head, rows))]
+
+
+def _row(true: str, columns: Sequence[str], counts: Mapping[tuple[str, str], int]) -> Markup:
+    """One true label."""
+    cells = Markup("").join(_cell(true, said, counts.get((true, said), 0)) for said in columns)
+    return Markup("<tr><th>{}</th>{}</tr>").format(true, cells)
+
+
+def _cell(true: str, said: str, count: int) -> Markup:
+    """One cell; what is right stands out."""
+    return Markup('<td class="n{}">{}</td>').format(" right" if true == said else "", count or "·")
+
+
+def _roc(truth: list[bool], scores: list[float]) -> list[tuple[float, float]]:
+    """False and true positive rate at each threshold."""
+    hits, misses = _counts(truth, scores)
+    return _thinned([(0.0, 0.0), *zip((misses / misses[-1]).tolist(), (hits / hits[-1]).tolist(), strict=True)])
+
+
+def _precision_recall(truth: list[bool], scores: list[float]) -> list[tuple[float, float]]:
+    """Recall and precision at each threshold."""
+    hits, misses = _counts(truth, scores)
+    return _thinned(list(zip((hits / hits[-1]).tolist(), (hits / (hits + misses)).tolist(), strict=True)))
+
+
+def _counts(truth: list[bool], scores: list[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Positives and negatives at or above each different score, from the highest down."""
+    values = np.array(scores)
+    order = np.argsort(-values, kind="stable")
+    hits = np.cumsum(np.array(truth, dtype=float)[order])
+    last = np.append(np.flatnonzero(np.diff(values[order])), len(values) - 1)
+    return hits[last], last + 1 - hits[last]
+
+
+def _reliability(truth: list[bool], scores: list[float]) -> list[tuple[float, float]]:
+    """Mean probability and share of positives of each bin that holds examples."""
+    values, true = np.array(scores), np.array(truth, dtype=float)
+    bins = np.minimum((values * BINS).astype(int), BINS - 1)
+    return [(float(values[bins == b].mean()), float(true[bins == b].mean())) for b in range(BINS) if (bins == b).any()]
+
+
+def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """At most so many points, the first and the last among them."""
+    if len(points) <= _POINTS:
+        return points
+    return [points[round(place * (len(points) - 1) / (_POINTS - 1))] for place in range(_POINTS)]
+
+
+def _figure(title: str, across: str, up: str, lines: Mapping[str, list[tuple[float, float]]], diagonal: bool) -> Markup:
+    """One square drawing from 0 to 1 both ways. diagonal: chance, or perfect calibration, is drawn dashed."""
+    pieces = [
+        Markup('<polyline class="curve {}" points="{}"/>').format(
+            label, " ".join(f"{30 + _SIDE * x:.1f},{10 + _SIDE * (1 - y):.1f}" for x, y in points)
+        )
+        for label, points in lines.items()
+    ]
+    dashed = Markup(f'<line class="ideal" x1="30" y1="{10 + _SIDE}" x2="{30 + _SIDE}" y2="10"/>') if diagonal else Markup("")
+    told = f"{title}: {up} against {across}, from 0 to 1"
+    return Markup(
+        '<figure><svg viewBox="0 0 240 246" role="img" aria-label="{told}"><rect class="frame" x="30" y="10" width="{side}" '
+        'height="{side}"/>{dashed}{pieces}<text x="30" y="224">0</text><text x="222" y="224">1</text>'
+        '<text x="18" y="212">0</text><text x="18" y="18">1</text>'
+        '<text x="130" y="240" text-anchor="middle">{across}</text></svg>'
+        "<figcaption>{title} <small>{up} upwards</small></figcaption></figure>"
+    ).format(told=told, side=_SIDE, dashed=dashed, pieces=Markup("").join(pieces), across=across, title=title, up=up)

@@ -1,0 +1,110 @@
+"""Probabilities of a label: figures against scikit-learn, and the whole road from a file to the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from studio.core.errors import ConfigError, DataError
+from studio.evals.intervals import estimate
+from studio.evals.metrics.probabilities import PROBABILITY_METRICS, probability_metric, probability_statistic
+from studio.evals.runner import evaluate_model
+from studio.evals.suites import load_suite
+from studio.evals.targets import Target
+
+if TYPE_CHECKING:
+    from tests.evals.conftest import Tiny
+
+
+def drawn(count: int, seed: int = 0) -> tuple[list[bool], list[float]]:
+    generator = np.random.default_rng(seed)
+    truth = generator.random(count) < 0.4
+    scores = np.clip(0.4 + 0.2 * truth + generator.normal(0, 0.2, count), 0, 1).round(2)
+    return truth.tolist(), scores.tolist()
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "average_precision", "brier", "log_loss"])
+def test_figures_are_scikit_learns_for_any_draw(name: str) -> None:
+    from sklearn import metrics
+
+    theirs = {"roc_auc": metrics.roc_auc_score, "average_precision": metrics.average_precision_score,
+              "brier": metrics.brier_score_loss, "log_loss": metrics.log_loss}[name]  # fmt: skip
+    truth, scores = drawn(80)
+    statistic = probability_statistic(name, truth, scores)
+    weights = np.random.default_rng(1).multinomial(80, np.full(80, 1 / 80), size=4).astype(float)
+    halves = np.zeros((3, 80))
+    for row, half in enumerate(halves):
+        half[np.random.default_rng(row).choice(80, 40, replace=False)] = 1
+    for rows in (weights, halves, np.ones((1, 80))):
+        expected = [theirs(truth, scores, sample_weight=row) for row in rows]
+        assert statistic.at(rows) == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_calibration_error_by_hand() -> None:
+    # Bin 0.2 to 0.3: said 0.25 of two, one came; bin 0.9 to 1: said 1.0 of two, one came.
+    statistic = probability_statistic("ece", [True, False, True, False], [0.25, 0.25, 1.0, 1.0])
+    assert statistic.at(np.ones((1, 4)))[0] == pytest.approx(0.5 * 0.25 + 0.5 * 0.5)
+
+
+def test_too_few_of_one_label_have_no_interval() -> None:
+    truth, scores = [True] * 3 + [False] * 40, drawn(43)[1]
+    value, found = estimate(probability_statistic("roc_auc", truth, scores), resamples=100, seed=0)
+    assert value is not None and found.how == "no interval: there are 3 examples of one of the two labels, 5 are needed"
+
+
+@pytest.mark.parametrize("name", PROBABILITY_METRICS)
+def test_intervals_hold_the_value_and_beyond_some_thousands_come_from_resamples(name: str) -> None:
+    for count in (60, 1600):
+        statistic, metric = probability_statistic(name, *drawn(count)), probability_metric(name)
+        value, found = estimate(statistic, resamples=100, seed=0, scale=metric.scale)
+        assert found.bounds[0] < value < found.bounds[1], found
+
+
+def table(path: Path, count: int = 60, **columns: list[str]) -> Path:
+    truth, scores = drawn(count)
+    old = drawn(count, seed=3)[1]
+    lines = {
+        "label": ["spam" if true else "ham" for true in truth],
+        "prediction": ["spam" if score > 0.5 else "ham" for score in scores],
+        "old": ["ham"] * count,
+        "p": [f"{score}" for score in scores],
+        "p_old": [f"{score}" for score in old],
+    } | columns
+    rows = zip(*lines.values(), strict=True)
+    path.write_text("\n".join([",".join(lines), *(",".join(row) for row in rows)]) + "\n")
+    return path
+
+
+def suite(path: Path, *more: str):
+    file = f"predictions={{file: {path}, base_prediction: old, score: p, base_score: p_old}}"
+    return load_suite("classification", (f"tasks.0.{file}", "resamples=100", "thresholds=[]", *more))
+
+
+def test_from_a_file_to_the_page(tiny: Tiny, tmp_path: Path) -> None:
+    from sklearn.metrics import roc_auc_score
+
+    plan = suite(table(tmp_path / "p.csv", 200), "tasks.0.positive=spam")
+    folder, record = evaluate_model(Target("predictions"), plan, workspace=tiny.workspace)
+    found = {score.metric.partition(".")[2]: score for score in record.scores["tuned"]}
+    assert found["roc_auc"].value == pytest.approx(roc_auc_score(*drawn(200))) and found["roc_auc"].low > 0.5
+    assert set(PROBABILITY_METRICS) <= set(found) and record.scores["base"][-1].value is not None
+    change = {item.metric.partition(".")[2]: item for item in record.differences}
+    assert change["roc_auc"].verdict == "better" and "permutation" in change["roc_auc"].method
+    page = (folder / "report.html").read_text()
+    assert all(words in page for words in ("ROC curve", "Reliability", "Confusion matrix", "Scores of &#39;spam&#39;"))
+    bare = load_suite("classification", (f"tasks.0.predictions={{file: {tmp_path / 'p.csv'}}}", "thresholds=[]"))
+    _, plain = evaluate_model(Target("predictions"), bare, workspace=tiny.workspace)
+    assert not any("roc_auc" in score.metric for score in plain.scores["tuned"])
+
+
+def test_mistakes_are_one_sentence(tiny: Tiny, tmp_path: Path) -> None:
+    path = table(tmp_path / "p.csv", p=["1.7"] * 60)
+    with pytest.raises(ConfigError, match=r"probabilities of a label that is not named\. Name it with 'positive'"):
+        suite(path)
+    with pytest.raises(DataError, match=r"row 1: 'p' is '1\.7', expected a probability from 0 to 1"):
+        evaluate_model(Target("predictions"), suite(path, "tasks.0.positive=spam"), workspace=tiny.workspace)
+    with pytest.raises(DataError, match="the label 'spma' of 'positive' does not occur as truth. Did you mean 'spam'"):
+        evaluate_model(Target("predictions"), suite(table(path), "tasks.0.positive=spma"), workspace=tiny.workspace)
