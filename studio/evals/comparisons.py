@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.evals.intervals import (
-    FEWEST,
     Bounds,
     alike,
     jackknife_error,
     none_from,
+    none_of_joined,
     of_pieces,
     one_by_one,
     percentiles,
@@ -35,6 +35,7 @@ from studio.evals.statistics import (
     Statistic,
     bootstrap_weights,
     mcnemar,
+    owners_of,
     point,
 )
 
@@ -106,8 +107,8 @@ def compare(
             return _of_shares(tuned, base, first - second, count)
         return _of_sums(pair, first, second, scale, ideal, resamples, seed, count)
     if one_by_one(tuned, count):
-        return _of_joined(tuned, base, usable, first - second, scale, seed)
-    return _of_resamples(tuned, base, usable, first - second, scale, resamples, seed, recentre)
+        return _of_joined(tuned, base, usable, first - second, scale, seed, owners_of(usable, clusters))
+    return _of_resamples(tuned, base, usable, first - second, scale, resamples, seed, recentre, clusters)
 
 
 def _pair(tuned: OfSums, base: OfSums, usable: NDArray[np.bool_], clusters: Sequence[object] | None) -> tuple[Pieces, Pieces]:
@@ -217,23 +218,33 @@ def p_of_t(pieces: Pieces, value: float) -> float:
     return float(2 * t.sf(abs(value) / error, df=pieces.count - 1))
 
 
-def _of_joined(tuned: Joinable, base: Statistic, usable: NDArray[np.bool_], value: float, scale: Scale, seed: int) -> Comparison:
+def _of_joined(
+    tuned: Joinable,
+    base: Statistic,
+    usable: NDArray[np.bool_],
+    value: float,
+    scale: Scale,
+    seed: int,
+    owners: NDArray[np.int64],
+) -> Comparison:
     """Statistics that are no function of sums: jackknife, and the same test by swaps over the examples of both."""
     from scipy.stats import t
 
-    count = int(usable.sum())
-    error = jackknife_error(without_each(tuned, usable) - without_each(base, usable))
-    if count < FEWEST:
-        interval = Interval(None, none_from(count))
+    count, independent = int(usable.sum()), int(owners.max()) + 1
+    error = jackknife_error(without_each(tuned, usable, owners) - without_each(base, usable, owners))
+    if (reason := none_of_joined(owners)) is not None:
+        interval = Interval(None, reason)
     elif error == 0:
-        interval = alike(value, count, scale.difference)
+        interval = alike(value, independent, scale.difference)
+    elif not math.isfinite(error):
+        interval = Interval(None, "no interval: without some of the examples there is no value")
     else:
-        reach = float(t.ppf((1 + LEVEL) / 2, count - 1)) * error
+        reach = float(t.ppf((1 + LEVEL) / 2, independent - 1)) * error
         interval = Interval(scale.difference.clipped(value - reach, value + reach), "jackknife t-interval")
     both = tuned.joined(base)
-    drawn = swaps(count, seed)
+    drawn = swaps(independent, seed)
     swapped = np.zeros((len(drawn), len(usable)))
-    swapped[:, usable] = drawn
+    swapped[:, usable] = drawn[:, owners]
     kept = usable.astype(np.float64) - swapped
     values = both.at(np.concatenate([kept, swapped], axis=1)) - both.at(np.concatenate([swapped, kept], axis=1))
     return Comparison(value, interval, count, share_reached(values, value), f"permutation test, {len(drawn)} swaps")
@@ -248,21 +259,23 @@ def _of_resamples(
     resamples: int,
     seed: int,
     recentre: bool,
+    clusters: Sequence[object] | None,
 ) -> Comparison:
     """What can only be drawn anew as a whole (pictures): percentiles, and a t-test with their standard deviation."""
     from scipy.stats import t
 
-    count = int(usable.sum())
-    if count < FEWEST:
-        return Comparison(value, Interval(None, none_from(count)), count)
-    weights = bootstrap_weights(usable, resamples, seed)
+    count, owners = int(usable.sum()), owners_of(usable, clusters)
+    if (reason := none_of_joined(owners)) is not None:
+        return Comparison(value, Interval(None, reason), count)
+    independent = int(owners.max()) + 1
+    weights = bootstrap_weights(usable, resamples, seed, clusters)
     values = tuned.at(weights) - base.at(weights)
     bounds = percentiles(values, value, recentre=recentre)
     how = f"paired percentile bootstrap, {resamples} resamples, seed {seed}"
     if bounds is None:
         return Comparison(value, Interval(None, "no interval: some resamples have no value"), count)
     if bounds[0] == bounds[1]:
-        return Comparison(value, alike(value, count, scale.difference), count, float(value == 0), "no resample differs")
+        return Comparison(value, alike(value, independent, scale.difference), count, float(value == 0), "no resample differs")
     error = float(values.std(ddof=1))
-    p_value = float(2 * t.sf(abs(value) / error, df=count - 1)) if error else float(value == 0)
+    p_value = float(2 * t.sf(abs(value) / error, df=independent - 1)) if error else float(value == 0)
     return Comparison(value, Interval(bounds, how), count, p_value, "t-test with the bootstrap's standard error")

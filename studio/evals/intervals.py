@@ -28,6 +28,7 @@ from studio.evals.statistics import (
     Scale,
     Statistic,
     bootstrap_weights,
+    owners_of,
     point,
 )
 
@@ -83,14 +84,15 @@ def estimate(
         return value, Interval(None, f"no interval: {reason}")
     if pieces is not None:
         return value, of_pieces(pieces, value, scale, resamples, seed)
-    if count < FEWEST:
-        return value, Interval(None, none_from(count))
+    owners = owners_of(usable, clusters)
+    if (reason := none_of_joined(owners)) is not None:
+        return value, Interval(None, reason)
     if one_by_one(statistic, count):
-        return value, by_jackknife(statistic, usable, value, scale)
-    values = statistic.at(bootstrap_weights(usable, resamples, seed))
+        return value, by_jackknife(statistic, usable, owners, value, scale)
+    values = statistic.at(bootstrap_weights(usable, resamples, seed, clusters))
     bounds = percentiles(values, value, recentre=recentre)
     if bounds is not None and bounds[0] == bounds[1]:
-        return value, alike(value, count, scale)
+        return value, alike(value, int(owners.max()) + 1, scale)
     return value, Interval(bounds, f"percentile bootstrap, {resamples} resamples, seed {seed}")
 
 
@@ -102,6 +104,14 @@ def one_by_one(statistic: Statistic, count: int) -> TypeGuard[Joinable]:
 def none_from(count: int, what: str = "example") -> str:
     """Why so few examples give no interval."""
     return f"no interval from {count} {what}{'' if count == 1 else 's'}; {FEWEST} are needed"
+
+
+def none_of_joined(owners: NDArray[np.int64]) -> str | None:
+    """Why examples that belong to ``owners`` (:func:`studio.evals.statistics.owners_of`) are too few; None where they are not."""
+    independent = int(owners.max(initial=-1)) + 1
+    if independent >= FEWEST:
+        return None
+    return none_from(independent, "independent example" if independent < len(owners) else "example")
 
 
 def of_pieces(pieces: Pieces, value: float, scale: Scale, resamples: int, seed: int) -> Interval:
@@ -158,28 +168,34 @@ def share_unlike(count: int) -> float:
     return 1 - float((2 * _TAIL) ** (1 / count)) if count else 1.0
 
 
-def by_jackknife(statistic: Statistic, usable: NDArray[np.bool_], value: float, scale: Scale) -> Interval:
+def by_jackknife(
+    statistic: Statistic, usable: NDArray[np.bool_], owners: NDArray[np.int64], value: float, scale: Scale
+) -> Interval:
     """t-interval with the jackknife's standard error, for statistics that are no function of sums."""
     from scipy.stats import t
 
     formed, middle = scale.around(value)
-    error = jackknife_error(formed.formed(without_each(statistic, usable)))
+    independent = int(owners.max()) + 1
+    error = jackknife_error(formed.formed(without_each(statistic, usable, owners)))
     if error == 0:
-        return alike(value, int(usable.sum()), scale)
+        return alike(value, independent, scale)
     if not math.isfinite(error):
         return Interval(None, "no interval: without some of the examples there is no value")
-    reach = float(t.ppf(1 - _TAIL, int(usable.sum()) - 1)) * error
+    reach = float(t.ppf(1 - _TAIL, independent - 1)) * error
     return Interval(scale.clipped(formed.unformed(middle - reach), formed.unformed(middle + reach)), "jackknife t-interval")
 
 
-def without_each(statistic: Statistic, usable: NDArray[np.bool_]) -> Floats:
-    """Values without each of the usable examples in turn: [usable]."""
-    places = np.flatnonzero(usable)
+def without_each(statistic: Statistic, usable: NDArray[np.bool_], owners: NDArray[np.int64]) -> Floats:
+    """Values without each of the usable examples in turn, or without each cluster of them.
+
+    owners: of the usable ones, from :func:`studio.evals.statistics.owners_of`.
+    """
     found = []
-    for start in range(0, len(places), _ROWS):
-        left = places[start : start + _ROWS]
-        weights = np.repeat(usable.astype(np.float64)[None, :], len(left), axis=0)
-        weights[np.arange(len(left)), left] = 0.0
+    number = int(owners.max(initial=-1)) + 1
+    for start in range(0, number, _ROWS):
+        left = np.arange(start, min(number, start + _ROWS))
+        weights = np.zeros((len(left), len(usable)))
+        weights[:, usable] = owners[None, :] != left[:, None]
         # One row alone would be the library's plain score.
         found.append(statistic.at(np.concatenate([weights, weights]) if len(left) == 1 else weights)[: len(left)])
     return np.concatenate(found)

@@ -135,15 +135,17 @@ def read_predictions(source: PredictionFile, group: str | None) -> Labelled:
             )
     empty = table[source.label].isna()
     notes = [f"{int(empty.sum())} of {len(table)} rows have no true label and were left out."] if empty.any() else []
+    columns = {"tuned": source.score, "base": source.base_score}
+    # Before rows are left out: a message counts the rows of the file.
+    given = {label: _probabilities(table[name], source.file) for label, name in columns.items() if name}
     table = table[~empty]
     if table.empty:
         raise DataError(f"{source.file} has no row with a value in '{source.label}'. Give a file with at least one.")
     said = {"tuned": _texts(table[source.prediction])}
     if source.base_prediction:
         said["base"] = _texts(table[source.base_prediction])
-    columns = {"tuned": source.score, "base": source.base_score}
     return Labelled(
-        scores={label: _probabilities(table[name], source.file) for label, name in columns.items() if name},
+        scores={label: [value for value, left in zip(values, empty, strict=True) if not left] for label, values in given.items()},
         ids=[str(value) for value in table[source.id]] if source.id else [str(value) for value in table.index],
         truth=[text or "" for text in _texts(table[source.label])],
         said=said,

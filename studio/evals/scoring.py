@@ -17,7 +17,6 @@ from studio.evals.statistics import (
     SHARE,
     SIGNIFICANCE,
     Better,
-    OfSums,
     OwnInterval,
     Statistic,
     holm,
@@ -74,7 +73,7 @@ def is_share(metric: Metric, statistic: Statistic) -> bool:
 
 def _independent(statistic: Statistic, clusters: Sequence[object] | None) -> int | None:
     """How many clusters the scored examples come from; None where each stands for itself."""
-    if clusters is None or not isinstance(statistic, OfSums):
+    if clusters is None:
         return None
     found = {name for name, ok in zip(clusters, statistic.scored.tolist(), strict=True) if ok}
     return len(found) if len(found) < int(statistic.scored.sum()) else None

@@ -145,16 +145,27 @@ class Demanding(Protocol):
         ...
 
 
-def bootstrap_weights(usable: NDArray[np.bool_], resamples: int, seed: int) -> Floats:
-    """How often each example is drawn in each resample: [r, n]; rows sum to the number of usable examples.
+def owners_of(usable: NDArray[np.bool_], clusters: Sequence[object] | None = None) -> NDArray[np.int64]:
+    """Number of what each usable example belongs to, [usable]: its cluster, or itself where there are none."""
+    if clusters is None:
+        return np.arange(int(usable.sum()), dtype=np.int64)
+    number: dict[object, int] = {}
+    kept = [name for name, ok in zip(clusters, usable.tolist(), strict=True) if ok]
+    return np.array([number.setdefault(name, len(number)) for name in kept], dtype=np.int64)
+
+
+def bootstrap_weights(usable: NDArray[np.bool_], resamples: int, seed: int, clusters: Sequence[object] | None = None) -> Floats:
+    """How often each example is drawn in each resample: [r, n]; rows sum to the number of usable examples, unless whole
+    ``clusters`` of unlike size are drawn.
 
     Drawing counts from the multinomial is the same as drawing that many examples with replacement (Efron 1979).
     """
-    count = int(usable.sum())
     weights = np.zeros((resamples, len(usable)))
-    if count:
-        generator = np.random.default_rng(seed)
-        weights[:, usable] = generator.multinomial(count, np.full(count, 1 / count), size=resamples)
+    owners = owners_of(usable, clusters)
+    if len(owners):
+        count = int(owners.max()) + 1
+        drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
+        weights[:, usable] = drawn[:, owners]
     return weights
 
 

@@ -172,6 +172,17 @@ class LabelledTask(TaskSettings):
     """What the model is asked instead of the row's own question. ``{question}`` stands for that question, ``{labels}`` for the
     labels."""
 
+    @model_validator(mode="after")
+    def _scores_of_labels(self) -> LabelledTask:
+        """Probabilities are measured by one task; another would leave them out without a word."""
+        if not isinstance(self, ClassificationTask):
+            for name in ("score", "base_score"):
+                if self.predictions is not None and getattr(self.predictions, name) is not None:
+                    raise ValueError(
+                        f"predictions.{name} is measured by tasks of type classification only. Leave it out, or add such a task."
+                    )
+        return self
+
 
 class ClassificationTask(LabelledTask):
     """Labels that the model writes (or that were predicted elsewhere) against the true ones."""
@@ -197,6 +208,11 @@ class ClassificationTask(LabelledTask):
             raise ValueError("'positive' names the label of predictions.score, and no score is named. Name its column.")
         if self.predictions is not None and self.predictions.base_score is not None and not scored:
             raise ValueError("predictions.base_score is compared with predictions.score, which is not named. Name both.")
+        if self.predictions is not None and self.predictions.base_score is not None and not self.predictions.base_prediction:
+            raise ValueError(
+                "predictions.base_score belongs to the labels of the baseline, which are not named. Name them with "
+                "predictions.base_prediction."
+            )
         return self
 
     def metric_names(self) -> list[str]:

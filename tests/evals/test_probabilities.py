@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -12,6 +12,8 @@ from studio.core.errors import ConfigError, DataError
 from studio.evals.intervals import estimate
 from studio.evals.metrics.probabilities import PROBABILITY_METRICS, probability_metric, probability_statistic
 from studio.evals.runner import evaluate_model
+from studio.evals.scoring import difference, score
+from studio.evals.statistics import Statistic
 from studio.evals.suites import load_suite
 from studio.evals.targets import Target
 
@@ -104,7 +106,34 @@ def test_mistakes_are_one_sentence(tiny: Tiny, tmp_path: Path) -> None:
     path = table(tmp_path / "p.csv", p=["1.7"] * 60)
     with pytest.raises(ConfigError, match=r"probabilities of a label that is not named\. Name it with 'positive'"):
         suite(path)
+    with pytest.raises(ConfigError, match=r"belongs to the labels of the baseline, which are not named"):
+        suite(path, "tasks.0.predictions.base_prediction=null", "tasks.0.positive=spam")
+    with pytest.raises(ConfigError, match=r"predictions\.score is measured by tasks of type classification only"):
+        load_suite("regression", (f"tasks.0.predictions={{file: {path}, score: p}}",))
     with pytest.raises(DataError, match=r"row 1: 'p' is '1\.7', expected a probability from 0 to 1"):
         evaluate_model(Target("predictions"), suite(path, "tasks.0.positive=spam"), workspace=tiny.workspace)
     with pytest.raises(DataError, match="the label 'spma' of 'positive' does not occur as truth. Did you mean 'spam'"):
         evaluate_model(Target("predictions"), suite(table(path), "tasks.0.positive=spma"), workspace=tiny.workspace)
+
+
+@pytest.mark.parametrize("count", [200, 2000])
+def test_rows_of_one_cluster_count_once(count: int) -> None:
+    truth, scores = drawn(count // 4)
+    old = drawn(count // 4, seed=3)[1]
+    four = [number for number in range(count // 4) for _ in range(4)]
+    metric = probability_metric("roc_auc")
+    settings: dict[str, Any] = {"resamples": 200, "seed": 0}
+
+    def made(values: list[float]) -> Statistic:
+        return probability_statistic("roc_auc", [truth[place] for place in four], [values[place] for place in four])
+
+    plain = score(metric, probability_statistic("roc_auc", truth, scores), **settings)
+    repeated = score(metric, made(scores), clusters=four, **settings)
+    assert repeated.clusters == count // 4 and repeated.low == pytest.approx(plain.low, abs=0.01)
+    naive = score(metric, made(scores), **settings)
+    assert naive.high - naive.low < 0.6 * (repeated.high - repeated.low)
+    first = difference(
+        metric, probability_statistic("roc_auc", truth, scores), probability_statistic("roc_auc", truth, old), **settings
+    )
+    again = difference(metric, made(scores), made(old), clusters=four, **settings)
+    assert again.low == pytest.approx(first.low, abs=0.02) and again.p == pytest.approx(first.p, abs=0.02)

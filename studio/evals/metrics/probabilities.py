@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,8 @@ _TITLES: dict[str, tuple[str, str, Better, Scale, str]] = {
         "Mean squared distance of the probability from what came; always saying the share of positives p gives p (1 - p).",
     ),
     "log_loss": (
-        "Log loss", "nats", "lower", POSITIVE, "Mean negative logarithm of the probability given to what came.",
+        "Log loss", "nats", "lower", POSITIVE,
+        "Mean negative logarithm of the probability given to what came; a probability of 0 counts as 2e-16.",
     ),
     "ece": (
         "Calibration error", "0 to 1", "lower", SHARE,
@@ -45,13 +45,20 @@ _TITLES: dict[str, tuple[str, str, Better, Scale, str]] = {
     ),
 }  # fmt: skip
 PROBABILITY_METRICS = tuple(_TITLES)
+# What the tests hold each figure against.
+_LIKE = {
+    "roc_auc": "roc_auc_score",
+    "average_precision": "average_precision_score",
+    "brier": "brier_score_loss",
+    "log_loss": "log_loss",
+}
 
 
 def probability_metric(name: str) -> Metric:
     """One figure as a metric (its ``measure`` is not used: scores come from a task)."""
     title, unit, better, scale, explains = _TITLES[name]
-    library = "counted by the studio" if name == "ece" else f"scikit-learn {version('scikit-learn')}"
-    return Metric(name, title, unit, better, "answers", explains, _no_evidence, lambda: library, scale)
+    made_with = f"counted by the studio, as scikit-learn's {_LIKE[name]}" if name in _LIKE else "counted by the studio"
+    return Metric(name, title, unit, better, "answers", explains, _no_evidence, lambda: made_with, scale)
 
 
 def probability_statistic(name: str, truth: Sequence[bool], scores: Sequence[float | None]) -> Statistic:
@@ -146,8 +153,7 @@ def _calibration(truth: Floats, scores: Floats, known: NDArray[np.bool_]) -> Sum
 
     Source: Guo et al. 2017, https://arxiv.org/abs/1706.04599, equation 3.
     """
-    bins = np.minimum((scores * BINS).astype(int), BINS - 1)
-    member = np.eye(BINS)[bins]
+    member = np.eye(BINS)[bins_of(scores)]
     sums = np.concatenate([member, member * scores[:, None], member * truth[:, None]], axis=1)
 
     def combine(sums: Floats) -> Floats:
@@ -156,6 +162,11 @@ def _calibration(truth: Floats, scores: Floats, known: NDArray[np.bool_]) -> Sum
         return found
 
     return SumStatistic(sums, known, [None] * len(truth), combine)
+
+
+def bins_of(scores: Floats) -> NDArray[np.int64]:
+    """Number of the bin of each score; the last one holds 1 too."""
+    return np.minimum((scores * BINS).astype(np.int64), BINS - 1)
 
 
 def _no_evidence(_: Any) -> Statistic:

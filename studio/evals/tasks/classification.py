@@ -189,6 +189,8 @@ def _examples(found: Labelled, predicted: dict[str, list[str | None]]) -> pd.Dat
         table[f"{label}_answer"] = found.said[label]
         table[f"{label}_label"] = values
         table[f"{label}_right"] = [a == b for a, b in zip(values, found.truth, strict=True)]
+        if label in found.scores:
+            table[f"{label}_score"] = found.scores[label]
     return table
 
 

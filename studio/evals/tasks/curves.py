@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from studio.evals.labelled import Labelled
 from studio.evals.metrics.classification import UNPARSED
-from studio.evals.metrics.probabilities import BINS, PROBABILITY_METRICS, probability_statistic
+from studio.evals.metrics.probabilities import BINS, PROBABILITY_METRICS, bins_of, probability_statistic
 from studio.evals.statistics import Statistic
 from studio.evals.task import Panel
 
@@ -40,14 +40,31 @@ def curve_panels(found: Labelled, positive: str) -> list[Panel]:
             known[label] = [true for true, _ in pairs], [score for _, score in pairs]
     if not known:
         return []
+    positives = sum(value == positive for value in found.truth) / len(found.truth)
+    bins = {label: _reliability(*pair) for label, pair in known.items()}
     drawn = [
-        _figure("ROC curve", "false positive rate", "true positive rate", {k: _roc(*v) for k, v in known.items()}, True),
-        _figure("Precision and recall", "recall", "precision", {k: _precision_recall(*v) for k, v in known.items()}, False),
+        _figure("ROC curve", "false positive rate", "true positive rate", {k: _roc(*v) for k, v in known.items()}),
         _figure(
-            "Reliability", "mean probability", "share that is positive", {k: _reliability(*v) for k, v in known.items()}, True
+            "Precision and recall",
+            "recall",
+            "precision",
+            {k: _precision_recall(*v) for k, v in known.items()},
+            (positives, positives),
+        ),
+        _figure(
+            "Reliability",
+            "mean probability",
+            "share that is positive",
+            {label: [(said, came) for said, came, _ in dots] for label, dots in bins.items()},
+            dots=bins,
         ),
     ]
-    return [Panel(f"Scores of '{positive}'", Markup('<div class="curves">{}</div>').format(Markup("").join(drawn)))]
+    key = Markup("").join(Markup('<span class="key {}"></span>{}').format(label, label) for label in known)
+    told = Markup(
+        '<p class="soft">{}; dashed: chance, and perfect calibration. A dot of the reliability diagram is a tenth of the '
+        "probabilities, the larger the more examples it holds.</p>"
+    ).format(key)
+    return [Panel(f"Scores of '{positive}'", told + Markup('<div class="curves">{}</div>').format(Markup("").join(drawn)))]
 
 
 def matrix_panel(truth: Sequence[str], predicted: Mapping[str, Sequence[str | None]], labels: Sequence[str]) -> list[Panel]:
@@ -84,7 +101,13 @@ def _roc(truth: list[bool], scores: list[float]) -> list[tuple[float, float]]:
 def _precision_recall(truth: list[bool], scores: list[float]) -> list[tuple[float, float]]:
     """Recall and precision at each threshold."""
     hits, misses = _counts(truth, scores)
-    return _thinned(list(zip((hits / hits[-1]).tolist(), (hits / (hits + misses)).tolist(), strict=True)))
+    points = _thinned(list(zip((hits / hits[-1]).tolist(), (hits / (hits + misses)).tolist(), strict=True)))
+    # Steps, as average precision adds them up: between two thresholds precision does not move in a straight line.
+    steps, reached = [], 0.0
+    for recall, precision in points:
+        steps += [(reached, precision), (recall, precision)]
+        reached = recall
+    return steps
 
 
 def _counts(truth: list[bool], scores: list[float]) -> tuple[np.ndarray, np.ndarray]:
@@ -96,11 +119,12 @@ def _counts(truth: list[bool], scores: list[float]) -> tuple[np.ndarray, np.ndar
     return hits[last], last + 1 - hits[last]
 
 
-def _reliability(truth: list[bool], scores: list[float]) -> list[tuple[float, float]]:
-    """Mean probability and share of positives of each bin that holds examples."""
+def _reliability(truth: list[bool], scores: list[float]) -> list[tuple[float, float, float]]:
+    """Mean probability, share of positives, and share of the examples, of each bin that holds examples."""
     values, true = np.array(scores), np.array(truth, dtype=float)
-    bins = np.minimum((values * BINS).astype(int), BINS - 1)
-    return [(float(values[bins == b].mean()), float(true[bins == b].mean())) for b in range(BINS) if (bins == b).any()]
+    bins = bins_of(values)
+    kept = [bins == number for number in range(BINS) if (bins == number).any()]
+    return [(float(values[held].mean()), float(true[held].mean()), float(held.mean())) for held in kept]
 
 
 def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -110,20 +134,41 @@ def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return [points[round(place * (len(points) - 1) / (_POINTS - 1))] for place in range(_POINTS)]
 
 
-def _figure(title: str, across: str, up: str, lines: Mapping[str, list[tuple[float, float]]], diagonal: bool) -> Markup:
-    """One square drawing from 0 to 1 both ways. diagonal: chance, or perfect calibration, is drawn dashed."""
+def _figure(
+    title: str,
+    across: str,
+    up: str,
+    lines: Mapping[str, Sequence[tuple[float, float]]],
+    dashed: tuple[float, float] = (0.0, 1.0),
+    dots: Mapping[str, Sequence[tuple[float, float, float]]] | None = None,
+) -> Markup:
+    """One square drawing from 0 to 1 both ways.
+
+    dashed: height of the line of chance, or of perfect calibration, at the left and at the right. dots: points, and a share of
+    the examples as their area.
+    """
     pieces = [
-        Markup('<polyline class="curve {}" points="{}"/>').format(
-            label, " ".join(f"{30 + _SIDE * x:.1f},{10 + _SIDE * (1 - y):.1f}" for x, y in points)
+        Markup('<line class="ideal" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>').format(
+            *_place(0.0, dashed[0]), *_place(1.0, dashed[1])
         )
-        for label, points in lines.items()
     ]
-    dashed = Markup(f'<line class="ideal" x1="30" y1="{10 + _SIDE}" x2="{30 + _SIDE}" y2="10"/>') if diagonal else Markup("")
+    for label, points in lines.items():
+        path = " ".join("{:.1f},{:.1f}".format(*_place(*point)) for point in points)
+        pieces.append(Markup('<polyline class="curve {}" points="{}"/>').format(label, path))
+        pieces += [
+            Markup('<circle class="dot {}" cx="{:.1f}" cy="{:.1f}" r="{:.1f}"/>').format(label, *_place(x, y), 2 + 8 * share**0.5)
+            for x, y, share in (dots or {}).get(label, [])
+        ]
     told = f"{title}: {up} against {across}, from 0 to 1"
     return Markup(
         '<figure><svg viewBox="0 0 240 246" role="img" aria-label="{told}"><rect class="frame" x="30" y="10" width="{side}" '
-        'height="{side}"/>{dashed}{pieces}<text x="30" y="224">0</text><text x="222" y="224">1</text>'
+        'height="{side}"/>{pieces}<text x="30" y="224">0</text><text x="222" y="224">1</text>'
         '<text x="18" y="212">0</text><text x="18" y="18">1</text>'
         '<text x="130" y="240" text-anchor="middle">{across}</text></svg>'
         "<figcaption>{title} <small>{up} upwards</small></figcaption></figure>"
-    ).format(told=told, side=_SIDE, dashed=dashed, pieces=Markup("").join(pieces), across=across, title=title, up=up)
+    ).format(told=told, side=_SIDE, pieces=Markup("").join(pieces), across=across, title=title, up=up)
+
+
+def _place(x: float, y: float) -> tuple[float, float]:
+    """A point of the unit square on the drawing."""
+    return 30 + _SIDE * x, 10 + _SIDE * (1 - y)
