@@ -176,12 +176,18 @@ def by_jackknife(
 
     formed, middle = scale.around(value)
     independent = int(owners.max()) + 1
-    error = jackknife_error(formed.formed(without_each(statistic, usable, owners)))
+    values = without_each(statistic, usable, owners)
+    error = jackknife_error(formed.formed(values))
+    least = 0.0
+    if not math.isfinite(error) and np.isfinite(values).all():
+        # One example alone keeps the value from the end of its scale: no less is uncertain than if none did.
+        formed, middle, error = Scale(scale.lowest, scale.highest), value, jackknife_error(values)
+        least = share_unlike(independent) * scale.width
     if error == 0:
         return alike(value, independent, scale)
     if not math.isfinite(error):
         return Interval(None, "no interval: without some of the examples there is no value")
-    reach = float(t.ppf(1 - _TAIL, independent - 1)) * error
+    reach = max(least, float(t.ppf(1 - _TAIL, independent - 1)) * error)
     return Interval(scale.clipped(formed.unformed(middle - reach), formed.unformed(middle + reach)), "jackknife t-interval")
 
 

@@ -33,7 +33,8 @@ class Labelled:
 
     ids, truth: one per example. said: label of the model to what it said, as text (None: it could not be asked).
     groups: the group of each example, None where it has none; None when no group was asked for. clusters: what each belongs to,
-    where examples are not independent. scores: label of the model to its probabilities of the positive label.
+    where examples are not independent. scores: label of the model to its probabilities of the positive label. shares: label of
+    the model to its probabilities of all labels, where it was asked for likelihoods.
     prompts: what was asked, empty for predictions from a file. rows: as the kind of the Dataset has them, empty likewise.
     """
 
@@ -43,6 +44,7 @@ class Labelled:
     groups: list[str | None] | None = None
     clusters: list[str] | None = None
     scores: dict[str, list[float | None]] = field(default_factory=dict)
+    shares: dict[str, list[dict[str, float] | None]] = field(default_factory=dict)
     prompts: list[str] = field(default_factory=list)
     rows: list[Any] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
@@ -58,6 +60,7 @@ class Labelled:
             groups=[self.groups[place] for place in places] if self.groups is not None else None,
             clusters=[self.clusters[place] for place in places] if self.clusters is not None else None,
             scores={label: [values[place] for place in places] for label, values in self.scores.items()},
+            shares={label: [values[place] for place in places] for label, values in self.shares.items()},
             prompts=[self.prompts[place] for place in places] if self.prompts else [],
             rows=[self.rows[place] for place in places] if self.rows else [],
         )
@@ -69,7 +72,7 @@ class Asking:
 
     truth_rows: the rows with their truth and, for a column that is named, their group; nothing is asked yet.
     answers: fills ``said`` with what every model says, given the labels there are (none: it says a number).
-    likelihoods: fills ``said`` with the label that every model finds most likely.
+    likelihoods: fills ``said`` with the label that every model finds most likely, and ``shares`` with its probabilities of all.
     evidence: fills ``said`` with free answers, and gives all that these metrics need, by label of the model.
     text_columns: the columns of the rows that hold text, and so may name a group.
     """

@@ -28,12 +28,13 @@ NOT_COMPUTED = "not computed"
 class Scale:
     """Which values a metric can take, and the form in which its interval is made.
 
-    form: ``log`` for what is above 0 and compared by ratios, ``fisher`` for correlations (the inverse hyperbolic tangent).
+    form: ``log`` for what is above 0 and compared by ratios, ``fisher`` for correlations (the inverse hyperbolic tangent),
+    ``logit`` for areas from 0 to 1, whose spread shrinks towards both ends.
     """
 
     lowest: float = -math.inf
     highest: float = math.inf
-    form: Literal["plain", "log", "fisher"] = "plain"
+    form: Literal["plain", "log", "fisher", "logit"] = "plain"
 
     @property
     def width(self) -> float:
@@ -51,6 +52,8 @@ class Scale:
             if self.form == "log":
                 found: Floats = np.log(values)
                 return found
+            if self.form == "logit":
+                return np.asarray(np.log(values) - np.log1p(-values), dtype=np.float64)
             return np.asarray(np.arctanh(values) if self.form == "fisher" else values, dtype=np.float64)
 
     def around(self, value: float) -> tuple[Scale, float]:
@@ -62,6 +65,8 @@ class Scale:
         """A bound back from the form of the interval."""
         if self.form == "log":
             return math.exp(value) if value < 700 else math.inf
+        if self.form == "logit":
+            return (1 + math.tanh(value / 2)) / 2
         return math.tanh(value) if self.form == "fisher" else value
 
     def clipped(self, low: float, high: float) -> tuple[float, float]:
@@ -74,6 +79,7 @@ SHARE = Scale(0.0, 1.0)
 POINTS = Scale(0.0, 100.0)
 # Of products and ratios of counts, such as BLEU: skewed, so that its interval is made on the log scale too.
 SKEWED_POINTS = Scale(0.0, 100.0, form="log")
+AREA = Scale(0.0, 1.0, form="logit")
 SIGNED = Scale(-1.0, 1.0)
 CORRELATION = Scale(-1.0, 1.0, form="fisher")
 POSITIVE = Scale(0.0, math.inf, form="log")

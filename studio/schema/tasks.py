@@ -196,17 +196,26 @@ class ClassificationTask(LabelledTask):
     max_labels: Positive = 50
     """Truth with more different values than this is taken for free text, and the task is not computed."""
     positive: Label | None = None
-    """The label whose probability ``predictions.score`` holds; all others are negative."""
+    """The label whose probability ``predictions.score`` holds, or ``by: likelihood`` gives; all others are negative."""
+
+    @property
+    def scored(self) -> bool:
+        """True where there are probabilities of the label ``positive``."""
+        if self.predictions is not None:
+            return self.predictions.score is not None
+        return self.by == "likelihood" and self.positive is not None
 
     @model_validator(mode="after")
     def _score_of_a_label(self) -> ClassificationTask:
         """A probability of an unknown label says nothing."""
-        scored = self.predictions is not None and self.predictions.score is not None
-        if scored and self.positive is None:
+        if self.scored and self.positive is None:
             raise ValueError("predictions.score holds probabilities of a label that is not named. Name it with 'positive'.")
-        if self.positive is not None and not scored:
-            raise ValueError("'positive' names the label of predictions.score, and no score is named. Name its column.")
-        if self.predictions is not None and self.predictions.base_score is not None and not scored:
+        if self.positive is not None and not self.scored:
+            raise ValueError(
+                "'positive' names the label that probabilities are of, and there are none. "
+                + ("Set by to likelihood." if self.predictions is None else "Name their column with predictions.score.")
+            )
+        if self.predictions is not None and self.predictions.base_score is not None and not self.scored:
             raise ValueError("predictions.base_score is compared with predictions.score, which is not named. Name both.")
         if self.predictions is not None and self.predictions.base_score is not None and not self.predictions.base_prediction:
             raise ValueError(
@@ -217,10 +226,9 @@ class ClassificationTask(LabelledTask):
 
     def metric_names(self) -> list[str]:
         """Overall figures; precision, recall and F1 of each class stand beside them as groups."""
-        scored = self.predictions is not None and self.predictions.score is not None
         return [
             "accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro", "f1_weighted", "mcc", "unparsed",
-            *(("roc_auc", "average_precision", "brier", "log_loss", "ece") if scored else ()),
+            *(("roc_auc", "average_precision", "brier", "log_loss", "ece") if self.scored else ()),
         ]  # fmt: skip
 
 

@@ -6,16 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from studio.core.errors import ConfigError, DataError
+from studio.data.chat.rows import ChatRow
 from studio.evals.intervals import estimate
 from studio.evals.metrics.probabilities import PROBABILITY_METRICS, probability_metric, probability_statistic
-from studio.evals.runner import evaluate_model
+from studio.evals.runner import evaluate_model, evaluate_run
 from studio.evals.scoring import difference, score
 from studio.evals.statistics import Statistic
 from studio.evals.suites import load_suite
 from studio.evals.targets import Target
+from tests.evals.conftest import write_dataset
 
 if TYPE_CHECKING:
     from tests.evals.conftest import Tiny
@@ -137,3 +140,44 @@ def test_rows_of_one_cluster_count_once(count: int) -> None:
     )
     again = difference(metric, made(scores), made(old), clusters=four, **settings)
     assert again.low == pytest.approx(first.low, abs=0.02) and again.p == pytest.approx(first.p, abs=0.02)
+
+
+def test_likelihoods_of_the_labels_are_probabilities_too(tiny: Tiny) -> None:
+    from sklearn.metrics import roc_auc_score
+
+    rows = [
+        ChatRow(f"r{place}", [{"role": "user", "content": f"Door {place}?"}], "x", None, {"kind": ["door", "wall"][place % 2]})
+        for place in range(12)
+    ]
+    data = write_dataset(tiny.workspace, "doors", {"test": rows})
+    options = ("tasks.0.label_column=kind", "tasks.0.by=likelihood", "tasks.0.positive=door", "resamples=100", "thresholds=[]")
+    folder, record = evaluate_run(tiny.run, load_suite("classification", options), data=data)
+    table = pd.read_parquet(folder / "examples" / "classification.parquet")
+    assert table["tuned_score"].between(0, 1).all() and table["tuned_score"].nunique() > 1
+    assert ((table["tuned_score"] > 0.5) == (table["tuned_label"] == "door")).all()
+    found = {item.metric.partition(".")[2]: item for item in record.scores["tuned"]}
+    assert found["roc_auc"].value == pytest.approx(roc_auc_score(table["truth"] == "door", table["tuned_score"]))
+    with pytest.raises(ConfigError, match=r"probabilities are of, and there are none\. Set by to likelihood"):
+        load_suite("classification", ("tasks.0.positive=door",))
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "ece"])
+def test_intervals_hold_the_truth(name: str) -> None:
+    # A perfect order but for one pair, and a calibrated model: both lie at the end of their scale.
+    generator, held, repeats = np.random.default_rng(5), 0, 120
+    for _ in range(repeats):
+        if name == "roc_auc":
+            truth = generator.random(50) < 0.4
+            scores = 1 / (1 + np.exp(-2.5 * (generator.normal(0, 1, 50) + 3 * truth - 1.5)))
+        else:
+            scores = generator.random(60)
+            truth = generator.random(60) < scores
+        _, found = estimate(
+            probability_statistic(name, truth.tolist(), scores.tolist()),
+            resamples=100,
+            seed=0,
+            scale=probability_metric(name).scale,
+        )
+        # Two normal distributions whose means lie 3 apart: 0.98305.
+        held += found.bounds[0] <= (0.98305 if name == "roc_auc" else 0.0) <= found.bounds[1]
+    assert held / repeats > 0.91

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from studio.core.errors import nearest
@@ -68,7 +69,7 @@ def ask_answers(context: TaskContext[LabelledTask], found: Labelled, labels: Seq
 
 
 def ask_likelihoods(context: TaskContext[LabelledTask], found: Labelled, labels: Sequence[str]) -> None:
-    """Fill ``said`` with the label that every model finds most likely as the whole answer."""
+    """Fill ``said`` with the label that every model finds most likely as the whole answer, ``shares`` with how likely each is."""
     prompts = [asked(row, context.task.prompt, labels) for row in found.rows]
     found.prompts = [prompt[-1]["content"] if prompt else "" for prompt in prompts]
     pairs = [[*prompt, {"role": "assistant", "content": label}] for prompt in prompts for label in labels]
@@ -77,12 +78,22 @@ def ask_likelihoods(context: TaskContext[LabelledTask], found: Labelled, labels:
     for name in context.labels:
         with context.subject(name) as subject, context.bar(f"{name}: likelihood of labels", len(pairs)) as advance:
             values = subject.likelihoods(pairs, batch_size=settings.batch_size, max_length=settings.max_length, advance=advance)
-        found.said[name] = []
+        found.said[name], found.shares[name] = [], []
         for start in range(0, len(values), len(labels)):
             scored = [
                 (value.nll, label) for value, label in zip(values[start : start + len(labels)], labels, strict=True) if value
             ]
-            found.said[name].append(min(scored)[1] if len(scored) == len(labels) else None)
+            complete = len(scored) == len(labels)
+            found.said[name].append(min(scored)[1] if complete else None)
+            found.shares[name].append(_shares(scored) if complete else None)
+
+
+def _shares(scored: Sequence[tuple[float, str]]) -> dict[str, float]:
+    """Probability of each label among these: the softmax of minus their negative log-likelihoods (nats, of the whole label)."""
+    least = min(nll for nll, _ in scored)
+    raised = {label: math.exp(least - nll) for nll, label in scored}
+    total = math.fsum(raised.values())
+    return {label: value / total for label, value in raised.items()}
 
 
 def ask_evidence(context: TaskContext[LabelledTask], found: Labelled, metrics: Sequence[Metric]) -> dict[str, list[Evidence]]:

@@ -13,19 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.evals.metrics.base import Metric, SumStatistic, mean_statistic
-from studio.evals.pieces import Floats
-from studio.evals.statistics import POSITIVE, SHARE, Better, Scale, Statistic
+from studio.evals.pieces import Floats, Interval
+from studio.evals.statistics import AREA, LEVEL, POSITIVE, SHARE, Better, Scale, Statistic, bootstrap_weights
 
 BINS = 10
+# Positives and negatives that an interval needs; precision moves more with each positive than ranks do.
 _FEWEST_OF_A_SIDE = 5
+_FEWEST_FOR_PRECISION = 10
+# Examples that ten bins need at least.
+_FEWEST_OF_BINS = 50
+_DRAWS = 1000
 
 _TITLES: dict[str, tuple[str, str, Better, Scale, str]] = {
     "roc_auc": (
-        "ROC AUC", "0 to 1", "higher", SHARE,
+        "ROC AUC", "0 to 1", "higher", AREA,
         "Probability that a positive example has a higher score than a negative one; 0.5 is chance.",
     ),
     "average_precision": (
-        "Average precision", "0 to 1", "higher", SHARE,
+        "Average precision", "0 to 1", "higher", AREA,
         "Precision averaged over the recalls at which it is reached, the area under the precision-recall curve. Chance is the "
         "share of positive examples.",
     ),
@@ -61,15 +66,22 @@ def probability_metric(name: str) -> Metric:
     return Metric(name, title, unit, better, "answers", explains, _no_evidence, lambda: made_with, scale)
 
 
-def probability_statistic(name: str, truth: Sequence[bool], scores: Sequence[float | None]) -> Statistic:
-    """The statistic of one figure; examples without a score are not scored."""
+def probability_statistic(
+    name: str, truth: Sequence[bool], scores: Sequence[float | None], clusters: Sequence[object] | None = None
+) -> Statistic:
+    """The statistic of one figure; examples without a score are not scored.
+
+    Args:
+        clusters: a name per example, for the calibration error, which makes its interval itself.
+    """
     true = np.array(truth, dtype=np.float64)
     known = np.array([score is not None for score in scores], dtype=bool)
     given = np.array([0.0 if score is None else score for score in scores], dtype=np.float64)
     if name in {"roc_auc", "average_precision"}:
-        return ScoreStatistic(true, given, known, _areas if name == "roc_auc" else _precisions)
+        figure, needs = (_areas, _FEWEST_OF_A_SIDE) if name == "roc_auc" else (_precisions, _FEWEST_FOR_PRECISION)
+        return ScoreStatistic(true, given, known, figure, needs)
     if name == "ece":
-        return _calibration(true, given, known)
+        return _calibration(true, given, known, clusters)
     small = np.finfo(np.float64).eps
     right = np.clip(np.where(true == 1, given, 1 - given), small, 1 - small)
     each = (true - given) ** 2 if name == "brier" else -np.log(right)
@@ -78,12 +90,15 @@ def probability_statistic(name: str, truth: Sequence[bool], scores: Sequence[flo
 
 @dataclass(frozen=True)
 class ScoreStatistic:
-    """A figure of the order of scores: truth and scores, [n] each. figure: truth and scores of draws, [r, m] each -> [r]."""
+    """A figure of the order of scores: truth and scores, [n] each. figure: truth and scores of draws, [r, m] each -> [r].
+    needs: positives, and negatives, without which there is no interval.
+    """
 
     truth: Floats
     scores: Floats
     scored: NDArray[np.bool_]
     figure: Callable[[Floats, Floats], Floats]
+    needs: int
     shrinks: bool = False
 
     @property
@@ -112,15 +127,16 @@ class ScoreStatistic:
             np.concatenate([self.scores, other.scores]),
             np.concatenate([self.scored, other.scored]),
             self.figure,
+            self.needs,
         )
 
     def too_few(self, usable: NDArray[np.bool_]) -> str | None:
         """The order of positives and negatives is as uncertain as the fewer of the two."""
         positive = int(self.truth[usable].sum())
         fewer = min(positive, int(usable.sum()) - positive)
-        if fewer >= _FEWEST_OF_A_SIDE:
+        if fewer >= self.needs:
             return None
-        return f"there are {fewer} examples of one of the two labels, {_FEWEST_OF_A_SIDE} are needed"
+        return f"there are {fewer} examples of one of the two labels, {self.needs} are needed"
 
 
 def _areas(truth: Floats, scores: Floats) -> Floats:
@@ -148,20 +164,55 @@ def _precisions(truth: Floats, scores: Floats) -> Floats:
     return found
 
 
-def _calibration(truth: Floats, scores: Floats, known: NDArray[np.bool_]) -> SumStatistic:
-    """Expected calibration error from sums per bin: examples, probabilities, positives.
+@dataclass(frozen=True)
+class CalibrationStatistic(SumStatistic):
+    """Expected calibration error from sums per bin: examples, probabilities, positives. clusters: a name per example."""
 
-    Source: Guo et al. 2017, https://arxiv.org/abs/1706.04599, equation 3.
-    """
-    member = np.eye(BINS)[bins_of(scores)]
+    clusters: Sequence[object] | None = None
+
+    def interval(self) -> Interval:
+        """See :class:`studio.evals.statistics.OwnInterval`: as far as the bins can lie from their expectations together.
+
+        The error is a sum of absolute values, so that resamples of it never come down to the 0 of a calibrated model. But it lies
+        from the true one at most as far as all bins together lie from theirs. Resamples tell that, but too little where bins hold
+        few examples: what chance does to a calibrated model is the least that is taken.
+        """
+        if (reason := self.too_few(self.scored)) is not None:
+            return Interval(None, f"no interval: {reason}")
+        weights = bootstrap_weights(self.scored, _DRAWS, 0, self.clusters)
+        moved = _off(weights @ self.sums) - _off(self.scored[None, :] @ self.sums)
+        count, said, _ = np.split(self.scored @ self.sums, 3)
+        rates = np.divide(said, count, out=np.zeros(BINS), where=count > 0)
+        came = np.random.default_rng(0).binomial(count.astype(np.int64), np.clip(rates, 0, 1), (_DRAWS, BINS))
+        chance = np.abs(said - came).sum(axis=1) / count.sum()
+        reach = max(float(np.quantile(far, LEVEL)) for far in (np.abs(moved).sum(axis=1), chance))
+        value = float(self.at(self.scored[None, :].astype(np.float64))[0])
+        bounds = SHARE.clipped(value - reach, value + reach)
+        return Interval(bounds, f"how far all bins together move in {_DRAWS} resamples, or by chance, seed 0")
+
+    def too_few(self, usable: NDArray[np.bool_]) -> str | None:
+        """Bins with hardly an example tell nothing."""
+        count = int(usable.sum())
+        return None if count >= _FEWEST_OF_BINS else f"{BINS} bins need {_FEWEST_OF_BINS} examples, there are {count}"
+
+
+def _calibration(
+    truth: Floats, scores: Floats, known: NDArray[np.bool_], clusters: Sequence[object] | None
+) -> CalibrationStatistic:
+    """Source: Guo et al. 2017, https://arxiv.org/abs/1706.04599, equation 3."""
+    member = np.eye(BINS)[bins_of(scores)] * known[:, None]
     sums = np.concatenate([member, member * scores[:, None], member * truth[:, None]], axis=1)
 
     def combine(sums: Floats) -> Floats:
-        count, said, came = np.split(sums, 3, axis=1)
-        found: Floats = np.abs(said - came).sum(axis=1) / count.sum(axis=1)
-        return found
+        return np.asarray(np.abs(_off(sums)).sum(axis=1))
 
-    return SumStatistic(sums, known, [None] * len(truth), combine)
+    return CalibrationStatistic(sums, known, [None] * len(truth), combine, clusters)
+
+
+def _off(sums: Floats) -> Floats:
+    """Mean probability less share of positives of each bin, times its share of the examples: [r, 3 bins] -> [r, bins]."""
+    count, said, came = np.split(sums, 3, axis=1)
+    return np.asarray((said - came) / count.sum(axis=1, keepdims=True))
 
 
 def bins_of(scores: Floats) -> NDArray[np.int64]:

@@ -47,6 +47,8 @@ def run(context: TaskContext[ClassificationTask]) -> TaskResult:
     }
     positive = positive_label(task, labels)
     if positive is not None:
+        # What a model finds likely among the labels, where no file gives scores.
+        found.scores |= {name: [row[positive] if row else None for row in rows] for name, rows in found.shares.items()}
         metrics |= {name: probability_metric(name) for name in PROBABILITY_METRICS}
         add_probabilities(measured, found, positive)
     scores: dict[str, list[Score]] = {}

@@ -24,7 +24,7 @@ def add_probabilities(measured: dict[str, dict[str, Statistic]], found: Labelled
     """The figures of scores beside those of labels, for every model that has scores."""
     truth = [value == positive for value in found.truth]
     for label, scores in found.scores.items():
-        measured[label] |= {name: probability_statistic(name, truth, scores) for name in PROBABILITY_METRICS}
+        measured[label] |= {name: probability_statistic(name, truth, scores, found.clusters) for name in PROBABILITY_METRICS}
 
 
 def curve_panels(found: Labelled, positive: str) -> list[Panel]:
