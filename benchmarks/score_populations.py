@@ -24,6 +24,7 @@ from studio.evals.metrics import METRICS
 from studio.evals.metrics.base import Metric, mean_statistic
 from studio.evals.metrics.classification import classification_metric, classification_statistic
 from studio.evals.metrics.fairness import GroupMeanStatistic, RateStatistic, fairness_metric, spread
+from studio.evals.metrics.probabilities import PROBABILITY_METRICS, probability_metric, probability_statistic
 from studio.evals.metrics.regression import regression_metric, regression_statistic
 from studio.evals.statistics import SHARE, Scale, Statistic
 
@@ -143,7 +144,24 @@ def label_populations(seed: int = 1) -> list[Population]:
             return regression_statistic(name, truth[places].tolist(), guess[side, places].tolist())
 
         found.append(Population(name, regression_metric(name), numbered))
+    # A generator of their own: the populations after them stay as they were.
+    found += _of_scores(np.random.default_rng(seed + 1))
     return found + _of_groups(generator, "without a gap", (0.5, 0.5)) + _of_groups(generator, "with a gap", (0.5, 0.3))
+
+
+def _of_scores(generator: np.random.Generator) -> list[Population]:
+    """Probabilities of one label: the tuned model's are calibrated, the base model's are noisier."""
+    logits = generator.normal(-0.3, 1.5, SIZE)
+    came = generator.random(SIZE) < 1 / (1 + np.exp(-logits))
+    given = 1 / (1 + np.exp(-np.stack([logits + generator.normal(0, 0.7, SIZE), logits])))
+    found = []
+    for name in PROBABILITY_METRICS:
+
+        def scored(places: Places, side: Places, name: str = name) -> Statistic:
+            return probability_statistic(name, came[places].tolist(), given[side, places].tolist())
+
+        found.append(Population(name, probability_metric(name), scored))
+    return found
 
 
 def _of_groups(generator: np.random.Generator, what: str, rates: tuple[float, float]) -> list[Population]:
