@@ -196,19 +196,18 @@ class ClassificationTask(LabelledTask):
     max_labels: Positive = 50
     """Truth with more different values than this is taken for free text, and the task is not computed."""
     positive: Label | None = None
-    """The label whose probability ``predictions.score`` holds, or ``by: likelihood`` gives; all others are negative."""
+    """The label whose probability ``predictions.score`` holds; all others are negative. With ``by: likelihood`` None measures the
+    probabilities of all labels: each against the rest, and the calibration of the most likely one."""
 
     @property
     def scored(self) -> bool:
-        """True where there are probabilities of the label ``positive``."""
-        if self.predictions is not None:
-            return self.predictions.score is not None
-        return self.by == "likelihood" and self.positive is not None
+        """True where there are probabilities of the label ``positive``, or of all labels."""
+        return self.predictions.score is not None if self.predictions is not None else self.by == "likelihood"
 
     @model_validator(mode="after")
     def _score_of_a_label(self) -> ClassificationTask:
         """A probability of an unknown label says nothing."""
-        if self.scored and self.positive is None:
+        if self.scored and self.positive is None and self.predictions is not None:
             raise ValueError("predictions.score holds probabilities of a label that is not named. Name it with 'positive'.")
         if self.positive is not None and not self.scored:
             raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import pytest
 from studio.core.errors import ConfigError, DataError
 from studio.data.chat.rows import ChatRow
 from studio.evals.intervals import estimate
+from studio.evals.metrics.label_probabilities import of_all_labels, of_all_labels_statistic
 from studio.evals.metrics.probabilities import PROBABILITY_METRICS, probability_metric, probability_statistic
 from studio.evals.runner import evaluate_model, evaluate_run
 from studio.evals.scoring import difference, score
@@ -157,8 +159,58 @@ def test_likelihoods_of_the_labels_are_probabilities_too(tiny: Tiny) -> None:
     assert ((table["tuned_score"] > 0.5) == (table["tuned_label"] == "door")).all()
     found = {item.metric.partition(".")[2]: item for item in record.scores["tuned"]}
     assert found["roc_auc"].value == pytest.approx(roc_auc_score(table["truth"] == "door", table["tuned_score"]))
+    plan = load_suite("classification", (*options[:2], *options[3:4], "thresholds=[{metric: log_loss, at_most: 9}]"))
+    folder, record = evaluate_run(tiny.run, plan, data=data)
+    of_all = {item.metric.partition(".")[2]: item for item in record.scores["tuned"]}
+    assert [of_all[key].value == pytest.approx(found[key].value) for key in ("roc_auc", "brier", "log_loss")] == [True] * 3
+    assert of_all["roc_auc"].title == "ROC AUC, macro" and "Probabilities of all labels" in (folder / "report.html").read_text()
+    assert (pd.read_parquet(folder / "examples" / "classification.parquet")["tuned_probability"] >= 0.5).all()
     with pytest.raises(ConfigError, match=r"probabilities are of, and there are none\. Set by to likelihood"):
         load_suite("classification", ("tasks.0.positive=door",))
+
+
+def of_three(count: int, seed: int = 0) -> tuple[list[str], list[dict[str, float] | None], Any]:
+    """Truth, probabilities of three labels by name, and as a table of the first ``count`` examples; one more has none."""
+    generator = np.random.default_rng(seed)
+    truth = generator.integers(0, 3, count)
+    shares = generator.dirichlet(np.ones(3), count) + 0.4 * np.eye(3)[truth]
+    shares /= shares.sum(axis=1, keepdims=True)
+    rows: list[dict[str, float] | None] = [dict(zip("abc", row.tolist(), strict=True)) for row in shares]
+    return ["abc"[place] for place in truth] + ["a"], [*rows, None], shares
+
+
+def test_probabilities_of_all_labels_are_scikit_learns() -> None:
+    from sklearn import metrics
+
+    truth, rows, shares = of_three(90)
+    known, ones = truth[:-1], np.ones((1, 91))
+    theirs = {
+        "roc_auc": metrics.roc_auc_score(known, shares, multi_class="ovr"),
+        "average_precision": metrics.average_precision_score(np.array(known)[:, None] == np.array(list("abc")), shares),
+        "brier": metrics.brier_score_loss(known, shares),
+        "log_loss": metrics.log_loss(known, shares),
+    }
+    found = {name: of_all_labels_statistic(name, truth, rows, "abc") for name in PROBABILITY_METRICS}
+    assert {name: found[name].at(ones)[0] for name in theirs} == pytest.approx(theirs, abs=1e-9)
+    assert all(int(statistic.scored.sum()) == 90 for statistic in found.values())
+    right = [name == "abc"[place] for name, place in zip(known, shares.argmax(axis=1), strict=True)]
+    top = probability_statistic("ece", right, shares.max(axis=1).tolist())
+    assert found["ece"].at(ones)[0] == pytest.approx(top.at(ones[:, :90])[0])
+    two = of_all_labels_statistic("brier", ["a", "b"], [{"a": 0.8, "b": 0.2}, {"a": 0.6, "b": 0.4}], "ab")
+    assert two.at(np.ones((1, 2)))[0] == pytest.approx(metrics.brier_score_loss([1, 0], [0.8, 0.6]))
+
+
+def test_a_mean_over_labels_has_the_interval_that_its_rarest_label_allows() -> None:
+    truth, rows, _ = of_three(200)
+    better, metric = [row and {name: share**2 for name, share in row.items()} for row in rows], of_all_labels("roc_auc", 3)
+    statistic = of_all_labels_statistic("roc_auc", truth, rows, "abc")
+    found = score(metric, statistic, resamples=100, seed=0)
+    assert found.low < found.value < found.high and found.coverage == pytest.approx(200 / 201)
+    alike = difference(metric, of_all_labels_statistic("roc_auc", truth, better, "abc"), statistic, resamples=100, seed=0)
+    assert alike.verdict == "no difference shown" and alike.value == pytest.approx(0)
+    rare = [name if place < 4 or name != "c" else "a" for place, name in enumerate(truth)]
+    few = score(metric, of_all_labels_statistic("roc_auc", rare, rows, "abc"), resamples=100, seed=0)
+    assert few.low is None and re.fullmatch(r"no interval: a label has \d examples for or against it, 5 are needed", few.interval)
 
 
 @pytest.mark.parametrize("name", ["roc_auc", "ece"])

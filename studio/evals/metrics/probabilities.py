@@ -1,6 +1,7 @@
 """How good predicted probabilities are: ROC AUC, average precision, Brier score, log loss, calibration error.
 
-Legend: n examples, r draws, m examples of a draw. truth is 1 for the positive label, else 0; scores are its probabilities.
+Legend: n examples, k labels, r draws, m examples of a draw. truth is 1 for the positive label, else 0; scores are its
+probabilities. Probabilities of all labels: :mod:`studio.evals.metrics.label_probabilities`.
 """
 
 from __future__ import annotations
@@ -77,15 +78,18 @@ def probability_statistic(
     true = np.array(truth, dtype=np.float64)
     known = np.array([score is not None for score in scores], dtype=bool)
     given = np.array([0.0 if score is None else score for score in scores], dtype=np.float64)
-    if name in {"roc_auc", "average_precision"}:
-        figure, needs = (_areas, _FEWEST_OF_A_SIDE) if name == "roc_auc" else (_precisions, _FEWEST_FOR_PRECISION)
-        return ScoreStatistic(true, given, known, figure, needs)
+    if name in ORDERS:
+        return ScoreStatistic(true, given, known, *ORDERS[name])
     if name == "ece":
-        return _calibration(true, given, known, clusters)
-    small = np.finfo(np.float64).eps
-    right = np.clip(np.where(true == 1, given, 1 - given), small, 1 - small)
-    each = (true - given) ** 2 if name == "brier" else -np.log(right)
+        return calibration(true, given, known, clusters)
+    each = (true - given) ** 2 if name == "brier" else surprise(np.where(true == 1, given, 1 - given))
     return mean_statistic([float(value) if ok else None for value, ok in zip(each, known, strict=True)])
+
+
+def surprise(right: Floats) -> Floats:
+    """Nats of the probability given to what came, [n] -> [n]; clipped as scikit-learn's ``log_loss``."""
+    small = np.finfo(np.float64).eps
+    return np.asarray(-np.log(np.clip(right, small, 1 - small)))
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,13 @@ def _precisions(truth: Floats, scores: Floats) -> Floats:
     return found
 
 
+# What is made of the order of scores, and how many of each side an interval needs.
+ORDERS: dict[str, tuple[Callable[[Floats, Floats], Floats], int]] = {
+    "roc_auc": (_areas, _FEWEST_OF_A_SIDE),
+    "average_precision": (_precisions, _FEWEST_FOR_PRECISION),
+}
+
+
 @dataclass(frozen=True)
 class CalibrationStatistic(SumStatistic):
     """Expected calibration error from sums per bin: examples, probabilities, positives. clusters: a name per example."""
@@ -196,10 +207,10 @@ class CalibrationStatistic(SumStatistic):
         return None if count >= _FEWEST_OF_BINS else f"{BINS} bins need {_FEWEST_OF_BINS} examples, there are {count}"
 
 
-def _calibration(
+def calibration(
     truth: Floats, scores: Floats, known: NDArray[np.bool_], clusters: Sequence[object] | None
 ) -> CalibrationStatistic:
-    """Source: Guo et al. 2017, https://arxiv.org/abs/1706.04599, equation 3."""
+    """Expected calibration error. Source: Guo et al. 2017, https://arxiv.org/abs/1706.04599, equation 3."""
     member = np.eye(BINS)[bins_of(scores)] * known[:, None]
     sums = np.concatenate([member, member * scores[:, None], member * truth[:, None]], axis=1)
 

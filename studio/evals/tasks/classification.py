@@ -17,8 +17,8 @@ from studio.evals.metrics.classification import (
     classification_metric,
     classification_statistic,
 )
-from studio.evals.metrics.probabilities import PROBABILITY_METRICS, probability_metric
-from studio.evals.scoring import difference, score
+from studio.evals.metrics.probabilities import PROBABILITY_METRICS
+from studio.evals.scoring import difference, score, without_value
 from studio.evals.statistics import SHARE, Statistic
 from studio.evals.task import Card, CardGroup, Part, TaskContext, TaskResult
 from studio.evals.tasks.curves import add_probabilities, curve_panels, matrix_panel
@@ -46,17 +46,16 @@ def run(context: TaskContext[ClassificationTask]) -> TaskResult:
         for label, values in predicted.items()
     }
     positive = positive_label(task, labels)
-    if positive is not None:
-        # What a model finds likely among the labels, where no file gives scores.
-        found.scores |= {name: [row[positive] if row else None for row in rows] for name, rows in found.shares.items()}
-        metrics |= {name: probability_metric(name) for name in PROBABILITY_METRICS}
-        add_probabilities(measured, found, positive)
+    if task.scored:
+        metrics |= add_probabilities(measured, found, labels, positive)
     scores: dict[str, list[Score]] = {}
     for label, statistics in measured.items():
         read = sum(value is not None for value in predicted[label]) / len(found.truth)
         scores[label] = [
-            _score(metrics[name], statistic, read if name in of_labels else None, context, found)
-            for name, statistic in statistics.items()
+            _score(metrics[name], statistics[name], read if name in of_labels else None, context, found)
+            if name in statistics
+            else without_value(metrics[name], "no probabilities are at hand", len(found.truth))
+            for name in metrics
         ]
     differences: list[Difference] = []
     if "base" in measured:
@@ -83,7 +82,7 @@ def run(context: TaskContext[ClassificationTask]) -> TaskResult:
         data=found.data,
         rows=len(found.truth),
         panels=[
-            *(curve_panels(found, positive) if positive is not None else []),
+            *(curve_panels(found, labels, positive) if task.scored else []),
             *matrix_panel(found.truth, predicted, labels),
         ],
         title="Classification",
@@ -193,6 +192,8 @@ def _examples(found: Labelled, predicted: dict[str, list[str | None]]) -> pd.Dat
         table[f"{label}_right"] = [a == b for a, b in zip(values, found.truth, strict=True)]
         if label in found.scores:
             table[f"{label}_score"] = found.scores[label]
+        elif label in found.shares:
+            table[f"{label}_probability"] = [max(row.values()) if row else None for row in found.shares[label]]
     return table
 
 

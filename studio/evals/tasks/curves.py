@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from markupsafe import Markup
 
 from studio.evals.labelled import Labelled
+from studio.evals.metrics.base import Metric
 from studio.evals.metrics.classification import UNPARSED
-from studio.evals.metrics.probabilities import BINS, PROBABILITY_METRICS, bins_of, probability_statistic
+from studio.evals.metrics.label_probabilities import of_all_labels, of_all_labels_statistic
+from studio.evals.metrics.probabilities import BINS, PROBABILITY_METRICS, bins_of, probability_metric, probability_statistic
 from studio.evals.statistics import Statistic
 from studio.evals.task import Panel
 
@@ -20,51 +22,110 @@ _POINTS = 200
 _SIDE = 200
 
 
-def add_probabilities(measured: dict[str, dict[str, Statistic]], found: Labelled, positive: str) -> None:
-    """The figures of scores beside those of labels, for every model that has scores."""
+def add_probabilities(
+    measured: dict[str, dict[str, Statistic]], found: Labelled, labels: Sequence[str], positive: str | None
+) -> dict[str, Metric]:
+    """The figures of scores beside those of labels, for every model that has scores; what each of them is.
+
+    positive: the label whose scores they are; None measures the probabilities of all labels.
+    """
+    if positive is None:
+        for model, rows in found.shares.items():
+            measured[model] |= {
+                name: of_all_labels_statistic(name, found.truth, rows, labels, found.clusters) for name in PROBABILITY_METRICS
+            }
+        return {name: of_all_labels(name, len(labels)) for name in PROBABILITY_METRICS}
+    # What a model finds likely among the labels, where no file gives scores.
+    found.scores |= {model: [row[positive] if row else None for row in rows] for model, rows in found.shares.items()}
     truth = [value == positive for value in found.truth]
-    for label, scores in found.scores.items():
-        measured[label] |= {name: probability_statistic(name, truth, scores, found.clusters) for name in PROBABILITY_METRICS}
+    for model, scores in found.scores.items():
+        measured[model] |= {name: probability_statistic(name, truth, scores, found.clusters) for name in PROBABILITY_METRICS}
+    return {name: probability_metric(name) for name in PROBABILITY_METRICS}
 
 
-def curve_panels(found: Labelled, positive: str) -> list[Panel]:
-    """Three drawings side by side, base and tuned in each."""
-    known: dict[str, tuple[list[bool], list[float]]] = {}
-    for label in ("base", "tuned"):
-        pairs = [
-            (value == positive, score)
-            for value, score in zip(found.truth, found.scores.get(label, []), strict=False)
-            if score is not None
-        ]
-        if 0 < sum(true for true, _ in pairs) < len(pairs):
-            known[label] = [true for true, _ in pairs], [score for _, score in pairs]
+def curve_panels(found: Labelled, labels: Sequence[str], positive: str | None) -> list[Panel]:
+    """Three drawings side by side, base and tuned in each; of all labels the mean of their curves, each against the rest."""
+    wanted = [positive] if positive is not None else [label for label in labels if label in found.truth]
+    known = {}
+    for model in ("base", "tuned"):
+        sides = [_side(found, model, label, positive) for label in wanted]
+        if all(0 < sum(truth) < len(truth) for truth, _ in sides):
+            known[model] = sides
     if not known:
         return []
-    positives = sum(value == positive for value in found.truth) / len(found.truth)
-    bins = {label: _reliability(*pair) for label, pair in known.items()}
+    chance = sum(value in wanted for value in found.truth) / len(found.truth) / len(wanted)
+    bins = {
+        model: _reliability(*(sides[0] if positive is not None else _likeliest(found, model))) for model, sides in known.items()
+    }
+    came = "share that is positive" if positive is not None else "share that is right"
     drawn = [
-        _figure("ROC curve", "false positive rate", "true positive rate", {k: _roc(*v) for k, v in known.items()}),
+        _figure(
+            "ROC curve",
+            "false positive rate",
+            "true positive rate",
+            {model: _averaged([_roc(*side) for side in sides]) for model, sides in known.items()},
+        ),
         _figure(
             "Precision and recall",
             "recall",
             "precision",
-            {k: _precision_recall(*v) for k, v in known.items()},
-            (positives, positives),
+            {model: _averaged([_precision_recall(*side) for side in sides]) for model, sides in known.items()},
+            (chance, chance),
         ),
         _figure(
             "Reliability",
             "mean probability",
-            "share that is positive",
-            {label: [(said, came) for said, came, _ in dots] for label, dots in bins.items()},
+            came,
+            {model: [(said, came) for said, came, _ in dots] for model, dots in bins.items()},
             dots=bins,
         ),
     ]
+    title = f"Scores of '{positive}'" if positive is not None else "Probabilities of all labels"
+    return [Panel(title, _told(known, positive) + Markup('<div class="curves">{}</div>').format(Markup("").join(drawn)))]
+
+
+def _told(known: Iterable[str], positive: str | None) -> Markup:
+    """What is drawn, above the drawings."""
     key = Markup("").join(Markup('<span class="key {}"></span>{}').format(label, label) for label in known)
-    told = Markup(
+    of_all = (
+        ""
+        if positive is not None
+        else " The first two are means over the labels, each against the rest; the third is of the most likely label."
+    )
+    return Markup(
         '<p class="soft">{}; dashed: chance, and perfect calibration. A dot of the reliability diagram is a tenth of the '
-        "probabilities, the larger the more examples it holds.</p>"
-    ).format(key)
-    return [Panel(f"Scores of '{positive}'", told + Markup('<div class="curves">{}</div>').format(Markup("").join(drawn)))]
+        "probabilities, the larger the more examples it holds.{}</p>"
+    ).format(key, of_all)
+
+
+def _side(found: Labelled, model: str, label: str, positive: str | None) -> tuple[list[bool], list[float]]:
+    """Of one label against the rest: whether it is true, and its probability, of the examples that have one."""
+    if positive is not None:
+        scores = found.scores.get(model, [])
+    else:
+        scores = [row[label] if row else None for row in found.shares.get(model, [])]
+    pairs = [(value == label, score) for value, score in zip(found.truth, scores, strict=False) if score is not None]
+    return [true for true, _ in pairs], [score for _, score in pairs]
+
+
+def _likeliest(found: Labelled, model: str) -> tuple[list[bool], list[float]]:
+    """Of the most likely label of each example: whether it is right, and its probability."""
+    tops = [
+        (true, row, max(row, key=lambda name: row[name]))
+        for true, row in zip(found.truth, found.shares[model], strict=True)
+        if row
+    ]
+    return [true == top for true, _, top in tops], [row[top] for _, row, top in tops]
+
+
+def _averaged(lines: Sequence[list[tuple[float, float]]]) -> list[tuple[float, float]]:
+    """The mean height of lines from left to right, so that the area below is the mean of their areas."""
+    if len(lines) == 1:
+        return lines[0]
+    grid = np.linspace(0.0, 1.0, _POINTS)
+    heights = np.mean([np.interp(grid, [x for x, _ in line], [y for _, y in line]) for line in lines], axis=0)
+    first = float(np.mean([line[0][1] for line in lines]))
+    return [(0.0, first), *zip(grid.tolist(), heights.tolist(), strict=True)]
 
 
 def matrix_panel(truth: Sequence[str], predicted: Mapping[str, Sequence[str | None]], labels: Sequence[str]) -> list[Panel]:
