@@ -1,6 +1,6 @@
 """How good predicted probabilities are: ROC AUC, average precision, Brier score, log loss, calibration error.
 
-Legend: n examples, k labels, r draws, m examples of a draw. truth is 1 for the positive label, else 0; scores are its
+Legend: n examples, k labels, r draws. truth is 1 for the positive label, else 0; scores are its
 probabilities. Probabilities of all labels: :mod:`studio.evals.metrics.label_probabilities`.
 """
 
@@ -17,6 +17,9 @@ from studio.evals.metrics.base import Metric, SumStatistic, mean_statistic
 from studio.evals.pieces import Floats, Interval
 from studio.evals.statistics import AREA, LEVEL, POSITIVE, SHARE, Better, Scale, Statistic, bootstrap_weights
 
+Places = NDArray[np.intp]
+Figure = Callable[[Floats, Floats, Places, Places], Floats]
+
 BINS = 10
 # Positives and negatives that an interval needs; precision moves more with each positive than ranks do.
 _FEWEST_OF_A_SIDE = 5
@@ -24,6 +27,8 @@ _FEWEST_FOR_PRECISION = 10
 # Examples that ten bins need at least.
 _FEWEST_OF_BINS = 50
 _DRAWS = 1000
+# Numbers held at once while draws are scored: few enough to stay near the processor.
+_AT_ONCE = 200_000
 
 _TITLES: dict[str, tuple[str, str, Better, Scale, str]] = {
     "roc_auc": (
@@ -94,14 +99,15 @@ def surprise(right: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class ScoreStatistic:
-    """A figure of the order of scores: truth and scores, [n] each. figure: truth and scores of draws, [r, m] each -> [r].
-    needs: positives, and negatives, without which there is no interval.
+    """A figure of the order of scores: truth and scores, [n] each. needs: positives, and negatives, without which there is no
+    interval. figure: of examples from the highest score down, how often each is drawn and positive, and drawn, [r, n] each; how
+    many scores are higher, and at least as high, [n] each -> [r].
     """
 
     truth: Floats
     scores: Floats
     scored: NDArray[np.bool_]
-    figure: Callable[[Floats, Floats], Floats]
+    figure: Figure
     needs: int
     shrinks: bool = False
 
@@ -111,17 +117,16 @@ class ScoreStatistic:
         return [None] * len(self.truth)
 
     def at(self, weights: Floats) -> Floats:
-        """See :meth:`studio.evals.metrics.base.Statistic.at`; weights are whole numbers."""
-        counts = weights * self.scored
-        totals = counts.sum(axis=1)
-        if len(counts) > 1 and ((counts == 0) | (counts == 1)).all() and (totals == totals[0]).all():
-            places = np.nonzero(counts)[1].reshape(len(counts), -1)
-            return self.figure(self.truth[places], self.scores[places])
-        return np.concatenate([self._one(np.repeat(np.arange(len(row)), row.astype(int))) for row in counts])
-
-    def _one(self, places: NDArray[np.intp]) -> Floats:
-        """The figure of one draw, [1]."""
-        return self.figure(self.truth[places][None, :], self.scores[places][None, :])
+        """See :meth:`studio.evals.metrics.base.Statistic.at`. Scores are put into order once, not for each draw."""
+        order = np.argsort(-self.scores, kind="stable")
+        ranked, size = self.scores[order], max(1, _AT_ONCE // max(1, len(order)))
+        # Of each place in the order, how many scores are higher, and how many are at least as high: equal ones are one threshold.
+        above, within = (np.searchsorted(-ranked, -ranked, side=side) for side in ("left", "right"))
+        parts = []
+        for start in range(0, len(weights), size):
+            counts = weights[start : start + size, order] * self.scored[order]
+            parts.append(self.figure(counts * self.truth[order], counts, above, within))
+        return np.concatenate(parts)
 
     def joined(self, other: Statistic) -> ScoreStatistic:
         """See :class:`studio.evals.statistics.Joinable`."""
@@ -143,33 +148,31 @@ class ScoreStatistic:
         return f"there are {fewer} examples of one of the two labels, {self.needs} are needed"
 
 
-def _areas(truth: Floats, scores: Floats) -> Floats:
-    """ROC AUC of each draw, ties counting half; nan where a label is missing. By ranks (Mann and Whitney)."""
-    from scipy.stats import rankdata
-
-    positive, count = truth.sum(axis=1), truth.shape[1]
-    ranks = (rankdata(scores, axis=1) * truth).sum(axis=1) - positive * (positive + 1) / 2
-    pairs = positive * (count - positive)
-    found: Floats = np.divide(ranks, pairs, out=np.full(len(truth), np.nan), where=pairs > 0)
+def _areas(hits: Floats, counts: Floats, above: Places, within: Places) -> Floats:
+    """ROC AUC of each draw, ties counting half; nan where a label is missing. By pairs (Mann and Whitney)."""
+    reached = _so_far(hits)
+    misses = counts - hits
+    before = (misses * (reached[:, above] + reached[:, within])).sum(axis=1) / 2
+    pairs = hits.sum(axis=1) * misses.sum(axis=1)
+    found: Floats = np.divide(before, pairs, out=np.full(len(hits), np.nan), where=pairs > 0)
     return found
 
 
-def _precisions(truth: Floats, scores: Floats) -> Floats:
+def _precisions(hits: Floats, counts: Floats, _: Places, within: Places) -> Floats:
     """Average precision of each draw, equal scores as one threshold, as scikit-learn; nan without a positive example."""
-    order = np.argsort(-scores, axis=1, kind="stable")
-    ranked, hits = np.take_along_axis(scores, order, axis=1), np.take_along_axis(truth, order, axis=1)
-    places = np.arange(truth.shape[1])
-    last = np.concatenate([ranked[:, :-1] != ranked[:, 1:], np.ones((len(truth), 1), dtype=bool)], axis=1)
-    # Of each example, the last place with its score: what stands there has just been taken in.
-    ends = np.minimum.accumulate(np.where(last, places, truth.shape[1])[:, ::-1], axis=1)[:, ::-1]
-    precision = np.take_along_axis(hits.cumsum(axis=1), ends, axis=1) / (ends + 1)
-    positive = hits.sum(axis=1)
-    found: Floats = np.divide((precision * hits).sum(axis=1), positive, out=np.full(len(truth), np.nan), where=positive > 0)
+    taken, positive = _so_far(counts)[:, within], hits.sum(axis=1)
+    precision = np.divide(_so_far(hits)[:, within], taken, out=np.zeros_like(taken), where=taken > 0)
+    found: Floats = np.divide((precision * hits).sum(axis=1), positive, out=np.full(len(hits), np.nan), where=positive > 0)
     return found
+
+
+def _so_far(counts: Floats) -> Floats:
+    """Sums of the first 0, 1 … n: [r, n] -> [r, n + 1]."""
+    return np.concatenate([np.zeros((len(counts), 1)), counts.cumsum(axis=1)], axis=1)
 
 
 # What is made of the order of scores, and how many of each side an interval needs.
-ORDERS: dict[str, tuple[Callable[[Floats, Floats], Floats], int]] = {
+ORDERS: dict[str, tuple[Figure, int]] = {
     "roc_auc": (_areas, _FEWEST_OF_A_SIDE),
     "average_precision": (_precisions, _FEWEST_FOR_PRECISION),
 }
