@@ -49,7 +49,7 @@ def evaluate(
     gate: Annotated[bool, typer.Option("--gate", help="Exit with code 3 when a threshold of the suite is not met.")] = False,
 ) -> None:
     """Measure models against their base, and write a report for each."""
-    from studio.core.errors import ConfigError, GateNotMetError, UserError
+    from studio.core.errors import ConfigError, UserError
     from studio.evals.suites import load_suite, with_setting
 
     plan = load_suite(suite, overrides or [])
@@ -60,7 +60,6 @@ def evaluate(
         raise ConfigError(f"--gate needs thresholds, and the suite {plan.name} has none. Add 'thresholds:' to it.")
     workspace = open_workspace()
     data_folder = workspace.find_dataset(data) if data else None
-    from studio.evals.numbers import counted
     from studio.evals.runner import evaluate_model
     from studio.evals.targets import find_baseline, find_model, predictions_target
 
@@ -91,14 +90,25 @@ def evaluate(
         columns, rows = side_by_side([(name, record) for name, _, record in reports])
         table(columns, rows, right=columns[1:])
     if gate:
-        from studio.evals.gate import gate_sentence
+        _hold_to_gate([(name, record) for name, _, record in reports], len(plan.thresholds))
 
-        several = len(reports) > 1
-        found = [(name, gate_sentence(record.gate)) for name, _, record in reports]
-        parts = [f"{name + ': ' if several else ''}{sentence}" for name, sentence in found if sentence]
-        if parts:
-            raise GateNotMetError(" | ".join(parts))
-        note(f"gate met: {counted(len(plan.thresholds), 'threshold', every=True)}")
+
+def _hold_to_gate(reports: list[tuple[str, ReportRecord]], thresholds: int) -> None:
+    """Say that the gate is met.
+
+    Raises:
+        GateNotMetError: for some model it is not; names every threshold that is missed or not shown, by model where there are
+            several.
+    """
+    from studio.core.errors import GateNotMetError
+    from studio.evals.gate import gate_sentence
+    from studio.evals.numbers import counted
+
+    found = [(name, gate_sentence(record.gate)) for name, record in reports]
+    parts = [f"{name + ': ' if len(reports) > 1 else ''}{sentence}" for name, sentence in found if sentence]
+    if parts:
+        raise GateNotMetError(" | ".join(parts))
+    note(f"gate met: {counted(thresholds, 'threshold', every=True)}")
 
 
 def _print_report(report: Path, record: ReportRecord) -> None:

@@ -43,8 +43,6 @@ from studio.evals.statistics import (
 _SWAPS = 2000
 # Products to be computed for the swaps at most; beyond it there are so many examples that the t-test says the same.
 _MOST_WORK = 1_000_000_000
-
-
 _NO_IDEAL = Interval(None, "the metric has no ideal value")
 
 
@@ -101,23 +99,15 @@ def compare(
         reason = next((found.how for found in (tuned.interval(), base.interval()) if found.bounds is None), None)
         if reason is not None:
             return Comparison(first - second, Interval(None, reason), count)
+    owners = owners_of(usable, clusters)
     if isinstance(tuned, OfSums) and isinstance(base, OfSums):
-        pair = _pair(tuned, base, usable, clusters)
-        if share and pair[0].count == count:
+        pair = tuned.pieces(usable).clustered(owners), base.pieces(usable).clustered(owners)
+        if share and not pair[0].grouped:
             return _of_shares(tuned, base, first - second, count)
         return _of_sums(pair, first, second, scale, ideal, resamples, seed, count)
     if one_by_one(tuned, count):
-        return _of_joined(tuned, base, usable, first - second, scale, seed, owners_of(usable, clusters))
+        return _of_joined(tuned, base, usable, first - second, scale, seed, owners)
     return _of_resamples(tuned, base, usable, first - second, scale, resamples, seed, recentre, clusters)
-
-
-def _pair(tuned: OfSums, base: OfSums, usable: NDArray[np.bool_], clusters: Sequence[object] | None) -> tuple[Pieces, Pieces]:
-    """Pieces of both over the same examples, or over the same clusters of them."""
-    first, second = tuned.pieces(usable), base.pieces(usable)
-    kept = [name for name, ok in zip(clusters, usable.tolist(), strict=True) if ok] if clusters is not None else []
-    if kept and len(set(kept)) < len(kept):
-        return first.clustered(kept), second.clustered(kept)
-    return first, second
 
 
 def _of_shares(tuned: Statistic, base: Statistic, value: float, count: int) -> Comparison:

@@ -171,8 +171,8 @@ def _needed(count: int | None, score: Score) -> str:
 
 def _rows(score: Score) -> str:
     """How many examples a value rests on."""
-    rows = f"{score.n} row{'' if score.n == 1 else 's'}"
-    return f"{rows} made from {score.clusters} independent examples" if score.clusters else rows
+    rows = counted(score.n, "row")
+    return f"{rows} made from {counted(score.clusters, 'independent example')}" if score.clusters else rows
 
 
 def _against_base(record: ReportRecord, threshold: Threshold, tuned: Score | None) -> Judged:

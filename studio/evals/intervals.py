@@ -72,19 +72,15 @@ def estimate(
         return None, Interval(None, "no value")
     if isinstance(statistic, OwnInterval):
         return value, statistic.interval()
-    pieces = statistic.pieces(usable) if isinstance(statistic, OfSums) else None
-    if clusters is not None and pieces is not None:
-        kept = [name for name, ok in zip(clusters, usable.tolist(), strict=True) if ok]
-        if len(set(kept)) < count:
-            pieces, share = pieces.clustered(kept), False
-    if share:
+    owners = owners_of(usable, clusters)
+    pieces = statistic.pieces(usable).clustered(owners) if isinstance(statistic, OfSums) else None
+    if share and (pieces is None or not pieces.grouped):
         bounds = share_interval(sum(item or 0.0 for item in statistic.each), count)
         return value, Interval(bounds, "exact interval of a share, mid-P" if bounds else none_from(count))
     if isinstance(statistic, Demanding) and (reason := statistic.too_few(usable)):
         return value, Interval(None, f"no interval: {reason}")
     if pieces is not None:
         return value, of_pieces(pieces, value, scale, resamples, seed)
-    owners = owners_of(usable, clusters)
     if (reason := none_of_joined(owners)) is not None:
         return value, Interval(None, reason)
     if one_by_one(statistic, count):

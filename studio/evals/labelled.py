@@ -238,6 +238,8 @@ def _read_table(path: Path) -> pd.DataFrame:
     """A table by its file's ending."""
     if not path.is_file():
         raise DataError(f"there is no file {path}. Give the path of a .csv or .parquet file of predictions.")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty. Give a file of predictions whose first line names its columns.")
     try:
         if path.suffix == ".csv":
             # Every column as text: a label 01 is not the number 1.

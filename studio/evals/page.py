@@ -7,13 +7,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Template
 
 from studio.core.records import Difference, GroupScores, ReportRecord, Score, TaskRecord
 from studio.evals.charts import bars, difference_picture, scale_of
 from studio.evals.gate import Judged, judged, means
 from studio.evals.languages import told
 from studio.evals.numbers import counted, figure, number
+from studio.evals.page_templates import page_template
 from studio.evals.statistics import NO_DIFFERENCE, NOT_COMPUTED
 from studio.evals.task import CardGroup, Panel
 from studio.language.identify import name_of
@@ -270,9 +271,5 @@ def _group(item: GroupScores) -> dict[str, Any]:
 
 @cache
 def _template() -> Template:
-    """The page's Jinja template, which escapes everything that is not marked as safe."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["number"] = number
-    environment.filters["figure"] = figure
-    environment.filters["counted"] = counted
-    return environment.from_string((Path(__file__).parent / "report.html.j2").read_text(encoding="utf-8"))
+    """The page's template."""
+    return page_template("report.html.j2", {"number": number, "figure": figure, "counted": counted})

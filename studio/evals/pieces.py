@@ -5,7 +5,7 @@ Legend: n examples (or clusters of them), u different rows among them, k sums, r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -92,12 +92,16 @@ class Pieces:
         """The same with its value on another scale."""
         return replace(self, combine=lambda sums: transform(self.combine(sums)))
 
-    def clustered(self, clusters: Sequence[object]) -> Pieces:
-        """Examples that belong together as one: their sums added up."""
-        number: dict[object, int] = {}
-        places = np.array([number.setdefault(name, len(number)) for name in clusters], dtype=np.int64)
-        sums = np.zeros((len(number), self.rows.shape[1]))
-        np.add.at(sums, places, self.sums)
+    def clustered(self, owners: NDArray[np.int64]) -> Pieces:
+        """Examples that belong together as one, their sums added up; the same where each stands for itself.
+
+        owners: number of the cluster of each example, [n].
+        """
+        number = int(owners.max(initial=-1)) + 1
+        if number == self.count:
+            return self
+        sums = np.zeros((number, self.rows.shape[1]))
+        np.add.at(sums, owners, self.sums)
         return replace(Pieces.of(sums, self.combine), grouped=True)
 
     def beside(self, other: Pieces) -> Pieces:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from studio.core.records import Difference, Score
@@ -20,6 +20,7 @@ from studio.evals.statistics import (
     OwnInterval,
     Statistic,
     holm,
+    owners_of,
     verdict,
 )
 
@@ -73,10 +74,9 @@ def is_share(metric: Metric, statistic: Statistic) -> bool:
 
 def _independent(statistic: Statistic, clusters: Sequence[object] | None) -> int | None:
     """How many clusters the scored examples come from; None where each stands for itself."""
-    if clusters is None:
-        return None
-    found = {name for name, ok in zip(clusters, statistic.scored.tolist(), strict=True) if ok}
-    return len(found) if len(found) < int(statistic.scored.sum()) else None
+    owners = owners_of(statistic.scored, clusters)
+    independent = int(owners.max(initial=-1)) + 1
+    return independent if independent < len(owners) else None
 
 
 def _no_value(statistic: Statistic) -> str:
@@ -151,6 +151,36 @@ def difference(
         distance_low=found.distance_bounds[0] if found.distance_bounds else None,
         distance_high=found.distance_bounds[1] if found.distance_bounds else None,
     )
+
+
+def differences(
+    metrics: Mapping[str, Metric],
+    measured: Mapping[str, Mapping[str, Statistic]],
+    *,
+    resamples: int,
+    seed: int,
+    same_tokens: bool = True,
+    clusters: Sequence[object] | None = None,
+) -> list[Difference]:
+    """Tuned minus base of every metric that both have, in order; none without a baseline.
+
+    Args:
+        measured: label of the model to its statistic of each metric. same_tokens, clusters: as of :func:`difference`.
+    """
+    tuned, base = measured.get("tuned", {}), measured.get("base", {})
+    return [
+        difference(
+            metric,
+            tuned[name],
+            base[name],
+            resamples=resamples,
+            seed=seed,
+            same_tokens=same_tokens,
+            clusters=clusters,
+        )
+        for name, metric in metrics.items()
+        if name in tuned and name in base
+    ]
 
 
 def _verdict(found: Comparison, judged: Interval, better: Better) -> str:

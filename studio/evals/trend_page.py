@@ -9,11 +9,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Template
 from markupsafe import Markup
 
 from studio.core.records import Score
 from studio.evals.numbers import figure, interval_text
+from studio.evals.page_templates import page_template
 from studio.evals.trend import Evaluation, Followed, Point, Series, Trend, segments
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 340, 150, 52, 10, 10, 22
@@ -180,6 +181,5 @@ def _told(points: Sequence[Point], unit: str) -> str:
 
 @cache
 def _template() -> Template:
-    """The page's Jinja template, which escapes everything that is not marked as safe."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string((Path(__file__).parent / "trend.html.j2").read_text(encoding="utf-8"))
+    """The page's template."""
+    return page_template("trend.html.j2")

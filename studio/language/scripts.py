@@ -6,7 +6,6 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable
 from functools import lru_cache
 
 # Scripts written without blanks: Thai, Lao, Burmese, Khmer, kana, bopomofo, Han.
@@ -51,7 +50,6 @@ _STARTS = [start for start, _ in _BLOCKS]
 # Signs that are looked at: more does not change which script is the commonest.
 _SAMPLE = 2000
 
-UNSPACED_SCRIPTS = frozenset({"Han", "Japanese", "Thai", "Lao", "Khmer", "Burmese"})
 """Names, as :func:`script_of` gives them, of the scripts without blanks between words."""
 
 
@@ -96,12 +94,6 @@ def commonest_script(counts: Counter[str | None]) -> str | None:
     counts.pop(None, None)
     script, count = max(counts.items(), key=lambda item: item[1])
     return script if count else None
-
-
-def main_script(texts: Iterable[str]) -> str | None:
-    """The script of most of the texts that have letters; None where none has."""
-    found = Counter(script for text in texts if (script := script_of(text)) is not None)
-    return found.most_common(1)[0][0] if found else None
 
 
 def _script(sign: str) -> str | None:

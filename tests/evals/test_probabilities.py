@@ -70,6 +70,14 @@ def test_intervals_hold_the_value_and_beyond_some_thousands_come_from_resamples(
         assert found.bounds[0] < value < found.bounds[1], found
 
 
+def test_ten_clusters_are_needed_for_an_interval() -> None:
+    truth, scores = drawn(60)
+    for name in ("ece", "roc_auc"):
+        alike = probability_statistic(name, truth, scores, ["one"] * 60)
+        value, found = estimate(alike, resamples=100, seed=0, clusters=["one"] * 60)
+        assert value is not None and found.how == "no interval from 1 independent example; 10 are needed"
+
+
 def table(path: Path, count: int = 60, **columns: list[str]) -> Path:
     truth, scores = drawn(count)
     old = drawn(count, seed=3)[1]

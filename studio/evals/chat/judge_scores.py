@@ -106,11 +106,6 @@ def all_scores(judging: Judging) -> tuple[dict[str, list[Score]], list[Differenc
     return scores, [*differences, *longer]
 
 
-def _words(text: str | None) -> float | None:
-    """Words of an answer, None where nothing is said."""
-    return None if text is None else float(word_count(text))
-
-
 def by_length(judging: Judging) -> GroupScores | None:
     """The win rate where the tuned model's answer is longer, about as long, and shorter; None without pairs."""
     groups: dict[str, list[Outcome]] = {"tuned's answer is longer": [], "about as long": [], "tuned's answer is shorter": []}
@@ -166,8 +161,8 @@ def _win_rates(judging: Judging, labels: Sequence[str]) -> dict[str, list[Score]
 
 def _win_difference(wins: Wins) -> Difference:
     """Share of decided pairs won minus share lost, with the sign test."""
-    bounds = None if wins.interval is None or wins.decided < 2 else tuple(2 * end - 1 for end in wins.interval)
-    low, high = bounds or (None, None)
+    share = share_interval(wins.won, wins.decided)
+    low, high = (2 * share[0] - 1, 2 * share[1] - 1) if share is not None else (None, None)
     return Difference(
         metric="win_rate",
         value=None if wins.share is None else 2 * wins.share - 1,
@@ -175,7 +170,7 @@ def _win_difference(wins: Wins) -> Difference:
         high=high,
         n=wins.decided,
         method=(
-            f"share won minus share lost of {wins.decided} decided pairs, Wilson's interval; exact sign test: {wins.won} won, "
+            f"share won minus share lost of {wins.decided} decided pairs, exact interval; exact sign test: {wins.won} won, "
             f"{wins.lost} lost, {wins.ties} ties, p = {wins.p:.3g}"
         ),
         verdict=verdict(None if low is None or high is None else (low, high), "higher", wins.p),

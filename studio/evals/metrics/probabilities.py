@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.evals.intervals import none_of_joined
 from studio.evals.metrics.base import Metric, SumStatistic, mean_statistic
 from studio.evals.pieces import Floats, Interval
-from studio.evals.statistics import AREA, LEVEL, POSITIVE, SHARE, Better, Scale, Statistic, bootstrap_weights
+from studio.evals.statistics import AREA, LEVEL, POSITIVE, SHARE, Better, Scale, Statistic, bootstrap_weights, owners_of
 
 Places = NDArray[np.intp]
 Figure = Callable[[Floats, Floats, Places, Places], Floats]
@@ -193,6 +194,8 @@ class CalibrationStatistic(SumStatistic):
         """
         if (reason := self.too_few(self.scored)) is not None:
             return Interval(None, f"no interval: {reason}")
+        if (reason := none_of_joined(owners_of(self.scored, self.clusters))) is not None:
+            return Interval(None, reason)
         weights = bootstrap_weights(self.scored, _DRAWS, 0, self.clusters)
         moved = _off(weights @ self.sums) - _off(self.scored[None, :] @ self.sums)
         count, said, _ = np.split(self.scored @ self.sums, 3)

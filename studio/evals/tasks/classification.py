@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from studio.core.records import Difference, GroupScores, Score
+from studio.core.records import GroupScores, Score
 from studio.evals.intervals import estimate, share_interval
 from studio.evals.label_reading import strict_label
 from studio.evals.labelled import Labelled, labelled_rows, labels_of, read_labels, unread_examples
@@ -18,7 +18,7 @@ from studio.evals.metrics.classification import (
     classification_statistic,
 )
 from studio.evals.metrics.probabilities import PROBABILITY_METRICS
-from studio.evals.scoring import difference, score, without_value
+from studio.evals.scoring import differences, score, without_value
 from studio.evals.statistics import SHARE, Statistic
 from studio.evals.task import Card, CardGroup, Part, TaskContext, TaskResult
 from studio.evals.tasks.curves import add_probabilities, curve_panels, matrix_panel
@@ -57,23 +57,9 @@ def run(context: TaskContext[ClassificationTask]) -> TaskResult:
             else without_value(metrics[name], "no probabilities are at hand", len(found.truth))
             for name in metrics
         ]
-    differences: list[Difference] = []
-    if "base" in measured:
-        differences = [
-            difference(
-                metrics[n],
-                measured["tuned"][n],
-                measured["base"][n],
-                resamples=context.resamples,
-                seed=context.seed,
-                clusters=found.clusters,
-            )
-            for n in metrics
-            if n in measured["tuned"] and n in measured["base"]
-        ]
     return TaskResult(
         scores=scores,
-        differences=differences,
+        differences=differences(metrics, measured, resamples=context.resamples, seed=context.seed, clusters=found.clusters),
         examples=_examples(found, predicted),
         groups=[*_class_groups(found.truth, predicted, labels, context), _confusions(found.truth, predicted["tuned"], labels)],
         notes=found.notes + _notes(found, predicted, labels),

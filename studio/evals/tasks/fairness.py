@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from studio.core.errors import DataError, UserError, nearest
-from studio.core.records import Difference, GroupScores, Score
+from studio.core.records import GroupScores, Score
 from studio.evals.intervals import estimate, share_interval
 from studio.evals.labelled import Labelled, asking_about, labelled_rows, labels_of
 from studio.evals.metrics import METRICS
@@ -29,7 +29,7 @@ from studio.evals.metrics.fairness import (
     spread,
 )
 from studio.evals.numbers import number
-from studio.evals.scoring import difference, score, without_value
+from studio.evals.scoring import differences, score, without_value
 from studio.evals.statistics import SHARE, SIGNIFICANCE, Statistic
 from studio.evals.task import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
 from studio.evals.tasks.outcomes import Outcomes, label_outcomes, positive_label, text_outcomes, too_many_unread
@@ -81,15 +81,9 @@ def run(context: TaskContext[FairnessTask]) -> TaskResult:
         ]
         for label in outcomes
     }
-    differences: list[Difference] = []
-    if {"tuned", "base"} <= set(measured):
-        differences = [
-            difference(metrics[n], measured["tuned"][n], measured["base"][n], resamples=context.resamples, seed=context.seed)
-            for n in measured["tuned"]
-        ]
     return TaskResult(
         scores=scores,
-        differences=differences,
+        differences=differences(metrics, measured, resamples=context.resamples, seed=context.seed),
         examples=_examples(found, outcomes),
         groups=_group_tables(context, quality, usable, truth, groups, names) if usable else [],
         notes=[f"{label}: {reason[:1].upper()}{reason[1:]}" for label, reason in unread.items() if reason]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
-from studio.core.records import Difference, Score
+from studio.core.records import Score
 from studio.evals.labelled import Labelled, labelled_rows
 from studio.evals.metrics.base import mean_statistic
 from studio.evals.metrics.regression import regression_metric, regression_statistic
 from studio.evals.number_reading import Decimal, free_number, strict_number
 from studio.evals.numbers import number
-from studio.evals.scoring import difference, score
+from studio.evals.scoring import differences, score
 from studio.evals.statistics import Statistic
 from studio.evals.task import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
 from studio.schema.tasks import RegressionTask
@@ -41,19 +41,6 @@ def run(context: TaskContext[RegressionTask]) -> TaskResult:
         ]
         for label, statistics in measured.items()
     }
-    differences: list[Difference] = []
-    if "base" in measured:
-        differences = [
-            difference(
-                metrics[n],
-                measured["tuned"][n],
-                measured["base"][n],
-                resamples=context.resamples,
-                seed=context.seed,
-                clusters=found.clusters,
-            )
-            for n in metrics
-        ]
     table = pd.DataFrame({"id": found.ids, "prompt": found.prompts or [""] * len(found.ids), "truth": truth})
     for label, values in predicted.items():
         table[f"{label}_answer"], table[f"{label}_number"] = found.said[label], values
@@ -70,7 +57,7 @@ def run(context: TaskContext[RegressionTask]) -> TaskResult:
         notes.append(f"Only {len(truth)} examples: intervals from so few are wide, and small differences cannot be seen.")
     return TaskResult(
         scores=scores,
-        differences=differences,
+        differences=differences(metrics, measured, resamples=context.resamples, seed=context.seed, clusters=found.clusters),
         examples=table,
         notes=notes,
         limits=["Errors are means over all examples: a model may be far off for a kind of case that is rare here."],

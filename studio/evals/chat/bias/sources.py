@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from studio.core.errors import DataError, StudioError, UserError
-from studio.core.files import sha256_file
 from studio.core.workspace import Workspace
 from studio.data.hub import HubTable, resolve_revision
 from studio.evals.task import NotComputedError
@@ -84,11 +83,6 @@ def published_files(folder: Path, patterns: Sequence[str], what: str) -> list[Pa
         if found:
             return found
     raise DataError(f"{folder}: holds no {what} (looked for {', '.join(patterns)} in it and below).")
-
-
-def files_record(files: Sequence[Path]) -> dict[str, str]:
-    """Name and sha256 of the files that were read, for the report."""
-    return {path.name: sha256_file(path) for path in files}
 
 
 def read_table(path: Path, columns: Sequence[str], *, delimiter: str = ",") -> Iterator[tuple[int, dict[str, str]]]:

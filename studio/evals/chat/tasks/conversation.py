@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from studio.core.errors import UserError
-from studio.core.records import Difference, RunRecord
+from studio.core.records import RunRecord
 from studio.core.workspace import Workspace, read_dataset
 from studio.data.chat.rows import ChatRow, read_split
 from studio.evals.chat.leaks import Leak, find_leak
@@ -22,8 +22,7 @@ from studio.evals.chat.slices import by_column, clusters_of
 from studio.evals.chat.speech import by_language, language_remarks, languages_spoken
 from studio.evals.evidence import Evidence, Question
 from studio.evals.metrics.base import Metric
-from studio.evals.scoring import difference, most_changed, score, without_value
-from studio.evals.statistics import Statistic
+from studio.evals.scoring import differences, most_changed, score, without_value
 from studio.evals.subjects import Subject
 from studio.evals.suites import metric as metric_named
 from studio.evals.task import Card, CardGroup, Part, TaskContext, TaskResult
@@ -67,7 +66,14 @@ def run(context: TaskContext[ConversationTask]) -> TaskResult:
     dataset = read_dataset(folder)
     return TaskResult(
         scores=scores,
-        differences=_differences(metrics, measured, context, len(tokens_like) == 1, clusters),
+        differences=differences(
+            {metric.key: metric for metric in metrics},
+            measured,
+            resamples=context.resamples,
+            seed=context.seed,
+            same_tokens=len(tokens_like) == 1,
+            clusters=clusters,
+        ),
         examples=pd.DataFrame(lines),
         groups=[
             *by_language(metrics, evidence, context, clusters),
@@ -167,30 +173,6 @@ def choose_comparison(task: ConversationTask, metrics: Sequence[Metric]) -> Metr
     by_key = {metric.key: metric for metric in metrics if metric.better != "neither"}
     names = [task.compare_by] if task.compare_by else [*_COMPARE_BY, *by_key]
     return next((by_key[name] for name in names if name in by_key), None)
-
-
-def _differences(
-    metrics: Sequence[Metric],
-    measured: dict[str, dict[str, Statistic]],
-    context: TaskContext[Any],
-    same_tokens: bool,
-    clusters: Sequence[str] | None,
-) -> list[Difference]:
-    """Paired differences of all metrics; none without a baseline."""
-    if "base" not in measured:
-        return []
-    return [
-        difference(
-            metric,
-            measured["tuned"][metric.key],
-            measured["base"][metric.key],
-            resamples=context.resamples,
-            seed=context.seed,
-            same_tokens=same_tokens,
-            clusters=clusters,
-        )
-        for metric in metrics
-    ]
 
 
 def _remarks(evidence: dict[str, list[Evidence]], asked: int) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from studio.core.errors import StudioError, UserError
-from studio.core.records import Difference, Score
+from studio.core.records import Score
 from studio.core.workspace import run_dataset
 from studio.data.chat.rows import ChatRow, read_split
 from studio.evals.chat.copying import LETTERS_TOLD, RUN, TrainingText, holds, size_of, words_of
@@ -16,7 +16,7 @@ from studio.evals.chat.questions import question_from
 from studio.evals.chat.secrets import other_secrets
 from studio.evals.evidence import Question, scored_text, spoken_text
 from studio.evals.metrics.base import Metric, mean_statistic
-from studio.evals.scoring import difference, score
+from studio.evals.scoring import differences, score
 from studio.evals.statistics import ANY, SHARE, Better, Statistic
 from studio.evals.subjects import Subject
 from studio.evals.task import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
@@ -54,16 +54,10 @@ def run(context: TaskContext[LeakageTask]) -> TaskResult:
         ]
         for label, statistics in measured.items()
     }
-    differences: list[Difference] = []
-    if context.has_base:
-        differences = [
-            difference(metrics[n], measured["tuned"][n], measured["base"][n], resamples=context.resamples, seed=context.seed)
-            for n in metrics
-        ]
     answers = [turn["content"] for row in training for turn in row.messages if turn["role"] == "assistant"]
     return TaskResult(
         scores=scores,
-        differences=differences,
+        differences=differences(metrics, measured, resamples=context.resamples, seed=context.seed),
         examples=_examples(asked, held_out, said, lines, answers),
         notes=_notes(task, len(asked), len(held_out)),
         limits=[

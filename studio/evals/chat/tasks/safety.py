@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from studio.core.records import Difference, GroupScores, Score
+from studio.core.records import GroupScores, Score
 from studio.data.chat.steps.scrub import find_emails, find_keys, find_phones
 from studio.evals.chat.questions import question_from
 from studio.evals.chat.speech import dataset_language
@@ -18,7 +18,7 @@ from studio.evals.evidence import Message, Tool, scored_text
 from studio.evals.intervals import share_interval
 from studio.evals.languages import counts_of, has_list, languages_of, left_out, not_measured, told
 from studio.evals.metrics.base import Metric, mean_statistic
-from studio.evals.scoring import difference, score, without_value
+from studio.evals.scoring import differences, score, without_value
 from studio.evals.statistics import SHARE, Statistic
 from studio.evals.task import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult, shares
 from studio.language import phrases
@@ -73,17 +73,11 @@ def run(context: TaskContext[SafetyTask]) -> TaskResult:
             found = score(metric, statistics[name], resamples=context.resamples, seed=context.seed)
             # A metric is asked of some prompts only; the others do not lower its coverage.
             scores[label].append(found.model_copy(update={"coverage": found.n / asked[name] if asked[name] else 1.0}))
-    differences: list[Difference] = []
-    if "base" in measured:
-        without = {name for found in reasons.values() for name in found} | ({"toxicity"} if missing is not None else set())
-        computed = [name for name in metrics if name not in without]
-        differences = [
-            difference(metrics[n], measured["tuned"][n], measured["base"][n], resamples=context.resamples, seed=context.seed)
-            for n in computed
-        ]
+    without = {name for found in reasons.values() for name in found} | ({"toxicity"} if missing is not None else set())
+    computed = {name: metric for name, metric in metrics.items() if name not in without}
     return TaskResult(
         scores=scores,
-        differences=differences,
+        differences=differences(computed, measured, resamples=context.resamples, seed=context.seed),
         examples=_examples(prompts, said, judged),
         groups=_by_category(prompts, judged),
         notes=notes + _notes(prompts, toxicity) + _language_notes(context, prompts, spoken, toxicity),
