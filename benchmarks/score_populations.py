@@ -144,9 +144,27 @@ def label_populations(seed: int = 1) -> list[Population]:
             return regression_statistic(name, truth[places].tolist(), guess[side, places].tolist())
 
         found.append(Population(name, regression_metric(name), numbered))
+    found += _of_a_rare_label(np.random.default_rng(seed + 2))
     # A generator of their own: the populations after them stay as they were.
     found += _of_scores(np.random.default_rng(seed + 1))
     return found + _of_groups(generator, "without a gap", (0.5, 0.5)) + _of_groups(generator, "with a gap", (0.5, 0.3))
+
+
+def _of_a_rare_label(generator: np.random.Generator) -> list[Population]:
+    """Two labels of which one is true in a tenth of the examples, and most of both are found."""
+    true = (generator.random(SIZE) < 0.1).astype(np.int64)
+    said = np.stack(
+        [np.where(generator.random(SIZE) < np.array(found)[true], true, 1 - true) for found in ((0.95, 0.8), (0.96, 0.85))]
+    )
+    found = []
+    for name in ("balanced_accuracy", "precision_macro", "recall_macro", "f1_macro", "mcc"):
+
+        def labelled(places: Places, side: Places, name: str = name) -> Statistic:
+            given = [LABELS[number] for number in said[side, places].tolist()]
+            return classification_statistic(name, [LABELS[number] for number in true[places].tolist()], given, LABELS[:2])
+
+        found.append(Population(f"{name}, rare label", classification_metric(name), labelled))
+    return found
 
 
 def _of_scores(generator: np.random.Generator) -> list[Population]:

@@ -27,6 +27,7 @@ from studio.evals.statistics import (
     OwnInterval,
     Scale,
     Statistic,
+    Stratified,
     bootstrap_weights,
     owners_of,
     point,
@@ -71,7 +72,8 @@ def estimate(
     if value is None:
         return None, Interval(None, "no value")
     if isinstance(statistic, OwnInterval):
-        return value, statistic.interval()
+        found = statistic.interval()
+        return value, Interval(scale.clipped(*found.bounds), found.how) if found.bounds else found
     owners = owners_of(usable, clusters)
     pieces = statistic.pieces(usable).clustered(owners) if isinstance(statistic, OfSums) else None
     if share and (pieces is None or not pieces.grouped):
@@ -80,7 +82,9 @@ def estimate(
     if isinstance(statistic, Demanding) and (reason := statistic.too_few(usable)):
         return value, Interval(None, f"no interval: {reason}")
     if pieces is not None:
-        return value, of_pieces(pieces, value, scale, resamples, seed)
+        found = of_pieces(pieces, value, scale, resamples, seed)
+        unseen = statistic.with_unseen(usable, owners) if isinstance(statistic, Stratified) else np.empty((0, 2))
+        return value, with_unseen(found, value, unseen, scale)
     if (reason := none_of_joined(owners)) is not None:
         return value, Interval(None, reason)
     if one_by_one(statistic, count):
@@ -157,6 +161,22 @@ def alike(value: float, count: int, scale: Scale) -> Interval:
     others = share_unlike(count)
     low, high = value - others * (value - scale.lowest), value + others * (scale.highest - value)
     return Interval((low, high), ALIKE)
+
+
+def with_unseen(found: Interval, value: float, unseen: Floats, scale: Scale) -> Interval:
+    """An interval that also reaches as far as classes of examples that are all alike may be unlike what was seen.
+
+    unseen: from :meth:`studio.evals.statistics.Stratified.with_unseen`. Classes are independent, so that distances from the value
+    add up as squares.
+    Source: Zou and Donner 2008, https://doi.org/10.1002/sim.3095.
+    """
+    if found.bounds is None or not len(unseen):
+        return found
+    # Where all examples of all classes are alike, what is unseen is all there is.
+    low, high = (value, value) if found.how == ALIKE else found.bounds
+    below = math.hypot(value - low, *np.maximum(value - unseen[:, 0], 0.0).tolist())
+    above = math.hypot(high - value, *np.maximum(unseen[:, 1] - value, 0.0).tolist())
+    return Interval(scale.clipped(value - below, value + above), f"{found.how}, and the exact bound of classes of one outcome")
 
 
 def share_unlike(count: int) -> float:

@@ -151,6 +151,18 @@ class Demanding(Protocol):
         ...
 
 
+@runtime_checkable
+class Stratified(Protocol):
+    """A statistic of several classes of examples. One whose examples are all alike has no spread, and may still hold others."""
+
+    def with_unseen(self, usable: NDArray[np.bool_], owners: NDArray[np.int64]) -> Floats:
+        """Lowest and highest value if one such class held as many other examples as could be unseen in it; [classes, 2].
+
+        owners: of the usable examples, from :func:`owners_of`; examples of one owner are one.
+        """
+        ...
+
+
 def owners_of(usable: NDArray[np.bool_], clusters: Sequence[object] | None = None) -> NDArray[np.int64]:
     """Number of what each usable example belongs to, [usable]: its cluster, or itself where there are none."""
     if clusters is None:

@@ -7,10 +7,13 @@ import math
 import numpy as np
 import pytest
 
+from studio.core.records import Score
 from studio.evals.comparisons import compare, share_difference
 from studio.evals.intervals import FEWEST, estimate, percentiles, share_interval
 from studio.evals.metrics import METRICS
 from studio.evals.metrics.base import mean_statistic
+from studio.evals.metrics.classification import classification_metric, classification_statistic
+from studio.evals.metrics.fairness import GroupMeanStatistic, lowest, spread
 from studio.evals.metrics.gaps import GroupMeans, gap_interval, of_rates
 from studio.evals.metrics.pooled import POOLED
 from studio.evals.scoring import difference, score
@@ -208,6 +211,43 @@ def test_a_gap_between_groups_can_hold_zero_and_needs_people() -> None:
     few = gap_interval([of_rates(np.array([1.0, 14.0]), np.array([3.0, 30.0]))])
     assert few.bounds is None and "rests on 3 examples" in few.how
     assert gap_interval([GroupMeans(np.array([0.4]), np.array([0.1]), np.array([30.0]))]).bounds is None
+
+
+def test_groups_in_which_all_are_alike_are_not_certain() -> None:
+    """Two groups of twenty right answers: the gap was "0 to 0", and the worst group's share reached beyond 100%."""
+    groups = np.repeat([0, 1], 20)
+    scored = np.ones(40, dtype=bool)
+    for rates in (True, False):  # outcomes are seen to be outcomes
+        gap = estimate(GroupMeanStatistic(np.ones(40), scored, groups, 2, spread, rates), resamples=100, seed=0, scale=SHARE)[1]
+        assert gap.bounds[0] == 0 and gap.bounds[1] > 0.1
+        worst = estimate(GroupMeanStatistic(np.ones(40), scored, groups, 2, lowest, rates), resamples=100, seed=0, scale=SHARE)[1]
+        assert 0.8 < worst.bounds[0] < 0.95 and worst.bounds[1] == 1
+    values = np.where(groups == 0, 0.4, np.linspace(0, 1, 40))
+    some = estimate(GroupMeanStatistic(values, scored, groups, 2, spread), resamples=100, seed=0, scale=SHARE)[1]
+    assert some.bounds is None and some.how == "no interval: all examples of a group have the same value"
+
+
+def test_a_rare_class_that_is_all_right_is_not_certain() -> None:
+    """By hand: none wrong of 95 may be 1 - 0.05^(1/95), none of 5 may be 1 - 0.05^(1/5); the mean of the two recalls."""
+    truth = ["ham"] * 95 + ["spam"] * 5
+    reach = math.hypot(1 - 0.05 ** (1 / 95), 1 - 0.05 ** (1 / 5)) / 2
+
+    def found(name: str, said: list[str]) -> Score:
+        statistic = classification_statistic(name, truth, said, ("ham", "spam"))
+        return score(classification_metric(name), statistic, resamples=200, seed=0)
+
+    for name in ("balanced_accuracy", "recall_macro"):
+        assert (found(name, truth).low, found(name, truth).high) == (pytest.approx(1 - reach), 1.0)
+    assert all(found(name, truth).low < 0.85 for name in ("precision_macro", "f1_macro"))
+    # Where the other class has its misses, theirs is added to what the rare one may hide.
+    some = found("balanced_accuracy", ["spam"] * 5 + truth[5:])
+    assert some.low < some.value - (1 - 0.05 ** (1 / 5)) / 2 and "classes of one outcome" in some.interval
+    missed = found("balanced_accuracy", ["ham"] * 100)
+    assert missed.value == 0.5 and missed.high == pytest.approx(0.5 + (1 - 0.05 ** (1 / 5)) / 2)
+    # Templates: five rows of one author are one example.
+    statistic = classification_statistic("balanced_accuracy", truth, truth, ("ham", "spam"))
+    one = estimate(statistic, resamples=100, seed=0, scale=SHARE, clusters=[*range(95), *["author"] * 5])[1]
+    assert one.bounds[0] == pytest.approx(1 - math.hypot(1 - 0.05 ** (1 / 95), 0.95) / 2)
 
 
 @pytest.mark.parametrize("name", ["bleu", "chrf", "ter"])

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.evals.intervals import share_unlike
 from studio.evals.metrics.base import Metric
 from studio.evals.pieces import Floats, Pieces
 from studio.evals.statistics import SHARE, SIGNED
@@ -74,6 +75,19 @@ class ConfusionStatistic:
         counts = np.bincount(self.truth[usable])
         rarest = int(counts[counts > 0].min(initial=len(self.truth)))
         return f"a class has {rarest} examples, {_FEWEST_OF_A_CLASS} are needed" if rarest < _FEWEST_OF_A_CLASS else None
+
+    def with_unseen(self, usable: NDArray[np.bool_], owners: NDArray[np.int64]) -> Floats:
+        """See :class:`studio.evals.statistics.Stratified`: the others lie in the one cell that moves the figure most."""
+        table = np.bincount(self._cells[usable], minlength=self.classes * (self.classes + 1)).astype(np.float64)
+        table = table.reshape(self.classes, self.classes + 1)
+        found = []
+        for place in np.flatnonzero((table > 0).sum(axis=1) == 1).tolist() if self.over_classes else ():
+            others = share_unlike(len(np.unique(owners[self.truth[usable] == place])))
+            moved = np.repeat(table[None], self.classes + 1, axis=0)
+            moved[:, place] += others * (table[place].sum() * np.eye(self.classes + 1) - table[place])
+            values = self.figure(moved)
+            found.append((float(values.min()), float(values.max())))
+        return np.array(found).reshape(-1, 2)
 
     @property
     def _cells(self) -> NDArray[np.int64]:

@@ -134,7 +134,8 @@ class RateStatistic(OfTheWhole):
 class GroupMeanStatistic:
     """A figure of the groups' mean values: the gap between the best and the worst, or the worst itself.
 
-    values: [n]; scored: which have one. groups: [n]. figure: means [r, g] -> [r]. rates: the values are 0 or 1.
+    values: [n]; scored: which have one. groups: [n]. figure: means [r, g] -> [r]. rates: the values are 0 or 1; it
+    is seen from them where it is not said.
     """
 
     values: Floats
@@ -160,7 +161,7 @@ class GroupMeanStatistic:
     def interval(self) -> Interval:
         """See :class:`studio.evals.statistics.OwnInterval`."""
         values, groups = self.values[self.scored], self.groups[self.scored]
-        if self.rates:
+        if self.rates or np.isin(values, (0.0, 1.0)).all():
             counts = np.bincount(groups, minlength=self.count).astype(np.float64)
             hits = np.bincount(groups, weights=values, minlength=self.count).astype(np.float64)
             measure = of_rates(hits, counts)

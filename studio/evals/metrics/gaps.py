@@ -56,7 +56,8 @@ def of_values(values: Floats, groups: NDArray[np.int64], count: int) -> GroupMea
     """Means of groups from values [n] and group numbers [n]; groups without an example are left out."""
     parts = [values[groups == place] for place in range(count)]
     parts = [part for part in parts if len(part)]
-    errors = [part.std(ddof=1) / math.sqrt(len(part)) if len(part) > 1 else math.inf for part in parts]
+    # Of equal values the standard deviation is what is left of rounding, not 0.
+    errors = [float(np.ptp(part) > 0) * part.std(ddof=1) / math.sqrt(len(part)) if len(part) > 1 else math.inf for part in parts]
     return GroupMeans(
         np.array([part.mean() for part in parts]), np.array(errors), np.array([len(part) for part in parts], dtype=np.float64)
     )
@@ -104,6 +105,8 @@ def _too_few(measures: Sequence[GroupMeans]) -> str | None:
     smallest = min(measure.smallest for measure in measures)
     if smallest < FEWEST_OF_A_GROUP:
         return f"no interval: a group's value rests on {smallest} examples, {FEWEST_OF_A_GROUP} are needed"
+    if any((measure.errors == 0).any() for measure in measures):
+        return "no interval: all examples of a group have the same value"
     return None
 
 
