@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from studio.evals.intervals import (
     of_pieces,
     one_by_one,
     percentiles,
+    with_unseen,
     without_each,
 )
 from studio.evals.pieces import Floats, Interval, Pieces
@@ -33,6 +34,7 @@ from studio.evals.statistics import (
     OwnInterval,
     Scale,
     Statistic,
+    Stratified,
     bootstrap_weights,
     mcnemar,
     owners_of,
@@ -104,7 +106,11 @@ def compare(
         pair = tuned.pieces(usable).clustered(owners), base.pieces(usable).clustered(owners)
         if share and not pair[0].grouped:
             return _of_shares(tuned, base, first - second, count)
-        return _of_sums(pair, first, second, scale, ideal, resamples, seed, count)
+        found = _of_sums(pair, first, second, scale, ideal, resamples, seed, count)
+        if not isinstance(tuned, Stratified):
+            return found
+        unseen = tuned.with_unseen(usable, owners, base)
+        return replace(found, interval=with_unseen(found.interval, first - second, unseen, scale.difference))
     if one_by_one(tuned, count):
         return _of_joined(tuned, base, usable, first - second, scale, seed, owners)
     return _of_resamples(tuned, base, usable, first - second, scale, resamples, seed, recentre, clusters)

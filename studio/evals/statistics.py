@@ -155,10 +155,11 @@ class Demanding(Protocol):
 class Stratified(Protocol):
     """A statistic of several classes of examples. One whose examples are all alike has no spread, and may still hold others."""
 
-    def with_unseen(self, usable: NDArray[np.bool_], owners: NDArray[np.int64]) -> Floats:
+    def with_unseen(self, usable: NDArray[np.bool_], owners: NDArray[np.int64], base: Statistic | None = None) -> Floats:
         """Lowest and highest value if one such class held as many other examples as could be unseen in it; [classes, 2].
 
-        owners: of the usable examples, from :func:`owners_of`; examples of one owner are one.
+        owners: of the usable examples, from :func:`owners_of`; examples of one owner are one. base: the same of another model;
+        the values are then of this one minus that, and a class is alike where it is for both.
         """
         ...
 

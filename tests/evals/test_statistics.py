@@ -244,10 +244,31 @@ def test_a_rare_class_that_is_all_right_is_not_certain() -> None:
     assert some.low < some.value - (1 - 0.05 ** (1 / 5)) / 2 and "classes of one outcome" in some.interval
     missed = found("balanced_accuracy", ["ham"] * 100)
     assert missed.value == 0.5 and missed.high == pytest.approx(0.5 + (1 - 0.05 ** (1 / 5)) / 2)
+    # A difference hides as much: both models are right on all five.
+    better, worse = (
+        classification_statistic("balanced_accuracy", truth, said, ("ham", "spam")) for said in (truth, ["spam"] * 5 + truth[5:])
+    )
+    change = compare(worse, better, resamples=200, seed=0, scale=SHARE)
+    assert change.bounds[0] < change.value - (1 - 0.05 ** (1 / 5)) / 2
+    assert change.bounds[1] > change.value + (1 - 0.05 ** (1 / 5)) / 2
     # Templates: five rows of one author are one example.
     statistic = classification_statistic("balanced_accuracy", truth, truth, ("ham", "spam"))
     one = estimate(statistic, resamples=100, seed=0, scale=SHARE, clusters=[*range(95), *["author"] * 5])[1]
     assert one.bounds[0] == pytest.approx(1 - math.hypot(1 - 0.05 ** (1 / 95), 0.95) / 2)
+
+
+def test_a_label_that_is_never_true_leaves_means_over_labels_without_an_interval() -> None:
+    """Ten rows of the commoner of two labels: the other counts 0 in the mean, which held the truth in 0 to 39% of draws."""
+    truth = ["ham"] * 30
+    for name, reason in (
+        ("f1_macro", "no interval: a label has 0 examples, 5 are needed"),
+        ("balanced_accuracy", "no interval: a label has 0 examples, 5 are needed"),
+        ("mcc", "no interval: the labels beside the commonest have 0 examples, 5 are needed"),
+    ):
+        statistic = classification_statistic(name, truth, truth, ("ham", "spam"))
+        assert score(classification_metric(name), statistic, resamples=100, seed=0).interval == reason
+    statistic = classification_statistic("mcc", truth + ["spam"] * 5, truth + ["spam"] * 5, ("ham", "spam", "eggs"))
+    assert score(classification_metric("mcc"), statistic, resamples=100, seed=0).low is not None
 
 
 @pytest.mark.parametrize("name", ["bleu", "chrf", "ter"])

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from studio.evals.intervals import share_unlike
 from studio.evals.metrics.base import Metric
+from studio.evals.numbers import counted
 from studio.evals.pieces import Floats, Pieces
-from studio.evals.statistics import SHARE, SIGNED
+from studio.evals.statistics import SHARE, SIGNED, Statistic
 
 UNPARSED = "(unparsed)"
 # Resamples whose confusion tables are held at once.
@@ -69,25 +70,43 @@ class ConfusionStatistic:
         return Pieces(rows, kinds.astype(np.int64), lambda sums: self.figure(self._tables(sums)))
 
     def too_few(self, usable: NDArray[np.bool_]) -> str | None:
-        """A mean over classes is as uncertain as the rarest class that is ever true."""
-        if not self.over_classes:
+        """A mean over classes is as uncertain as the rarest class; a correlation needs examples of more than one."""
+        counts = np.sort(np.bincount(self.truth[usable], minlength=self.classes))
+        fewest = int(counts[0]) if self.over_classes else int(counts[:-1].sum())
+        if fewest >= _FEWEST_OF_A_CLASS or not (self.over_classes or self.figure is matthews):
             return None
-        counts = np.bincount(self.truth[usable])
-        rarest = int(counts[counts > 0].min(initial=len(self.truth)))
-        return f"a class has {rarest} examples, {_FEWEST_OF_A_CLASS} are needed" if rarest < _FEWEST_OF_A_CLASS else None
+        what = "a label has" if self.over_classes else "the labels beside the commonest have"
+        return f"{what} {counted(fewest, 'example')}, {_FEWEST_OF_A_CLASS} are needed"
 
-    def with_unseen(self, usable: NDArray[np.bool_], owners: NDArray[np.int64]) -> Floats:
+    def with_unseen(self, usable: NDArray[np.bool_], owners: NDArray[np.int64], base: Statistic | None = None) -> Floats:
         """See :class:`studio.evals.statistics.Stratified`: the others lie in the one cell that moves the figure most."""
-        table = np.bincount(self._cells[usable], minlength=self.classes * (self.classes + 1)).astype(np.float64)
-        table = table.reshape(self.classes, self.classes + 1)
-        found = []
-        for place in np.flatnonzero((table > 0).sum(axis=1) == 1).tolist() if self.over_classes else ():
-            others = share_unlike(len(np.unique(owners[self.truth[usable] == place])))
-            moved = np.repeat(table[None], self.classes + 1, axis=0)
-            moved[:, place] += others * (table[place].sum() * np.eye(self.classes + 1) - table[place])
-            values = self.figure(moved)
-            found.append((float(values.min()), float(values.max())))
+        found: list[tuple[float, float]] = []
+        size = self.classes * (self.classes + 1)
+        cells = self._cells if base is None else self._cells * size + _confusion(base)._cells
+        for place in range(self.classes) if self.over_classes else ():
+            of_it = self.truth[usable] == place
+            if len(np.unique(cells[usable][of_it])) != 1:
+                continue
+            others = share_unlike(len(np.unique(owners[of_it])))
+            value, moved = self._moved(usable, place, others)
+            if base is None:
+                found.append((float(moved.min()), float(moved.max())))
+                continue
+            under, shifted = _confusion(base)._moved(usable, place, others)
+            found.append(
+                (
+                    float(min(moved.min() - under, value - shifted.max())),
+                    float(max(moved.max() - under, value - shifted.min())),
+                )
+            )
         return np.array(found).reshape(-1, 2)
+
+    def _moved(self, usable: NDArray[np.bool_], place: int, others: float) -> tuple[float, Floats]:
+        """The figure, and what it is when a share of a class's examples lie in each of its cells instead, [k + 1]."""
+        table = self.confusion(usable.astype(np.float64)[None])
+        moved = np.repeat(table, self.classes + 1, axis=0)
+        moved[:, place] += others * (table[0, place].sum() * np.eye(self.classes + 1) - table[0, place])
+        return float(self.figure(table)[0]), self.figure(moved)
 
     @property
     def _cells(self) -> NDArray[np.int64]:
@@ -97,6 +116,12 @@ class ConfusionStatistic:
     def _tables(self, cells: Floats) -> Floats:
         """[r, k * (k + 1)] -> [r, k, k + 1]."""
         return cells.reshape(len(cells), self.classes, self.classes + 1)
+
+
+def _confusion(statistic: Statistic) -> ConfusionStatistic:
+    """The statistic of the other model, over the same classes."""
+    assert isinstance(statistic, ConfusionStatistic)
+    return statistic
 
 
 def _divided(top: Floats, bottom: Floats) -> Floats:
@@ -170,7 +195,7 @@ def _sklearn(name: str, truth: Any, predicted: Any, weights: Any, classes: int, 
     if name in {"precision_score", "recall_score", "f1_score"}:
         settings |= {"labels": list(range(classes)), "zero_division": 0}
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="y_pred contains classes not in y_true")
+        warnings.filterwarnings("ignore", message="y_pred contains classes not in y_true|A single label was found")
         return float(getattr(metrics, name)(truth, predicted, sample_weight=weights, **settings))
 
 
