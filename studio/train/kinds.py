@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from studio.core.content import list_content
-from studio.core.errors import ConfigError, StudioError, nearest
+from studio.core.errors import ConfigError, StudioError, UserError, nearest
 from studio.core.registry import Registry
 from studio.core.telling import Pairs, Told, duration_text
 
 # Nothing heavy is imported here: the help of commands is made from this table.
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pandas as pd
 
     from studio.core.records import RunRecord
     from studio.core.workspace import Workspace
@@ -31,6 +33,8 @@ RUN_KINDS = Registry(
         "diffusion": "studio.train.images.kind:DIFFUSION",
         "vae": "studio.train.images.labelled_kind:VAE",
         "gan": "studio.train.images.labelled_kind:GAN",
+        "classifier": "studio.train.predictors.kind:CLASSIFIER",
+        "regressor": "studio.train.predictors.kind:REGRESSOR",
     },
 )
 EXAMPLE_PRESET = "chat/lora"
@@ -61,6 +65,19 @@ class Planned:
 
     told: Told
     check: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a Run says about rows.
+
+    table: columns to add or to write, in order, one value per row. rows: the table they belong beside, None where ``table`` is
+    all. notes: what people have to know of it.
+    """
+
+    table: pd.DataFrame
+    rows: pd.DataFrame | None = None
+    notes: tuple[str, ...] = ()
 
 
 class RunKind(ABC):
@@ -114,6 +131,20 @@ class RunKind(ABC):
     @abstractmethod
     def loss_unit(self, record: RunRecord) -> str:
         """What the loss of a run is measured in, as words after the figure."""
+
+    def predict(self, folder: Path, source: str | None, *, options: dict[str, str], say: Say) -> Answers:  # noqa: ARG002 - refused
+        """What a Run says about the rows of a file.
+
+        Args:
+            source: a file, ``-`` for standard input, None for what the Run knows by itself.
+            options: settings of this kind, by name.
+        Raises:
+            UserError: Runs of this kind say nothing about rows, or the file is not what they take.
+        """
+        raise UserError(
+            f"{folder.parent.name}/{folder.name} is of kind {self.name}, which says nothing about the rows of a file. "
+            f"Try it: {f'studio app {self.app} RUN' if self.app else f'studio eval {self.suite} --model RUN'}"
+        )
 
     def next_steps(self, folder: Path, record: RunRecord) -> list[str]:  # noqa: ARG002 - some kinds ask how it was trained
         """Commands that make sense after a training."""

@@ -1,0 +1,181 @@
+"""Neural networks that presets may name, with the settings they share. Each field is documented once, here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from studio.schema.loading import Settings
+
+Positive = Annotated[int, Field(gt=0)]
+Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Learning(Settings):
+    """How a network learns; all networks have these."""
+
+    epochs: Positive = 20
+    """Passes over the training rows at most."""
+    batch_size: Positive = 32
+    """Rows per step."""
+    learning_rate: Above0 = 1e-3
+    """Size of the first steps (AdamW)."""
+    decay: Literal["none", "linear", "cosine", "plateau"] = "cosine"
+    """How the learning rate falls: not at all, evenly, along a cosine, or to a third when validation stops getting better."""
+    warmup: Share = 0.05
+    """Share of the steps in which it rises from 0."""
+    l2: Annotated[float, Field(ge=0)] = 0.01
+    """Weight decay (decoupled L2 of AdamW); biases and norms are left out."""
+    dropout: Share = 0.1
+    """Share of activations that are set to 0 while training."""
+    label_smoothing: Share = 0.0
+    """Share of the truth that is spread over all labels (https://arxiv.org/abs/1512.00567)."""
+    patience: Positive | None = 4
+    """Early stopping: epochs without a gain of the validation loss before it stops; the best weights are kept. None trains all
+    epochs."""
+    clip: Above0 = 1.0
+    """Largest norm of the gradient."""
+
+
+Activation = Literal["relu", "leaky-relu", "prelu", "gelu", "sigmoid", "tanh"]
+
+
+class Mlp(Learning):
+    """Layers of a plain network on the prepared columns of a table."""
+
+    type: Literal["mlp"] = "mlp"
+    """What is fitted."""
+    depth: Positive = 2
+    """Hidden layers."""
+    width: Positive = 128
+    """Numbers per hidden layer."""
+    activation: Activation = "relu"
+    """What bends between layers."""
+
+
+class Bert(Learning):
+    """A pretrained encoder with a head for the labels (https://arxiv.org/abs/1810.04805); any encoder of transformers."""
+
+    type: Literal["bert"] = "bert"
+    """What is fitted."""
+    tune: Literal["all", "frozen", "lora"] = "all"
+    """Train every layer, only layers from ``freeze_below`` on, or low-rank adapters (LoRA) and the head."""
+    freeze_below: Annotated[int, Field(ge=0)] | None = None
+    """With ``frozen``: layers below this number, and the embeddings, stay as they are; None freezes all layers and trains the
+    head."""
+    rank: Positive = 8
+    """With ``lora``: rank of the adapters."""
+    max_length: Positive = 128
+    """Longest text in tokens; longer ones are cut on the right and counted."""
+
+
+class Recurrent(Learning):
+    """What LSTM and GRU share."""
+
+    depth: Positive = 1
+    """Layers."""
+    width: Positive = 128
+    """Numbers per direction and layer."""
+    bidirectional: bool = True
+    """Read texts from both ends."""
+    embedding: Positive = 128
+    """Numbers per word."""
+    vocabulary: Positive = 20_000
+    """Most words that are known; the most frequent of the training rows."""
+    max_length: Positive = 256
+    """Longest text in words; longer ones are cut on the right and counted."""
+    activation: Activation = "tanh"
+    """What bends before the head."""
+
+
+class Lstm(Recurrent):
+    """A long short-term memory network over words, from scratch (Hochreiter and Schmidhuber 1997)."""
+
+    type: Literal["lstm"] = "lstm"
+    """What is fitted."""
+
+
+class Gru(Recurrent):
+    """A gated recurrent network over words, from scratch (https://arxiv.org/abs/1406.1078)."""
+
+    type: Literal["gru"] = "gru"
+    """What is fitted."""
+
+
+class TextCnn(Learning):
+    """Convolutions over words, from scratch (https://arxiv.org/abs/1408.5882)."""
+
+    type: Literal["text-cnn"] = "text-cnn"
+    """What is fitted."""
+    widths: list[Positive] = [3, 4, 5]
+    """Words that each kind of filter sees at once."""
+    filters: Positive = 100
+    """Filters of each width."""
+    embedding: Positive = 128
+    """Numbers per word."""
+    vocabulary: Positive = 20_000
+    """Most words that are known; the most frequent of the training rows."""
+    max_length: Positive = 256
+    """Longest text in words; longer ones are cut on the right and counted."""
+    activation: Activation = "relu"
+    """What bends after each filter."""
+
+
+class Pictures(Learning):
+    """What networks on pictures share."""
+
+    size: Positive = 64
+    """Side in pixels to which pictures are scaled."""
+    flip: bool = True
+    """Augmentation: mirror half of the training pictures. Turn it off where left and right mean something, as in digits."""
+    shift: Share = 0.1
+    """Augmentation: move training pictures by up to this share of their side."""
+    colour: Share = 0.1
+    """Augmentation: change brightness, contrast and saturation by up to this share."""
+
+
+class Pretrained(Pictures):
+    """What networks with pretrained weights share."""
+
+    pretrained: bool = True
+    """Start from weights that have seen ImageNet: ``model`` names them; False starts from nothing."""
+    unfreeze: list[Positive] = []
+    """Epochs at which one more stage of the network, from the last on, begins to train; before, only the head does. Empty trains
+    all from the first epoch on."""
+
+
+class ResNet(Pretrained):
+    """Residual networks (https://arxiv.org/abs/1512.03385) of timm."""
+
+    type: Literal["resnet"] = "resnet"
+    """What is fitted."""
+    depth: Literal[18, 34, 50, 101] = 18
+    """Layers."""
+    activation: Activation | None = None
+    """What bends between layers; None leaves the network's own."""
+
+
+class MobileNet(Pretrained):
+    """Small networks for small machines: MobileNet and EfficientNet-Lite (https://arxiv.org/abs/1905.11946) of timm."""
+
+    type: Literal["mobilenet"] = "mobilenet"
+    """What is fitted."""
+    architecture: Literal["efficientnet-lite0", "mobilenetv2", "mobilenetv3-small", "mobilenetv3-large"] = "efficientnet-lite0"
+    """Which of them."""
+    activation: Activation | None = None
+    """What bends between layers; None leaves the network's own."""
+
+
+class SmallCnn(Pictures):
+    """A few convolutions from scratch, for small pictures and few labels."""
+
+    type: Literal["small-cnn"] = "small-cnn"
+    """What is fitted."""
+    depth: Positive = 3
+    """Blocks of two convolutions, each half the side of the one before."""
+    width: Positive = 32
+    """Channels of the first block, doubled by each."""
+    activation: Activation = "relu"
+    """What bends between layers."""

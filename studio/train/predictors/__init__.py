@@ -1,0 +1,1 @@
+"""Trainings of predictors: labels or numbers from rows."""
