@@ -31,6 +31,7 @@ DATASET_KINDS = Registry(
     {
         "chat": "studio.data.chat.kind:CHAT",
         "image": "studio.data.images.kind:IMAGE",
+        "series": "studio.data.series.kind:SERIES",
     },
 )
 EXAMPLE_RECIPE = "chat/construction-faq-en"

@@ -1,0 +1,1 @@
+"""Models of time series: what they take, how they are fitted, kept and opened."""
