@@ -35,6 +35,7 @@ APPS: dict[str, App] = {
     "annotate": App("studio.apps.annotate:build"),
     "monitor": App("studio.apps.monitor:build", whole_workspace=True),
     "image": App("studio.apps.image:build"),
+    "predict": App("studio.apps.predict:build"),
 }
 _BUILDERS = Registry("app", {name: app.build for name, app in APPS.items()})
 

@@ -68,6 +68,17 @@ CSS = """
 .studio-pictures .grid-wrap { min-height: 0 !important; max-height: none !important; }
 .studio-pictures .grid-container { grid-template-columns: repeat(auto-fill, minmax(min(128px, 46%), 1fr)) !important; }
 .gradio-container table, .gradio-container .table-wrap { font-size: 0.92rem; }
+.studio-answer { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 12px 16px; margin: 0 0 10px; }
+.studio-answer { background: var(--block-background-fill); }
+.studio-answer span { display: block; color: var(--body-text-color-subdued); font-size: 0.82rem; }
+.studio-answer b { font-size: 1.5rem; font-weight: 650; overflow-wrap: anywhere; }
+.studio-why { width: 100%; border-collapse: collapse; margin: 0 0 8px; }
+.studio-why :is(td, th) { padding: 4px 8px 4px 0 !important; border: 0 !important; text-align: left; overflow-wrap: anywhere; }
+.studio-why th { color: var(--body-text-color-subdued); font-weight: 500; font-size: 0.82rem; }
+.studio-why td:last-child { font-variant-numeric: tabular-nums; white-space: nowrap; text-align: right; width: 1%; }
+.studio-part { width: 45%; }
+.studio-part i { display: block; height: 12px; min-width: 1px; border-radius: 2px; background: var(--primary-600); }
+.studio-part.against i { background: #dc2626; }
 footer { display: none !important; }
 """
 

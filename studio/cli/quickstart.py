@@ -28,8 +28,14 @@ SHORT_EVALUATION = ("limit=8", "generation.max_new_tokens=32")
 def quickstart(
     short: Annotated[bool, typer.Option("--short", help="Few steps: shows that it works, not what it can.")] = False,
     images: Annotated[bool, typer.Option("--images", help="Pictures: a small model from scratch, then tuned.")] = False,
+    task: Annotated[
+        str | None, typer.Option("--task", help="Predict instead: text, pictures, table, series or groups (minutes, real data).")
+    ] = None,
 ) -> None:
     """The whole loop on the starter model and corpus: fetch, build, plan, tune, evaluate, compare."""
+    if task is not None:
+        _predict(task, short=short, images=images)
+        return
     if images:
         from studio.cli.quickstart_images import quickstart_images
 
@@ -63,6 +69,22 @@ def quickstart(
         )
         return
     _show(run, report, record, seconds, short)
+
+
+def _predict(task: str, *, short: bool, images: bool) -> None:
+    """One of the roads to a predictor.
+
+    Raises:
+        UserError: there is no such task, or it was asked for together with another quickstart.
+    """
+    from studio.cli.quickstart_predictors import ROADS, quickstart_task
+    from studio.core.errors import UserError, nearest
+
+    if task not in ROADS:
+        raise UserError(f"--task {task}: there is no such quickstart.{nearest(task, ROADS)} Allowed: {', '.join(ROADS)}.")
+    if short or images:
+        raise UserError("--task leads another road than --images, and has no short form. Give it alone.")
+    quickstart_task(task)
 
 
 def _heading(number: int, text: str) -> None:
