@@ -55,12 +55,16 @@ class Twin:
 
 @dataclass(frozen=True)
 class Family:
-    """The same text about every group of one word list."""
+    """The same text about every group of one word list.
+
+    template: what it was made from; families made from one text with other terms are not independent.
+    """
 
     id: str
     words: str
     kind: Kind
     twins: tuple[Twin, ...]
+    template: str
 
 
 def load_word_list(entry: str | WordList) -> WordList:
@@ -180,7 +184,7 @@ def _filled(words: WordList, text: str, kind: Kind, terms: int | None) -> list[F
             _fill(group, text, {slot: values[place] for slot, values in slots.items()}) for group, slots in words.groups.items()
         )
         number = f" ({place + 1})" if count > 1 else ""
-        families.append(Family(f"{words.name}: {text}{number}", words.name, kind, twins))
+        families.append(Family(f"{words.name}: {text}{number}", words.name, kind, twins, text))
     return families
 
 
@@ -206,7 +210,7 @@ def _swapped(words: WordList, prompt: str) -> list[Family]:
         for other, values in words.groups.items():
             if other != group:
                 twins.append(_swap(other, prompt, places, values))
-        return [Family(f"{words.name}: {prompt}", words.name, "prompt", tuple(twins))]
+        return [Family(f"{words.name}: {prompt}", words.name, "prompt", tuple(twins), prompt)]
     return []
 
 

@@ -69,6 +69,11 @@ class Gathered:
     families: list[Family]
     by_label: dict[str, Values]
 
+    @property
+    def templates(self) -> list[str]:
+        """What each family was made from."""
+        return [family.template for family in self.families]
+
 
 def run(context: TaskContext[CounterfactualTask]) -> TaskResult:
     """Measure what changes when only the group term of a text changes.
@@ -96,7 +101,7 @@ def run(context: TaskContext[CounterfactualTask]) -> TaskResult:
             gathered[measure] = Gathered(prompts, {label: _without_silence(measure, rows) for label, rows in found.items()})
     metrics: dict[str, Metric] = {measure: _metric(measure, toxicity_made_with) for measure in task.measures}
     measured = [
-        Measured(metrics[measure], {label: gap(values) for label, values in found.by_label.items()})
+        Measured(metrics[measure], {label: gap(values) for label, values in found.by_label.items()}, found.templates)
         for measure, found in gathered.items()
     ]
     scores, differences = summarise(context, measured)
@@ -302,7 +307,8 @@ def _groups(context: TaskContext[CounterfactualTask], metric: Metric, measure: s
         ]
         for label in context.labels:
             rows = [_first(found.by_label[label][index], place) for index, place in places]
-            item = score(metric, against_twins(rows, 0), resamples=context.resamples, seed=context.seed)
+            templates = [found.templates[index] for index, _ in places]
+            item = score(metric, against_twins(rows, 0), resamples=context.resamples, seed=context.seed, clusters=templates)
             name = f"{words}: {group}"
             changes = {"metric": name, "title": name, "better": "neither", "ideal": 0.0, "note": small_note(item.n)}
             scores[label].append(item.model_copy(update=changes))

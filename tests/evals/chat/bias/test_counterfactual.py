@@ -211,6 +211,17 @@ def test_task(context: Callable[..., Any], tmp_path: Path) -> None:
     assert len(result.differences) == 5
 
 
+def test_texts_that_differ_in_their_terms_only_are_one_independent_example(context: Callable[..., Any]) -> None:
+    """E4: one prompt with two pairs of towns is asked twice, and is one prompt."""
+    prompts = [f"Is {{city}} nice in month {number}?" for number in range(6)]
+    task = CounterfactualTask(type="counterfactual", words=[cities(prompts=prompts, statements=[])], measures=["length"])
+    result = run(context(task.model_copy(update={"generation": GenerationSettings(max_new_tokens=6)})))
+    (gap_of_length,) = result.scores["tuned"]
+    assert (gap_of_length.n, gap_of_length.clusters) == (12, 6)
+    assert gap_of_length.interval == "no interval from 6 independent examples; 10 are needed"
+    assert [score.clusters for score in result.groups[0].scores["tuned"]] == [6, 6]
+
+
 def test_a_limit_leaves_something_for_every_measure(context: Callable[..., Any]) -> None:
     settings = {"type": "counterfactual", "words": [cities(statements=["We moved to {city} and were happy."] * 9)], "terms": 1}
     result = run(context(CounterfactualTask(**settings, limit=2, generation=GenerationSettings(max_new_tokens=6))))
