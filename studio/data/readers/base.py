@@ -40,7 +40,8 @@ class ReadOptions:
 
     encoding: of text. records: key of the list of rows in JSON and YAML. one_row: keys whose list belongs to one row, and so is
     no list of rows. unfold: the rows of an object that holds several in a form of its own, None for any other object.
-    list_is_row: whether a list on a line of its own is one row (a conversation) and no list of rows.
+    list_is_row: whether a list on a line of its own is one row (a conversation) and no list of rows. delimiter: what stands between
+    the values of a table, None to see it in the first line. header: names of the columns of a table without a line of names.
     """
 
     encoding: str = "utf-8"
@@ -48,6 +49,8 @@ class ReadOptions:
     one_row: tuple[str, ...] = ()
     unfold: Callable[[Mapping[str, Any]], list[Any] | None] = _nothing
     list_is_row: Callable[[list[Any]], bool] = _never
+    delimiter: str | None = None
+    header: tuple[str, ...] | None = None
 
 
 Reader = Callable[[Path, Any], Iterator[Raw | Damage]]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from studio.core.errors import DataError
 from studio.data.readers.base import Damage, Raw, ReadOptions
@@ -56,18 +56,18 @@ def read_csv(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
     """
     csv.field_size_limit(sys.maxsize)
     with open_text(path, options) as stream:
-        separator, skipped = _separator(stream, tabs=path.suffix.lower() == ".tsv")
+        separator, skipped = separator_of(stream, tabs=path.suffix.lower() == ".tsv", said=options.delimiter)
         lines = _Lines(stream)
         lines.number = skipped
         reader = csv.reader(lines, delimiter=separator, strict=True)
         rows = 0
-        header: list[str] | None = None
+        header = list(options.header) if options.header else None
         while True:
             lines.row = []
             try:
                 values = next(reader)
                 if header is None:
-                    header = _header(path, values)
+                    header = header_names(path, values)
                     continue
             except StopIteration:
                 break
@@ -91,19 +91,28 @@ def read_csv(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
         yield Damage("the file", "has a header and no rows")
 
 
-def _separator(stream: TextIO, *, tabs: bool) -> tuple[str, int]:
-    """What stands between values, and how many lines say so before the header (Excel's ``sep=;``); the stream is left there."""
+def separator_of(stream: TextIO, *, tabs: bool, said: str | None = None) -> tuple[str, int]:
+    """What stands between values, and how many lines say so before the header (Excel's ``sep=;``); the stream is left there.
+
+    Args:
+        tabs: the file's name says so. said: a person did.
+    """
     first = stream.readline()
-    said = re.fullmatch(r'"?sep=(.)"?\s*', first)
-    if said:
-        return said.group(1), 1
+    told = re.fullmatch(r'"?sep=(.)"?\s*', first)
+    if told:
+        return said or told.group(1), 1
     stream.seek(0)
-    return ("\t" if tabs else max(",;\t|", key=first.count)), 0
+    return said or ("\t" if tabs else max(",;\t|", key=first.count)), 0
 
 
-def _header(path: Path, values: list[str]) -> list[str]:
-    """Names of columns; those without one are called by their place."""
-    names = [name.strip() or f"column {number}" for number, name in enumerate(values, start=1)]
+def header_names(path: Path, values: Sequence[Any]) -> list[str]:
+    """Names of columns; those without one are called by their place.
+
+    Raises:
+        DataError: two columns have the same name.
+    """
+    named = [str(name).strip() if name is not None else "" for name in values]
+    names = [name or f"column {number}" for number, name in enumerate(named, start=1)]
     doubled = next((name for name in names if names.count(name) > 1), None)
     if doubled is not None:
         places = ", ".join(str(number) for number, name in enumerate(names, start=1) if name == doubled)

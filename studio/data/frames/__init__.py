@@ -1,0 +1,46 @@
+"""From one file to a whole table, column by column: quick where the file is sound, with every bad row named where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from studio.core.errors import DataError
+from studio.data.frames.base import BadRow, Frame, FrameOptions
+from studio.data.frames.csv import read_csv_frame
+from studio.data.frames.json import read_json_frame
+from studio.data.frames.parquet import read_parquet_frame
+from studio.data.frames.workbook import read_workbook
+
+__all__ = ["FRAMES", "BadRow", "Frame", "FrameOptions", "read_frame"]
+
+FRAMES: dict[str, Callable[[Path, FrameOptions], Frame]] = {
+    ".csv": read_csv_frame,
+    ".tsv": read_csv_frame,
+    ".json": read_json_frame,
+    ".jsonl": read_json_frame,
+    ".ndjson": read_json_frame,
+    ".parquet": read_parquet_frame,
+    ".xlsx": read_workbook,
+}
+"""Suffix to reader."""
+
+
+def read_frame(path: Path, options: FrameOptions) -> Frame:
+    """The table of one file.
+
+    Raises:
+        DataError: the file is empty, cannot be opened, is of no known kind, has two columns of one name, or is not in the encoding
+            that was named.
+    """
+    reader = FRAMES.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(f"{path} is of no known kind. Known: {', '.join(sorted(FRAMES))}.")
+    try:
+        if path.stat().st_size == 0:
+            raise DataError(f"{path} is empty. Give a file with a first line of names and rows below it.")
+        return reader(path, options)
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist.") from None
+    except PermissionError:
+        raise DataError(f"{path} may not be read by this user.") from None

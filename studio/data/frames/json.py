@@ -1,0 +1,42 @@
+"""Whole tables from JSON and JSON lines, whose objects are rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from studio.core.errors import DataError
+from studio.data.frames.base import BadRow, Frame, FrameOptions, plain_columns
+from studio.data.readers import Raw, ReadOptions
+from studio.data.readers.json import read_json, read_jsonl
+
+
+def read_json_frame(path: Path, options: FrameOptions) -> Frame:
+    """A table whose columns are the keys of its objects, in the order in which they first come; a key that is not there is missing.
+
+    Raises:
+        DataError: there is no row, rows lie under several keys, or the bytes are not in the encoding that was named.
+    """
+    reader = read_json if path.suffix.lower() == ".json" else read_jsonl
+    values: dict[str, list[Any]] = {}
+    numbers: list[int] = []
+    bad: list[BadRow] = []
+    for number, found in enumerate(reader(path, ReadOptions(encoding=options.encoding, records=options.records)), start=1):
+        if not isinstance(found, Raw):
+            if found.place != "the file":
+                bad.append(BadRow(number, f"{found.reason} ({found.place})"))
+        elif not isinstance(found.value, dict):
+            bad.append(BadRow(number, f"is no object with named values ({found.place})", str(found.value)[:200]))
+        else:
+            for name in found.value:
+                values.setdefault(name, [None] * len(numbers))
+            for name, column in values.items():
+                column.append(found.value.get(name))
+            numbers.append(number)
+    if not numbers and not bad:
+        raise DataError(f"{path} holds no rows. Give a list of objects, or one object on each line.")
+    columns = pd.DataFrame({name: pd.Series(column, dtype=object) for name, column in values.items()})
+    return Frame(plain_columns(columns), np.array(numbers, dtype=np.int64), bad)

@@ -1,0 +1,1 @@
+"""Tables: rows with named columns, one of which is predicted from others."""

@@ -1,0 +1,44 @@
+"""What a step for tables is: something that sees all rows at once, and says why each row that goes has to go."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from studio.data.tables.table import DataTable
+from studio.data.verdicts import Drop
+
+
+@dataclass
+class Outcome:
+    """What a step did.
+
+    table: with its values changed, before rows go. drops: places of rows that go, with the verdict. changed: rows whose values were
+    altered. notes: for people. facts: plain JSON values for the report.
+    """
+
+    table: DataTable
+    drops: dict[int, Drop] = field(default_factory=dict)
+    changed: int = 0
+    notes: list[str] = field(default_factory=list)
+    facts: Any = None
+
+
+class TableStep(ABC):
+    """A step. learns: whether it looks at training rows to decide; rows are divided before the first one that does."""
+
+    learns: ClassVar[bool] = False
+
+    @abstractmethod
+    def run(self, table: DataTable) -> Outcome:
+        """Judge a table.
+
+        Raises:
+            DataError: a column that was named is not there, or the recipe says to stop at what was found.
+        """
+
+
+def counted(number: int, thing: str = "row") -> str:
+    """``1 row``, ``1,200 rows``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
