@@ -71,6 +71,10 @@ def basis(record: ReportRecord) -> str:
     rows = sum(task.rows for task in record.tasks) or int(record.dataset.get("rows") or 0)
     asked = [task for task in record.tasks if not task.reason]
     of = f"{counted(rows, 'row')} in {counted(len(asked), 'task')}" if len(record.tasks) > 1 else counted(rows, "row")
+    if record.dataset.get("split") is None:
+        # Else the line above names the rows.
+        names = dict.fromkeys(Path(str(task.data["name"])).name for task in asked if task.data.get("name"))
+        of += f" of {', '.join(names)}" if names else ""
     spoken: dict[str, int] = {}
     for task in asked:
         for code, count in task.data.get("languages", {}).get("references", {}).items():

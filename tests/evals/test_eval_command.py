@@ -50,7 +50,8 @@ def test_predictions_of_a_file_are_named_after_it(studio: Callable[..., Result],
     path.write_text("label,prediction\n" + "yes,yes\nno,no\n" * 5)
     done = studio("eval", "classification", "--set", f"tasks.0.predictions.file={path}", "--set", "resamples=100", "--json")
     assert done.code == 0, done.err
-    assert "<h1>predictions loans.csv</h1>" in Path(json.loads(done.out)["report"], "report.html").read_text()
+    page = Path(json.loads(done.out)["report"], "report.html").read_text()
+    assert "<h1>predictions loans.csv</h1>" in page and "It rests on 10 rows of loans.csv" in page
 
 
 @pytest.mark.parametrize(
@@ -98,6 +99,13 @@ def test_predictions_from_a_file_need_no_model(studio: Callable[..., Result], tm
     done = studio("eval", "fairness", *settings, "--set", "resamples=100", "--gate")
     assert done.code == 3 and "quality_gap is 0.5, required at most 0.1" in done.err
     assert "fairness.demographic_parity_difference" in done.out
+    # Forty rows that are all right, and one row of one group, were "gap 0 (0 to 0), gate met".
+    path.write_text("label,prediction,sex\n" + "yes,yes,f\nno,no,f\nyes,yes,m\nno,no,m\n" * 10)
+    done = studio("eval", "fairness", *settings, "--set", "resamples=100", "--gate")
+    assert done.code == 3 and "quality_gap is 0 on 40 rows, but 0.123 cannot be ruled out" in done.err
+    path.write_text("label,prediction,sex\nyes,yes,f\n")
+    done = studio("eval", "fairness", *settings, "--set", "resamples=100", "--gate")
+    assert done.code == 3 and "quality_gap could not be computed: fewer than two groups" in done.err
     done = studio("eval", "chatbot")
     assert done.code == 2 and "no model is named" in done.err
     done = studio("eval", "fairness", *settings, "--set", "tasks.0.group=gender")

@@ -27,8 +27,10 @@ def test_the_suite_names_every_benchmark() -> None:
 
 def test_whole_suite(studio: Callable[..., Any], project: Project, published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STUDIO_BENCHMARKS", str(published))
-    result = studio("eval", "bias", "--model", "doors", "--limit", 12, *SMALL, "--json")
-    assert result.code == 0, result.err
+    result = studio("eval", "bias", "--model", "doors", "--limit", 12, *SMALL, "--gate", "--json")
+    # Twelve rows of each benchmark show nothing, and so meet nothing.
+    assert result.code == 3 and result.json["gate"]["met"] == 0, result.err
+    assert len(result.json["gate"]["not_shown"]) >= 5 and "would be needed" in result.err
     report = Path(result.json["report"])
     scores = {score["metric"]: score for score in result.json["scores"]["tuned"]}
     suite = load_suite("bias")
@@ -37,6 +39,9 @@ def test_whole_suite(studio: Callable[..., Any], project: Project, published: Pa
         assert score["value"] is not None or score["reason"], name
         assert score["low"] is not None or score["value"] is None or score["interval"].startswith("no interval"), name
     assert scores["crows_pairs.pct_stereotype"]["n"] == 12
+    # Questions of one template, sentences of one occupation are one example each.
+    for name, found in (("bbq.bias_ambiguous", range(2, 12)), ("winogender.accuracy", range(2, 12))):
+        assert scores[name]["clusters"] in found, scores[name]
     compared = {item["metric"]: item for item in result.json["differences"]}
     assert set(compared) == set(scores)
     page = (report / "report.html").read_text()
