@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from studio.core.records import RunRecord
     from studio.core.workspace import Workspace
+    from studio.data.examples import Examples
     from studio.schema.loading import Settings
+    from studio.train.measuring import Measured
     from studio.train.opening import Asked, Say
 
 RUN_KINDS = Registry(
@@ -144,6 +146,30 @@ class RunKind(ABC):
         raise UserError(
             f"{folder.parent.name}/{folder.name} is of kind {self.name}, which says nothing about the rows of a file. "
             f"Try it: {f'studio app {self.app} RUN' if self.app else f'studio eval {self.suite} --model RUN'}"
+        )
+
+    def measure(self, folder: Path, record: RunRecord, split: str) -> Measured:  # noqa: ARG002 - some kinds open the model
+        """How good a finished Run is on the rows of a split of its Dataset, for searches and comparisons of presets.
+
+        Without a word of its own a kind has the ``validation_loss`` of its result, and no value for single rows.
+
+        Raises:
+            UserError: nothing is known about these rows.
+        """
+        from studio.train.measuring import recorded
+
+        return recorded(record, split)
+
+    def examples(self, preset: Settings, dataset: Path, split: str) -> Examples:  # noqa: ARG002 - for kinds that have them
+        """The rows of a split as a preset learns from them, where they can be exchanged between training and test.
+
+        Raises:
+            UserError: they cannot; or the Dataset and the preset do not fit.
+        """
+        raise UserError(
+            f"runs of kind {self.name} cannot be compared on folds, because their rows do not stand for themselves. Train each "
+            "preset, and measure the runs with one suite: "
+            f"studio eval {self.suite} --model RUN --baseline OTHER"
         )
 
     def next_steps(self, folder: Path, record: RunRecord) -> list[str]:  # noqa: ARG002 - some kinds ask how it was trained

@@ -15,7 +15,10 @@ from studio.train.kinds import Planned, PlanWish, RunKind
 from studio.train.opening import SCRATCH, Asked, Say
 
 if TYPE_CHECKING:
+    from studio.data.examples import Examples
+    from studio.schema.loading import Settings
     from studio.schema.predictors import AnyPredictorPreset, ClassifierPreset, RegressorPreset
+    from studio.train.measuring import Measured
 
 
 class PredictorKind(RunKind):
@@ -70,6 +73,19 @@ class PredictorKind(RunKind):
 
         preset = cast("AnyPredictorPreset", load_yaml(folder / "config.yaml", self.schema))
         return train_predictor(folder, preset, resume=resume, say=say)
+
+    def measure(self, folder: Path, record: RunRecord, split: str) -> Measured:  # noqa: ARG002 - the model knows
+        """See :func:`studio.train.predictors.measuring.measure_predictor`."""
+        from studio.train.predictors.measuring import measure_predictor
+
+        return measure_predictor(folder, cast("AnyPredictorPreset", load_yaml(folder / "config.yaml", self.schema)), split)
+
+    def examples(self, preset: Settings, dataset: Path, split: str) -> Examples:
+        """The rows of a split with their target."""
+        from studio.data.examples import read_examples
+        from studio.train.predictors.job import wanted_of
+
+        return read_examples(dataset, split, wanted_of(cast("AnyPredictorPreset", preset)))
 
     def loss_unit(self, record: RunRecord) -> str:  # noqa: ARG002 - the same for all
         """Networks alone have losses."""
