@@ -123,7 +123,8 @@ class ValueSettings(Settings):
     """How text becomes values, and what happens to values that do not fit their column."""
 
     missing: list[str] = ["", "NA", "N/A", "#N/A", "n/a", "NaN", "nan", "null", "NULL", "<NA>"]
-    """What stands for a missing value; blanks around it do not count. ``None`` and ``?`` are not among them: they may be answers."""
+    """What stands for a missing value; blanks around it do not count. ``None`` and ``?`` are not among them: they may be
+    answers."""
     unreadable: Literal["missing", "drop", "refuse"] = "missing"
     """What is done with a text in a column of numbers, an infinite number, or a date in no format that is known: it is made a
     missing value and counted, its row is removed with the reason, or the build stops."""
@@ -187,8 +188,8 @@ class TableRecipe(Settings):
     columns: list[SaidColumn] = []
     """What is known of columns: type, unit, meaning. Those not named here are found."""
     features: list[str] | None = None
-    """Columns that are predicted from; None takes all but the target, ``id``, ``group``, ``time``, ``protected`` and ``ignore``. One
-    that is named here is predicted from also where it is protected, the group or the time."""
+    """Columns that are predicted from; None takes all but the target, ``id``, ``group``, ``time``, ``protected`` and
+    ``ignore``. One that is named here is predicted from also where it is protected, the group or the time."""
     id: str | None = None
     """Column with the row's own identity, kept in the Dataset's ids."""
     group: str | None = None

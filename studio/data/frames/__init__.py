@@ -30,8 +30,8 @@ def read_frame(path: Path, options: FrameOptions) -> Frame:
     """The table of one file.
 
     Raises:
-        DataError: the file is empty, cannot be opened, is of no known kind, has two columns of one name, or is not in the encoding
-            that was named.
+        DataError: the file is empty, cannot be opened, is of no known kind, has two columns of one name, or is not in the
+            encoding that was named.
     """
     reader = FRAMES.get(path.suffix.lower())
     if reader is None:

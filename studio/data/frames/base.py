@@ -37,8 +37,9 @@ class BadRow:
 class Frame:
     """A table.
 
-    columns: text columns as ``str``, with NaN where nothing stands; numbers, booleans and times as the file has them. numbers: the
-    place of each row among the rows of its file, from 1, int64 [n]. bad: rows that are none, which are counted there too.
+    columns: text columns as ``str``, with NaN where nothing stands; numbers, booleans and times as the file has them.
+    numbers: the place of each row among the rows of its file, from 1, int64 [n]. bad: rows that are none, which are counted
+    there too.
     """
 
     columns: pd.DataFrame

@@ -15,7 +15,8 @@ from studio.data.readers.json import read_json, read_jsonl
 
 
 def read_json_frame(path: Path, options: FrameOptions) -> Frame:
-    """A table whose columns are the keys of its objects, in the order in which they first come; a key that is not there is missing.
+    """A table whose columns are the keys of its objects, in the order in which they first come; a key that is not there is
+    missing.
 
     Raises:
         DataError: there is no row, rows lie under several keys, or the bytes are not in the encoding that was named.

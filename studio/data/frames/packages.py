@@ -35,7 +35,8 @@ def _of_sklearn(data: str) -> pd.DataFrame:
     if data not in _SKLEARN:
         more = " Pictures of digits are no table." if data == "digits" else ""
         raise UserError(
-            f"scikit-learn holds no table {data!r} that needs no download.{nearest(data, _SKLEARN)}{more} It has {', '.join(_SKLEARN)}."
+            f"scikit-learn holds no table {data!r} that needs no download.{nearest(data, _SKLEARN)}{more} It has "
+            f"{', '.join(_SKLEARN)}."
         )
     from sklearn import datasets
 

@@ -40,8 +40,9 @@ class ReadOptions:
 
     encoding: of text. records: key of the list of rows in JSON and YAML. one_row: keys whose list belongs to one row, and so is
     no list of rows. unfold: the rows of an object that holds several in a form of its own, None for any other object.
-    list_is_row: whether a list on a line of its own is one row (a conversation) and no list of rows. delimiter: what stands between
-    the values of a table, None to see it in the first line. header: names of the columns of a table without a line of names.
+    list_is_row: whether a list on a line of its own is one row (a conversation) and no list of rows. delimiter: what stands
+    between the values of a table, None to see it in the first line. header: names of the columns of a table without a line
+    of names.
     """
 
     encoding: str = "utf-8"

@@ -120,7 +120,8 @@ class TableBuilder(Builder[TableRecipe, int, RemovedTableRow]):
         outcome = make_table_step(settings).run(self._table)
         removed = self._remove(settings.step, outcome.table, outcome.drops)
         if outcome.facts is not None:
-            self._table.facts = {**self._table.facts, settings.step: outcome.facts}
+            earlier = self._table.facts.get(settings.step, [])
+            self._table.facts = {**self._table.facts, settings.step: [*earlier, outcome.facts]}
         kept = list(range(len(self._table)))
         told = settings.model_dump(exclude={"step"})
         return judged(

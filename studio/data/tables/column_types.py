@@ -64,7 +64,7 @@ def typed_column(name: str, values: pd.Series, said: SaidColumn, settings: Value
     if kind in {None, "time"} and (kind or present.str.contains(r"\d", regex=True).mean() >= settings.sure):
         times = to_times(present, tuple(said.formats), day_first=settings.day_first)
         if kind == "time" or _mostly(~np.isnat(times.values) | times.ambiguous, settings.sure):
-            return _times(name, texts, there, times, said, settings)
+            return _times(name, texts, there, times, settings)
     return _words(name, texts.where(~gone), present, kind, settings)
 
 
@@ -111,7 +111,7 @@ def _of_moments(values: pd.Series, said: SaidColumn) -> Typed:
     return Typed("time", moments.astype("datetime64[us]"))
 
 
-def _times(name: str, texts: pd.Series, there: np.ndarray, times: Times, said: SaidColumn, settings: ValueSettings) -> Typed:
+def _times(name: str, texts: pd.Series, there: np.ndarray, times: Times, settings: ValueSettings) -> Typed:
     """A column of times from text, with a line on the forms it uses."""
     _refuse_hopeless(name, "time", ~np.isnat(times.values) | times.ambiguous, texts, there)
     column = np.full(len(texts), np.datetime64("NaT"), dtype="datetime64[us]")
@@ -144,8 +144,8 @@ def _words(name: str, texts: pd.Series, present: pd.Series, kind: str | None, se
     elif share >= 0.5:
         odd = present[np.isnan(numbers)].drop_duplicates().head(_EXAMPLES)
         typed.notes.append(
-            f"{name}: {share:.0%} of its values are numbers, which is less than values.sure ({settings.sure:.0%}); it was taken for a "
-            f"{typed.type} for values such as {', '.join(map(repr, odd))} (say its type)"
+            f"{name}: {share:.0%} of its values are numbers, which is less than values.sure ({settings.sure:.0%}); it was "
+            f"taken for a {typed.type} for values such as {', '.join(map(repr, odd))} (say its type)"
         )
     elif present.str.contains(r"\d", regex=True).mean() >= settings.sure and _mostly(
         ~np.isnan(to_numbers(present, other)), settings.sure
@@ -193,6 +193,7 @@ def _refuse_hopeless(name: str, kind: str, fits: np.ndarray, texts: pd.Series, t
     if len(fits) and fits.mean() < 0.5:
         example = texts.iloc[there[np.flatnonzero(~fits)[0]]]
         raise DataError(
-            f"columns: {name!r} is said to hold a {kind}, and {int((~fits).sum()):,} of its {len(fits):,} values are none, such as "
-            f"{str(example)[:60]!r}. Say another type, or how they are written (values.decimal, values.thousands, formats)."
+            f"columns: {name!r} is said to hold a {kind}, and {int((~fits).sum()):,} of its {len(fits):,} values are none, "
+            f"such as {str(example)[:60]!r}. Say another type, or how they are written (values.decimal, values.thousands, "
+            "formats)."
         )

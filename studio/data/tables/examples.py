@@ -18,8 +18,8 @@ def read_table_examples(folder: Path, split: str, wanted: Wanted) -> Examples:
     """A split of a table with its target.
 
     Raises:
-        UserError: there is no such split or column, the target has no value in this split, or it holds no numbers where numbers are
-            wanted.
+        UserError: there is no such split or column, the target has no value in this split, or it holds no numbers where
+            numbers are wanted.
         StudioError: a file's bytes are not those that were written.
     """
     record = table_record(folder)
@@ -101,8 +101,8 @@ def _target(values: pd.Series, column: Column, wanted: Wanted, name: str) -> np.
     if wanted.target_type == "number":
         if column.type != "number":
             raise UserError(
-                f"target: {column.name!r} of {name} is of type {column.type}, and numbers are wanted. Predict labels instead (a preset of "
-                "classify/), or say 'type: number' under 'columns' of the recipe."
+                f"target: {column.name!r} of {name} is of type {column.type}, and numbers are wanted. Predict labels "
+                "instead (a preset of classify/), or say 'type: number' under 'columns' of the recipe."
             )
         return values.to_numpy(np.float64)
     if column.type == "time":

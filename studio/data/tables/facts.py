@@ -9,6 +9,7 @@ import pandas as pd
 
 from studio.core.errors import DataError
 from studio.data.tables.rows import plain
+from studio.data.tables.steps.suspicious import skewness_of
 from studio.data.tables.table import DataTable, TableColumn
 from studio.schema.table_recipe import ValueSettings
 
@@ -44,16 +45,16 @@ def column_records(table: DataTable) -> list[dict[str, Any]]:
 def statistics(values: pd.Series, kind: str) -> dict[str, Any]:
     """Figures of one column, missing values left out; empty where there is no value.
 
-    Numbers: ``minimum``, ``maximum``, ``mean``, ``deviation`` (of a sample), ``quartiles`` (25, 50, 75%), ``skewness`` (of Fisher, bias
-    corrected). Categories: ``distinct``, ``values`` (value to rows, the most frequent first, at most 200). Texts: ``distinct``, mean
-    ``words``. Times: ``minimum``, ``maximum``.
+    Numbers: ``minimum``, ``maximum``, ``mean``, ``deviation`` (of a sample), ``quartiles`` (25, 50, 75%), ``skewness`` (of
+    Fisher, bias corrected). Categories: ``distinct``, ``values`` (value to rows, the most frequent first, at most 200).
+    Texts: ``distinct``, mean ``words``. Times: ``minimum``, ``maximum``.
     """
     there = values.dropna()
     if not len(there):
         return {}
     if kind == "number":
         numbers = there.to_numpy(np.float64)
-        skewness = float(there.skew()) if len(there) > 2 else float("nan")
+        skewness = skewness_of(numbers)
         return {
             "minimum": plain(numbers.min()),
             "maximum": plain(numbers.max()),
@@ -66,13 +67,9 @@ def statistics(values: pd.Series, kind: str) -> dict[str, Any]:
         return {"minimum": plain(there.min()), "maximum": plain(there.max())}
     if kind == "text":
         return {"distinct": int(there.nunique()), "words": float(there.str.count(r"\S+").mean())}
-    counts = (
-        there.value_counts(sort=False)
-        .reset_index(name="rows")
-        .sort_values(["rows", there.name or "index"], ascending=[False, True])
-    )
-    pairs = zip(counts.iloc[:_KNOWN, 0].tolist(), counts["rows"].iloc[:_KNOWN].tolist(), strict=True)
-    return {"distinct": len(counts), "values": dict(pairs)}
+    counts = there.value_counts()
+    ordered = sorted(zip(counts.index.tolist(), counts.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
+    return {"distinct": len(ordered), "values": dict(ordered[:_KNOWN])}
 
 
 def limit_categories(table: DataTable, settings: ValueSettings, asked: list[str] | None) -> tuple[DataTable, list[str]]:
@@ -109,7 +106,10 @@ def _too_many(values: pd.Series, settings: ValueSettings) -> str | None:
     distinct = there.drop_duplicates()
     examples = ", ".join(repr(text[:30]) for text in distinct.head(3))
     if len(distinct) > settings.max_categories:
-        return f"has {len(distinct):,} different categories, more than values.max_categories ({settings.max_categories:,}), such as {examples}"
+        return (
+            f"has {len(distinct):,} different categories, more than values.max_categories ({settings.max_categories:,}), "
+            f"such as {examples}"
+        )
     if len(there) >= _ENOUGH_ROWS and len(distinct) >= _NAMES * len(there):
         return f"has another value in almost every row ({len(distinct):,} in {len(there):,}), such as {examples}"
     return None

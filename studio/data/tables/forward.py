@@ -76,6 +76,7 @@ def _check(split: np.ndarray, wanted: dict[str, int], order: np.ndarray) -> None
     for name in ("train", *(name for name, size in wanted.items() if size)):
         if not (split == name).any():
             raise DataError(
-                f"split {name!r} would be empty: {len(split)} rows lie at {len(np.unique(order))} different times from {order[0]} to "
-                f"{order[-1]}. Ask for smaller splits (split.test, split.validation), a shorter split.gap, or add rows."
+                f"split {name!r} would be empty: {len(split)} rows lie at {len(np.unique(order))} different times from "
+                f"{order[0]} to {order[-1]}. Ask for smaller splits (split.test, split.validation), a shorter split.gap, or "
+                "add rows."
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -56,7 +56,7 @@ def read_columns(tables: Sequence[SourceTable], names: Sequence[str], recipe: Ta
     drops = _handle_trouble(typed, recipe, notes)
     _add_missing_target(table, drops)
     if recipe.id is not None:
-        _use_ids(table, raw[recipe.id], recipe.id, drops)
+        _use_ids(table, recipe.id, drops)
     places = sorted(drops)
     removed += table.gone(places, READ_STEP, [drops[place] for place in places])
     kept = table.part(np.setdiff1d(np.arange(len(table)), places))
@@ -128,7 +128,8 @@ def _handle_trouble(typed: dict[str, Typed], recipe: TableRecipe, notes: list[st
         for reason, places in one.trouble.items():
             seen = one.seen[reason]
             examples = ", ".join(repr(text[:40]) for text in list(dict.fromkeys(seen))[:_EXAMPLES])
-            what = f"{name}: {len(places):,} value{'s' if len(places) > 1 else ''} of a column of type {one.type} {_plural(reason, len(places))} ({examples})"
+            count = f"{len(places):,} value{'s' if len(places) > 1 else ''}"
+            what = f"{name}: {count} of a column of type {one.type} {_plural(reason, len(places))} ({examples})"
             if recipe.values.unreadable == "refuse":
                 raise DataError(f"{what}. Mend them, or let them be missing or their rows be dropped: values.unreadable.")
             if recipe.values.unreadable == "drop":
@@ -153,14 +154,14 @@ def _add_missing_target(table: DataTable, drops: dict[int, Drop]) -> None:
                 drops.setdefault(place, Drop(reason, None, f"a value in {column.name}"))
 
 
-def _use_ids(table: DataTable, values: pd.Series, name: str, drops: dict[int, Drop]) -> None:
+def _use_ids(table: DataTable, name: str, drops: dict[int, Drop]) -> None:
     """The rows' own identities; one that stands twice is refused."""
     texts = table.frame[name]
     doubled = texts[texts.duplicated() & texts.notna()]
     if len(doubled):
         raise DataError(
-            f"id: {len(doubled):,} rows have an id in {name!r} that an earlier row has, such as {doubled.iloc[0]!r}. If it names what "
-            f"several rows belong to, say group: {name}."
+            f"id: {len(doubled):,} rows have an id in {name!r} that an earlier row has, such as {doubled.iloc[0]!r}. If it "
+            f"names what several rows belong to, say group: {name}."
         )
     for place in np.flatnonzero(texts.isna().to_numpy()).tolist():
         drops.setdefault(place, Drop("the id is missing", None, f"a value in {name}"))
@@ -182,8 +183,3 @@ def _check_target(table: DataTable) -> None:
             f"target: {target.name!r} is {values.iloc[0]!r} in all {len(values):,} rows, so there is nothing to predict. "
             "Choose another column, or add rows with other values."
         )
-
-
-def rename_type(column: TableColumn, kind: str) -> TableColumn:
-    """The column with another type."""
-    return replace(column, type=kind)  # type: ignore[arg-type]

@@ -72,7 +72,8 @@ def read_table_split(folder: Path, split: str) -> pd.DataFrame:
         StudioError: the file's bytes are not those that were written.
     """
     record = table_record(folder)
-    return read_split_table(folder, record, split).to_pandas()
+    frame: pd.DataFrame = read_split_table(folder, record, split).to_pandas()
+    return frame
 
 
 def table_record(folder: Path) -> DatasetRecord:
@@ -126,7 +127,8 @@ def plain(value: Any) -> Any:
     if value is None or value is pd.NaT or (isinstance(value, float) and np.isnan(value)):
         return None
     if isinstance(value, float | np.floating):
-        return int(value) if float(value).is_integer() and abs(value) < _EXACT else float(value)
+        number = float(value)
+        return int(number) if number.is_integer() and abs(number) < _EXACT else number
     if isinstance(value, pd.Timestamp | np.datetime64):
         moment = pd.Timestamp(value)
         return moment.date().isoformat() if moment == moment.normalize() else moment.isoformat()

@@ -130,11 +130,8 @@ def _of_hub(settings: HubTableSource, source: ResolvedSource) -> Frame:
         raise StudioError(f"the source {source.name} was not resolved. Build the dataset again.")
     loaded = source.table.load()
     with source.table.errors():
-        if settings.streaming:
-            frame = pd.DataFrame(list(islice(loaded, settings.limit)), dtype=object)
-        else:
-            frame = loaded.to_pandas()
-    return whole_frame(plain_columns(frame))
+        rows = pd.DataFrame(list(islice(loaded, settings.limit)), dtype=object) if settings.streaming else loaded.to_pandas()
+    return whole_frame(plain_columns(rows))
 
 
 def _renamed(columns: pd.DataFrame, settings: TableSource, name: str) -> pd.DataFrame:

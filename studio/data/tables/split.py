@@ -75,8 +75,8 @@ def sizes_of(settings: TableSplitSettings, rows: int) -> dict[str, int]:
     wanted = {"test": rows_of_size(settings.test, rows), "validation": rows_of_size(settings.validation, rows)}
     if sum(wanted.values()) >= rows:
         raise DataError(
-            f"{rows} rows are left, and split asks for {wanted['test']} test and {wanted['validation']} validation rows, which leaves "
-            "none for training. Ask for fewer (split.test, split.validation) or add rows."
+            f"{rows} rows are left, and split asks for {wanted['test']} test and {wanted['validation']} validation rows, "
+            "which leaves none for training. Ask for fewer (split.test, split.validation) or add rows."
         )
     return wanted
 

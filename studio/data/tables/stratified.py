@@ -19,8 +19,9 @@ def assign_stratified(
 ) -> tuple[np.ndarray, list[str]]:
     """The split of each row, object [n], and notes.
 
-    Clusters of several rows go first, the largest ahead, each to the split whose shares it serves best (the idea of scikit-learn's
-    ``StratifiedGroupKFold``); rows that stand alone then fill each label's quota in every split, in an order drawn with the seed.
+    Clusters of several rows go first, the largest ahead, each to the split whose shares it serves best (the idea of
+    scikit-learn's ``StratifiedGroupKFold``); rows that stand alone then fill each label's quota in every split, in an order
+    drawn with the seed.
 
     Args:
         clusters: places of rows that stay together. labels: of each row, object [n].

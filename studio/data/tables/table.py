@@ -36,8 +36,9 @@ class TableColumn:
 class DataTable:
     """Rows and columns.
 
-    frame: the columns [n, c]: float64 (NaN: missing), ``str`` (NaN) or datetime64[us] (NaT). ids, sources: object [n]. split: object
-    [n], None before rows are divided. facts: what steps found, by step, plain JSON values for the report and ``dataset.json``.
+    frame: the columns [n, c]: float64 (NaN: missing), ``str`` (NaN) or datetime64[us] (NaT). ids, sources: object [n].
+    split: object [n], None before rows are divided. facts: what steps found, by step, plain JSON values for the report and
+    ``dataset.json``.
     """
 
     frame: pd.DataFrame
@@ -83,8 +84,8 @@ class DataTable:
             self.check_name(name, f"the step {step}")
             if types and self.columns[name].type not in types:
                 raise DataError(
-                    f"the step {step} is for columns of type {' or '.join(types)}, and {name!r} is of type {self.columns[name].type}. "
-                    "Leave it out, or say its type under 'columns'."
+                    f"the step {step} is for columns of type {' or '.join(types)}, and {name!r} is of type "
+                    f"{self.columns[name].type}. Leave it out, or say its type under 'columns'."
                 )
         found = [self.columns[name] for name in names] or [column for column in self.columns.values() if column.feature]
         return [column for column in found if not types or column.type in types]
@@ -144,7 +145,8 @@ def as_read(values: pa.ChunkedArray, kind: str) -> pd.Series:
     if kind == "time":
         moments: pd.Series = values.to_pandas().dt.tz_localize(None)
         return moments.astype("datetime64[us]")
-    return values.to_pandas().astype("float64" if kind == "number" else "str")
+    found: pd.Series = values.to_pandas().astype("float64" if kind == "number" else "str")
+    return found
 
 
 def check_reserved(names: Sequence[str]) -> None:

@@ -7,13 +7,17 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from studio.core.files import write_text
 from studio.core.records import DatasetRecord
 from studio.data.build import peak_bytes
+from studio.data.page import REPORT_FILE
 from studio.data.parquet import REMOVED_FILE, write_table
 from studio.data.split import Division
 from studio.data.tables.facts import column_records, limit_categories
+from studio.data.tables.report import render_table_report
 from studio.data.tables.rows import ID, SOURCE, RemovedTableRow, as_stored, removed_to_table
 from studio.data.tables.split import label_shares
+from studio.data.tables.steps.leaks import leak_facts
 from studio.data.tables.table import DataTable
 from studio.schema.table_recipe import TableRecipe
 
@@ -37,15 +41,18 @@ def write_table_dataset(
         write_table(stored.take(pa.array(rows)), place / f"{split}.parquet")
     write_table(removed_to_table(removed), place / REMOVED_FILE)
     target = table.of_role("target")
-    return record.model_copy(
+    record = record.model_copy(
         update={
             "columns": column_records(table),
             "target": {"name": target.name, "type": target.type} if target is not None else None,
             "label_shares": label_shares(table),
+            "leaks": leak_facts(table),
             "notes": [*(record.model_extra or {})["notes"], *(f"columns: {note}" for note in notes)],
             "peak_bytes": peak_bytes(),
         }
     )
+    write_text(place / REPORT_FILE, render_table_report(record, removed, table))
+    return record
 
 
 def stored_table(table: DataTable) -> pa.Table:

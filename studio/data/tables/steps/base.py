@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 from studio.data.tables.table import DataTable
 from studio.data.verdicts import Drop
@@ -14,8 +14,8 @@ from studio.data.verdicts import Drop
 class Outcome:
     """What a step did.
 
-    table: with its values changed, before rows go. drops: places of rows that go, with the verdict. changed: rows whose values were
-    altered. notes: for people. facts: plain JSON values for the report.
+    table: with its values changed, before rows go. drops: places of rows that go, with the verdict. changed: rows whose
+    values were altered. notes: for people. facts: plain JSON values for the report.
     """
 
     table: DataTable
@@ -28,7 +28,7 @@ class Outcome:
 class TableStep(ABC):
     """A step. learns: whether it looks at training rows to decide; rows are divided before the first one that does."""
 
-    learns: ClassVar[bool] = False
+    learns: bool = True
 
     @abstractmethod
     def run(self, table: DataTable) -> Outcome:
@@ -42,3 +42,10 @@ class TableStep(ABC):
 def counted(number: int, thing: str = "row") -> str:
     """``1 row``, ``1,200 rows``."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def listed(counts: dict[str, int], most: int = 6) -> str:
+    """``a (12), b (3)``, from the largest on; what goes beyond ``most`` is counted."""
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    more = f" and {counted(len(ordered) - most, 'more column')}" if len(ordered) > most else ""
+    return ", ".join(f"{name} ({count:,})" for name, count in ordered[:most]) + more

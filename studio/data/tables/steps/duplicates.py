@@ -12,6 +12,8 @@ from studio.data.verdicts import Drop
 class ExactRows(TableStep):
     """See :class:`studio.schema.table_steps.ExactRowsStep`."""
 
+    learns = False
+
     def __init__(self, columns: list[str]) -> None:
         self._columns = columns
 

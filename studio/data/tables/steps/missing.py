@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
-from studio.data.tables.steps.base import Outcome, TableStep, counted
+from studio.data.tables.steps.base import Outcome, TableStep, counted, listed
 from studio.data.tables.table import DataTable, TableColumn
 from studio.data.verdicts import Drop
 
@@ -16,10 +15,9 @@ from studio.data.verdicts import Drop
 class MissingValues(TableStep):
     """See :class:`studio.schema.table_steps.MissingValuesStep`."""
 
-    learns: ClassVar[bool] = True
-
     def __init__(self, columns: list[str], action: str) -> None:
         self._columns, self._action = columns, action
+        self.learns = action == "flag"
 
     def run(self, table: DataTable) -> Outcome:
         """Drop rows, or add a column for each that lacks values in training rows."""
@@ -41,13 +39,15 @@ def _drops(gone: dict[str, np.ndarray]) -> dict[int, Drop]:
 
 def _flagged(table: DataTable, gone: dict[str, np.ndarray]) -> Outcome:
     """A column of yes and no beside each that lacks values."""
-    frame, columns, notes = table.frame.copy(deep=False), dict(table.columns), []
+    frame, columns = table.frame.copy(deep=False), dict(table.columns)
     for name, where in gone.items():
         flag = f"{name} missing"
         frame[flag] = pd.Series(np.where(where, "yes", "no"), dtype="str")
-        columns[flag] = TableColumn(
-            flag, "category", about=f"whether {name} is missing", feature=columns[name].feature, made_by="missing"
-        )
-        notes.append(f"{name} is missing in {counted(int(where.sum()))}; the column {flag!r} says where")
-    changed = int(np.logical_or.reduce(list(gone.values())).sum()) if gone else 0
+        about = f"whether {name} is missing"
+        columns[flag] = TableColumn(flag, "category", about=about, role="ignored", feature=False, made_by="missing")
+    if not gone:
+        return Outcome(table)
+    changed = int(np.logical_or.reduce(list(gone.values())).sum())
+    counts = listed({name: int(where.sum()) for name, where in gone.items()})
+    notes = [f"{counted(changed)} lack a value: {counts}; a column 'NAME missing' beside each says where"]
     return Outcome(replace(table, frame=frame, columns=columns), changed=changed, notes=notes)
