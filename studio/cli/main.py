@@ -44,6 +44,7 @@ COMMANDS: dict[str, Command] = {
     "data": Command("studio.cli.data:app", "Build a Dataset from a recipe, and look into it.", BEFORE),
     "plan": Command("studio.cli.plan:plan", "Memory, time and disk of a training run, before it starts.", TUNE),
     "train": Command("studio.cli.train:train", "Tune a base model on a Dataset.", TUNE),
+    "search": Command("studio.cli.search:search", "Try settings of a preset, and confirm the best on rows never seen.", TUNE),
     "eval": Command("studio.cli.evals:evaluate", "Measure a tuned model against its base.", AFTER),
     "chat": Command("studio.cli.talk:talk", "Talk to a tuned model in the terminal.", AFTER),
     "app": Command("studio.cli.app:app", "Chat, compare, paint, annotate in the browser.", AFTER),

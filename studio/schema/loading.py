@@ -156,6 +156,20 @@ def _collect_lines(node: yaml.Node, place: Location, lines: dict[Location, int],
             _collect_lines(child, (*place, index), lines, path, seen)
 
 
+def read_value(text: str, place: str) -> Any:
+    """One value as it stands in a YAML file: a number, a word, a list.
+
+    Args:
+        place: where it was given, for the message.
+    Raises:
+        ConfigError: it is not YAML.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)  # a subclass of SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{place}: the value is not valid YAML ({getattr(error, 'problem', error)}).") from error
+
+
 def _apply(override: str, value: dict[str, Any], places: dict[Location, str]) -> None:
     """Put one ``a.b=value`` into the plain value; the schema judges it afterwards."""
     key, equals, text = override.partition("=")
@@ -163,10 +177,7 @@ def _apply(override: str, value: dict[str, Any], places: dict[Location, str]) ->
         raise ConfigError(f"--set {override}: expected key=value, for example --set learning_rate=3e-4.")
     parts = key.strip().split(".")
     location: Location = tuple(int(part) if part.isdigit() else part for part in parts)
-    try:
-        parsed = yaml.load(text, Loader=_Loader)  # a subclass of SafeLoader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"--set {override}: the value is not valid YAML ({getattr(error, 'problem', error)}).") from error
+    parsed = read_value(text, f"--set {override}")
     target: Any = value
     for depth, part in enumerate(parts[:-1]):
         if isinstance(target, list):
