@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -51,13 +52,12 @@ def query_duckdb(path: Path, query: str) -> Frame:
         statements = duckdb.extract_statements(query)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise UserError(f"the query on {path} does more than read. It has to be one SELECT.")
-        connection = duckdb.connect(":memory:" if path.is_dir() else str(path), read_only=not path.is_dir())
-        with connection:
+        connection = duckdb.connect(":memory:" if path.is_dir() else str(path.resolve()), read_only=not path.is_dir())
+        # DuckDB looks for relative names, and compares them with what is allowed, from the current folder.
+        with connection, contextlib.chdir(folder):
             connection.execute("SET allowed_directories = [?]", [str(folder.resolve())])
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
-            if path.is_dir():
-                connection.execute("SET file_search_path = ?", [str(folder.resolve())])
             found = connection.execute(query).df()
     except duckdb.Error as error:
         raise UserError(f"the query on {path} cannot be run: {str(error).splitlines()[0]}.") from error
