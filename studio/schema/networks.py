@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from studio.schema.loading import Settings
 
@@ -71,7 +71,21 @@ class Bert(Learning):
     """Longest text in tokens; longer ones are cut on the right and counted."""
 
 
-class Recurrent(Learning):
+class Words(Learning):
+    """What networks that learn their words from the training rows share."""
+
+    embedding: Positive = 128
+    """Numbers per word."""
+    vocabulary: Positive = 20_000
+    """Most words that are known; the most frequent of the training rows. Scripts without blanks between words count letters."""
+    min_rows: Positive = 2
+    """A word that occurs in fewer training rows is not learned: it counts as unknown, and so the network learns what to make of
+    unknown words."""
+    max_length: Positive = 256
+    """Longest text in words; longer ones are cut on the right and counted."""
+
+
+class Recurrent(Words):
     """What LSTM and GRU share."""
 
     depth: Positive = 1
@@ -80,12 +94,6 @@ class Recurrent(Learning):
     """Numbers per direction and layer."""
     bidirectional: bool = True
     """Read texts from both ends."""
-    embedding: Positive = 128
-    """Numbers per word."""
-    vocabulary: Positive = 20_000
-    """Most words that are known; the most frequent of the training rows."""
-    max_length: Positive = 256
-    """Longest text in words; longer ones are cut on the right and counted."""
     activation: Activation = "tanh"
     """What bends before the head."""
 
@@ -104,21 +112,15 @@ class Gru(Recurrent):
     """What is fitted."""
 
 
-class TextCnn(Learning):
+class TextCnn(Words):
     """Convolutions over words, from scratch (https://arxiv.org/abs/1408.5882)."""
 
     type: Literal["text-cnn"] = "text-cnn"
     """What is fitted."""
-    widths: list[Positive] = [3, 4, 5]
+    widths: Annotated[list[Positive], Field(min_length=1)] = [3, 4, 5]
     """Words that each kind of filter sees at once."""
     filters: Positive = 100
     """Filters of each width."""
-    embedding: Positive = 128
-    """Numbers per word."""
-    vocabulary: Positive = 20_000
-    """Most words that are known; the most frequent of the training rows."""
-    max_length: Positive = 256
-    """Longest text in words; longer ones are cut on the right and counted."""
     activation: Activation = "relu"
     """What bends after each filter."""
 
@@ -141,9 +143,26 @@ class Pretrained(Pictures):
 
     pretrained: bool = True
     """Start from weights that have seen ImageNet: ``model`` names them; False starts from nothing."""
+    tune: Literal["all", "head"] = "all"
+    """Train every layer from the first epoch on, or the head, and stages of the network as ``unfreeze`` says."""
     unfreeze: list[Positive] = []
-    """Epochs at which one more stage of the network, from the last on, begins to train; before, only the head does. Empty trains
-    all from the first epoch on."""
+    """With ``head``: epochs at which one more stage of the network, from the last on, begins to train. Empty leaves it at the
+    head."""
+    body_rate: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Pretrained layers learn at this share of ``learning_rate``, so that the new head does not spoil them."""
+
+    @model_validator(mode="after")
+    def _stages_come_in_time(self) -> Pretrained:
+        """Epochs that never come would leave layers frozen without a word."""
+        if self.unfreeze and self.tune == "all":
+            raise ValueError("unfreeze begins with a frozen network, and tune: all freezes nothing. Set tune: head")
+        if self.tune == "head" and not self.pretrained:
+            raise ValueError("tune: head leaves the network as it is, and pretrained: false makes that random. Set tune: all")
+        if self.unfreeze != sorted(set(self.unfreeze)):
+            raise ValueError(f"unfreeze: {self.unfreeze} is not in rising order. Give epochs such as [2, 4]")
+        if self.unfreeze and self.unfreeze[-1] > self.epochs:
+            raise ValueError(f"unfreeze: {self.unfreeze[-1]} is beyond the {self.epochs} epochs, so that stage would never train")
+        return self
 
 
 class ResNet(Pretrained):

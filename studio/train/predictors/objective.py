@@ -1,0 +1,86 @@
+"""What a network is trained on: rows as tensors, the loss, and which parts of the network train when.
+
+Legend: n rows of a split, b rows of a batch, k labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from studio.data.examples import Examples
+from studio.schema.predictors import ClassifierPreset
+from studio.train.predictors.balance import class_weights, drawn_rows
+from studio.train.predictors.job import Job
+
+UNSEEN = -100
+"""Number of a label that no training row has; the loss leaves such rows out."""
+
+
+@dataclass(frozen=True)
+class Readable:
+    """Rows of a split as a network takes them.
+
+    inputs: ``inputs(places, draws)`` gives the network's arguments for some rows, on the CPU; what is random in them
+    (augmentation) comes from ``draws``, which is None where nothing may be altered. targets: numbers of labels int64 [n], or
+    float32 [n].
+    """
+
+    inputs: Callable[[Sequence[int], torch.Generator | None], tuple[Tensor, ...]]
+    targets: Tensor
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The loss: cross-entropy of labels, in nats, or the mean squared error of (scaled) numbers.
+
+    weights: of the labels while training, float32 [k], None where all count the same; measured: the same of the validation rows,
+    which are never taken more or less often. smoothing: share of the truth that is spread over all labels while training
+    (https://arxiv.org/abs/1512.00567).
+    """
+
+    labels: bool
+    weights: Tensor | None = None
+    measured: Tensor | None = None
+    smoothing: float = 0.0
+
+    def loss(self, outputs: Tensor, targets: Tensor, *, training: bool) -> Tensor:
+        """Mean over rows of what the network gave [b, k] or [b, 1]; without smoothing where it is only measured."""
+        if not self.labels:
+            return functional.mse_loss(outputs[:, 0], targets)
+        chosen, smoothing = (self.weights, self.smoothing) if training else (self.measured, 0.0)
+        weights = None if chosen is None else chosen.to(outputs)
+        return functional.cross_entropy(outputs, targets, weight=weights, label_smoothing=smoothing, ignore_index=UNSEEN)
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Which parts of a network train when, and how fast.
+
+    frozen: modules that do not train in an epoch (counted from 1); a later epoch never freezes more. rate: what the learning rate
+    of a parameter is multiplied with, by its name.
+    """
+
+    frozen: Callable[[int], Sequence[nn.Module]] = lambda _epoch: ()
+    rate: Callable[[str], float] = lambda _name: 1.0
+
+
+def label_targets(examples: Examples, labels: Sequence[str]) -> Tensor:
+    """Numbers of the rows' labels int64 [n]; :data:`UNSEEN` for one that is not in the list."""
+    numbers = {label: number for number, label in enumerate(labels)}
+    assert examples.target is not None
+    return torch.tensor([numbers.get(label, UNSEEN) for label in examples.target], dtype=torch.int64)
+
+
+def label_objective(job: Job, smoothing: float) -> tuple[Objective, np.ndarray]:
+    """The loss of a classifier, and the places of the rows that each epoch takes, by the preset's ``imbalance``."""
+    assert isinstance(job.preset, ClassifierPreset)
+    how, labels = job.preset.imbalance, label_targets(job.train, job.labels).numpy()
+    equal = None if how == "none" else torch.from_numpy(class_weights(labels, len(job.labels)))
+    objective = Objective(labels=True, weights=equal if how == "weights" else None, measured=equal, smoothing=smoothing)
+    return objective, drawn_rows(labels, how, job.preset.seed)

@@ -1,0 +1,149 @@
+"""Training networks that look at pictures: a small one from scratch, and those of timm, pretrained or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from studio.core.errors import UserError
+from studio.data.examples import Examples
+from studio.models.predictors.base import PredictorInfo
+from studio.models.predictors.picture_layers import PictureNetwork, build_picture_network
+from studio.models.predictors.picture_network import PictureNetworkPredictor, normalised, read_pixels
+from studio.schema.networks import Pictures, SmallCnn
+from studio.train.capacity import memory_of
+from studio.train.predictors.augmentation import augment
+from studio.train.predictors.job import Job
+from studio.train.predictors.learning import known_rows, learn, seeded
+from studio.train.predictors.objective import Readable, Stages, label_objective, label_targets
+
+if TYPE_CHECKING:
+    from studio.schema.predictors import AnyPredictorPreset
+
+_KEPT_SHARE = 0.25
+"""Share of the free memory that opened pictures may fill; beyond it they are opened again in each epoch."""
+_HALF = [0.5, 0.5, 0.5]
+"""Mean and spread of pixels for a network without any of its own."""
+
+
+def fit_picture_network(job: Job, info: PredictorInfo) -> PictureNetworkPredictor | None:
+    """Train a network on pictures; None when a signal stopped it after saving a checkpoint.
+
+    Raises:
+        UserError: pictures are too small for the network, or there are no weights to start from.
+        DataError: a picture cannot be opened.
+    """
+    settings = job.preset.estimator
+    assert isinstance(settings, Pictures)
+    if not isinstance(settings, SmallCnn):
+        from studio.train.predictors.timm_networks import fit_timm_network
+
+        return fit_timm_network(job, info)
+    refuse_too_small(settings)
+    plain = {
+        "type": settings.type,
+        "labels": len(job.labels),
+        "depth": settings.depth,
+        "width": settings.width,
+        "activation_name": settings.activation,
+        "dropout": settings.dropout,
+        "size": settings.size,
+        "mean": _HALF,
+        "std": _HALF,
+    }
+    with seeded(job.preset.seed):
+        network = build_picture_network(plain)
+    return train_on_pictures(job, info, network, plain, Stages())
+
+
+def weights_record(preset: AnyPredictorPreset) -> dict[str, Any] | None:
+    """The record of the weights that a network of timm starts from; see :func:`studio.train.predictors.checks.base_of`."""
+    from studio.train.predictors.timm_networks import base_record
+
+    return base_record(preset)
+
+
+def train_on_pictures(
+    job: Job, info: PredictorInfo, network: PictureNetwork, plain: dict[str, Any], stages: Stages
+) -> PictureNetworkPredictor | None:
+    """Open the pictures, train, and make a predictor of it.
+
+    Args:
+        plain: what :class:`PictureNetworkPredictor` keeps of the network.
+    """
+    settings = job.preset.estimator
+    assert isinstance(settings, Pictures)
+    train, held = readable_pictures(job, plain)
+    objective, places = label_objective(job, settings.label_smoothing)
+    figures = learn(job, network, train, held, objective, places, stages)
+    if figures is None:
+        return None
+    told = info.model_copy(update={"form": PictureNetworkPredictor.form, "extra": {**info.extra, "result": figures}})
+    return PictureNetworkPredictor(told, network, plain)
+
+
+def refuse_too_small(settings: SmallCnn) -> None:
+    """Go on only with pictures that can be halved as often as there are blocks.
+
+    Raises:
+        UserError: they cannot.
+    """
+    if settings.size >> settings.depth < 1:
+        deepest = settings.size.bit_length() - 1
+        raise UserError(
+            f"pictures of {settings.size} pixels cannot be halved {settings.depth} times (estimator.depth). "
+            f"Set depth to {deepest} at most, or a larger size: --set estimator.size={1 << settings.depth}"
+        )
+
+
+def readable_pictures(job: Job, plain: dict[str, Any]) -> tuple[Readable, Readable | None]:
+    """Training and validation rows as pixels, altered while training."""
+    settings = job.preset.estimator
+    assert isinstance(settings, Pictures)
+    found: list[Readable | None] = []
+    for rows in (job.train, job.validation):
+        if rows is None or not len(rows):
+            found.append(None)
+            continue
+        opened = OpenedPictures(rows, settings.size)
+
+        def inputs(places: Sequence[int], draws: torch.Generator | None, opened: OpenedPictures = opened) -> tuple[Tensor, ...]:
+            pixels = opened.pixels(places).float()
+            altered = pixels if draws is None else augment(pixels, settings, draws)
+            return (normalised(altered, plain["mean"], plain["std"]),)
+
+        found.append(Readable(inputs, label_targets(rows, job.labels)))
+    train, held = found
+    assert train is not None
+    return train, held if known_rows(held) else None
+
+
+class OpenedPictures:
+    """Pictures of a split at the size of the network: opened once where they fit into memory, else in each epoch.
+
+    Shapes: n pictures, s side in pixels.
+    """
+
+    def __init__(self, rows: Examples, size: int) -> None:
+        """Open them all, at least once, so that a damaged one is told before the training.
+
+        Raises:
+            DataError: one cannot be opened.
+        """
+        self.paths, self.size = rows.features[rows.columns[0].name].tolist(), size
+        room = (memory_of("cpu") or 0) * _KEPT_SHARE
+        self._kept: Tensor | None = None
+        if len(self.paths) * 3 * size * size <= room:
+            self._kept = torch.stack([read_pixels(path, size) for path in self.paths])  # uint8 [n, 3, s, s]
+        else:
+            for path in self.paths:
+                read_pixels(path, size)
+
+    def pixels(self, places: Sequence[int]) -> Tensor:
+        """Some of them, uint8 [b, 3, s, s]."""
+        if self._kept is not None:
+            return self._kept[list(places)]
+        return torch.stack([read_pixels(self.paths[place], self.size) for place in places])
