@@ -43,8 +43,8 @@ class InterruptedRunError(StudioError):
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` for the closest allowed name, or the only one with these initials (``lr``); else nothing."""
+    """Return `` Did you mean 'x'?`` for the closest allowed name, or the shortest one with these initials; or nothing."""
     known = list(allowed)
     initials = [other for other in known if "_" in other and "".join(part[:1] for part in other.split("_")) == name]
-    match = initials if len(initials) == 1 else difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    match = sorted(initials, key=len) or difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f" Did you mean {match[0]!r}?" if match else ""

@@ -18,7 +18,7 @@ from studio.search.pruning import median_rule
 from studio.search.record import SearchRecord
 from studio.search.space import assignments
 from studio.search.suggest import settings_of
-from studio.search.training import Job
+from studio.search.training import Job, check_left_alone
 from studio.train.kinds import preset_kind
 from studio.train.opening import Say
 
@@ -39,6 +39,7 @@ def run_search(place: Path, *, processes: int, say: Say, show: Show) -> SearchRe
 
     begun, record = time.monotonic(), records.read(place)
     before, journal = record.seconds, Journal(place)
+    check_left_alone(place, journal.trials)
     record = records.save(place, record.model_copy(update={"status": "running", "error": None}))
     crew = _crew(place, min(processes, record.lag), say)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -142,11 +143,7 @@ def _trained(kind: RunKind, folder: Path, resume: bool, watch: Watch | None, say
 
 
 def _half_done(job: Job, workspace: Workspace) -> Path | None:
-    """The Run that an earlier sitting began, where it is finished or can be gone on with; None to begin anew.
-
-    Raises:
-        UserError: it still trains in another process.
-    """
+    """The Run that an earlier sitting began, where it is finished or can be gone on with; None to begin anew."""
     from studio.train.checkpoints import newest_whole
 
     if job.resume is None:
@@ -154,16 +151,27 @@ def _half_done(job: Job, workspace: Workspace) -> Path | None:
     folder = workspace.root / job.resume
     if not (folder / "run.json").is_file():
         return None
-    found = summarize_run(folder)
-    if found.status == "running" and found.record is not None:
-        raise UserError(
-            f"trial {job.number} still trains in process {found.record.machine.get('pid')}. Wait for its end, or stop it, and "
-            "resume the search then."
-        )
-    if found.status == "finished" or newest_whole(folder / "checkpoints")[0] is not None:
+    if read_run(folder).status == "finished" or newest_whole(folder / "checkpoints")[0] is not None:
         return folder
     shutil.rmtree(folder, ignore_errors=True)  # nothing of it is worth keeping: it had saved no state
     return None
+
+
+def check_left_alone(place: Path, trials: Sequence[Trial]) -> None:
+    """See that no other process works on the trials that are to be gone on with.
+
+    Raises:
+        UserError: one still trains.
+    """
+    for trial in trials:
+        if trial.ended or trial.run is None or not (place / trial.run / "run.json").is_file():
+            continue
+        found = summarize_run(place / trial.run)
+        pid = found.record.machine.get("pid") if found.record is not None else None
+        if found.status == "running" and pid != os.getpid():
+            raise UserError(
+                f"trial {trial.number} still trains in process {pid}. Wait for its end, or stop it, and resume the search then."
+            )
 
 
 def _figures(folder: Path, record: RunRecord, measured: Measured) -> dict[str, Any]:
