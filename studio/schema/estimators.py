@@ -103,19 +103,25 @@ class Texts(Settings):
     """A word that occurs in fewer training rows is not learned."""
     most: Positive | None = 200_000
     """Most features of each kind, the most frequent ones."""
+    components: Positive = 100
+    """Boosting takes few numbers instead of many features: so many, by truncated singular value decomposition."""
 
 
 class Preparation(Settings):
     """What is learned from the training rows before the estimator, and applied to every row afterwards."""
 
-    missing: Literal["median", "mean", "mode", "constant", "nearest"] = "median"
-    """What stands for a missing number; ``nearest`` takes the mean of the 5 most alike rows. A missing category is a value of
-    its own."""
+    missing: Literal["auto", "median", "mean", "mode", "constant", "nearest"] = "auto"
+    """What stands for a missing number. ``auto``: boosting takes it as missing, for all others it is the median. ``nearest``
+    takes the mean of the 5 most alike rows, which takes time and memory that grow with the square of the rows. A missing
+    category is a value of its own."""
+    constant: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+    """What stands for a missing number with ``missing: constant``."""
     indicator: bool = True
-    """A further column says where a number was missing."""
+    """A further column says where a number was missing, unless it is taken as missing."""
     scale: bool = True
     """Numbers get mean 0 and variance 1, for estimators that compare sizes; trees do not."""
     rare: Positive = 5
-    """Categories with fewer training rows are treated as one, together with those never seen in training."""
+    """Categories with fewer training rows are treated as one, together with those never seen in training. Boosting tells at most
+    254 of a column apart, and takes those never seen as missing."""
     texts: Texts = Texts()
     """How texts become numbers."""

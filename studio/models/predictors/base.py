@@ -15,19 +15,22 @@ from studio.core.records import Record
 from studio.schema.columns import Column
 
 DESCRIPTION = "predictor.json"
+_LARGEST_EXPONENT = 709.0
 
 
 class Filling(Record):
     """What is known of a column, for forms, checks of files, and explanations.
 
     typical: the median of numbers or the most frequent value. low, high: range of the training rows' numbers. values: known
-    values of a category, the most frequent first. missing: share of training rows without a value.
+    values of a category, the most frequent first; distinct: how many there are, more than in ``values`` where those would fill
+    pages. missing: share of training rows without a value.
     """
 
     typical: float | str | None = None
     low: float | None = None
     high: float | None = None
     values: list[str] = []
+    distinct: int = 0
     missing: float = 0.0
 
 
@@ -40,7 +43,8 @@ class PredictorInfo(Record):
     the probability from which on it is given, None for the likeliest label. baseline: shares of the labels in the training rows,
     or their mean and median (keys ``mean``, ``median``), which answer where nothing is known of a row. interval: nominal level
     and half width of the interval around a number (split conformal, on validation rows), empty where there were too few. extra:
-    of the form.
+    how files are read (``values``, ``formats``, ``extra_columns``, ``missing_columns``), ``log_target`` where the logarithm was
+    learned, and what the form needs.
     """
 
     form: str
@@ -112,6 +116,17 @@ class Predictor(ABC):
             return Prediction(found) if half is None else Prediction(found, low=found - half, high=found + half)
         labels = tuple(self.info.labels)
         return Prediction(chosen(found, labels, self.info.positive, self.info.threshold), labels, found)
+
+
+def turned_back(numbers: np.ndarray, info: PredictorInfo) -> np.ndarray:
+    """Numbers in the target's unit [n], of a model that learned their logarithm where ``extra`` says ``log_target``.
+
+    What would be too large for a float stays just below that.
+    """
+    if not info.extra.get("log_target"):
+        return numbers
+    most: np.ndarray = np.exp(np.minimum(numbers, _LARGEST_EXPONENT))
+    return most
 
 
 def chosen(probabilities: np.ndarray, labels: Sequence[str], positive: str | None, threshold: float | None) -> np.ndarray:

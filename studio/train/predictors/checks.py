@@ -13,7 +13,8 @@ from studio.core.records import DatasetRecord
 from studio.data.examples import Examples
 from studio.data.parquet import read_whole_dataset
 from studio.schema.columns import Column
-from studio.train.predictors.job import read_rows
+from studio.train.predictors.job import labels_of, read_rows
+from studio.train.predictors.resampling import check_smote
 
 if TYPE_CHECKING:
     from studio.schema.predictors import AnyPredictorPreset
@@ -31,10 +32,11 @@ def check_data(preset: AnyPredictorPreset, folder: Path) -> tuple[DatasetRecord,
         UserError, DataError: they do not fit each other.
     """
     record = read_whole_dataset(folder)
-    [train] = read_rows(folder, preset, ("train",))
+    train, validation = read_rows(folder, preset, ("train", "validation"))
     assert train is not None
     check_columns(preset.estimator.type, train.columns, record.name)
     check_target(preset, train, record.name)
+    check_labels(preset, train, validation, record.name)
     return record, base_of(preset)
 
 
@@ -54,6 +56,49 @@ def check_columns(estimator: str, columns: tuple[Column, ...], name: str) -> Non
                 f"Name it: --set 'features=[{fitting[0]}]'" if fitting else "Take another preset, for example classify/boosting."
             )
             raise UserError(f"{estimator} reads one column of type {kind}, and {name} has {others}. {remedy}")
+    if estimator == "naive-bayes":
+        _check_bayes(columns)
+
+
+def _check_bayes(columns: tuple[Column, ...]) -> None:
+    """Shares of words and sizes of numbers have different distributions, and naive Bayes knows one at a time.
+
+    Raises:
+        UserError: both are there.
+    """
+    sizes = [column.name for column in columns if column.type in {"number", "time", "picture"}]
+    shares = [column.name for column in columns if column.type in {"text", "category"}]
+    if sizes and shares:
+        raise UserError(
+            f"naive-bayes takes either numbers ({', '.join(sizes[:4])}) or texts and categories ({', '.join(shares[:4])}), not "
+            f"both. Choose: --set 'features=[{', '.join(sizes[:4])}]', or take classify/logistic or classify/boosting."
+        )
+
+
+def check_labels(preset: AnyPredictorPreset, train: Examples, validation: Examples | None, name: str) -> None:
+    """What a preset of labels asks for beyond the labels themselves.
+
+    Raises:
+        UserError: rows between neighbours or a chosen threshold cannot be had from these rows.
+    """
+    if preset.kind != "classifier":
+        return
+    assert train.target is not None
+    check_smote(preset, train.columns, train.target)
+    if preset.threshold == "likeliest":
+        return
+    labels = labels_of(train)
+    if len(labels) != 2:
+        raise UserError(
+            f"threshold tuned chooses between two labels, and {train.target_name} of {name} has {len(labels)}. "
+            "Set threshold: likeliest."
+        )
+    held = set(labels_of(validation)) if validation is not None else set()
+    if not set(labels) <= held:
+        raise UserError(
+            f"threshold tuned is chosen on validation rows, and {name} has none with {train.target_name} = "
+            f"{', '.join(sorted(set(labels) - held))}. Build it with more validation rows, or set threshold: likeliest."
+        )
 
 
 def check_target(preset: AnyPredictorPreset, train: Examples, name: str) -> None:

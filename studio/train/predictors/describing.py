@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from studio.core.records import DatasetRecord
 from studio.data.examples import Examples
 from studio.models.predictors.base import Filling, PredictorInfo
 from studio.schema.columns import Column
 from studio.train.predictors.job import Job
 
-_MOST_VALUES = 200
-"""Values of a category that are kept for forms, the most frequent ones."""
+_MOST_VALUES = 1000
+"""Values of a category that are kept, the most frequent ones: as many as a table's recipe predicts from without being asked."""
 
 
 def describe(job: Job) -> PredictorInfo:
@@ -27,12 +29,56 @@ def describe(job: Job) -> PredictorInfo:
         task="labels" if job.gives_labels else "numbers",
         estimator=job.preset.estimator.type,
         columns=list(train.columns),
-        fillings={column.name: _filling(column, train.features[column.name]) for column in train.columns},
+        fillings=fillings_of(train),
         target=train.target_name,
+        unit=_unit(job),
         labels=labels,
         baseline=baseline_of(train),
-        extra={"extra_columns": job.preset.extra_columns, "missing_columns": job.preset.missing_columns},
+        extra=_extra(job),
     )
+
+
+def _extra(job: Job) -> dict[str, Any]:
+    """How files are read, and whether the logarithm is learned."""
+    preset = job.preset
+    found: dict[str, Any] = {"extra_columns": preset.extra_columns, "missing_columns": preset.missing_columns}
+    if job.dataset is not None:
+        found |= file_rules(job.dataset, job.train.columns)
+    if preset.kind == "regressor" and preset.log_target:
+        found["log_target"] = True
+    return found
+
+
+def _unit(job: Job) -> str | None:
+    """Unit of the target, where its Dataset says one."""
+    columns = (job.dataset.model_extra or {}).get("columns", []) if job.dataset is not None else []
+    return next((facts.get("unit") for facts in columns if facts.get("name") == job.train.target_name), None)
+
+
+def file_rules(record: DatasetRecord, columns: Sequence[Column]) -> dict[str, Any]:
+    """What the recipe of a table says of how values are written, so that later files are read as its own were.
+
+    Returns:
+        ``values``: as in the recipe. ``formats``: of times, by column. ``flags``: columns that say where another has no value.
+        ``folded``: what unknown categories of a column were called. Empty for what is no table.
+    """
+    if record.kind != "table":
+        return {}
+    recipe, facts = record.recipe, (record.model_extra or {}).get("columns", [])
+    names = {column.name for column in columns}
+    flags = [fact["name"] for fact in facts if fact.get("made_by") == "missing" and fact["name"] in names]
+    folding = [step for step in recipe.get("steps", []) if step.get("step") == "rare_categories" and step.get("action") == "fold"]
+    return {
+        "values": recipe.get("values", {}),
+        "formats": {said["name"]: said["formats"] for said in recipe.get("columns", []) if said.get("formats")},
+        "flags": {name: name.removesuffix(" missing") for name in flags},
+        "folded": {
+            column.name: step["other"]
+            for step in folding
+            for column in columns
+            if column.type == "category" and column.name not in flags and (not step["columns"] or column.name in step["columns"])
+        },
+    }
 
 
 def baseline_of(train: Examples) -> dict[str, float]:
@@ -42,6 +88,11 @@ def baseline_of(train: Examples) -> dict[str, float]:
         counts: Mapping[str, int] = Counter(train.target)
         return {label: count / len(train) for label, count in sorted(counts.items())}
     return {"mean": float(train.target.mean()), "median": float(np.median(train.target))}
+
+
+def fillings_of(rows: Examples) -> dict[str, Filling]:
+    """What is typical of each feature."""
+    return {column.name: _filling(column, rows.features[column.name]) for column in rows.columns}
 
 
 def _filling(column: Column, values: pd.Series) -> Filling:
@@ -54,5 +105,6 @@ def _filling(column: Column, values: pd.Series) -> Filling:
         return Filling(typical=float(known.median()), low=float(known.min()), high=float(known.max()), missing=missing)
     if column.type == "time":
         return Filling(typical=str(known.max()), missing=missing)
-    counted = Counter(known).most_common(_MOST_VALUES)
-    return Filling(typical=counted[0][0], values=[value for value, _ in counted], missing=missing)
+    counted = Counter(known).most_common()
+    values = [value for value, _ in counted[:_MOST_VALUES]]
+    return Filling(typical=values[0], values=values, distinct=len(counted), missing=missing)

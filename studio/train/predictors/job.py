@@ -14,6 +14,7 @@ from studio.data.parquet import read_whole_dataset
 from studio.train.opening import Say
 
 if TYPE_CHECKING:
+    from studio.core.records import DatasetRecord
     from studio.core.workspace import Workspace
     from studio.schema.predictors import AnyPredictorPreset
     from studio.train.recording import StopOnSignal
@@ -24,7 +25,7 @@ class Job:
     """A training that is about to begin.
 
     train, validation: the rows; validation is None where the Dataset has none. resume: go on from the newest checkpoint.
-    stop: says whether a signal came.
+    stop: says whether a signal came. dataset: what is known of where the rows come from, None where they come from none.
     """
 
     run_folder: Path
@@ -34,6 +35,12 @@ class Job:
     resume: bool
     say: Say
     stop: StopOnSignal
+    dataset: DatasetRecord | None = None
+
+    def note(self, text: str) -> None:
+        """Say something that people have to know, and keep it in the record."""
+        self.say(text)
+        self.train.notes.append(text)
 
     @property
     def gives_labels(self) -> bool:
@@ -89,4 +96,4 @@ def open_job(
     assert train is not None
     for note in train.notes:
         say(note)
-    return Job(run_folder, preset, train, validation, resume, say, stop)
+    return Job(run_folder, preset, train, validation, resume, say, stop, read_whole_dataset(folder))
