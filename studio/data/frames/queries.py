@@ -55,7 +55,7 @@ def query_duckdb(path: Path, query: str) -> Frame:
         connection = duckdb.connect(":memory:" if path.is_dir() else str(path.resolve()), read_only=not path.is_dir())
         # DuckDB looks for relative names, and compares them with what is allowed, from the current folder.
         with connection, contextlib.chdir(folder):
-            connection.execute("SET allowed_directories = [?]", [str(folder.resolve())])
+            connection.execute("SET allowed_directories = [?, '.']", [str(folder.resolve())])
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
             found = connection.execute(query).df()

@@ -185,7 +185,7 @@ def _noticed(name: str, typed: Typed, said: SaidColumn) -> Typed:
 def counts_rows(values: pd.Series) -> bool:
     """True for whole numbers that go up by one from row to row."""
     found = values.to_numpy()
-    return len(found) >= _COUNTED and bool((np.diff(found) == 1).all())
+    return len(found) >= _COUNTED and bool((found % 1 == 0).all() and (np.diff(found) == 1).all())
 
 
 def _refuse_hopeless(name: str, kind: str, fits: np.ndarray, texts: pd.Series, there: np.ndarray) -> None:

@@ -160,8 +160,8 @@ def _use_ids(table: DataTable, name: str, drops: dict[int, Drop]) -> None:
     doubled = texts[texts.duplicated() & texts.notna()]
     if len(doubled):
         raise DataError(
-            f"id: {len(doubled):,} rows have an id in {name!r} that an earlier row has, such as {doubled.iloc[0]!r}. If it "
-            f"names what several rows belong to, say group: {name}."
+            f"id: {name!r} does not tell rows apart: {doubled.iloc[0]!r} stands in "
+            f"{int((texts == doubled.iloc[0]).sum()):,} rows. If it names what several rows belong to, say group: {name}."
         )
     for place in np.flatnonzero(texts.isna().to_numpy()).tolist():
         drops.setdefault(place, Drop("the id is missing", None, f"a value in {name}"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from studio.core.errors import DataError
-from studio.data.tables.steps.base import Outcome, TableStep
+from studio.data.tables.steps.base import Outcome, TableStep, counted
 from studio.data.tables.table import DataTable
 
 
@@ -43,5 +43,5 @@ class ConstantColumns(TableStep):
         """A line on a column that went."""
         said = "missing" if value is None or value != value else repr(value)
         where = "every training row" if share == 1 else f"{share:.1%} of training rows"
-        more = "" if distinct == 1 or share < 1 else f"; other splits have {distinct - 1:,} other values"
+        more = "" if distinct == 1 or share < 1 else f"; other splits have {counted(distinct - 1, 'other value')}"
         return f"{name} is {said} in {where} and was taken out{more}"

@@ -143,8 +143,8 @@ def _equal_rows(table: DataTable, found: _Found) -> None:
     found.equal_rows = int(np.isin(keys[split == "test"], keys[split == "train"]).sum())
     if found.equal_rows:
         found.notes.append(
-            f"{counted(found.equal_rows, 'test row')} equal a training row in every column that is predicted from; if both "
-            "are about the same case, name what ties them (group)"
+            f"a training row has the same values, in all that is predicted from, as {counted(found.equal_rows, 'test row')}; if "
+            "both are about the same case, name what ties them (group)"
         )
 
 
