@@ -37,6 +37,8 @@ RUN_KINDS = Registry(
         "gan": "studio.train.images.labelled_kind:GAN",
         "classifier": "studio.train.predictors.kind:CLASSIFIER",
         "regressor": "studio.train.predictors.kind:REGRESSOR",
+        "forecast": "studio.train.forecast.kind:FORECAST",
+        "clusters": "studio.train.clusters.kind:CLUSTERS",
     },
 )
 EXAMPLE_PRESET = "chat/lora"
