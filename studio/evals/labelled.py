@@ -1,6 +1,7 @@
 """Labelled predictions: read from a file, or made by asking models; what classification, regression and fairness stand on.
 
-How rows are read and models are asked about them is a matter of the Dataset's kind, and stands in the room of that kind.
+How rows are read and models are asked about them is a matter of the Dataset's kind, or of the Run's where it reads rows by
+itself, and stands in the room of that kind.
 """
 
 from __future__ import annotations
@@ -20,11 +21,16 @@ from studio.evals.evidence import Evidence
 from studio.evals.label_reading import free_label, strict_label
 from studio.evals.metrics.base import Metric
 from studio.evals.number_reading import Typed, strict_number
-from studio.evals.task import NotComputedError, TaskContext
+from studio.evals.task import NotComputedError, Part, TaskContext, TaskResult
 from studio.schema.tasks import LabelledTask, PredictionFile
 
 # How models are asked about rows whose truth is known, by the kind of the Dataset.
 ASKING = Registry("kind of Dataset", {"chat": "studio.evals.chat.labelled:CONVERSATIONS"})
+# How Runs are asked that read rows by themselves, by the kind of the Run; the kind of the Dataset does not matter.
+PREDICTING = Registry(
+    "kind of Run",
+    {"classifier": "studio.evals.predictors.asking:PREDICTORS", "regressor": "studio.evals.predictors.asking:PREDICTORS"},
+)
 
 
 @dataclass
@@ -36,6 +42,13 @@ class Labelled:
     where examples are not independent. scores: label of the model to its probabilities of the positive label. shares: label of
     the model to its probabilities of all labels, where it was asked for likelihoods.
     prompts: what was asked, empty for predictions from a file. rows: as the kind of the Dataset has them, empty likewise.
+    values: column to its value in each example, of those that slices are made of.
+
+    Of models that give labels or numbers and nothing else: labels: all that they can give. positive, threshold: of two labels,
+    the one that is given from this probability on. true_numbers: the truth. numbers, bounds: label of the model to its numbers,
+    and the interval around each. level: how much of the truth these intervals are to hold. about: label of the model to its
+    description. prompted: what ``prompts`` are, for people. picture_of: a row's picture as an URI that holds it. kept: what the
+    room that asked needs again for what it adds at the end.
     """
 
     ids: list[str]
@@ -49,6 +62,23 @@ class Labelled:
     rows: list[Any] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    values: dict[str, list[str | None]] = field(default_factory=dict)
+    labels: list[str] | None = None
+    positive: str | None = None
+    threshold: float | None = None
+    true_numbers: list[float] | None = None
+    numbers: dict[str, list[float | None]] = field(default_factory=dict)
+    bounds: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    level: float | None = None
+    about: dict[str, dict[str, Any]] = field(default_factory=dict)
+    prompted: str = "asked"
+    picture_of: Callable[[Any], str] | None = None
+    kept: Any = None
+
+    def shown(self, place: int) -> tuple[list[Part], str | None]:
+        """What an example is, for its card: texts, and a picture where it has one."""
+        picture = self.picture_of(self.rows[place]) if self.picture_of is not None else None
+        return [Part(self.prompted, self.prompts[place])] if self.prompts and self.prompts[place] else [], picture
 
     def part(self, places: Sequence[int]) -> Labelled:
         """Some of the examples, with all that is known about them."""
@@ -63,18 +93,23 @@ class Labelled:
             shares={label: [values[place] for place in places] for label, values in self.shares.items()},
             prompts=[self.prompts[place] for place in places] if self.prompts else [],
             rows=[self.rows[place] for place in places] if self.rows else [],
+            values={name: [values[place] for place in places] for name, values in self.values.items()},
+            true_numbers=[self.true_numbers[place] for place in places] if self.true_numbers is not None else None,
+            numbers={label: [values[place] for place in places] for label, values in self.numbers.items()},
+            bounds={label: [values[place] for place in places] for label, values in self.bounds.items()},
         )
 
 
 @dataclass(frozen=True)
 class Asking:
-    """How models are asked about the rows of one kind of Dataset.
+    """How models are asked about the rows of one kind of Dataset, or how one kind of Run is.
 
     truth_rows: the rows with their truth and, for a column that is named, their group; nothing is asked yet.
     answers: fills ``said`` with what every model says, given the labels there are (none: it says a number).
     likelihoods: fills ``said`` with the label that every model finds most likely, and ``shares`` with its probabilities of all.
     evidence: fills ``said`` with free answers, and gives all that these metrics need, by label of the model.
     text_columns: the columns of the rows that hold text, and so may name a group.
+    complete: adds to the finished result of a task what only such models can show; None adds nothing.
     """
 
     truth_rows: Callable[[TaskContext[Any], str | None], Labelled]
@@ -82,14 +117,19 @@ class Asking:
     likelihoods: Callable[[TaskContext[Any], Labelled, Sequence[str]], None]
     evidence: Callable[[TaskContext[Any], Labelled, Sequence[Metric]], dict[str, list[Evidence]]]
     text_columns: Callable[[TaskContext[Any]], list[str]]
+    complete: Callable[[TaskContext[Any], Labelled, TaskResult], TaskResult] | None = None
 
 
 def asking_about(context: TaskContext[Any]) -> Asking:
-    """How models are asked about the Dataset of a task of :class:`studio.schema.tasks.LabelledTask`.
+    """How the Run that is measured is asked, or else models about the Dataset of a task of
+    :class:`studio.schema.tasks.LabelledTask`.
 
     Raises:
         NotComputedError: no dataset is named, or models are asked about no rows of its kind (the kinds are named).
     """
+    if context.run is not None and context.run.kind in PREDICTING:
+        predicting: Asking = PREDICTING.get(context.run.kind)
+        return predicting
     record = read_dataset(context.dataset_folder(context.task.data.dataset))
     if record.kind not in ASKING:
         raise NotComputedError(
@@ -107,9 +147,16 @@ def labelled_rows(context: TaskContext[Any], group: str | None) -> tuple[Labelle
         DataError: a column or file is missing. NotComputedError: there is no data, or none of a kind that models are asked about.
     """
     if context.task.predictions is not None:
-        return _drawn(context, read_predictions(context.task.predictions, group)), None
+        slices = getattr(context.task, "slices", ())
+        return _drawn(context, read_predictions(context.task.predictions, group, slices)), None
     asking = asking_about(context)
     return asking.truth_rows(context, group), asking
+
+
+def completed(context: TaskContext[Any], asking: Asking | None, found: Labelled, result: TaskResult) -> TaskResult:
+    """The result with what only the models that were asked can show."""
+    result.about = found.about
+    return result if asking is None or asking.complete is None else asking.complete(context, found, result)
 
 
 def _drawn(context: TaskContext[Any], found: Labelled) -> Labelled:
@@ -121,14 +168,14 @@ def _drawn(context: TaskContext[Any], found: Labelled) -> Labelled:
     return found
 
 
-def read_predictions(source: PredictionFile, group: str | None) -> Labelled:
+def read_predictions(source: PredictionFile, group: str | None, slices: Sequence[str] = ()) -> Labelled:
     """Predictions of a .csv or .parquet file.
 
     Raises:
         DataError: the file cannot be read, has no rows, or lacks a column (the nearest name is offered).
     """
     table = _read_table(Path(source.file).expanduser())
-    others = (source.base_prediction, source.id, source.cluster, source.score, source.base_score, group)
+    others = (source.base_prediction, source.id, source.cluster, source.score, source.base_score, group, *slices)
     wanted = [source.label, source.prediction, *(name for name in others if name)]
     for name in wanted:
         if name not in table.columns:
@@ -153,6 +200,7 @@ def read_predictions(source: PredictionFile, group: str | None) -> Labelled:
         truth=[text or "" for text in _texts(table[source.label])],
         said=said,
         groups=_texts(table[group]) if group else None,
+        values={name: _texts(table[name]) for name in slices},
         # An example without a cluster stands for itself.
         clusters=[text or f"\0{place}" for place, text in enumerate(_texts(table[source.cluster]))] if source.cluster else None,
         data={"name": source.file, "sha256": sha256_file(Path(source.file).expanduser())[:16], "rows": len(table)},
@@ -181,9 +229,12 @@ def _probabilities(column: Any, file: str) -> list[float | None]:
 def read_labels(task: LabelledTask, found: Labelled, labels: Sequence[str]) -> dict[str, list[str | None]]:
     """The label of every prediction, by model; None where it cannot be read.
 
-    A column of labels is read strictly, and so is the label that a model found most likely; free answers by
+    A column of labels is read strictly, and so is the label that a model found most likely, or gives by itself; free answers by
     :func:`studio.evals.label_reading.free_label`.
     """
+    if found.labels is not None:
+        known = {text: strict_label(text, labels) for said in found.said.values() for text in set(said)}
+        return {name: [known[text] for text in said] for name, said in found.said.items()}
     strict = task.predictions.holds == "labels" if task.predictions else getattr(task, "by", "answer") == "likelihood"
     read = strict_label if strict else free_label
     return {name: [read(value, labels) for value in said] for name, said in found.said.items()}
@@ -206,7 +257,8 @@ def as_text(value: Any) -> str | None:
 
 
 def labels_of(found: Labelled, given: Sequence[str] | None, most: int) -> list[str]:
-    """The labels there are, in order. Where they are given, the truth is put into their spelling (1.0 where 1 is given).
+    """The labels there are, in order, with those that a model can give. Where they are given, the truth is put into their
+    spelling (1.0 where 1 is given).
 
     Raises:
         NotComputedError: the truth is free text.
@@ -222,6 +274,8 @@ def labels_of(found: Labelled, given: Sequence[str] | None, most: int) -> list[s
             )
         found.truth = [spelled[label] or label for label in found.truth]
         return list(given)
+    if found.labels is not None:
+        return sorted({*occurring, *found.labels})
     if len(occurring) > most or (len(occurring) > 10 and len(occurring) > len(found.truth) / 2):
         raise NotComputedError(
             f"the {len(found.truth)} true answers have {len(occurring)} different values, so they are free text and no labels. "

@@ -31,6 +31,15 @@ _WORDS = {
 }
 # Groups beyond this many are in scores.json only: a page of a thousand bars is not read.
 _GROUPS_SHOWN = 40
+# What may matter of a model and the tasks that measure it: of those that write, and of those that give labels or numbers.
+_FAIRNESS = ("fairness between groups", {"fairness"})
+_FOR_WRITERS: tuple[tuple[str, set[str]], ...] = (
+    ("bias", {"crows_pairs", "stereoset", "winobias", "winogender", "bbq", "counterfactual"}),
+    _FAIRNESS,
+    ("safety", {"safety"}),
+    ("leakage of training data", {"leakage"}),
+)
+_FOR_PREDICTORS: tuple[tuple[str, set[str]], ...] = (_FAIRNESS,)
 # A task on fewer rows is named at the top.
 _FEW = 30
 
@@ -63,7 +72,14 @@ def render_page(
         gate=_gate(judged(record, suite.thresholds)),
         basis=basis(record),
         limits=limits(record),
+        answers=not predicts(record) and any(task.type != "images" for task in record.tasks),
+        names={"tuned": "Model", "base": "Baseline"} if predicts(record) else {"tuned": "Tuned", "base": "Base"},
     )
+
+
+def predicts(record: ReportRecord) -> bool:
+    """True for a report on a model that gives labels or numbers and writes nothing."""
+    return record.models["tuned"].get("kind") == "predictor"
 
 
 def basis(record: ReportRecord) -> str:
@@ -116,12 +132,12 @@ def summary_sentences(record: ReportRecord) -> list[str]:
         sentences = [_first_values(record, task)]
     else:
         sentences = [f"the model alone, on {task.rows} rows; nothing to compare it with was measured."]
-    return [sentence[:1].upper() + sentence[1:] for sentence in sentences]
+    return [*task.lead, *(sentence[:1].upper() + sentence[1:] for sentence in sentences)]
 
 
 def _summary_of_many(record: ReportRecord) -> list[str]:
     """The measures that moved, task by task; the others in one sentence; the tasks that were not computed."""
-    sentences = []
+    sentences = [f"{task.title}: {sentence}" for task in record.tasks for sentence in task.lead]
     for verdict, words in (("worse", "Worse than the base"), ("better", "Better than the base")):
         parts = []
         for task in record.tasks:
@@ -170,18 +186,10 @@ def limits(record: ReportRecord) -> list[str]:
     """What the numbers do not show."""
     found = list(dict.fromkeys(limit for task in record.tasks for limit in task.limits))
     kinds = {task.type for task in record.tasks if not task.reason}
-    unmeasured = [
-        words
-        for words, types in (
-            ("bias", {"crows_pairs", "stereoset", "winobias", "winogender", "bbq", "counterfactual"}),
-            ("fairness between groups", {"fairness"}),
-            ("safety", {"safety"}),
-            ("leakage of training data", {"leakage"}),
-        )
-        if not kinds & types
-    ]
+    unmeasured = [words for words, types in (_FOR_PREDICTORS if predicts(record) else _FOR_WRITERS) if not kinds & types]
     if unmeasured:
-        found.append(f"Not measured here: {', '.join(unmeasured)}; nor what the model forgot of what its base could do.")
+        forgot = "" if predicts(record) else "; nor what the model forgot of what its base could do"
+        found.append(f"Not measured here: {', '.join(unmeasured)}{forgot}.")
     count = sum(item.p is not None for item in record.differences)
     if count > 1:
         found.append(

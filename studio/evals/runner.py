@@ -201,6 +201,7 @@ def _run_task(task: Task, benches: Benches, suite: Suite, data: Path | None, pro
         notes=result.notes,
         limits=result.limits,
         marks=result.marks,
+        lead=result.lead,
     )
     return record, result
 

@@ -51,11 +51,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Card:
-    """One example on the page: what it is, texts below each other, then texts side by side (one per model)."""
+    """One example on the page: what it is, its picture as an URI that holds it, texts below each other, then texts side by side
+    (one per model).
+    """
 
     id: str
     parts: Sequence[Part] = ()
     sides: Sequence[Part] = ()
+    picture: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class TaskResult:
     notes: what the reader must be warned of. limits: what these numbers do not show.
     cards: examples for the page. data: what was asked (name, rows, revision, licence). rows: how many examples.
     marks: scores of what is no model, to hold the models against (``real`` pictures, ``noise``), by name.
+    lead: sentences for people in a hurry, before the verdicts.
     panels: blocks of the task's own for the page. about: description of each model, where the task opened them itself.
     write_files: puts files of the task's own into the report's folder.
     """
@@ -100,6 +104,7 @@ class TaskResult:
     rows: int = 0
     title: str = ""
     marks: dict[str, list[Score]] = field(default_factory=dict)
+    lead: list[str] = field(default_factory=list)
     panels: list[Panel] = field(default_factory=list)
     about: dict[str, dict[str, Any]] = field(default_factory=dict)
     write_files: Callable[[Path], None] | None = None

@@ -167,10 +167,11 @@ class LabelledTask(TaskSettings):
     data: SuiteData = SuiteData()
     """Rows to be labelled by the model, where no predictions are given."""
     label_column: str | None = None
-    """Column of the rows' ``meta`` that holds the truth; None takes the reference answer."""
+    """Column of the rows that holds the truth; None takes the reference answer, or the column that a classifier or regressor
+    predicts."""
     prompt: str | None = None
-    """What the model is asked instead of the row's own question. ``{question}`` stands for that question, ``{labels}`` for the
-    labels."""
+    """What a language model is asked instead of the row's own question. ``{question}`` stands for that question, ``{labels}`` for
+    the labels."""
 
     @model_validator(mode="after")
     def _scores_of_labels(self) -> LabelledTask:
@@ -184,7 +185,17 @@ class LabelledTask(TaskSettings):
         return self
 
 
-class ClassificationTask(LabelledTask):
+class ExplainedTask(LabelledTask):
+    """What classification and regression share: figures for parts of the rows, and what predictions rest on."""
+
+    slices: list[Text] = []
+    """Columns of the rows; the main figures are shown for each of their values too. Numbers are cut at their quartiles."""
+    explained: Count = 60
+    """Of a classifier or regressor: so many rows are explained, to show what its predictions rest on and to check that this is
+    so; 0 leaves explanations out."""
+
+
+class ClassificationTask(ExplainedTask):
     """Labels that the model writes (or that were predicted elsewhere) against the true ones."""
 
     type: Literal["classification"]
@@ -192,31 +203,32 @@ class ClassificationTask(LabelledTask):
     labels: list[Label] | None = None
     """The labels there are; None takes those that occur as truth."""
     by: Literal["answer", "likelihood"] = "answer"
-    """``answer`` reads the label off what the model writes; ``likelihood`` takes the label it finds most likely."""
+    """Of language models: ``answer`` reads the label off what is written; ``likelihood`` takes the label found most likely.
+    A classifier gives labels and probabilities by itself."""
     max_labels: Positive = 50
-    """Truth with more different values than this is taken for free text, and the task is not computed."""
+    """Truth with more different values than this is taken for free text, and the task is not computed; not so for a
+    classifier."""
     positive: Label | None = None
     """The label whose probability ``predictions.score`` holds; all others are negative. With ``by: likelihood`` None measures the
-    probabilities of all labels: each against the rest, and the calibration of the most likely one."""
-
-    @property
-    def scored(self) -> bool:
-        """True where there are probabilities of the label ``positive``, or of all labels."""
-        return self.predictions.score is not None if self.predictions is not None else self.by == "likelihood"
+    probabilities of all labels: each against the rest, and the calibration of the most likely one. Of a classifier of two labels
+    None takes the rarer one."""
 
     @model_validator(mode="after")
     def _score_of_a_label(self) -> ClassificationTask:
         """A probability of an unknown label says nothing."""
-        if self.scored and self.positive is None and self.predictions is not None:
+        given = self.predictions
+        if given is None:
+            return self
+        if given.score is not None and self.positive is None:
             raise ValueError("predictions.score holds probabilities of a label that is not named. Name it with 'positive'.")
-        if self.positive is not None and not self.scored:
+        if self.positive is not None and given.score is None:
             raise ValueError(
                 "'positive' names the label that probabilities are of, and there are none. "
-                + ("Set by to likelihood." if self.predictions is None else "Name their column with predictions.score.")
+                "Name their column with predictions.score."
             )
-        if self.predictions is not None and self.predictions.base_score is not None and not self.scored:
+        if given.base_score is not None and given.score is None:
             raise ValueError("predictions.base_score is compared with predictions.score, which is not named. Name both.")
-        if self.predictions is not None and self.predictions.base_score is not None and not self.predictions.base_prediction:
+        if given.base_score is not None and not given.base_prediction:
             raise ValueError(
                 "predictions.base_score belongs to the labels of the baseline, which are not named. Name them with "
                 "predictions.base_prediction."
@@ -224,14 +236,17 @@ class ClassificationTask(LabelledTask):
         return self
 
     def metric_names(self) -> list[str]:
-        """Overall figures; precision, recall and F1 of each class stand beside them as groups."""
+        """Overall figures; precision, recall and F1 of each class stand beside them as groups. Those of probabilities are there
+        where a file or the model has some.
+        """
+        without = self.predictions is not None and self.predictions.score is None
         return [
             "accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro", "f1_weighted", "mcc", "unparsed",
-            *(("roc_auc", "average_precision", "brier", "log_loss", "ece") if self.scored else ()),
+            *(() if without else ("roc_auc", "average_precision", "brier", "log_loss", "ece")),
         ]  # fmt: skip
 
 
-class RegressionTask(LabelledTask):
+class RegressionTask(ExplainedTask):
     """Numbers that the model writes (or that were predicted elsewhere) against the true ones."""
 
     type: Literal["regression"]
@@ -240,8 +255,11 @@ class RegressionTask(LabelledTask):
     """The decimal sign of predictions and truth. None reads what has one meaning only: 12,500 may be either, and is not read."""
 
     def metric_names(self) -> list[str]:
-        """Overall figures."""
-        return ["mae", "rmse", "mse", "r2", "spearman", "unparsed"]
+        """Overall figures; those of intervals are there where the model has some."""
+        return [
+            "mae", "median_ae", "rmse", "mse", "r2", "spearman", "unparsed",
+            *(() if self.predictions is not None else ("interval_coverage", "interval_width")),
+        ]  # fmt: skip
 
 
 class FairnessTask(LabelledTask):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from studio.core.errors import ConfigError, DataError
+from studio.core.errors import ConfigError, DataError, UserError
 from studio.data.chat.rows import ChatRow
 from studio.evals.intervals import estimate
 from studio.evals.metrics.label_probabilities import of_all_labels, of_all_labels_statistic
@@ -173,8 +173,8 @@ def test_likelihoods_of_the_labels_are_probabilities_too(tiny: Tiny) -> None:
     assert [of_all[key].value == pytest.approx(found[key].value) for key in ("roc_auc", "brier", "log_loss")] == [True] * 3
     assert of_all["roc_auc"].title == "ROC AUC, macro" and "Probabilities of all labels" in (folder / "report.html").read_text()
     assert (pd.read_parquet(folder / "examples" / "classification.parquet")["tuned_probability"] >= 0.5).all()
-    with pytest.raises(ConfigError, match=r"probabilities are of, and there are none\. Set by to likelihood"):
-        load_suite("classification", ("tasks.0.positive=door",))
+    with pytest.raises(UserError, match=r"probabilities are of, and there are none\. Set by to likelihood"):
+        evaluate_run(tiny.run, load_suite("classification", (options[0], "tasks.0.positive=door", "thresholds=[]")), data=data)
 
 
 def of_three(count: int, seed: int = 0) -> tuple[list[str], list[dict[str, float] | None], Any]:

@@ -11,12 +11,8 @@ from studio.data.chat.rows import ChatRow
 from studio.evals.evidence import Evidence
 from studio.evals.metrics.base import Metric
 from studio.evals.scoring import score, without_value
+from studio.evals.slicing import FEW, places_by_value
 from studio.evals.task import TaskContext
-
-# A slice with fewer rows is marked: its interval is wide.
-_FEW = 30
-# More values than this are no slices but names of rows.
-_MOST = 40
 
 
 def column_of(rows: Sequence[ChatRow], name: str, setting: str) -> list[str | None]:
@@ -49,16 +45,7 @@ def slices_by_column(rows: Sequence[ChatRow], name: str) -> dict[str, list[int]]
     Raises:
         UserError: no row has it, or its values are no slices.
     """
-    places: dict[str, list[int]] = {}
-    for place, value in enumerate(column_of(rows, name, "slices")):
-        if value is not None:
-            places.setdefault(value, []).append(place)
-    if len(places) > _MOST:
-        raise UserError(
-            f"slices: the column '{name}' has {len(places)} different values in {len(rows)} rows, at most {_MOST} can be shown. "
-            "Name a coarser one."
-        )
-    return dict(sorted(places.items(), key=lambda item: (-len(item[1]), item[0])))
+    return places_by_value(name, column_of(rows, name, "slices"))
 
 
 def by_column(
@@ -126,4 +113,4 @@ def _slice(
         found = without_value(cut, cut.missing, len(items))
     else:
         found = score(cut, cut.measure(items), resamples=context.resamples, seed=context.seed, clusters=clusters)
-    return found.model_copy(update={"metric": name, "note": "few rows" if len(items) < _FEW else None})
+    return found.model_copy(update={"metric": name, "note": "few rows" if len(items) < FEW else None})

@@ -14,11 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.evals.metrics.base import Metric
+from studio.evals.metrics.median import MedianStatistic
 from studio.evals.pieces import Floats, Pieces
 from studio.evals.statistics import CORRELATION, POSITIVE, SHARE, Scale, Statistic
 
 _TITLES = {
     "mae": ("Mean absolute error", "units of the target", "lower", "Mean of how far the numbers are off."),
+    "median_ae": (
+        "Median absolute error", "units of the target", "lower",
+        "Half of the numbers are off by no more than this: a few large errors do not move it.",
+    ),
     "rmse": ("Root mean squared error", "units of the target", "lower", "As the mean error, but large errors weigh more."),
     "mse": ("Mean squared error", "squared units of the target", "lower", "Mean of the squared errors."),
     "r2": (
@@ -39,6 +44,7 @@ _TITLES = {
 
 _SCALES = {
     "mae": POSITIVE,
+    "median_ae": POSITIVE,
     "rmse": POSITIVE,
     "mse": POSITIVE,
     "r2": Scale(highest=1.0),
@@ -168,24 +174,32 @@ def regression_metric(name: str) -> Metric:
         better="higher" if better == "higher" else "lower",
         needs="answers",
         explains=explains,
-        measure=_no_evidence,
+        measure=no_evidence,
         made_with=lambda: "counted by the studio" if name == "unparsed" else library,
         scale=_SCALES[name],
         right_or_wrong=name == "unparsed",
     )
 
 
-def regression_statistic(name: str, truth: Sequence[float], predicted: Sequence[float | None]) -> ErrorStatistic | RankStatistic:
-    """The statistic of one figure; predictions that are None are not scored."""
+def regression_statistic(
+    name: str, truth: Sequence[float], predicted: Sequence[float | None], clusters: Sequence[object] | None = None
+) -> ErrorStatistic | RankStatistic | MedianStatistic:
+    """The statistic of one figure; predictions that are None are not scored.
+
+    Args:
+        clusters: a name per example, for the median, which makes its interval itself.
+    """
     scored = np.array([value is not None for value in predicted], dtype=bool)
     given = np.array([0.0 if value is None else value for value in predicted], dtype=np.float64)
     true = np.array(truth, dtype=np.float64)
     each = [float(abs(a - b)) if ok and name == "mae" else None for a, b, ok in zip(true, given, scored, strict=True)]
     if name == "spearman":
         return RankStatistic(true, given, scored, each)
+    if name == "median_ae":
+        return MedianStatistic(np.where(scored, np.abs(true - given), 0.0), scored, clusters)
     return ErrorStatistic(name, true, given, scored, each)
 
 
-def _no_evidence(_: object) -> ErrorStatistic:
+def no_evidence(_: object) -> ErrorStatistic:
     """Numbers are measured by :func:`regression_statistic`."""
     raise NotImplementedError("regression figures are measured from numbers")

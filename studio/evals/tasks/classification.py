@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from studio.core.errors import UserError
 from studio.core.records import GroupScores, Score
 from studio.evals.intervals import estimate, share_interval
 from studio.evals.label_reading import strict_label
-from studio.evals.labelled import Labelled, labelled_rows, labels_of, read_labels, unread_examples
+from studio.evals.labelled import Labelled, completed, labelled_rows, labels_of, read_labels, unread_examples
 from studio.evals.metrics.base import Metric, SumStatistic, ratio
-from studio.evals.metrics.classification import (
-    UNPARSED,
-    classification_metric,
-    classification_statistic,
-)
+from studio.evals.metrics.classification import UNPARSED, classification_metric, classification_statistic
 from studio.evals.metrics.probabilities import PROBABILITY_METRICS
 from studio.evals.scoring import differences, score, without_value
 from studio.evals.statistics import SHARE, Statistic
-from studio.evals.task import Card, CardGroup, Part, TaskContext, TaskResult
+from studio.evals.task import TaskContext, TaskResult
 from studio.evals.tasks.curves import add_probabilities, curve_panels, matrix_panel
 from studio.evals.tasks.outcomes import positive_label
+from studio.evals.tasks.slices import label_slices
+from studio.evals.tasks.thresholds import threshold_panel
+from studio.evals.tasks.wrong import wrong_cards
 from studio.schema.tasks import ClassificationTask
 
 
@@ -31,56 +32,129 @@ def run(context: TaskContext[ClassificationTask]) -> TaskResult:
 
     Raises:
         DataError: a column or file is missing. NotComputedError: the truth is free text, or there is no data.
+        UserError: probabilities of a label are asked for, and nothing gives any.
     """
     task = context.task
     found, asking = labelled_rows(context, None)
-    labels = labels_of(found, task.labels, task.max_labels)
+    known = labels_of(found, task.labels, task.max_labels)
     if asking is not None:
-        (asking.likelihoods if task.by == "likelihood" else asking.answers)(context, found, labels)
-    labels = _with_predicted(task, found, labels)
+        (asking.likelihoods if task.by == "likelihood" else asking.answers)(context, found, known)
+    labels = _that_occur(found, _with_predicted(task, found, known))
     predicted = read_labels(task, found, labels)
-    of_labels = [name for name in task.metric_names() if name not in PROBABILITY_METRICS]
+    positive = positive_label(task, known) or found.positive
+    metrics, measured = _measured(found, predicted, labels, known, positive)
+    result = TaskResult(
+        scores=_scores(context, found, predicted, metrics, measured),
+        differences=differences(
+            _compared(found, metrics), measured, resamples=context.resamples, seed=context.seed, clusters=found.clusters
+        ),
+        examples=_examples(found, predicted),
+        groups=[
+            *_class_groups(found.truth, predicted, labels, context),
+            _confusions(found.truth, predicted["tuned"], labels),
+            *label_slices(context, found, predicted, labels),
+        ],
+        notes=found.notes + _notes(found, predicted, labels),
+        limits=["The figures hold for examples distributed as these are: with other shares of the classes, precision changes."],
+        cards=wrong_cards(found, predicted, task.examples_shown),
+        data=found.data,
+        rows=len(found.truth),
+        panels=[
+            *(curve_panels(found, known, positive) if _has_probabilities(found) else []),
+            *threshold_panel(found, positive),
+            *matrix_panel(found.truth, predicted, labels),
+        ],
+        title="Classification",
+    )
+    return completed(context, asking, found, result)
+
+
+def _compared(found: Labelled, metrics: dict[str, Metric]) -> dict[str, Metric]:
+    """The figures in which two models are compared.
+
+    Where nothing is read off a text, that both have read all of it is no comparison. And what always says the shares of the
+    labels is calibrated without knowing anything, so that nobody is better.
+    """
+    left = {"unparsed"} if found.labels is not None else set()
+    if found.about.get("base", {}).get("kind") == "baseline":
+        left.add("ece")
+    return {name: metric for name, metric in metrics.items() if name not in left}
+
+
+def _has_probabilities(found: Labelled) -> bool:
+    """True where a file or a model gives probabilities."""
+    return bool(found.scores or found.shares)
+
+
+def _measured(
+    found: Labelled,
+    predicted: dict[str, list[str | None]],
+    labels: Sequence[str],
+    known: Sequence[str],
+    positive: str | None,
+) -> tuple[dict[str, Metric], dict[str, dict[str, Statistic]]]:
+    """What is measured, and the statistics of each model.
+
+    Args:
+        labels: those that are true or given somewhere. known: with those that a model knows; its probabilities are of all of
+        them.
+    Raises:
+        UserError: ``positive`` is named, and there are no probabilities.
+    """
+    of_labels = [
+        "accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro", "f1_weighted", "mcc", "unparsed",
+    ]  # fmt: skip
     metrics = {name: classification_metric(name) for name in of_labels}
     measured: dict[str, dict[str, Statistic]] = {
         label: {name: classification_statistic(name, found.truth, values, labels) for name in of_labels}
         for label, values in predicted.items()
     }
-    positive = positive_label(task, labels)
-    if task.scored:
-        metrics |= add_probabilities(measured, found, labels, positive)
+    if _has_probabilities(found):
+        metrics |= add_probabilities(measured, found, known, positive)
+    elif positive is not None:
+        raise UserError(
+            "'positive' names the label that probabilities are of, and there are none. Set by to likelihood: "
+            "--set tasks.0.by=likelihood"
+        )
+    return metrics, measured
+
+
+def _scores(
+    context: TaskContext[ClassificationTask],
+    found: Labelled,
+    predicted: dict[str, list[str | None]],
+    metrics: dict[str, Metric],
+    measured: dict[str, dict[str, Statistic]],
+) -> dict[str, list[Score]]:
+    """Every figure of every model; those of labels with the share that could be read as their coverage."""
     scores: dict[str, list[Score]] = {}
     for label, statistics in measured.items():
         read = sum(value is not None for value in predicted[label]) / len(found.truth)
-        scores[label] = [
-            _score(metrics[name], statistics[name], read if name in of_labels else None, context, found)
-            if name in statistics
-            else without_value(metrics[name], "no probabilities are at hand", len(found.truth))
-            for name in metrics
-        ]
-    return TaskResult(
-        scores=scores,
-        differences=differences(metrics, measured, resamples=context.resamples, seed=context.seed, clusters=found.clusters),
-        examples=_examples(found, predicted),
-        groups=[*_class_groups(found.truth, predicted, labels, context), _confusions(found.truth, predicted["tuned"], labels)],
-        notes=found.notes + _notes(found, predicted, labels),
-        limits=["The figures hold for examples distributed as these are: with other shares of the classes, precision changes."],
-        cards=_wrong(found, predicted, task.examples_shown),
-        data=found.data,
-        rows=len(found.truth),
-        panels=[
-            *(curve_panels(found, labels, positive) if task.scored else []),
-            *matrix_panel(found.truth, predicted, labels),
-        ],
-        title="Classification",
-    )
+        scores[label] = []
+        for name, metric in metrics.items():
+            if name not in statistics:
+                scores[label].append(without_value(metric, "no probabilities are at hand", len(found.truth)))
+                continue
+            item = score(metric, statistics[name], resamples=context.resamples, seed=context.seed, clusters=found.clusters)
+            changed: dict[str, Any] = {} if name in PROBABILITY_METRICS else {"coverage": read}
+            if name == "unparsed" and found.labels is not None and item.value == 0:
+                changed |= {"low": 0.0, "high": 0.0, "interval": "nothing is read off a text: the model gives labels"}
+            scores[label].append(item.model_copy(update=changed))
+    return scores
 
 
-def _score(
-    metric: Metric, statistic: Statistic, read: float | None, context: TaskContext[ClassificationTask], found: Labelled
-) -> Score:
-    """One figure; of labels with the share that could be read as its coverage."""
-    item = score(metric, statistic, resamples=context.resamples, seed=context.seed, clusters=found.clusters)
-    return item if read is None else item.model_copy(update={"coverage": read})
+def _that_occur(found: Labelled, labels: list[str]) -> list[str]:
+    """The labels that are true or given somewhere; what a model only knows is no class here, as for scikit-learn."""
+    if found.labels is None:
+        return labels
+    occurring = {*found.truth, *(value for said in found.said.values() for value in said)}
+    kept = [label for label in labels if label in occurring]
+    if gone := [label for label in labels if label not in occurring]:
+        shown = ", ".join(gone[:8]) + (" …" if len(gone) > 8 else "")
+        found.notes.append(
+            f"Known to the model, and neither true nor predicted in these rows: {shown}. Nothing is said about them."
+        )
+    return kept
 
 
 def _with_predicted(task: ClassificationTask, found: Labelled, labels: list[str]) -> list[str]:
@@ -183,26 +257,6 @@ def _examples(found: Labelled, predicted: dict[str, list[str | None]]) -> pd.Dat
     return table
 
 
-def _wrong(found: Labelled, predicted: dict[str, list[str | None]], count: int) -> list[CardGroup]:
-    """The first examples that the tuned model got wrong, those that the base had right first."""
-    tuned, base = predicted["tuned"], predicted.get("base")
-    wrong = [place for place, value in enumerate(tuned) if value != found.truth[place]]
-    wrong.sort(key=lambda place: (base is None or base[place] != found.truth[place], place))
-    cards = [
-        Card(
-            found.ids[place],
-            [*([Part("asked", found.prompts[place])] if found.prompts else []), Part("true label", found.truth[place])],
-            [
-                Part(label, found.said[label][place], f"read as {predicted[label][place] or UNPARSED}")
-                for label in ("base", "tuned")
-                if label in predicted
-            ],
-        )
-        for place in wrong[:count]
-    ]
-    return [CardGroup("Wrong labels, those that the base had right first", cards)] if cards else []
-
-
 def _notes(found: Labelled, predicted: dict[str, list[str | None]], labels: Sequence[str]) -> list[str]:
     """What the reader must know: unparsed answers, few examples, one class only."""
     count, notes = len(found.truth), []
@@ -215,7 +269,7 @@ def _notes(found: Labelled, predicted: dict[str, list[str | None]], labels: Sequ
         notes.append(f"All examples have the same true label, {found.truth[0]!r}: accuracy says little and correlation nothing.")
     if count < 30:
         notes.append(f"Only {count} examples: intervals from so few are wide, and small differences cannot be seen.")
-    if len(labels) > 1:
+    if len(labels) > 1 and found.about.get("base", {}).get("kind") != "baseline":
         share = max(sum(value == label for value in found.truth) for label in labels) / count
         notes.append(f"Always giving the most frequent label would be right in {100 * share:.1f}% of cases.")
     return notes

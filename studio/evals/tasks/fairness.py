@@ -15,7 +15,7 @@ import pandas as pd
 from studio.core.errors import DataError, UserError, nearest
 from studio.core.records import GroupScores, Score
 from studio.evals.intervals import estimate, share_interval
-from studio.evals.labelled import Labelled, asking_about, labelled_rows, labels_of
+from studio.evals.labelled import Labelled, asking_about, completed, labelled_rows, labels_of
 from studio.evals.metrics import METRICS
 from studio.evals.metrics.base import Metric, SumStatistic, ratio
 from studio.evals.metrics.fairness import (
@@ -81,7 +81,7 @@ def run(context: TaskContext[FairnessTask]) -> TaskResult:
         ]
         for label in outcomes
     }
-    return TaskResult(
+    result = TaskResult(
         scores=scores,
         differences=differences(metrics, measured, resamples=context.resamples, seed=context.seed),
         examples=_examples(found, outcomes),
@@ -102,6 +102,7 @@ def run(context: TaskContext[FairnessTask]) -> TaskResult:
         rows=len(found.truth),
         title=f"Fairness between groups ({task.group})",
     )
+    return completed(context, asking, found, result)
 
 
 def _no_group(context: TaskContext[FairnessTask]) -> str:

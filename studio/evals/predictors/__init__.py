@@ -1,0 +1,1 @@
+"""Measuring Runs that predict labels or numbers, and explaining what they rest on."""

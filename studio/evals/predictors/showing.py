@@ -1,0 +1,61 @@
+"""Rows of a predictor as people see them: values of columns in words, pictures as thumbnails."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from typing import Any
+
+from studio.data.examples import Examples
+from studio.models.predictors.pictures import open_picture
+from studio.schema.columns import Column
+
+SIDE = 160
+"""Side of a thumbnail in pixels."""
+
+
+def row_text(rows: Examples, place: int) -> str:
+    """The values of one row, a line for each column; a single text as it is."""
+    features = rows.features
+    if len(rows.columns) == 1 and rows.columns[0].type == "text":
+        value = features[rows.columns[0].name].iloc[place]
+        return "" if value is None else str(value)
+    return "\n".join(
+        f"{column.name}: {value_text(features[column.name].iloc[place], column)}"
+        for column in rows.columns
+        if column.type != "picture"
+    )
+
+
+def value_text(value: Any, column: Column) -> str:
+    """One value for people, with its unit."""
+    if value is None or value != value:
+        return "missing"
+    if column.type == "number":
+        return f"{float(value):.6g}{' ' + column.unit if column.unit else ''}"
+    if column.type == "time":
+        return str(value).removesuffix(" 00:00:00")
+    return str(value)
+
+
+def picture_of(rows: Examples) -> Callable[[int], str] | None:
+    """What gives the thumbnail of a row by its place; None where rows have no picture."""
+    named = [column.name for column in rows.columns if column.type == "picture"]
+    if not named:
+        return None
+    return lambda place: thumbnail(str(rows.features[named[0]].iloc[place]))
+
+
+def thumbnail(path: str) -> str:
+    """A picture file, made small, as an URI that holds it."""
+    picture = open_picture(path)
+    picture.thumbnail((SIDE, SIDE))
+    return as_uri(picture)
+
+
+def as_uri(picture: Any) -> str:
+    """A picture of Pillow as an URI that holds it."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
