@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from studio.data.examples import Examples
 from studio.schema.predictors import ClassifierPreset
-from studio.train.predictors.balance import class_weights, drawn_rows
 from studio.train.predictors.job import Job
+from studio.train.predictors.resampling import Rows, balanced, counts_sentence, counts_told, weights_like
 
 UNSEEN = -100
 """Number of a label that no training row has; the loss leaves such rows out."""
@@ -72,15 +74,36 @@ class Stages:
 
 def label_targets(examples: Examples, labels: Sequence[str]) -> Tensor:
     """Numbers of the rows' labels int64 [n]; :data:`UNSEEN` for one that is not in the list."""
-    numbers = {label: number for number, label in enumerate(labels)}
     assert examples.target is not None
-    return torch.tensor([numbers.get(label, UNSEEN) for label in examples.target], dtype=torch.int64)
+    return numbered(examples.target, labels)
 
 
-def label_objective(job: Job, smoothing: float) -> tuple[Objective, np.ndarray]:
-    """The loss of a classifier, and the places of the rows that each epoch takes, by the preset's ``imbalance``."""
-    assert isinstance(job.preset, ClassifierPreset)
-    how, labels = job.preset.imbalance, label_targets(job.train, job.labels).numpy()
-    equal = None if how == "none" else torch.from_numpy(class_weights(labels, len(job.labels)))
-    objective = Objective(labels=True, weights=equal if how == "weights" else None, measured=equal, smoothing=smoothing)
-    return objective, drawn_rows(labels, how, job.preset.seed)
+def numbered(target: np.ndarray, labels: Sequence[str]) -> Tensor:
+    """The same of the labels alone."""
+    numbers = {label: number for number, label in enumerate(labels)}
+    return torch.tensor([numbers.get(label, UNSEEN) for label in target], dtype=torch.int64)
+
+
+def balance(job: Job) -> Rows:
+    """Places of the training rows that each epoch takes, some perhaps more than once, as ``matrix`` of the rows."""
+    assert isinstance(job.preset, ClassifierPreset) and job.train.target is not None
+    places = np.arange(len(job.train))
+    return balanced(job.preset, job.train.columns, pd.DataFrame(index=places), places, job.train.target, None)
+
+
+def label_objective(job: Job, rows: Rows, smoothing: float) -> tuple[Objective, dict[str, Any]]:
+    """The loss of a classifier, and what the record says of how labels were balanced.
+
+    Args:
+        rows: the training rows as ``imbalance`` wants them.
+    """
+    assert isinstance(job.preset, ClassifierPreset) and job.train.target is not None
+    how, labels = job.preset.imbalance, np.array(job.labels, dtype=object)
+    factors = weights_like(labels, job.train.target, rows)  # [k], None where labels are as frequent as they were
+    measured = None if factors is None else torch.tensor(factors, dtype=torch.float32)
+    objective = Objective(labels=True, weights=None if rows.weights is None else measured, measured=measured, smoothing=smoothing)
+    if how == "none":
+        return objective, {}
+    counts = counts_told(job.train.target, rows)
+    job.say(counts_sentence(how, counts))
+    return objective, {"imbalance": {"method": how, **counts}}

@@ -18,7 +18,7 @@ from studio.train.capacity import memory_of
 from studio.train.predictors.augmentation import augment
 from studio.train.predictors.job import Job
 from studio.train.predictors.learning import known_rows, learn, seeded
-from studio.train.predictors.objective import Readable, Stages, label_objective, label_targets
+from studio.train.predictors.objective import Readable, Stages, balance, label_objective, label_targets
 
 if TYPE_CHECKING:
     from studio.schema.predictors import AnyPredictorPreset
@@ -77,11 +77,14 @@ def train_on_pictures(
     settings = job.preset.estimator
     assert isinstance(settings, Pictures)
     train, held = readable_pictures(job, plain)
-    objective, places = label_objective(job, settings.label_smoothing)
-    figures = learn(job, network, train, held, objective, places, stages)
+    rows = balance(job)
+    objective, told_balance = label_objective(job, rows, settings.label_smoothing)
+    figures = learn(job, network, train, held, objective, rows.matrix, stages)
     if figures is None:
         return None
-    told = info.model_copy(update={"form": PictureNetworkPredictor.form, "extra": {**info.extra, "result": figures}})
+    told = info.model_copy(
+        update={"form": PictureNetworkPredictor.form, "extra": {**info.extra, "result": {**figures, **told_balance}}}
+    )
     return PictureNetworkPredictor(told, network, plain)
 
 

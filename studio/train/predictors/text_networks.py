@@ -17,7 +17,7 @@ from studio.models.predictors.words import WordReader
 from studio.schema.networks import Bert, Gru, Lstm, TextCnn
 from studio.train.predictors.job import Job
 from studio.train.predictors.learning import known_rows, learn, seeded
-from studio.train.predictors.objective import Readable, label_objective, label_targets
+from studio.train.predictors.objective import Readable, balance, label_objective, label_targets
 
 if TYPE_CHECKING:
     from studio.schema.predictors import AnyPredictorPreset
@@ -42,12 +42,16 @@ def fit_text_network(job: Job, info: PredictorInfo) -> TextNetworkPredictor | No
     with seeded(job.preset.seed):
         network = build_word_network(plain)
     train, held = readable_texts(job, reader)
-    objective, places = label_objective(job, settings.label_smoothing)
-    figures = learn(job, network, train, held, objective, places)
+    rows = balance(job)
+    objective, told_balance = label_objective(job, rows, settings.label_smoothing)
+    figures = learn(job, network, train, held, objective, rows.matrix)
     if figures is None:
         return None
     told = info.model_copy(
-        update={"form": TextNetworkPredictor.form, "extra": {**info.extra, "result": {**figures, "words": len(reader.words)}}}
+        update={
+            "form": TextNetworkPredictor.form,
+            "extra": {**info.extra, "result": {**figures, **told_balance, "words": len(reader.words)}},
+        }
     )
     return TextNetworkPredictor(told, network, reader, plain)
 

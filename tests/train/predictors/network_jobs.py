@@ -1,4 +1,4 @@
-"""Trainings of networks on real rows, small enough for two cores: scikit-learn's digits as pictures, questions of the starter corpus."""
+"""Trainings of networks on real rows, small enough for two cores: digits of scikit-learn, questions of the starter corpus."""
 
 from __future__ import annotations
 
