@@ -16,6 +16,7 @@ from studio.schema.bias import (
     WinoBiasTask,
     WinogenderTask,
 )
+from studio.schema.forecast_scores import ForecastTask
 from studio.schema.image_scores import ImagesTask
 from studio.schema.judge import JudgeTask
 from studio.schema.loading import Settings
@@ -53,7 +54,8 @@ Task = Annotated[
     | CounterfactualTask
     | LmEvalTask
     | JudgeTask
-    | ImagesTask,
+    | ImagesTask
+    | ForecastTask,
     Field(discriminator="type"),
 ]
 

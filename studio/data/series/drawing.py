@@ -72,7 +72,7 @@ class Plane:
         """Axes: lowest and highest value, some stamps. ticks: places in ``stamps``, whose first has the place ``shift``."""
         form = '<text x="{x:.1f}" y="{y:.1f}" class="{kind}">{text}</text>'
         texts = [
-            Markup(form).format(x=_LEFT - 6, y=self.up(value) + 4, kind="value", text=f"{value:,.4g}")
+            Markup(form).format(x=_LEFT - 6, y=self.up(value) + 4, kind="value", text=value_text(value))
             for value in (self.low + 0.08 * (self.high - self.low), self.high - 0.08 * (self.high - self.low))
         ]
         for tick in ticks:
@@ -91,6 +91,11 @@ class Plane:
     def _within(self, value: float) -> float:
         """A value that lies in the plane."""
         return min(max(float(value), self.low), self.high)
+
+
+def value_text(value: float) -> str:
+    """A value on an axis or in a table: whole from 1,000 on, four digits below."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def stamp_text(stamp: pd.Timestamp) -> str:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from studio.core.records import DatasetRecord
 from studio.data.page import page_template
-from studio.data.series.drawing import Plane, stamp_text
+from studio.data.series.drawing import Plane, stamp_text, value_text
 from studio.data.series.grid import Held
 from studio.data.series.rows import RemovedPoint
 from studio.models.forecast.panel import Floats, Panel, Series, without_gaps
@@ -127,8 +127,8 @@ def _line(one: Series, panel: Panel, shape: Shape, gaps: int) -> dict[str, Any]:
         "first": stamp_text(one.start),
         "last": stamp_text(pd.Timestamp(panel.stamps(one, len(one) - 1, 1)[0])),
         "gaps": gaps,
-        "mean": f"{values.mean():,.4g}",
-        "spread": f"{values.std():,.4g}",
+        "mean": value_text(float(values.mean())),
+        "spread": value_text(float(values.std())),
         "trend": None if shape.trend_strength is None else f"{shape.trend_strength:.2f}",
         "season": None if shape.season_strength is None else f"{shape.season_strength:.2f}",
         "constant": one.constant,

@@ -28,6 +28,7 @@ TASKS = Registry(
         "lm_eval": "studio.evals.chat.tasks.lm_eval:run",
         "judge": "studio.evals.chat.tasks.judge:run",
         "images": "studio.evals.images.task:run",
+        "forecast": "studio.evals.forecast.task:run",
     },
 )
 
@@ -51,6 +52,7 @@ SETTINGS = Registry(
         "lm_eval": "studio.schema.bias:LmEvalTask",
         "judge": "studio.schema.judge:JudgeTask",
         "images": "studio.schema.image_scores:ImagesTask",
+        "forecast": "studio.schema.forecast_scores:ForecastTask",
     },
 )
 
