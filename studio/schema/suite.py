@@ -16,6 +16,7 @@ from studio.schema.bias import (
     WinoBiasTask,
     WinogenderTask,
 )
+from studio.schema.cluster_scores import ClusteringTask
 from studio.schema.forecast_scores import ForecastTask
 from studio.schema.image_scores import ImagesTask
 from studio.schema.judge import JudgeTask
@@ -55,7 +56,8 @@ Task = Annotated[
     | LmEvalTask
     | JudgeTask
     | ImagesTask
-    | ForecastTask,
+    | ForecastTask
+    | ClusteringTask,
     Field(discriminator="type"),
 ]
 

@@ -29,6 +29,7 @@ TASKS = Registry(
         "judge": "studio.evals.chat.tasks.judge:run",
         "images": "studio.evals.images.task:run",
         "forecast": "studio.evals.forecast.task:run",
+        "clustering": "studio.evals.clusters.task:run",
     },
 )
 
@@ -53,6 +54,7 @@ SETTINGS = Registry(
         "judge": "studio.schema.judge:JudgeTask",
         "images": "studio.schema.image_scores:ImagesTask",
         "forecast": "studio.schema.forecast_scores:ForecastTask",
+        "clustering": "studio.schema.cluster_scores:ClusteringTask",
     },
 )
 

@@ -1,0 +1,113 @@
+"""The space in which groups are looked for: columns as numbers, fewer dimensions, and length 1 where directions are compared.
+
+Legend: n rows, d dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from studio.models.clusters.unfolding import Unfolded
+from studio.models.predictors.features import plain_features
+from studio.models.predictors.pipeline import open_skops
+from studio.schema.columns import Column
+
+PREPARATION = "preparation.skops"
+REDUCTION = "reduction.skops"
+
+
+@dataclass
+class Space:
+    """A fitted space.
+
+    columns: the features, in order. preparation: fitted transformer of plain columns. reduction: fitted PCA or truncated SVD,
+    None where all dimensions are kept. unfolded: UMAP's places of the training rows, None without it.
+    """
+
+    columns: Sequence[Column]
+    distance: Literal["euclidean", "cosine"]
+    preparation: Any
+    reduction: Any | None = None
+    unfolded: Unfolded | None = None
+
+    def matrix(self, features: pd.DataFrame) -> np.ndarray:
+        """Rows in the space, float64 [n, d]; under cosine rows of zeros, which have no direction, stay zeros.
+
+        Args:
+            features: the columns of ``columns``, as :class:`studio.data.examples.Examples` has them.
+        """
+        prepared = self.preparation.transform(plain_features(features, self.columns))
+        return self.placed(prepared)
+
+    def shuffled(self, features: pd.DataFrame, seed: int) -> np.ndarray:
+        """Rows of which each column was put in an order of its own, in the space: what a column holds stays, how columns go
+        together is gone. Of a single column the dimensions are shuffled instead; of a single dimension nothing changes.
+        """
+        drawn, count = np.random.default_rng(seed), len(features)
+        if len(self.columns) > 1:
+            mixed = {column.name: features[column.name].to_numpy()[drawn.permutation(count)] for column in self.columns}
+            return self.matrix(pd.DataFrame(mixed))
+        matrix = self.matrix(features)
+        return directed(np.stack([drawn.permutation(values) for values in matrix.T], axis=1), self.distance)
+
+    def placed(self, prepared: Any) -> np.ndarray:
+        """From what the preparation gives, dense or sparse, to the space."""
+        if self.reduction is not None:
+            prepared = self.reduction.transform(prepared)
+        found = dense(prepared)
+        if self.unfolded is not None:
+            found = self.unfolded.place(found)
+        return directed(found, self.distance)
+
+    def write(self, folder: Path) -> None:
+        """Write it into an empty folder, in forms that run no code when they are opened."""
+        import skops.io
+
+        skops.io.dump(self.preparation, folder / PREPARATION)
+        if self.reduction is not None:
+            skops.io.dump(self.reduction, folder / REDUCTION)
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        columns: Sequence[Column],
+        distance: Literal["euclidean", "cosine"],
+        unfolded: Unfolded | None,
+    ) -> Space:
+        """Open what :meth:`write` wrote.
+
+        Raises:
+            StudioError: a file is missing, damaged, or names code that no space needs.
+        """
+        reduction = open_skops(folder / REDUCTION) if (folder / REDUCTION).is_file() else None
+        return cls(columns, distance, open_skops(folder / PREPARATION), reduction, unfolded)
+
+
+def dense(matrix: Any) -> np.ndarray:
+    """A matrix with its zeros, float64 [n, d]."""
+    return np.ascontiguousarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, dtype=np.float64)
+
+
+def unit(matrix: np.ndarray) -> np.ndarray:
+    """Rows of length 1, [n, d]; rows of zeros stay so. Between such rows the squared distance is twice the cosine distance."""
+    lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
+    found: np.ndarray = np.divide(matrix, lengths, out=np.zeros_like(matrix), where=lengths > 0)
+    return found
+
+
+def directed(matrix: np.ndarray, distance: str) -> np.ndarray:
+    """Rows of length 1 where directions are compared, else the rows themselves."""
+    return unit(matrix) if distance == "cosine" else matrix
+
+
+def has_direction(matrix: np.ndarray) -> np.ndarray:
+    """Rows that are not all zero, bool [n]."""
+    found: np.ndarray = (matrix != 0).any(axis=1)
+    return found
