@@ -20,6 +20,8 @@ from studio.data.entries import REMOVED, Entry
 
 _ROWS = 15
 _PICTURES = 24
+# Facts of a row beside each other; the row that is chosen shows all.
+_FACTS = 8
 _ANY = later("any reason")
 
 Update = Any
@@ -254,7 +256,7 @@ def _table(shown: Sequence[Entry], *, removed: bool) -> dict[str, Any]:
         widths = ["16%", "18%", "30%", "36%"] if removed else ["18%", "36%", "46%"]
         spoken = [[*line, entry.question, entry.answer] for line, entry in zip(lines, shown, strict=True)]
         return {"headers": [*before, t("question"), t("answer")], "value": spoken, "column_widths": widths}
-    names = list(dict.fromkeys(name for entry in shown for name in entry.facts))
+    names = list(dict.fromkeys(name for entry in shown for name in entry.facts))[:_FACTS]
     facts = [[*line, *(entry.facts.get(name, "") for name in names)] for line, entry in zip(lines, shown, strict=True)]
     width = f"{100 / (len(before) + len(names)):.0f}%"
     return {"headers": [*before, *names], "value": facts, "column_widths": [width] * (len(before) + len(names))}

@@ -60,3 +60,15 @@ def test_every_step_for_pictures_and_place_of_captions_is_in_its_page() -> None:
     assert known <= set(re.findall(r"\w+", rows)), known - set(re.findall(r"\w+", rows))
     for path in (Path(__file__).resolve().parents[2] / "data_recipes" / "image").glob("*.yaml"):
         assert f"`image/{path.stem}`" in text
+
+
+def test_a_table_is_described_with_its_steps_and_recipes() -> None:
+    from studio.data.tables import rows
+    from studio.data.tables.steps import TABLE_STEPS
+
+    described = set(re.findall(r"`(\w+)`", DOC.partition("### A Dataset of a table")[2].partition("\n### ")[0]))
+    assert {rows.ID, rows.SOURCE, *rows.REMOVED_SCHEMA.names} <= described
+    text = (Path(__file__).resolve().parents[2] / "docs" / "tables.md").read_text(encoding="utf-8")
+    assert not [name for name in TABLE_STEPS if f"| {name} |" not in text]
+    for path in (Path(__file__).resolve().parents[2] / "data_recipes" / "table").glob("*.yaml"):
+        assert f"`table/{path.stem}`" in text

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
-from studio.data.entries import REMOVED, Entry, facts_of, given
+from studio.data.entries import REMOVED, Entry, given
 from studio.data.tables.rows import (
     ID,
     SOURCE,
@@ -27,24 +28,24 @@ def table_entries(folder: Path, part: str) -> list[Entry]:
     """
     if part == REMOVED:
         return [_removed(gone) for gone in read_removed_rows(folder)]
-    facts = column_facts(table_record(folder))
-    target = next((one["name"] for one in facts if one["role"] == "target"), None)
-    features = [one["name"] for one in facts if one["feature"] and one["name"] != target]
-    lines = read_table_split(folder, part).to_dict("records")
-    return [_row({str(name): plain(value) for name, value in line.items()}, target, features) for line in lines]
+    order = {"target": 0, "feature": 1}
+    names = [one["name"] for one in sorted(column_facts(table_record(folder)), key=lambda one: order.get(one["role"], 2))]
+    return [_row(line, names) for line in read_table_split(folder, part)[[ID, SOURCE, *names]].to_dict("records")]
 
 
-def _row(line: dict[str, Any], target: str | None, features: list[str]) -> Entry:
-    """A row: what is predicted from, what is predicted, and everything else."""
-    said = ", ".join(f"{name}: {line[name]}" for name in features if line[name] is not None)
-    turns = [{"role": "user", "content": said}]
-    turns += [{"role": "target", "content": f"{line[target]}"}] if target is not None else []
-    left = {name: value for name, value in line.items() if name not in {*features, target, ID, SOURCE}}
-    return Entry(str(line[ID]), turns, facts_of(left) | {"source": str(line[SOURCE])})
+def _row(line: dict[Hashable, Any], names: list[str]) -> Entry:
+    """A row: its target, what it is predicted from, everything else."""
+    facts = {name: _shown(plain(line[name])) for name in names}
+    return Entry(str(line[ID]), [], facts | {"source": str(line[SOURCE])})
 
 
 def _removed(gone: RemovedTableRow) -> Entry:
-    """A row that was removed."""
-    facts = {"found": gone.value, "allowed": gone.threshold, "repeats": gone.matched, "source": gone.source}
-    said = ", ".join(f"{name}: {value}" for name, value in json.loads(gone.row).items() if value is not None)
-    return Entry(gone.id, [{"role": "user", "content": said}], given(facts), f"{gone.step}: {gone.reason}")
+    """A row that was removed, with the values it had."""
+    facts = {"found": gone.value, "allowed": gone.threshold, "repeats": gone.matched}
+    values = {name: _shown(value) for name, value in json.loads(gone.row).items()}
+    return Entry(gone.id, [], given(facts) | values | {"source": gone.source}, f"{gone.step}: {gone.reason}")
+
+
+def _shown(value: Any) -> str:
+    """A value as people read it; nothing for a missing one, ten digits of a number."""
+    return "" if value is None else f"{value:.10g}" if isinstance(value, float) else str(value)

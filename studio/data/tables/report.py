@@ -160,12 +160,14 @@ def _whole_rows(table: DataTable) -> int:
 
 
 def _correlations(table: DataTable, train: pd.DataFrame) -> tuple[list[str], np.ndarray]:
-    """Spearman's rank correlations between the first columns of numbers, the target among them."""
+    """Spearman's rank correlations between the first columns of numbers, the target among them; ranks are among all known
+    values.
+    """
     numbers = [
         column for column in table.columns.values() if column.type == "number" and (column.feature or column.role == "target")
     ]
     names = [column.name for column in sorted(numbers, key=lambda column: column.role != "target")][:_CORRELATED]
-    matrix = train[names].corr(method="spearman", min_periods=10).to_numpy() if len(names) > 1 else np.zeros((0, 0))
+    matrix = train[names].rank().corr(min_periods=10).to_numpy() if len(names) > 1 else np.zeros((0, 0))
     return names, matrix
 
 

@@ -91,7 +91,8 @@ def read_table(settings: TableSource, source: ResolvedSource) -> SourceTable:
         _refuse_bad(parts, source)
     prefix = {label: f"{source.name}/{label}/" if several else f"{source.name}/" for label, _ in parts}
     columns = [_renamed(frame.columns, settings, source.name) for _, frame in parts]
-    table = pd.concat(columns, ignore_index=True) if several else columns[0]
+    notes += _lacking([(label, part) for (label, _), part in zip(parts, columns, strict=True)])
+    table = plain_columns(pd.concat(columns, ignore_index=True)) if several else columns[0]
     ids = [f"{prefix[label]}{number}" for label, frame in parts for number in frame.numbers.tolist()]
     bad = [(f"{prefix[label]}{one.number}", one) for label, frame in parts for one in frame.bad]
     if settings.limit is not None:
@@ -165,12 +166,19 @@ def joined(tables: list[SourceTable], names: list[str]) -> tuple[pd.DataFrame, n
     Args:
         names: of the sources, in the order of ``tables``.
     """
-    notes = []
-    everything = list(dict.fromkeys(column for table in tables for column in table.columns.columns))
-    for name, table in zip(names, tables, strict=True):
-        lacking = [column for column in everything if column not in table.columns.columns]
-        if lacking:
-            notes.append(f"{name} has no column {', '.join(lacking)}: missing in its {len(table.ids):,} rows")
-    frame = pd.concat([table.columns for table in tables], ignore_index=True) if len(tables) > 1 else tables[0].columns
+    notes = _lacking([(name, table.columns) for name, table in zip(names, tables, strict=True)])
+    together = [table.columns for table in tables]
+    frame = plain_columns(pd.concat(together, ignore_index=True)) if len(tables) > 1 else together[0]
     source = np.repeat(np.array(names, dtype=object), [len(table.ids) for table in tables])
     return frame, source, [identity for table in tables for identity in table.ids], notes
+
+
+def _lacking(parts: list[tuple[str, pd.DataFrame]]) -> list[str]:
+    """Notes on columns that one of several tables lacks; its rows have no value there."""
+    everything = list(dict.fromkeys(column for _, columns in parts for column in columns.columns))
+    notes = []
+    for name, columns in parts:
+        gone = [column for column in everything if column not in columns.columns]
+        if gone:
+            notes.append(f"{name} has no column {', '.join(gone)}: missing in its {len(columns):,} rows")
+    return notes
