@@ -23,9 +23,10 @@ class Trial:
 
     number: its place; 0 is the preset's own settings. name: of what is trained, where there are several presets. settings: what
     differs from the preset. run: folder under the search's, once it was opened. measures: figure to its value on the validation
-    rows. errors: figure to its standard error, where rows have values of their own. better, titles: figure to its direction and
-    its name for people. curve: validation losses while it trained. seconds: of wall clock, from the plan to the figures; bytes:
-    of the saved model. reason: why it failed, was stopped or does not fit; refused: it failed because of what a person gave.
+    rows. errors: figure to its standard error, where rows have values of their own. better, titles, units: figure to its
+    direction, its name for people. curve: validation losses while it trained. seconds: of wall clock, from the plan to the
+    figures; bytes: of the saved model. reason: why it failed, was stopped or does not fit; refused: it failed because of what a
+    person gave.
     """
 
     number: int
@@ -37,6 +38,7 @@ class Trial:
     errors: dict[str, float] = field(default_factory=dict)
     better: dict[str, Any] = field(default_factory=dict)
     titles: dict[str, str] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
     curve: list[float] = field(default_factory=list)
     seconds: float = 0.0
     training_seconds: float | None = None

@@ -189,6 +189,7 @@ def _figures(folder: Path, record: RunRecord, measured: Measured) -> dict[str, A
         "errors": errors,
         "better": {item.name: item.better for item in measured.measures},
         "titles": {item.name: item.title for item in measured.measures},
+        "units": {item.name: item.unit for item in measured.measures},
         "training_seconds": record.result.get("training_seconds"),
         "bytes": sum(folder_size(place) for place in made),
     }
