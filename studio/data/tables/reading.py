@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from studio.core.errors import DataError, nearest
+from studio.data.frames.column_types import Typed, counts_rows, typed_column
 from studio.data.sources import READ_STEP
-from studio.data.tables.column_types import Typed, counts_rows, typed_column
 from studio.data.tables.rows import RemovedTableRow, as_json
 from studio.data.tables.sources import SourceTable, joined
 from studio.data.tables.table import DataTable, Role, TableColumn, check_reserved

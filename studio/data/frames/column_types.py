@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from studio.core.errors import DataError
-from studio.data.tables.values import NumberSigns, Times, to_numbers, to_times
+from studio.data.frames.values import NumberSigns, Times, to_numbers, to_times
 from studio.schema.table_recipe import SaidColumn, ValueSettings
 
 _EXAMPLES = 3

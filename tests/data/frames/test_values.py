@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from studio.data.tables.values import ISO, NumberSigns, to_numbers, to_times
+from studio.data.frames.values import ISO, NumberSigns, to_numbers, to_times
 
 
 def texts(*values: str) -> pd.Series:
