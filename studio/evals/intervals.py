@@ -126,7 +126,10 @@ def of_pieces(pieces: Pieces, value: float, scale: Scale, resamples: int, seed: 
     if not math.isfinite(error):
         return Interval(None, "no interval: without some of the examples there is no value")
     reach, how = _reach(scaled, middle, resamples, seed)
-    low, high = scale.clipped(formed.unformed(middle - reach * error), formed.unformed(middle + reach * error))
+    # Where few examples make the value too high or too low (BLEU: long copies are rare), the truth lies on the other side.
+    bias = scaled.bias()
+    low, high = middle - reach * error - max(bias, 0.0), middle + reach * error + max(-bias, 0.0)
+    low, high = scale.clipped(formed.unformed(low), formed.unformed(high))
     if not (math.isfinite(low) and math.isfinite(high)):
         return Interval(None, "no interval: too few of the examples differ")
     return Interval((low, high), how)
@@ -137,17 +140,19 @@ def _reach(pieces: Pieces, value: float, resamples: int, seed: int) -> tuple[flo
 
     Source: Hall 1988, https://doi.org/10.1111/j.2517-6161.1988.tb01707.x, symmetric percentile-t interval.
     """
-    count, (kinds, width) = pieces.count, pieces.rows.shape
-    if count > _RESAMPLED_UP_TO or kinds * width * resamples > _MOST_WORK:
-        from scipy.stats import t
+    from scipy.stats import t
 
-        return float(t.ppf(1 - _TAIL, count - 1)), "jackknife t-interval"
+    count, (kinds, width) = pieces.count, pieces.rows.shape
+    least = float(t.ppf(1 - _TAIL, count - 1))
+    if count > _RESAMPLED_UP_TO or kinds * width * resamples > _MOST_WORK:
+        return least, "jackknife t-interval"
     drawn = np.random.default_rng(seed).multinomial(count, pieces.counts[0] / count, size=resamples).astype(np.float64)
     with np.errstate(all="ignore"):
         ratios = np.abs((pieces.values(drawn) - value) / pieces.errors(drawn))
     # A resample of one repeated example has no error: it lies at the value (0 / 0) or infinitely many errors away.
     ratios = np.where(np.isnan(ratios), 0.0, ratios)
-    reach = float(np.quantile(ratios, LEVEL, method="inverted_cdf"))
+    # Resamples hold no rarer examples than these, so that what they say of skewed values can be too little, never too much.
+    reach = max(least, float(np.quantile(ratios, LEVEL, method="inverted_cdf")))
     return reach, f"symmetric studentised bootstrap, {resamples} resamples, seed {seed}"
 
 

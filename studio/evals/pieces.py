@@ -74,19 +74,33 @@ class Pieces:
         parts = [self._errors(counts[start : start + size]) for start in range(0, len(counts), size)]
         return np.concatenate(parts) if parts else np.empty(0)
 
+    def bias(self) -> float:
+        """By how much the value is too high on average, as the jackknife has it; 0 for a mean.
+
+        Source: Quenouille 1956, https://doi.org/10.1093/biomet/43.3-4.353.
+        """
+        _, mean = self._without_each(self.counts)
+        return float((self.count - 1) * (mean[0] - self.values(self.counts)[0]))
+
     def _errors(self, counts: Floats) -> Floats:
         """See :meth:`errors`; all at once."""
+        values, mean = self._without_each(counts)
+        with np.errstate(all="ignore"):
+            number = counts.sum(axis=1)
+            spread: Floats = (counts * (values - mean[:, None]) ** 2).sum(axis=1)
+            errors: Floats = np.sqrt(spread * (number - 1) / number)
+        # What is left of rounding is no spread.
+        return np.where(errors <= 1e-9 * np.maximum(np.abs(mean), 1e-3), 0.0, errors)
+
+    def _without_each(self, counts: Floats) -> tuple[Floats, Floats]:
+        """Values of each draw without one example of each kind, [r, u], and their means over its examples, [r]."""
         kinds, width = self.rows.shape
         without = (counts @ self.rows)[:, None, :] - self.rows[None, :, :]
         with np.errstate(all="ignore"):
             values = self.combine(without.reshape(-1, width)).reshape(len(counts), kinds)
             values = np.where(counts > 0, values, 0.0)
-            number = counts.sum(axis=1)
-            mean = (counts * values).sum(axis=1) / number
-            spread: Floats = (counts * (values - mean[:, None]) ** 2).sum(axis=1)
-            errors: Floats = np.sqrt(spread * (number - 1) / number)
-        # What is left of rounding is no spread.
-        return np.where(errors <= 1e-9 * np.maximum(np.abs(mean), 1e-3), 0.0, errors)
+            mean: Floats = (counts * values).sum(axis=1) / counts.sum(axis=1)
+        return values, mean
 
     def on(self, transform: Callable[[Floats], Floats]) -> Pieces:
         """The same with its value on another scale."""

@@ -9,15 +9,17 @@ import pytest
 
 from studio.core.records import Score
 from studio.evals.comparisons import compare, share_difference
-from studio.evals.intervals import FEWEST, estimate, percentiles, share_interval
+from studio.evals.intervals import FEWEST, estimate, of_pieces, percentiles, share_interval
 from studio.evals.metrics import METRICS
-from studio.evals.metrics.base import mean_statistic
+from studio.evals.metrics.base import mean_statistic, ratio
 from studio.evals.metrics.classification import classification_metric, classification_statistic
 from studio.evals.metrics.fairness import GroupMeanStatistic, lowest, spread
 from studio.evals.metrics.gaps import GroupMeans, gap_interval, of_rates
 from studio.evals.metrics.pooled import POOLED
+from studio.evals.pieces import Pieces
 from studio.evals.scoring import difference, score
 from studio.evals.statistics import (
+    ANY,
     NO_DIFFERENCE,
     NOT_COMPUTED,
     POSITIVE,
@@ -64,6 +66,19 @@ def test_the_jackknife_of_a_mean_is_its_standard_error_also_of_repeated_rows() -
     pieces = mean_statistic(values).pieces(np.ones(7, dtype=bool))
     assert len(pieces.rows) == 4
     assert pieces.errors(pieces.counts)[0] == pytest.approx(np.std(values, ddof=1) / math.sqrt(7))
+
+
+def test_an_interval_reaches_to_the_side_from_which_few_examples_pull_the_value() -> None:
+    """The ratio of two sums by hand; a mean has no bias and a symmetric interval."""
+    top, bottom = [1.0, 2.0, 8.0, 3.0, 4.0, 1.0, 2.0, 2.0, 5.0, 1.0, 3.0], [9.0, 4.0, 8.0, 6.0, 7.0, 2.0, 8.0, 3.0, 9.0, 9.0, 5.0]
+    pieces = Pieces.of(np.array([top, bottom]).T, ratio)
+    value = sum(top) / sum(bottom)
+    without = [(sum(top) - a) / (sum(bottom) - b) for a, b in zip(top, bottom, strict=True)]
+    assert pieces.bias() == pytest.approx(10 * (np.mean(without) - value)) and pieces.bias() != 0
+    low, high = of_pieces(pieces, value, ANY, 200, 0).bounds
+    assert (value - low) - (high - value) == pytest.approx(pieces.bias())
+    mean = mean_statistic(top)
+    assert mean.pieces(mean.scored).bias() == pytest.approx(0, abs=1e-12)
 
 
 def test_few_examples_have_no_interval_and_say_how_many_are_needed() -> None:
