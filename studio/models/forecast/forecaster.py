@@ -23,6 +23,7 @@ class ForecasterInfo:
 
     estimator: settings as plain values, ``type`` among them. levels: of intervals, in percent. columns: which column of a file
     holds what. factors: by level, by how much intervals are wider than the method says. backtest: what the rehearsal gave.
+    network: shape and scales of a network, see :mod:`studio.models.forecast.network`.
     """
 
     estimator: dict[str, Any]
@@ -37,6 +38,7 @@ class ForecasterInfo:
     unit: str | None = None
     factors: dict[int, float] = field(default_factory=dict)
     backtest: dict[str, Any] = field(default_factory=dict)
+    network: dict[str, Any] = field(default_factory=dict)
 
     @property
     def type(self) -> str:

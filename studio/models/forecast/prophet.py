@@ -111,9 +111,10 @@ class Prophet(Method):
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the lines that Prophet and Stan write about themselves; the packages set their own levels when they are imported."""
+    """Without the lines that Prophet and Stan write about themselves; both set their own levels when they are imported."""
     logging.getLogger("prophet.plot").setLevel(logging.CRITICAL)
-    require("prophet", feature="the preset forecast/prophet", extra="prophet")
+    for package in ("prophet", "cmdstanpy"):
+        require(package, feature="the preset forecast/prophet", extra="prophet")
     before = {name: logging.getLogger(name).level for name in ("prophet", "cmdstanpy")}
     for name in before:
         logging.getLogger(name).setLevel(logging.CRITICAL)
