@@ -34,6 +34,8 @@ class Road:
 
 
 _LABELS = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "ece")
+# Nothing was tuned: the base is what can be said without looking at a row.
+_CALLED = {"base": later("baseline"), "tuned": later("model")}
 ROADS = {
     "text": Road(
         later("Questions on building rules, sorted into 39 categories"),
@@ -60,7 +62,7 @@ ROADS = {
         next=(("eval fairness --model RUN --set tasks.0.group=sex --set tasks.0.positive=good", later("gaps between groups")),),
     ),
     "series": Road(
-        later("Employment of 24 industries, forecast for a year"),
+        later("Employment in American industries, forecast for the coming months"),
         "series/employment",
         "forecast/theta",
         "forecast",
@@ -72,6 +74,7 @@ ROADS = {
         "cluster/kmeans",
         "clustering",
         ("silhouette", "stability", "ari", "ami"),
+        evaluation=("tasks.0.labels=species",),
     ),
 }
 
@@ -144,17 +147,20 @@ def _evaluate(road: Road, run: Path) -> tuple[Path, ReportRecord]:
 def _show(road: Road, run: Path, report: Path, record: ReportRecord, seconds: float) -> None:
     """The end: the table, where the report is, and what to try next."""
     output.say("\n" + t("The model against its baseline on {rows} held-out rows", rows=record.dataset["rows"]) + "\n")
-    told.scores(record, road.shown)
+    told.scores(record, road.shown, _CALLED)
     output.say("\n" + t("Done in {time}. Report: {page}", time=output.duration_text(seconds), page=report / "report.html"))
     name = f"{run.parent.name}/{run.name}"
-    told.try_next({command.replace("RUN", name): t(meaning) for command, meaning in (*road.next, *_every(road))})
+    told.try_next({command.replace("RUN", name): t(meaning) for command, meaning in (*road.next, *_every(road, run))})
 
 
-def _every(road: Road) -> list[tuple[str, str]]:
+def _every(road: Road, run: Path) -> list[tuple[str, str]]:
     """Commands that every road ends with."""
-    from studio.core.content import find_content
-    from studio.train.kinds import preset_kind
+    from studio.core.workspace import read_run
+    from studio.train.kinds import run_kind
 
-    kind = preset_kind(find_content("adapters", road.preset))
-    shown = [(f"app {kind.app} RUN", t("ask it in the browser, and see why it answers so"))] if kind.app else []
-    return [*shown, ("search " + road.preset + " --data …", t("let the settings be searched"))][: len(shown) + 1]
+    record = read_run(run)
+    app = run_kind(record).app
+    shown = [(f"app {app} RUN", later("ask it in the browser, and see why it answers so"))] if app else []
+    settings = " ".join(f"--set {setting}" for setting in road.settings)
+    search = f"search {road.preset} --data {record.dataset['name']} {settings}".rstrip()
+    return [*shown, (search, later("let the settings be searched"))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,15 +32,20 @@ def memory(peak: float, there: float | None, disk: float) -> None:
     output.note(t("peak memory {peak}{room}, disk {disk}", peak=output.size_text(peak), room=room, disk=output.size_text(disk)))
 
 
-def scores(record: ReportRecord, names: Sequence[str]) -> None:
-    """The table of base against tuned, of these metrics (of all, where none of them was computed), and what it rests on."""
+def scores(record: ReportRecord, names: Sequence[str], called: Mapping[str, str] | None = None) -> None:
+    """The table of base against tuned, of these metrics (of all, where none of them was computed), and what it rests on.
+
+    Args:
+        called: heading to what it is called instead, for runs that tune nothing.
+    """
     from studio.cli.evals import correction_note, score_table
 
     columns, rows = score_table(record)
     chosen = [row for row in rows if row[0].rpartition(".")[2] in names] or rows
-    headings = [t(name) for name in columns]
+    headings = [t((called or {}).get(name, name)) for name in columns]
     texts = [[*row[:-1], t(row[-1])] for row in chosen]
-    output.table(headings, texts, right=[t(name) for name in columns if name not in {"metric", "verdict"}])
+    right = [heading for heading, name in zip(headings, columns, strict=True) if name not in {"metric", "verdict"}]
+    output.table(headings, texts, right=right)
     if (note := correction_note(record)) is not None:
         output.say(f"\n{note}")
 
