@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -51,7 +52,7 @@ def typed_column(name: str, values: pd.Series, said: SaidColumn, settings: Value
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
         return _of_moments(values, said)
     if pd.api.types.is_numeric_dtype(values.dtype):
-        return _of_numbers(values, said)
+        return _of_numbers(_without(values, settings.missing), said)
     texts = values.astype("str")
     gone = texts.isna() | texts.str.strip().isin(settings.missing)
     there = np.flatnonzero(~gone.to_numpy())
@@ -66,6 +67,12 @@ def typed_column(name: str, values: pd.Series, said: SaidColumn, settings: Value
         if kind == "time" or _mostly(~np.isnat(times.values) | times.ambiguous, settings.sure):
             return _times(name, texts, there, times, settings)
     return _words(name, texts.where(~gone), present, kind, settings)
+
+
+def _without(values: pd.Series, missing: list[str]) -> pd.Series:
+    """Numbers without those that stand for a missing value."""
+    marks = [float(mark) for mark in missing if re.fullmatch(r"[-+]?\d+(\.\d+)?", mark)]
+    return values.mask(values.isin(marks)) if marks else values
 
 
 def _mostly(fits: np.ndarray, sure: float) -> bool:
@@ -193,7 +200,7 @@ def _refuse_hopeless(name: str, kind: str, fits: np.ndarray, texts: pd.Series, t
     if len(fits) and fits.mean() < 0.5:
         example = texts.iloc[there[np.flatnonzero(~fits)[0]]]
         raise DataError(
-            f"columns: {name!r} is said to hold a {kind}, and {int((~fits).sum()):,} of its {len(fits):,} values are none, "
-            f"such as {str(example)[:60]!r}. Say another type, or how they are written (values.decimal, values.thousands, "
+            f"the column {name!r} is to hold a {kind} in each row, and {int((~fits).sum()):,} of its {len(fits):,} values are "
+            f"none, such as {str(example)[:60]!r}. Say another type, or how they are written (values.decimal, values.thousands, "
             "formats)."
         )

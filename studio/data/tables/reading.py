@@ -178,6 +178,11 @@ def _check_target(table: DataTable) -> None:
     if target is None:
         return
     values = table.frame[target.name]
+    if target.type == "category" and values.nunique() == len(values) > 2:
+        raise DataError(
+            f"target: {target.name!r} has another label in every row, such as {values.iloc[0]!r}, so nothing can be learned "
+            "of any. Choose another column, or say its type under 'columns' (number)."
+        )
     if values.nunique() < 2:
         raise DataError(
             f"target: {target.name!r} is {values.iloc[0]!r} in all {len(values):,} rows, so there is nothing to predict. "

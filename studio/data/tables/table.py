@@ -90,6 +90,14 @@ class DataTable:
         found = [self.columns[name] for name in names] or [column for column in self.columns.values() if column.feature]
         return [column for column in found if not types or column.type in types]
 
+    def check_free(self, name: str, step: str) -> None:
+        """Refuse the name of a column that a step would add, where the source has one already."""
+        if name in self.columns and self.columns[name].made_by != step:
+            raise DataError(
+                f"the step {step} adds a column {name!r}, and the table has one already. Give it another name: rename: "
+                f"{{{name}: NAME}}."
+            )
+
     def check_name(self, name: str, place: str) -> None:
         """Refuse a name that no column has."""
         if name not in self.columns:

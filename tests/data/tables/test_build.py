@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from studio.data.tables.build import build_table_dataset
 from studio.data.tables.entries import table_entries
 from studio.data.tables.rows import known_columns, read_removed_rows, read_table_split
 from studio.data.tables.showing import show_rows
+from studio.schema.table_recipe import TableRecipe
 from tests.data.tables.made_tables import build, credit
 
 ALL = [
@@ -251,3 +253,36 @@ def test_a_damaged_split_is_named(tmp_path: Path, workspace: Workspace) -> None:
     with pytest.raises(StudioError, match="train.parquet is damaged"):
         read_examples(outcome.folder, "train", Wanted())
     assert read_dataset(outcome.folder).kind == "table"
+
+
+def test_a_copy_of_a_hub_dataset(tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    credit(80).to_csv(folder / "train.csv", index=False)
+    source = {"type": "hub", "id": str(folder), "revision": "main", "licence": "own data", "rename": {"repaid": "paid back"}}
+    recipe = TableRecipe.model_validate({"kind": "table", "sources": [source], "target": "paid back"})
+    outcome = build_table_dataset(recipe, Workspace(tmp_path / "ws"), name="copy")
+    assert outcome.record.rows_read == 80 and outcome.record.sources[0].kind == "hub"
+    assert known_columns(outcome.record)["asked_on"].type == "time"
+    limited = {**source, "limit": 20, "rename": {"repayed": "y"}}
+    with pytest.raises(UserError, match="rename: copy has no column 'repayed'. Did you mean 'repaid'"):
+        build_table_dataset(
+            TableRecipe.model_validate({"kind": "table", "sources": [limited]}), Workspace(tmp_path / "ws"), name="copy"
+        )
+
+
+def test_a_query_is_a_source(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "shop.sqlite") as connection:
+        credit(60).to_sql("asked", connection, index=False)
+    query = "SELECT income, age, repaid FROM asked WHERE age > 20"
+    source = {"type": "sqlite", "path": "shop.sqlite", "query": query, "licence": "own data"}
+    recipe = TableRecipe.model_validate({"kind": "table", "sources": [source], "target": "repaid"})
+    outcome = build_table_dataset(recipe, Workspace(tmp_path / "ws"), name="shop", beside=tmp_path)
+    assert outcome.record.rows_read == int((credit(60)["age"] > 20).sum()) and list(known_columns(outcome.record)) == [
+        "income",
+        "age",
+        "repaid",
+    ]
+    other = recipe.model_copy(update={"sources": [recipe.sources[0].model_copy(update={"query": f"{query} LIMIT 40"})]})
+    again = build_table_dataset(other, Workspace(tmp_path / "ws"), name="shop", beside=tmp_path)
+    assert again.record.rows_read == 40 and again.record.fingerprint != outcome.record.fingerprint

@@ -122,7 +122,9 @@ def test_missing_values_are_those_that_the_recipe_says() -> None:
 
 def test_a_type_that_was_said_holds_and_a_hopeless_one_is_refused() -> None:
     assert types({"code": ["1", "2"] * 20}, columns=[{"name": "code", "type": "category"}]) == {"code": "category"}
-    with pytest.raises(DataError, match="'city' is said to hold a number, and 40 of its 40 values are none, such as 'Ulm'"):
+    with pytest.raises(
+        DataError, match="the column 'city' is to hold a number in each row, and 40 of its 40 values are none, such as 'Ulm'"
+    ):
         read({"city": ["Ulm", "Bonn"] * 20}, columns=[{"name": "city", "type": "number"}])
 
 
@@ -222,3 +224,14 @@ def test_codes_and_large_numbers() -> None:
     found = read({"code": ["007", "012", "100"] * 10, "big": [str(2**60 + number) for number in range(30)]})
     assert found.table.columns["code"].type == "category" and "leading zeros" in found.notes[0]
     assert np.isfinite(found.table.frame["big"]).all()
+
+
+def test_numbers_that_stand_for_missing_ones_are_missing_whatever_the_file() -> None:
+    for values in (["-999", "2", "3", "4"], [-999, 2, 3, 4], [-999.0, 2.0, 3.0, 4.0]):
+        found = read({"x": values}, values={"missing": ["", "-999"]}).table
+        assert found.columns["x"].type == "number" and found.frame["x"].isna().tolist() == [True, False, False, False]
+
+
+def test_a_target_with_another_label_in_every_row_is_refused() -> None:
+    with pytest.raises(DataError, match="'y' has another label in every row, such as 'a'.*Choose another column"):
+        read({"x": ["1", "2", "1"], "y": ["a", "b", "c"]}, target="y")

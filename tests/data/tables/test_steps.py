@@ -193,3 +193,11 @@ def test_a_typo_in_a_step_offers_the_nearest(step: str) -> None:
 def test_a_step_refuses_columns_of_another_type() -> None:
     with pytest.raises(DataError, match="the step outliers is for columns of type number, and 'city' is of type category"):
         run(table({"city": ["a", "b"], "x": ["1", "2"]}), "outliers", columns=["city"])
+
+
+def test_a_column_that_a_step_would_add_is_never_overwritten() -> None:
+    for name, step in (("outlier", "outliers"), ("x missing", "missing")):
+        with pytest.raises(DataError, match=rf"the step {step} adds a column '{name}', and the table has one already"):
+            run(table({"x": ["1", "", "3"], name: ["a", "b", "c"]}), step)
+    twice = run(run(with_outlier(), "outliers", factor=20).table, "outliers").table
+    assert (twice.frame["outlier"] == "yes").sum() == 2, "two steps of one recipe share their column"

@@ -42,6 +42,7 @@ def _flagged(table: DataTable, gone: dict[str, np.ndarray]) -> Outcome:
     frame, columns = table.frame.copy(deep=False), dict(table.columns)
     for name, where in gone.items():
         flag = f"{name} missing"
+        table.check_free(flag, "missing")
         frame[flag] = pd.Series(np.where(where, "yes", "no"), dtype="str")
         about = f"whether {name} is missing"
         columns[flag] = TableColumn(flag, "category", about=about, role="ignored", feature=False, made_by="missing")

@@ -92,6 +92,7 @@ def _beyond(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 def _flagged(table: DataTable, outside: np.ndarray) -> DataTable:
     """The table with a column that says which rows have such a value."""
+    table.check_free(FLAG, "outliers")
     frame = table.frame.copy(deep=False)
     before = frame[FLAG].eq("yes").to_numpy() if FLAG in frame else np.zeros(len(table), dtype=bool)
     frame[FLAG] = pd.Series(np.where(outside | before, "yes", "no"), dtype="str")

@@ -102,6 +102,6 @@ def stand_in(values: np.ndarray) -> str | None:
         if apart or value < others.min() - _APART * spread:
             return (
                 f"{value:g} stands in {counted(count)} and nowhere near another value; if it means missing, say so "
-                f"(values.missing: [{value:g}, …])"
+                f"(values.missing: ['', 'NA', '{value:g}'])"
             )
     return None
