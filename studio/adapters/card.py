@@ -28,6 +28,7 @@ CARDS = Registry(
         "diffusion": "studio.adapters.images.card:ImageCard",
         "vae": "studio.adapters.images.card:ImageCard",
         "gan": "studio.adapters.images.card:ImageCard",
+        "forecast": "studio.adapters.forecast.card:ForecastCard",
     },
 )
 """Kind of run to what writes its card; a kind that is not here gets a plain ``ModelCard``."""

@@ -21,7 +21,7 @@ from studio.data.frames import FrameOptions
 from studio.data.memo import HashMemo
 from studio.data.series.columns import Found
 from studio.data.series.grid import Held, calendar_of, held_out, long_enough, one_per_stamp, put_on_grid
-from studio.data.series.reading import read_file_points
+from studio.data.series.reading import Read, read_file_points
 from studio.data.series.rows import CODEC, KIND, Point, RemovedPoint
 from studio.data.series.sources import resolve_source
 from studio.data.series.split import Ends, divide_in_time
@@ -106,11 +106,20 @@ class SeriesBuilder(Builder[SeriesRecipe, Point, RemovedPoint]):
         figures = {"read": dict(counts), "columns": next(iter(found.values())).as_json()}
         return judged(READ_STEP, self._said(), counts.total(), points, removed, started=started, notes=notes, figures=figures)
 
-    def _read_file(self, source: SeriesSource, path: Path, label: str, name: str, alone: str, prefix: str) -> Any:
+    def _read_file(self, source: SeriesSource, path: Path, label: str, name: str, alone: str, prefix: str) -> Read:
         """One file, as the recipe says."""
         options = FrameOptions(encoding=source.encoding, sheet=source.sheet)
-        said = {"form": self.recipe.form, "time_format": self.recipe.time_format, "options": options}
-        return read_file_points(path, name, label, self.recipe.columns, alone=alone, prefix=prefix, **said)
+        return read_file_points(
+            path,
+            name,
+            label,
+            self.recipe.columns,
+            form=self.recipe.form,
+            time_format=self.recipe.time_format,
+            options=options,
+            alone=alone,
+            prefix=prefix,
+        )
 
     def _said(self) -> dict[str, Any]:
         """What the recipe says of reading, for the record."""
@@ -121,7 +130,7 @@ class SeriesBuilder(Builder[SeriesRecipe, Point, RemovedPoint]):
         started = time.perf_counter()
         name = _STAGES[number]
         if name == "doubled":
-            kept, removed, notes = one_per_stamp(rows, self.recipe)
+            kept, removed, notes = one_per_stamp(rows, self.recipe.doubled)
             return judged(name, {"doubled": self.recipe.doubled}, len(rows), kept, removed, started=started, notes=notes)
         kept, removed, calendar, told = _onto_grid(rows, self.recipe)
         settings = {"frequency": calendar.frequency, "season_length": calendar.season_length}

@@ -41,11 +41,13 @@ class Held:
         return self.test + self.validation + self.least
 
 
-def one_per_stamp(points: Sequence[Point], recipe: SeriesRecipe) -> tuple[list[Point], list[RemovedPoint], list[str]]:
+def one_per_stamp(points: Sequence[Point], doubled: str) -> tuple[list[Point], list[RemovedPoint], list[str]]:
     """Points in order of series and time, of several with one stamp the first; the removed ones; notes.
 
+    Args:
+        doubled: ``remove`` or ``refuse``.
     Raises:
-        DataError: stamps are doubled and the recipe refuses that, or so many that series are mixed up.
+        DataError: stamps are doubled and that is refused, or so many that series are mixed up.
     """
     first: dict[tuple[str, object], Point] = {}
     removed = []
@@ -58,7 +60,7 @@ def one_per_stamp(points: Sequence[Point], recipe: SeriesRecipe) -> tuple[list[P
                 RemovedPoint(point.id, point.source, point.series, str(point.time), "doubled", reason, told, None, kept.id)
             )
     if removed:
-        _refuse_doubled(points, removed, recipe)
+        _refuse_doubled(points, removed, doubled)
     ordered = sorted(first.values(), key=lambda point: (point.series, point.time))
     times: dict[str, object] = {}
     unsorted = 0
@@ -70,7 +72,7 @@ def one_per_stamp(points: Sequence[Point], recipe: SeriesRecipe) -> tuple[list[P
     return ordered, removed, notes
 
 
-def _refuse_doubled(points: Sequence[Point], removed: list[RemovedPoint], recipe: SeriesRecipe) -> None:
+def _refuse_doubled(points: Sequence[Point], removed: list[RemovedPoint], doubled: str) -> None:
     """Stop where the first value of each stamp must not simply win."""
     shown = ", ".join(f"{gone.series} {gone.time} ({gone.id}: {gone.value})" for gone in removed[:_NAMED])
     more = f" and {len(removed) - _NAMED:,} more" if len(removed) > _NAMED else ""
@@ -79,7 +81,7 @@ def _refuse_doubled(points: Sequence[Point], removed: list[RemovedPoint], recipe
             f"{len(removed):,} of {len(points):,} rows have the stamp of an earlier row of their series: {shown}{more}. Several "
             "series stand below each other: name the column that tells them apart (columns.series), or a finer time."
         )
-    if recipe.doubled == "refuse":
+    if doubled == "refuse":
         raise DataError(
             f"{len(removed):,} rows have the stamp of an earlier row of their series: {shown}{more}. Mend them, or take "
             "doubled: remove, which keeps the first."

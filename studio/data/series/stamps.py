@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ _LOCAL = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})" + _CLOCK)
 _MONTH = re.compile(r"(\d{4})([-/.M])(\d{1,2})")
 _QUARTER = re.compile(r"(\d{4})[- ]?Q([1-4])")
 _DIGITS = re.compile(r"\d+(?:\.0)?")
-_EPOCH = {10: "s", 13: "ms"}
+_EPOCH: dict[int, Literal["s", "ms"]] = {10: "s", 13: "ms"}
 _NAMED = 5
 
 
@@ -133,7 +134,7 @@ def _read(kind: str, texts: list[str], column: str, where: str) -> tuple[pd.Date
         if detail in forms:
             return _parsed(texts, forms[detail]), None
         if int(detail) in _EPOCH:
-            return pd.DatetimeIndex(pd.to_datetime([int(text) for text in texts], unit=_EPOCH[int(detail)])).as_unit("us"), None
+            return pd.DatetimeIndex(pd.to_datetime(np.array(texts, dtype=np.int64), unit=_EPOCH[int(detail)])).as_unit("us"), None
     guess = pd.tseries.api.guess_datetime_format(texts[0]) if way == "words" else None
     if guess is None:
         raise DataError(

@@ -65,7 +65,7 @@ def ask(context: TaskContext[ForecastTask]) -> Asked:
     count = _windows(task, facts, horizon)
     for label, forecaster in opened.items():
         _check(label, forecaster, task, panel, facts, horizon)
-    data = {"path": str(folder), "name": record.name, "fingerprint": record.fingerprint, "split": "test"}
+    data: dict[str, Any] = {"path": str(folder), "name": record.name, "fingerprint": record.fingerprint, "split": "test"}
     data |= {"rows": len(panel) * count * horizon, "rows_in_split": record.splits["test"]}
     data |= {"series": len(panel), "windows": count, "horizon": horizon, "season length": facts["season_length"]}
     asked = Asked(panel, facts, data, horizon, count)

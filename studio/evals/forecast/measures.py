@@ -94,7 +94,8 @@ def _pinball(cells: Cells) -> Floats:
     for share, bound in cells.quantiles.items():
         away = cells.truth - bound
         losses.append(np.maximum(share * away, (share - 1) * away))
-    return np.mean(losses, axis=0) / cells.absolute
+    found: Floats = np.mean(losses, axis=0) / cells.absolute
+    return found
 
 
 def _smape(cells: Cells) -> Floats:

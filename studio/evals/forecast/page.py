@@ -93,7 +93,7 @@ def _chosen(errors: Mapping[str, float | None], count: int) -> list[str]:
     order = sorted(errors, key=lambda name: (errors[name] is None, errors[name] or 0.0, name))
     if count >= len(order):
         return order
-    places = np.unique(np.linspace(0, len(order) - 1, count).round().astype(int)) if count else []
+    places = sorted({round(place) for place in np.linspace(0, len(order) - 1, count).tolist()})
     return [order[place] for place in places]
 
 

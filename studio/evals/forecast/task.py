@@ -13,6 +13,7 @@ from studio.evals.forecast.asking import MARKS, Asked, ask, window_stamps
 from studio.evals.forecast.measures import Cells, Measure, measures_of
 from studio.evals.forecast.page import beside_panel, windows_panel
 from studio.evals.forecast.remarks import limits, remarks
+from studio.evals.pieces import Floats
 from studio.evals.scoring import differences, score
 from studio.evals.task import TaskContext, TaskResult
 from studio.models.forecast.errors import scale_of
@@ -45,7 +46,7 @@ def run(context: TaskContext[ForecastTask]) -> TaskResult:
     table = cells_table(asked)
     return TaskResult(
         scores={label: scores[label] for label in context.labels},
-        differences=differences(metrics, measured, clusters=clusters, **draws),
+        differences=differences(metrics, measured, resamples=context.resamples, seed=context.seed, clusters=clusters),
         examples=table,
         groups=_groups(context, asked, cells, measures, clusters, table),
         notes=remarks(asked, scales, scores),
@@ -143,7 +144,7 @@ def _group(
     metric = measure.metric
 
     def of(found: Cells, name: str, chosen: np.ndarray) -> Score:
-        kept = np.flatnonzero(chosen)
+        kept = np.flatnonzero(chosen).tolist()
         statistic = measure.statistic(_part(found, kept))
         owners = [clusters[place] for place in kept]
         told = score(metric, statistic, resamples=context.resamples, seed=context.seed, clusters=owners)
@@ -158,11 +159,11 @@ def _group(
     )
 
 
-def _part(cells: Cells, places: np.ndarray) -> Cells:
+def _part(cells: Cells, places: list[int]) -> Cells:
     """Some of the cells."""
 
-    def take(values: np.ndarray) -> np.ndarray:
-        return values[places]
+    def take(values: Floats) -> Floats:
+        return np.asarray(values[places], dtype=np.float64)
 
     return Cells(
         take(cells.truth),

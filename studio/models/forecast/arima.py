@@ -43,6 +43,12 @@ class Orders:
     Q: int = 0
     constant: bool = False
 
+    @staticmethod
+    def of(numbers: Sequence[int], constant: bool) -> Orders:
+        """From all six in a row."""
+        p, d, q, P, D, Q = numbers  # noqa: N806 - the usual names
+        return Orders(p, d, q, P, D, Q, constant)
+
     def neighbours(self) -> Iterator[Orders]:
         """One of them, or both of a pair, one up or down; the constant the other way."""
         for names in (("p",), ("q",), ("P",), ("Q",), ("p", "q"), ("P", "Q")):
@@ -101,7 +107,7 @@ class Arima(Method):
             last = series.values[np.isfinite(series.values)]
             point = np.full(horizon, last[-1] if len(last) else state["constant_value"])
             return Forecast.normal(point, np.zeros(horizon), levels)
-        orders = Orders(*state["orders"], constant=state["constant"])
+        orders = Orders.of(state["orders"], state["constant"])
         count = len(series)
         regressors = _regressors(series, count + horizon)
         model = _model(series.values, None if regressors is None else regressors[:count], orders, int(state["season"]))
@@ -116,7 +122,7 @@ class Arima(Method):
         seasonal = (0, 0, 0) if self.season == 1 else None if self.seasonal_order == "auto" else tuple(self.seasonal_order)
         if given is not None and seasonal is not None:
             constant = given[1] + seasonal[1] == 0 if self.constant == "auto" else bool(self.constant)
-            return Orders(*given, *seasonal, constant=constant), 0, None
+            return Orders.of((*given, *seasonal), constant), 0, None
         constant = None if self.constant == "auto" else bool(self.constant)
         return search(values, self.season, regressors, order=given, seasonal=seasonal, constant=constant, most=self.most)
 

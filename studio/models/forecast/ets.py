@@ -98,7 +98,8 @@ class Ets(Method):
         asked = [form for form in forms if all(want in ("auto", have) for want, have in zip(given, form, strict=True))]
         if not asked:
             every = (("add", "mul"), _TRENDS, ("none", "add", "mul"))
-            asked = list(itertools.product(*((one,) if one != "auto" else some for one, some in zip(given, every, strict=True))))
+            errors, trends, seasons = ((one,) if one != "auto" else some for one, some in zip(given, every, strict=True))
+            asked = list(itertools.product(errors, trends, seasons))
         return [form for form in asked if "mul" not in (form[0], form[2]) or bool((values > 0).all())]
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -128,5 +127,5 @@ def cut(series: Sequence[Prepared], origins: Sequence[int], inputs: Inputs) -> B
         spreads.append(spread)
         truths.append((one.values[ahead] - middle) / spread)
         seens.append(one.seen[ahead])
-    arrays: list[Any] = [np.stack(pasts), np.stack(futures), np.array(middles), np.array(spreads), np.stack(truths)]
-    return Batch(*arrays, np.stack(seens))
+    told = np.array(middles), np.array(spreads)
+    return Batch(np.stack(pasts), np.stack(futures), *told, np.stack(truths), np.stack(seens))

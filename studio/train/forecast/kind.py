@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from studio.core.errors import UserError
 from studio.core.records import RunRecord
@@ -17,6 +17,7 @@ from studio.train.opening import SCRATCH, Asked, Say, find_rows
 
 if TYPE_CHECKING:
     from studio.schema.forecast import ForecastPreset
+    from studio.train.measuring import Measured
 
 _NETWORKS = ("lstm", "transformer")
 
@@ -44,7 +45,7 @@ class ForecastKind(RunKind):
 
         if asked.model is not None:
             raise UserError(f"--model {asked.model}: a forecaster is learnt from its series alone and has no base. Leave it out.")
-        preset = cast("ForecastPreset", load_yaml(asked.preset, self.schema, asked.overrides))
+        preset = load_yaml(asked.preset, self.schema, asked.overrides)
         self._check_estimator(preset, asked.processes)
         folder, dataset = find_rows(preset.data, workspace, kind="series", rows="time series", example="series/employment")
         check_facts(preset, folder)
@@ -66,7 +67,7 @@ class ForecastKind(RunKind):
 
         if wish.probe or wish.sweep:
             raise UserError("--probe measures steps and --sweep batches of language models. Leave them out.")
-        preset = cast("ForecastPreset", load_yaml(asked.preset, self.schema, asked.overrides))
+        preset = load_yaml(asked.preset, self.schema, asked.overrides)
         self._check_estimator(preset, asked.processes)
         folder, _ = find_rows(preset.data, workspace, kind="series", rows="time series", example="series/employment")
         planned = plan_training(preset, folder, wish, asked.processes)
@@ -84,7 +85,7 @@ class ForecastKind(RunKind):
         """See :meth:`studio.train.kinds.RunKind.train`."""
         from studio.train.forecast.run import train_forecaster
 
-        preset = cast("ForecastPreset", load_yaml(folder / "config.yaml", self.schema))
+        preset = load_yaml(folder / "config.yaml", self.schema)
         return train_forecaster(folder, preset, resume=resume, processes=processes, say=say)
 
     def loss_unit(self, record: RunRecord) -> str:  # noqa: ARG002 - the same for all
@@ -104,6 +105,12 @@ class ForecastKind(RunKind):
             windows = f"{backtest['windows']} windows of {backtest['horizon']}"
             rows += [("back-test", f"{', '.join(errors)} ({windows})"), ("intervals", held)]
         return rows
+
+    def measure(self, folder: Path, record: RunRecord, split: str) -> Measured:
+        """See :func:`studio.train.forecast.measuring.measure_forecaster`."""
+        from studio.train.forecast.measuring import measure_forecaster
+
+        return measure_forecaster(folder, record, split)
 
     def predict(self, folder: Path, source: str | None, *, options: dict[str, str], say: Say) -> Answers:
         """Forecasts from the end of the training, or from the end of the rows of a file; see :mod:`.predicting`."""

@@ -201,13 +201,13 @@ def _places(ends: Sequence[int], horizon: int) -> np.ndarray:
 
 def learning_rate(settings: dict[str, Any], number: int) -> float:
     """Size of a step: it rises, then falls as the preset says."""
-    steps, peak = settings["steps"], float(settings["learning_rate"])
-    rising = max(1, round(settings["warmup"] * steps))
+    steps, peak = int(settings["steps"]), float(settings["learning_rate"])
+    rising = max(1, round(float(settings["warmup"]) * steps))
     if number < rising:
         return peak * (number + 1) / rising
     gone = (number - rising) / max(1, steps - rising)
     falling = {"none": 1.0, "linear": 1 - gone, "cosine": 0.5 * (1 + math.cos(math.pi * gone))}
-    return peak * falling[settings["decay"]]
+    return peak * falling[str(settings["decay"])]
 
 
 def _figures(session: Session, seconds: float) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from studio.models.forecast.forecaster import Forecaster
 from studio.models.forecast.forecasts import Forecast
 from studio.models.forecast.opening import open_forecaster
 from studio.models.forecast.panel import Panel, Series, continued
-from studio.schema.series_recipe import SeriesColumns, SeriesRecipe
+from studio.schema.series_recipe import SeriesColumns
 from studio.train.kinds import Answers
 from studio.train.opening import Say
 
@@ -87,8 +87,7 @@ def _continued(forecaster: Forecaster, source: str) -> tuple[Panel, list[str]]:
     """
     info, known = forecaster.info, {one.name: one for one in forecaster.histories.series}
     read = _read(forecaster, source, alone=next(iter(known)) if len(known) == 1 else Path(source).stem)
-    recipe = SeriesRecipe.model_construct(columns=SeriesColumns(), doubled="remove")
-    points, doubled, notes = one_per_stamp(read.points, recipe)
+    points, doubled, notes = one_per_stamp(read.points, "remove")
     notes = [*read.notes, *notes]
     gone = [*read.removed, *doubled]
     series: list[Series] = []

@@ -20,6 +20,7 @@ from studio.schema.forecast import ForecastPreset
 from studio.train.ending import close_well, plain_words, to_the_end
 from studio.train.forecast.backtest import calibrated, rehearse, told_of, windows_of
 from studio.train.forecast.job import Job, open_job
+from studio.train.forecast.measuring import write_backtest
 from studio.train.opening import Say
 from studio.train.record import mark_running, peak_memory
 from studio.train.recording import StopOnSignal
@@ -70,6 +71,7 @@ def _one_by_one(job: Job) -> tuple[Forecaster, dict[str, Any]]:
     forecaster = learn(job.panel)
     windows = calibrated(forecaster, job, windows)
     backtest = told_of(job, windows)
+    write_backtest(job.run_folder, job.panel, windows, job.info.season_length)
     forecaster.info = replace(forecaster.info, backtest=backtest)
     notes = Counter(note for learnt in forecaster.learnt.values() for note in learnt.notes)
     told = [f"{count:,} series: {note}" if len(job.panel) > 1 else note for note, count in notes.most_common()]
@@ -92,6 +94,7 @@ def _network(job: Job) -> tuple[Forecaster, dict[str, Any]] | None:
     forecaster, windows, figures = made
     windows = calibrated(forecaster, job, windows)
     backtest = told_of(job, windows)
+    write_backtest(job.run_folder, job.panel, windows, job.info.season_length)
     forecaster.info = replace(forecaster.info, backtest=backtest)
     return forecaster, {**figures, **_result(job, backtest)}
 

@@ -1,0 +1,1 @@
+"""What a Run of forecasts says about itself to others."""
