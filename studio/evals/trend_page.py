@@ -56,11 +56,13 @@ def _evaluation(item: Evaluation, place: Path) -> dict[str, Any]:
 
 
 def gate_text(item: Evaluation) -> str:
-    """How the gate of an evaluation stood, in two words; a dash without one."""
+    """How the gate of an evaluation stood, in a few words; a dash without one."""
     gate = item.record.gate
     if not gate.get("thresholds"):
         return "–"
-    return f"{len(gate.get('missed', []))} of {gate['thresholds']} missed" if gate.get("missed") else "met"
+    counts = [(len(gate.get(key, [])), words) for key, words in (("missed", "missed"), ("not_shown", "not shown"))]
+    found = [f"{count} {words}" for count, words in counts if count]
+    return found[0].replace(" ", f" of {gate['thresholds']} ", 1) + "".join(f", {more}" for more in found[1:]) if found else "met"
 
 
 def _figure(series: Series, trend: Trend) -> dict[str, Any]:

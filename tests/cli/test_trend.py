@@ -42,7 +42,11 @@ def write_report(root: Path, day: int, value: float | None, *, rows: int = 40, b
         tasks=[
             TaskRecord(name="answers", type="conversation", rows=rows, data={"fingerprint": "f1"}, settings={"metrics": ["x"]})
         ],
-        gate={"thresholds": 2, "missed": ["right is 0.2"] if (value or 0) < 0.5 else []},
+        gate={
+            "thresholds": 2,
+            "missed": ["right is 0.2"] if (value or 0) < 0.5 else [],
+            "not_shown": ["right is 0.5 on 10 rows"] if rows < 20 or not value else [],
+        },
         studio_version="0",
     )
     folder = root / suite / f"202611{day:02d}-100000"
@@ -88,7 +92,13 @@ def test_the_page_stands_alone_and_escapes_what_others_wrote(family: Workspace, 
     html = render_trends(followed, read_trends(followed)[0], family.root / "reports" / "trends" / "faq.html")
     assert "<script" not in html and "&lt;script&gt;" in html
     assert 'href="../../runs/faq/20261101-000000-run1/evals/mine/20261101-100000/report.html"' in html
-    assert html.count('class="break"') == 4 and "nothing could be scored" in html and "1 of 2 missed" in html
+    assert html.count('class="break"') == 4 and "nothing could be scored" in html
+    # Too few rows is its own verdict here too, and not green.
+    gates = re.findall(r'data-label="Gate" class="(\w*)">([^<]*)<', html)
+    assert gates[:7] == [
+        ("bad", "1 of 2 missed"), ("bad", "1 of 2 missed"), ("good", "met"), ("bad", "1 of 2 missed, 1 not shown"),
+        ("good", "met"), ("", "1 of 2 not shown"), ("good", "met"),
+    ]  # fmt: skip
     chart = re.search(r"<svg.*?</svg>", html, re.DOTALL)
     assert chart is not None and chart.group().count('class="tuned"') == 6 and "5: 60.0%" in chart.group()
     links = Links()
