@@ -73,7 +73,8 @@ CSS = """
 .studio-answer span { display: block; color: var(--body-text-color-subdued); font-size: 0.82rem; }
 .studio-answer b { font-size: 1.5rem; font-weight: 650; overflow-wrap: anywhere; }
 .studio-why { width: 100%; border-collapse: collapse; margin: 0 0 8px; }
-.studio-why :is(td, th) { padding: 4px 8px 4px 0 !important; border: 0 !important; text-align: left; overflow-wrap: anywhere; }
+.studio-why, .studio-why :is(tr, td, th) { border: 0 !important; }
+.studio-why :is(td, th) { padding: 4px 8px 4px 0 !important; text-align: left; overflow-wrap: anywhere; }
 .studio-why th { color: var(--body-text-color-subdued); font-weight: 500; font-size: 0.82rem; }
 .studio-why td:last-child { font-variant-numeric: tabular-nums; white-space: nowrap; text-align: right; width: 1%; }
 .studio-part { width: 45%; }

@@ -59,7 +59,7 @@ ROADS = {
         "classify/logistic",
         "classification",
         _LABELS,
-        next=(("eval fairness --model RUN --set tasks.0.group=sex --set tasks.0.positive=good", later("gaps between groups")),),
+        next=(("eval fairness --model RUN --set tasks.0.group=sex --set tasks.0.positive=1", later("gaps between groups")),),
     ),
     "series": Road(
         later("Employment in American industries, forecast for the coming months"),
