@@ -27,12 +27,14 @@ _COLOURS = {
 }
 
 
-def page_template(name: str, filters: Mapping[str, Callable[..., Any]] | None = None) -> Template:
-    """A page's Jinja template from this folder, which escapes everything that is not marked as safe and knows ``palette``."""
+def page_template(
+    name: str, filters: Mapping[str, Callable[..., Any]] | None = None, folder: Path = Path(__file__).parent
+) -> Template:
+    """A page's Jinja template, which escapes everything that is not marked as safe and knows ``palette``."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= dict(filters or {})
     environment.globals["palette"] = _palette()
-    return environment.from_string((Path(__file__).parent / name).read_text(encoding="utf-8"))
+    return environment.from_string((folder / name).read_text(encoding="utf-8"))
 
 
 def _palette() -> Markup:

@@ -18,6 +18,7 @@ from studio.search.crew import Alone, Crew, Several
 from studio.search.journal import Journal, Trial
 from studio.search.paired import paired, scored
 from studio.search.ranks import ranked
+from studio.search.record import now
 from studio.search.training import Job, check_left_alone, rows_file
 from studio.train.measuring import Measure
 from studio.train.opening import Say
@@ -52,7 +53,7 @@ def run_comparison(place: Path, *, processes: int, say: Say, show: Show) -> Comp
     except StudioError as error:
         save(place, read(place).model_copy(update={"status": "failed", "seconds": seconds(), "error": str(error)}))
         raise
-    return save(place, record.model_copy(update={"status": "finished", "seconds": seconds()}))
+    return save(place, record.model_copy(update={"status": "finished", "finished": now()}))
 
 
 def _unstopped(_losses: list[float]) -> bool:
@@ -161,8 +162,8 @@ def _outcome(
         "left_out": bad.reason if bad is not None else None,
         "scores": {item.name: scored(item, groups, seed).model_dump(mode="json") for item in measures},
         "by_fold": [trial.measures.get(metric) for trial in trials],
-        "seconds": _mean([trial.training_seconds for trial in trials]),
-        "bytes": _mean([trial.bytes for trial in trials]),
+        "seconds": _median([trial.training_seconds for trial in trials]),
+        "bytes": _median([trial.bytes for trial in trials]),
     }
 
 
@@ -203,7 +204,7 @@ def _clusters(place: Path, rows: pd.DataFrame) -> list[str | None]:
     return [str(cluster_of[identity]) for identity in rows["id"]]
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    """Mean of what is known."""
+def _median(values: Sequence[float | None]) -> float | None:
+    """Median of what is known: the first training in a process also loads the libraries."""
     known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+    return float(np.median(known)) if known else None

@@ -27,8 +27,8 @@ class SearchRecord(Record):
     preset: file; called: how the person named it; kind: of Run. data: folder of the Dataset; dataset: its name and fingerprint.
     fixed: settings that are the same in every trial; space: setting to what is tried, as people write it; ranges: the same in
     full. by, trials, minutes, metric, prune, seed, memory: as asked. lag: a trial looks back on those that are so many before it,
-    or more; as many may train at once. seconds: of wall clock so far, over all sittings. best: number of the best trial. result:
-    what came of it (counts, luck, importance, confirmation).
+    or more; as many may train at once. seconds: of wall clock that trials took so far, over all sittings. best: number of the
+    best trial. result: what came of it (counts, luck, importance, confirmation).
     """
 
     kind: str
@@ -80,6 +80,11 @@ def new_place(root: Path, name: str) -> tuple[Path, str, str]:
     with disk_errors("a new folder", folder.parent):
         folder.mkdir(parents=True)
     return folder, identity, created.isoformat(timespec="seconds")
+
+
+def now() -> str:
+    """UTC time as it stands in records."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def save(folder: Path, record: SearchRecord) -> SearchRecord:

@@ -58,7 +58,7 @@ def run_search(place: Path, *, processes: int, say: Say, show: Show) -> SearchRe
         changes = {"status": "failed", "seconds": seconds(), "error": str(error)}
         records.save(place, records.read(place).model_copy(update=changes))
         raise
-    return records.save(place, record.model_copy(update={"status": "finished", "seconds": seconds()}))
+    return records.save(place, record.model_copy(update={"status": "finished", "finished": records.now()}))
 
 
 def _crew(place: Path, processes: int, say: Say) -> Crew:
