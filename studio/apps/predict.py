@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from studio.schema.columns import Column
 
 Update = Any
-_MOST_SHARES, _MOST_PARTS = 8, 12
+_MOST_SHARES, _MOST_PARTS, _MOST_NAMED = 8, 12, 4
 
 
 def build(workspace: Workspace, reference: str | None = None) -> gr.Blocks:
@@ -45,13 +45,11 @@ class _Page:
     def build(self) -> gr.Blocks:
         """Lay the page out and connect it."""
         info = self._asker.info
-        about = t(
-            "{target} from {count} columns, by the run {run}",
-            target=escape(info.target),
-            count=len(info.columns),
-            run=escape(self._asker.name),
+        names = ", ".join(column.name for column in info.columns[:_MOST_NAMED]) + (
+            ", …" if len(info.columns) > _MOST_NAMED else ""
         )
-        with page(t("Predict"), about, wide=True) as blocks:
+        about = t("{target} from {names}, by the run {run}", target=info.target, names=names, run=self._asker.name)
+        with page(t("Predict"), escape(about), wide=True) as blocks:
             with gr.Row():
                 with gr.Column(scale=3, min_width=300):
                     fields = [_field(column, filling) for column, filling in self._asker.fields()]
@@ -143,16 +141,21 @@ def _explained(found: Explanation) -> str:
     """What spoke for the answer and what against it, and what that does not say."""
     parts = found.parts[:_MOST_PARTS]
     largest = max((abs(part.contribution) for part in parts), default=0.0) or 1.0
+    # A word is its own value.
+    valued = any(part.value for part in parts)
     rows = "".join(
-        f"<tr><td>{escape(part.feature)}</td><td>{escape(part.value)}</td>"
+        f"<tr><td>{escape(part.feature)}</td>{f'<td>{escape(part.value)}</td>' if valued else ''}"
         f'<td class="studio-part {"for" if part.contribution >= 0 else "against"}">'
         f'<i style="width:{100 * abs(part.contribution) / largest:.1f}%"></i></td>'
         f"<td>{part.contribution:+.3g}</td></tr>"
         for part in parts
     )
-    head = "".join(f"<th>{escape(t(word))}</th>" for word in ("column", "value", "speaks for it or against it", ""))
+    words = ("column", "value") if valued else ("word",)
+    head = "".join(f"<th>{escape(t(word))}</th>" for word in (*words, "speaks for it or against it", ""))
     picture = f'<img alt="" src="{found.picture}">' if found.picture else ""
-    table = f'<table class="studio-why"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>' if rows else ""
+    table = (
+        f'<table class="studio-why"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>' if rows and not picture else ""
+    )
     return f"<h3>{escape(t('Why'))}</h3>{picture}{table}{_note(found.says)}{_note(found.faithful)}"
 
 
