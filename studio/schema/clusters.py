@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from studio.schema.estimators import Preparation
 from studio.schema.loading import Settings
@@ -25,6 +25,14 @@ class Counted(Settings):
     """Most groups that are tried; fewer than there are different rows."""
     choose_by: Criterion = "silhouette"
     """The criterion that decides where ``k`` is ``auto``. They often disagree; all of their curves are kept and shown."""
+
+    @field_validator("k", mode="before")
+    @classmethod
+    def _several(cls, k: object) -> object:
+        """One group is no grouping."""
+        if k != "auto" and (isinstance(k, bool) or not isinstance(k, int) or k < 2):
+            raise ValueError(f"it is {k!r}. Give auto, or a whole number from 2 on.")
+        return k
 
     @model_validator(mode="after")
     def _range(self) -> Counted:

@@ -32,6 +32,9 @@ class Found:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Compute in one thread: several add numbers up in an order that differs from time to time, and so do the last bits."""
+    # Only libraries that are loaded already can be held to one.
+    import scipy.linalg  # noqa: F401
+    import sklearn.cluster  # noqa: F401
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     with threadpool_limits(limits=1):

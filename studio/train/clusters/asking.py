@@ -14,7 +14,7 @@ from studio.models.clusters.base import ClustersInfo
 from studio.models.clusters.groups import FORMS, NONE, Placement
 from studio.models.clusters.opening import Clusters, open_clusters
 from studio.train.kinds import Answers
-from studio.train.predictors.reading import Known, read_source, read_text
+from studio.train.predictors.files import Known, read_source, read_text
 
 MODEL = "model"
 NO_GROUP = "none"
