@@ -106,5 +106,5 @@ def _filling(column: Column, values: pd.Series) -> Filling:
     if column.type == "time":
         return Filling(typical=str(known.max()), missing=missing)
     counted = Counter(known).most_common()
-    values = [value for value, _ in counted[:_MOST_VALUES]]
-    return Filling(typical=values[0], values=values, distinct=len(counted), missing=missing)
+    most = [value for value, _ in counted[:_MOST_VALUES]]
+    return Filling(typical=most[0], values=most, distinct=len(counted), missing=missing)

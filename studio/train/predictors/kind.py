@@ -11,7 +11,7 @@ from studio.core.records import RunRecord
 from studio.core.telling import Pairs, Told
 from studio.core.workspace import Workspace
 from studio.schema.loading import load_yaml
-from studio.train.kinds import Planned, PlanWish, RunKind
+from studio.train.kinds import Answers, Planned, PlanWish, RunKind
 from studio.train.opening import SCRATCH, Asked, Say
 
 if TYPE_CHECKING:
@@ -86,6 +86,12 @@ class PredictorKind(RunKind):
         from studio.train.predictors.job import wanted_of
 
         return read_examples(dataset, split, wanted_of(cast("AnyPredictorPreset", preset)))
+
+    def predict(self, folder: Path, source: str | None, *, options: dict[str, str], say: Say) -> Answers:  # noqa: ARG002 - it is quick
+        """See :func:`studio.train.predictors.predicting.predict_file`."""
+        from studio.train.predictors.predicting import predict_file
+
+        return predict_file(folder, source, options)
 
     def loss_unit(self, record: RunRecord) -> str:  # noqa: ARG002 - the same for all
         """Networks alone have losses."""

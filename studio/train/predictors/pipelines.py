@@ -10,7 +10,7 @@ import pandas as pd
 from studio.models.predictors.base import PredictorInfo
 from studio.models.predictors.features import plain_features, plain_groups
 from studio.models.predictors.pipeline import PipelinePredictor
-from studio.schema.estimators import Boosting, Svm
+from studio.schema.estimators import Boosting, Forest, Logistic, NaiveBayes, Ridge, Svm
 from studio.train.predictors.calibration import fit_machine
 from studio.train.predictors.estimators import fit_boosting, fit_estimator, told_warnings
 from studio.train.predictors.job import Job
@@ -70,6 +70,7 @@ def _fitted(job: Job, info: PredictorInfo, rows: Rows, preparation: Any, groups:
         validation = _validation_rows(job, info, rows, preparation)
         categories = len(groups["category"])
         return fit_boosting(settings, rows, validation, labels=job.gives_labels, categories=categories, seed=seed, note=job.note)
+    assert isinstance(settings, Logistic | NaiveBayes | Forest | Ridge)
     return fit_estimator(settings, rows, labels=job.gives_labels, texts=not groups["number"], seed=seed)
 
 
@@ -86,6 +87,7 @@ def _validation_rows(job: Job, info: PredictorInfo, rows: Rows, preparation: Any
         assert held.target is not None
         matrix = preparation.transform(plain_features(held.features, info.columns))
         return Rows(matrix, np.log(held.target) if logs else held.target)
+    assert held.target is not None
     known = np.isin(held.target.astype(str), info.labels)
     if not known.all():
         job.note(f"{int((~known).sum())} of {len(held)} validation rows have labels that no training row has")
