@@ -50,7 +50,7 @@ def test_recipe_is_valid_and_explained(name: str) -> None:
     if isinstance(recipe, TableRecipe):
         assert all(isinstance(make_table_step(step), TableStep) for step in recipe.steps)
         return
-    for step in recipe.steps:
+    for step in recipe.steps if isinstance(recipe, ChatRecipe) else []:
         make_step(step)
 
 
