@@ -221,9 +221,7 @@ def _report(report: ReportRecord) -> str:
     split = f", {report.dataset['split']} split" if report.dataset.get("split") else ""
     parts = [f"### {report.suite}", f"{report.created[:10]}{data}{split}."]
     if report.gate:
-        open_ones = [*(report.gate.get("missed") or []), *(report.gate.get("not_shown") or [])]
-        count = report.gate.get("thresholds")
-        parts.append(f"Gate not met: {'; '.join(open_ones)}." if open_ones else f"Gate met: all {count} thresholds.")
+        parts.append(_gate(report.gate))
     parts.append("\n".join(_score_table(report)))
     parts += [line for groups in report.groups if (line := _extremes(groups))]
     reasons = [f"- {task.title or task.name}: not computed. {task.reason}" for task in report.tasks if task.reason]
@@ -233,6 +231,17 @@ def _report(report: ReportRecord) -> str:
     if limits:
         parts += ["What these numbers do not show:", "\n".join(limits)]
     return "\n\n".join(parts)
+
+
+def _gate(gate: dict[str, Any]) -> str:
+    """How the gate stood: what is missed, and what too few examples do not show."""
+    found = [
+        f"{words}: {'; '.join(gate[key])}."
+        for key, words in (("missed", "Gate not met"), ("not_shown", "Not shown on so few examples"))
+        if gate.get(key)
+    ]
+    count = gate.get("thresholds")
+    return " ".join(found) or f"Gate met: {'the only threshold' if count == 1 else f'all {count} thresholds'}."
 
 
 def _score_table(report: ReportRecord) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from studio.adapters.card import CARDS, ModelCard, write_model_card
+from studio.adapters.card import CARDS, ModelCard, _gate, write_model_card
 from studio.core.files import write_json
 
 
@@ -75,3 +75,17 @@ def test_a_base_of_a_kind_from_outside_is_named_with_its_licence(tmp_path: Path)
 def test_every_kind_with_a_room_has_a_card_of_its_own(kind: str):
     card = CARDS.get(kind)
     assert issubclass(card, ModelCard) and card is not ModelCard and card.shown_settings and card.loss_unit
+
+
+@pytest.mark.parametrize(
+    ("gate", "text"),
+    [
+        ({"thresholds": 1, "met": 1, "missed": [], "not_shown": []}, "Gate met: the only threshold."),
+        ({"thresholds": 3, "missed": [], "not_shown": []}, "Gate met: all 3 thresholds."),
+        ({"thresholds": 3, "missed": ["a is 2"], "not_shown": ["b is 0 on 4 rows"]},
+         "Gate not met: a is 2. Not shown on so few examples: b is 0 on 4 rows."),
+        ({"thresholds": 2, "missed": [], "not_shown": ["b", "c"]}, "Not shown on so few examples: b; c."),
+    ],
+)  # fmt: skip
+def test_the_gate_stands_on_the_card_as_it_stood(gate: dict[str, object], text: str):
+    assert _gate(gate) == text
