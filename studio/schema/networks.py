@@ -69,6 +69,21 @@ class Bert(Learning):
     """With ``lora``: rank of the adapters."""
     max_length: Positive = 128
     """Longest text in tokens; longer ones are cut on the right and counted."""
+    learning_rate: Above0 = 1e-4
+    """Size of the first steps (AdamW). A head alone and adapters bear ten times as much, large encoders a fifth."""
+    batch_size: Positive = 16
+    """Rows per step."""
+    epochs: Positive = 8
+    """Passes over the training rows at most."""
+
+    @model_validator(mode="after")
+    def _layers_freeze_when_asked(self) -> Bert:
+        """A layer that is named and not frozen would be a surprise."""
+        if self.freeze_below is not None and self.tune != "frozen":
+            raise ValueError(
+                f"freeze_below: {self.freeze_below} freezes layers, and tune: {self.tune} does not. Set tune: frozen"
+            )
+        return self
 
 
 class Words(Learning):
@@ -147,7 +162,7 @@ class Pretrained(Pictures):
     """Train every layer from the first epoch on, or the head, and stages of the network as ``unfreeze`` says."""
     unfreeze: list[Positive] = []
     """With ``head``: epochs at which one more stage of the network, from the last on, begins to train. Empty leaves it at the
-    head."""
+    head. Early stopping counts from the last of them on."""
     body_rate: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Pretrained layers learn at this share of ``learning_rate``, so that the new head does not spoil them."""
 

@@ -135,6 +135,26 @@ def test_the_nearest_starter_is_offered():
         resolve_base("smollm2-135m-instruct", "main")
 
 
+def test_a_starter_for_something_else_is_told_apart():
+    with pytest.raises(UserError, match=r"minilm-l6 is a text encoder, and a language model is asked for.*smollm2-135m-instruct"):
+        resolve_base("minilm-l6")
+    with pytest.raises(UserError, match=r"a text encoder is asked for.*minilm-l6"):
+        resolve_base("smollm2-135m-instruct", use="text encoder")
+    with pytest.raises(UserError, match=r"Did you mean 'efficientnet-lite0'\?"):
+        resolve_base("efficientnet-lite", use="picture network")
+
+
+def test_a_network_of_pictures_needs_no_tokenizer(copy: Path):
+    for path in copy.glob("tokenizer*"):
+        path.unlink()
+    with pytest.raises(UserError, match="no tokenizer"):
+        resolve_base(str(copy), use=None)
+    edit_json(copy / "config.json", architecture="resnet18", pretrained_cfg={})
+    assert resolve_base(str(copy), use=None).sha256 == resolve_base(str(copy), use="picture network").sha256
+    with pytest.raises(UserError, match="no tokenizer"):
+        resolve_base(str(copy))
+
+
 def test_a_starter_with_the_network_off_says_what_to_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("STUDIO_CACHE", str(tmp_path))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

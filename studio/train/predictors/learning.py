@@ -166,7 +166,8 @@ class Learner:
         if standing.best_loss is None or loss < standing.best_loss:
             standing.best_loss, standing.best_step, standing.worse, standing.waited = loss, standing.step, 0, 0
             return loss
-        standing.worse, standing.waited = standing.worse + 1, standing.waited + 1
+        standing.worse += epoch >= self.stages.settled
+        standing.waited += 1
         if standing.waited >= plateau_epochs(self.settings):
             standing.waited, standing.cuts = 0, standing.cuts + 1
         return loss

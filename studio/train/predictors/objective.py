@@ -65,11 +65,13 @@ class Stages:
     """Which parts of a network train when, and how fast.
 
     frozen: modules that do not train in an epoch (counted from 1); a later epoch never freezes more. rate: what the learning rate
-    of a parameter is multiplied with, by its name.
+    of a parameter is multiplied with, by its name. settled: the epoch from which on all trains that ever does; early stopping
+    counts from there, for a part that begins to train makes it worse at first.
     """
 
     frozen: Callable[[int], Sequence[nn.Module]] = lambda _epoch: ()
     rate: Callable[[str], float] = lambda _name: 1.0
+    settled: int = 1
 
 
 def label_targets(examples: Examples, labels: Sequence[str]) -> Tensor:

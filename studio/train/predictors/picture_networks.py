@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from studio.core.errors import UserError
 from studio.data.examples import Examples
 from studio.models.predictors.base import PredictorInfo
 from studio.models.predictors.picture_layers import PictureNetwork, build_picture_network
 from studio.models.predictors.picture_network import PictureNetworkPredictor, normalised, read_pixels
-from studio.schema.networks import Pictures, SmallCnn
+from studio.schema.networks import Pictures, Pretrained, SmallCnn
 from studio.train.capacity import memory_of
 from studio.train.predictors.augmentation import augment
+from studio.train.predictors.frozen import features_once
 from studio.train.predictors.job import Job
 from studio.train.predictors.learning import known_rows, learn, seeded
 from studio.train.predictors.objective import Readable, Stages, balance, label_objective, label_targets
@@ -79,13 +80,27 @@ def train_on_pictures(
     train, held = readable_pictures(job, plain)
     rows = balance(job)
     objective, told_balance = label_objective(job, rows, settings.label_smoothing)
-    figures = learn(job, network, train, held, objective, rows.matrix, stages)
+    trains: nn.Module = network
+    if not altered(settings) and head_alone(settings):
+        train, held = features_once(job, network, train, held)
+        trains, stages = network.head, Stages()
+    figures = learn(job, trains, train, held, objective, rows.matrix, stages)
     if figures is None:
         return None
-    told = info.model_copy(
-        update={"form": PictureNetworkPredictor.form, "extra": {**info.extra, "result": {**figures, **told_balance}}}
-    )
+    result = {**figures, **told_balance, "parameters": sum(value.numel() for value in network.parameters())}
+    result = {**figures, **told_balance, "parameters": sum(value.numel() for value in network.parameters())}
+    told = info.model_copy(update={"form": PictureNetworkPredictor.form, "extra": {**info.extra, "result": result}})
     return PictureNetworkPredictor(told, network, plain)
+
+
+def altered(settings: Pictures) -> bool:
+    """True when training pictures are other ones in each epoch."""
+    return settings.flip or settings.shift > 0 or settings.colour > 0
+
+
+def head_alone(settings: Pictures) -> bool:
+    """True when no more than the head ever trains."""
+    return isinstance(settings, Pretrained) and settings.tune == "head" and not settings.unfreeze
 
 
 def refuse_too_small(settings: SmallCnn) -> None:

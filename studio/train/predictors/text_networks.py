@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
 from studio.core.errors import DataError
 from studio.data.examples import Examples
 from studio.models.predictors.base import PredictorInfo
-from studio.models.predictors.text_layers import build_word_network, filled_up
-from studio.models.predictors.text_network import TextNetworkPredictor, TextReader, texts_of
+from studio.models.predictors.text_layers import build_word_network
+from studio.models.predictors.text_network import TextNetworkPredictor, texts_of
 from studio.models.predictors.words import WordReader
 from studio.schema.networks import Bert, Gru, Lstm, TextCnn
 from studio.train.predictors.job import Job
-from studio.train.predictors.learning import known_rows, learn, seeded
-from studio.train.predictors.objective import Readable, balance, label_objective, label_targets
+from studio.train.predictors.learning import learn, seeded
+from studio.train.predictors.objective import balance, label_objective
+from studio.train.predictors.reading import readable_texts
 
 if TYPE_CHECKING:
     from studio.schema.predictors import AnyPredictorPreset
@@ -94,31 +92,3 @@ def refuse_wordless(reader: WordReader, texts: Sequence[str], train: Examples, m
             f"no word occurs in {min_rows} of the {len(texts)} training texts, so none would be known. "
             "Set --set estimator.min_rows=1, or give more rows."
         )
-
-
-def readable_texts(job: Job, reader: TextReader) -> tuple[Readable, Readable | None]:
-    """Training and validation rows as numbers; says how many texts were cut."""
-    found: list[Readable | None] = []
-    for split, rows in (("training", job.train), ("validation", job.validation)):
-        if rows is None or not len(rows):
-            found.append(None)
-            continue
-        numbers, cut = reader.numbers(texts_of(rows.features[rows.columns[0].name]))
-        if cut:
-            job.note(
-                f"{cut} of {len(rows)} {split} texts are longer than the {reader.max_length} words or tokens that are read, and "
-                "were cut on the right (estimator.max_length)"
-            )
-        found.append(Readable(_batches(numbers, reader.padding), label_targets(rows, job.labels)))
-    train, held = found
-    assert train is not None
-    return train, held if known_rows(held) else None
-
-
-def _batches(numbers: list[list[int]], padding: int) -> Any:
-    """What :class:`Readable` calls for the rows of a batch."""
-
-    def inputs(places: Sequence[int], _draws: torch.Generator | None) -> tuple[Tensor, ...]:
-        return filled_up([numbers[place] for place in places], padding)
-
-    return inputs
