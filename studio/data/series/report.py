@@ -22,6 +22,7 @@ _DRAWN = 8
 _LISTED = 60
 _GONE_SHOWN = 20
 _GAPS_SHOWN = 30
+_ROBUST_UP_TO = 3000
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ def shape_of(one: Series, season_length: int) -> Shape:
         return Shape()
     from statsmodels.tsa.seasonal import STL
 
-    found = STL(without_gaps(one.values), period=season_length, robust=True).fit()
+    # Robust weights are found by fitting again and again, which takes minutes on years of hours.
+    found = STL(without_gaps(one.values), period=season_length, robust=len(one) <= _ROBUST_UP_TO).fit()
 
     def strength(component: Floats) -> float:
         both = float(np.var(found.resid + component))

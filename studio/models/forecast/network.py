@@ -123,7 +123,8 @@ def shape_of(estimator: dict[str, Any], season: int, levels: Sequence[int], inpu
 
 def as_info(shape: Shape, inputs: Inputs) -> dict[str, Any]:
     """Both as ``forecaster.json`` keeps them."""
-    return {"shape": asdict(shape), "inputs": asdict(inputs)}
+    covariates = {"means": list(inputs.means), "spreads": list(inputs.spreads)}
+    return {"shape": asdict(shape), "inputs": {**asdict(inputs), **covariates}}
 
 
 def count_weights(

@@ -93,11 +93,11 @@ def _continued(forecaster: Forecaster, source: str) -> tuple[Panel, list[str]]:
     series: list[Series] = []
     for name, rows in by_series(points).items():
         new, beside = _series(name, rows, [point for point in read.empty if point.series == name], forecaster)
-        notes += [f"{name}: {beside:,} rows lie beside the grid {info.frequency} and were left out"] if beside else []
+        notes += [f"{name}: {_rows(beside)} left out, beside the grid {info.frequency}"] if beside else []
         if new is not None:
             series.append(continued(known[name], new, forecaster.histories.calendar) if name in known else new)
     reasons = pd.Series([item.reason for item in gone], dtype="object").value_counts()
-    notes += [f"{count:,} rows were left out: {reason}" for reason, count in reasons.items()]
+    notes += [f"{_rows(int(count))} left out: {reason}" for reason, count in reasons.items()]
     if not series:
         raise UserError(f"{source} holds no row that can be forecast from: {'; '.join(notes) or 'it is empty'}.")
     missing = [name for name in known if name not in {one.name for one in series}]
@@ -105,6 +105,11 @@ def _continued(forecaster: Forecaster, source: str) -> tuple[Panel, list[str]]:
         shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5:,} more" if len(missing) > 5 else "")
         notes.append(f"{len(missing):,} series of the training are not in the file and were not forecast: {shown}")
     return replace(forecaster.histories, series=series), notes
+
+
+def _rows(count: int) -> str:
+    """``1 row was``, ``3 rows were``."""
+    return "1 row was" if count == 1 else f"{count:,} rows were"
 
 
 def _read(forecaster: Forecaster, source: str, alone: str) -> Read:
@@ -165,14 +170,13 @@ def _uncertain(panel: Panel, ahead: int) -> list[str]:
 
 
 def _table(panel: Panel, forecasts: Sequence[Forecast], ahead: int, forecaster: Forecaster) -> pd.DataFrame:
-    """Series, time, forecast, and the bounds of each level, the widest outside."""
+    """Series, time, forecast, and both bounds of each level."""
     info = forecaster.info
-    column = info.columns.get("time") or "time"
     parts = []
     for one, made in zip(panel.series, forecasts, strict=True):
         stamps = panel.stamps(one, len(one), ahead)
         days = bool((stamps == stamps.normalize()).all())
-        part = {"series": [one.name] * ahead, column: stamps.strftime("%Y-%m-%d" if days else "%Y-%m-%dT%H:%M:%S")}
+        part = {"series": [one.name] * ahead, "time": stamps.strftime("%Y-%m-%d" if days else "%Y-%m-%dT%H:%M:%S")}
         part |= {"forecast": made.point}
         for level in info.levels:
             part |= {f"lower_{level}": made.lower[level], f"upper_{level}": made.upper[level]}
