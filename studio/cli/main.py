@@ -39,6 +39,7 @@ HIDDEN = ""
 COMMANDS: dict[str, Command] = {
     "quickstart": Command("studio.cli.quickstart:quickstart", "The whole loop on the starter model and corpus.", START),
     "init": Command("studio.cli.init:init", "Start a project: goal, success metrics, limits, recipe.", START),
+    "advise": Command("studio.cli.advise:advise", "Which presets a project should try, and what is still missing.", START),
     "doctor": Command("studio.cli.doctor:doctor", "What this machine can do, what is missing, what clashes.", START),
     "models": Command("studio.cli.models:app", "List and fetch starter models.", BEFORE),
     "data": Command("studio.cli.data:app", "Build a Dataset from a recipe, and look into it.", BEFORE),

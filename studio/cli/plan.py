@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 import typer
 
 from studio.cli import output
+from studio.core.telling import bytes_of
 from studio.train.kinds import EXAMPLE_PRESET
-
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 
 def plan(
@@ -41,15 +39,5 @@ def plan(
 
 
 def parse_size(text: str) -> int:
-    """Bytes of ``8GiB``, ``24 GB``, ``16g`` (powers of 1,000 without the i).
-
-    Raises:
-        UserError: it is not a size.
-    """
-    from studio.core.errors import UserError
-
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", text.lower())
-    size = float(match.group(1)) * _UNITS[match.group(2) or ""] if match else 0
-    if size < 1:
-        raise UserError(f"--memory {text!r} is not a size. Write it as 8GiB or 24GB.")
-    return int(size)
+    """Bytes of ``--memory``; see :func:`studio.core.telling.bytes_of`."""
+    return bytes_of(text, "--memory")

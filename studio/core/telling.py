@@ -6,9 +6,14 @@ other, or its document when JSON is asked for. Sizes, durations and cells are pu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from studio.core.errors import UserError
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,21 @@ def size_text(size: float) -> str:
             return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} TB"
+
+
+def bytes_of(text: str, said: str) -> int:
+    """Bytes of ``8GiB``, ``24 GB``, ``16g`` (powers of 1,000 without the i).
+
+    Args:
+        said: where it was given, for the message.
+    Raises:
+        UserError: it is not a size.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", text.lower())
+    size = float(match.group(1)) * _UNITS[match.group(2) or ""] if match else 0
+    if size < 1:
+        raise UserError(f"{said} {text!r} is not a size. Write it as 8GiB or 24GB.")
+    return int(size)
 
 
 def duration_text(seconds: float) -> str:

@@ -10,6 +10,8 @@ from studio.schema.loading import Settings
 from studio.schema.suite import Threshold
 
 Text = Annotated[str, Field(min_length=1)]
+TaskKind = Literal["labels", "numbers", "series", "groups", "chat", "pictures"]
+Input = Literal["columns", "text", "pictures"]
 
 
 class Risk(Settings):
@@ -30,6 +32,30 @@ class ProjectData(Settings):
     """Why this data may be used: who owns it, under which licence, with whose consent."""
     personal: Literal["none", "scrubbed", "present"]
     """Personal data in the corpus: none, removed by the recipe, or still there (then ``risks`` has to name it)."""
+
+
+class Need(Settings):
+    """The task in terms that can be weighed, for ``studio advise``. What a Dataset is named for is counted there."""
+
+    kind: TaskKind
+    """``labels`` or ``numbers`` for rows, a forecast of ``series``, ``groups`` of alike rows, answers in a ``chat``, or new
+    ``pictures``."""
+    input: Input | None = None
+    """What a row is made of: columns of a table, a text, or a picture. None takes it from the Dataset."""
+    dataset: Text | None = None
+    """A Dataset that is built: its rows, columns and labels are counted, and each preset is planned on it."""
+    target: Text | None = None
+    """Column that is predicted; None takes the Dataset's own."""
+    rows: Annotated[int, Field(gt=0)] | None = None
+    """Rows there are or will be, all splits together."""
+    classes: Annotated[int, Field(gt=1)] | None = None
+    """Different labels."""
+    series: Annotated[int, Field(gt=0)] | None = None
+    """Series that are forecast."""
+    minutes: Annotated[float, Field(gt=0)] | None = None
+    """Minutes that one training may take."""
+    memory: Text | None = None
+    """Memory that a training may take, for example 8GiB; None takes what is free."""
 
 
 class Watch(Settings):
@@ -60,6 +86,8 @@ class Project(Settings):
     """Metrics and thresholds, in the form that suites have: they can be copied into a suite's ``thresholds``."""
     data: ProjectData
     """The data of the project."""
+    needs: Need | None = None
+    """The task in terms that ``studio advise`` weighs."""
     limits: list[Text] = []
     """What is known not to work, or is left out on purpose."""
     risks: list[Risk] = []

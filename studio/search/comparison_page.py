@@ -63,7 +63,8 @@ def verdicts(record: ComparisonRecord) -> list[str]:
     best = in_order(record)[0]
     label = record.candidates[best].label
     score = score_of(record, best)
-    beaten, even = [], []
+    beaten: list[str] = []
+    even: list[str] = []
     for item in record.result["differences"]:
         if best not in (item["first"], item["second"]):
             continue

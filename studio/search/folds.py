@@ -124,9 +124,9 @@ def divide(rows: Rows, folds: int, seed: int) -> NDArray[np.int64]:
     count = len(set(rows.clusters.tolist()))
     if count < folds:
         raise DataError(f"--folds {folds}: the {len(rows.ids)} rows fall into {count} groups that stay whole. Take fewer folds.")
-    labels = rows.target if rows.target is not None and rows.target.dtype == object else None
+    labels = rows.target.tolist() if rows.target is not None and rows.target.dtype == object else None
     if labels is not None:
-        _check_labels(labels[~rows.copies], folds)
+        _check_labels([label for label, copy in zip(labels, rows.copies.tolist(), strict=True) if not copy], folds)
     places = np.arange(len(rows.ids))
     divider = (
         GroupKFold(n_splits=folds, shuffle=True, random_state=seed)
@@ -139,13 +139,13 @@ def divide(rows: Rows, folds: int, seed: int) -> NDArray[np.int64]:
     return found
 
 
-def _check_labels(labels: NDArray[np.object_], folds: int) -> None:
+def _check_labels(labels: Sequence[str], folds: int) -> None:
     """Every label has a row for each fold.
 
     Raises:
         DataError: the rarest has not; the most folds that can be are named.
     """
-    label, rows = min(Counter(labels.tolist()).items(), key=lambda item: (item[1], item[0]))
+    label, rows = min(Counter(labels).items(), key=lambda item: (item[1], item[0]))
     if rows >= folds:
         return
     remedy = f"Take --folds {rows}" if rows >= 2 else "Leave that label out of the recipe, or merge it with another"

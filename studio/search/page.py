@@ -136,13 +136,14 @@ def _line(record: SearchRecord, trial: Trial, trials: Sequence[Trial]) -> dict[s
     """One trial in the table."""
     units = trials[0].units
     error = trial.errors.get(str(record.metric))
-    values = {name: figure(trial.measures.get(name), units.get(name, "")) for name in (record.metric, *_others(record, trials))}
+    names = (str(record.metric), *_others(record, trials))
+    values = {name: figure(trial.measures.get(name), units.get(name, "")) for name in names}
     size = f", validated {len(trial.curve)} times" if trial.state == "pruned" else ""
     return {
         "name": _name(trial),
         "best": trial.number == record.best,
         "settings": [cell_text(trial.settings.get(key)) for key in record.space],
-        "value": values.pop(record.metric),
+        "value": values.pop(str(record.metric)),
         "error": figure(error, units.get(str(record.metric), "")) if error is not None and trial.state == "finished" else None,
         "others": list(values.values()),
         "time": duration_text(trial.seconds),
