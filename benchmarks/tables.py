@@ -85,7 +85,7 @@ def main() -> int:
         "|---|---:|---:|---:|---:|---|",
     ]
     every: list[Run] = []
-    print(f"{len(os.sched_getaffinity(0))} processors, load before {os.getloadavg()[0]:.1f}")
+    load = f"{os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} processors"
     with tempfile.TemporaryDirectory(prefix="tables-") as name:
         folder = Path(name)
         table = made_table(options.rows)
@@ -95,7 +95,7 @@ def main() -> int:
             runs = [build_once(folder / f"table.{suffix}", folder / f"{suffix}-{number}") for number in range(options.runs)]
             lines += markdown(suffix, runs)
             every += runs
-    lines.append(f"\nTargets: {TARGET_SECONDS} s and {TARGET_BYTES / 1024**3:.0f} GiB.")
+    lines.append(f"\nTargets: {TARGET_SECONDS} s and {TARGET_BYTES / 1024**3:.0f} GiB. Load of the machine before: {load}.")
     print("\n" + "\n".join(lines))
     if options.write_docs:
         docs.write_section("tables", "\n".join(lines), packages=("pandas", "pyarrow", "scikit-learn"))
