@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,8 @@ def train_predictor(run_folder: Path, preset: AnyPredictorPreset, *, resume: boo
             if predictor is None or stop.stopped:
                 return
             chosen = choose_on_validation(job, predictor)
+            # Left by a training that was killed after it had written its model and before it had said so.
+            shutil.rmtree(run_folder / MODEL, ignore_errors=True)
             with new_folder(run_folder / MODEL) as place:
                 save_predictor(predictor, place)
         result: dict[str, Any] = {

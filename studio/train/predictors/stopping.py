@@ -30,9 +30,7 @@ def at_once(job: Job) -> Iterator[None]:
         yield
     except _StoppedError:
         job.stop.stopped = True
-        job.say(
-            f"stopped: {job.preset.estimator.type} keeps nothing on the way, and starts again from the rows when it is resumed"
-        )
+        job.say(f"stopped: {job.preset.estimator.type} keeps nothing on the way; resumed, it starts again from the rows")
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
