@@ -13,7 +13,7 @@ from studio.apps.frame import in_order, page
 from studio.apps.inert import inert
 from studio.apps.predicting import LONGEST_TEXT, Answer, Asker
 from studio.core.errors import StudioError
-from studio.core.translation import t
+from studio.core.translation import later, t
 from studio.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Update = Any
 _MOST_SHARES, _MOST_PARTS, _MOST_NAMED = 8, 12, 4
+_OF_COLUMNS = tuple(map(later, ("column", "value", "speaks for it or against it")))
+_OF_WORDS = tuple(map(later, ("word", "speaks for it or against it")))
 
 
 def build(workspace: Workspace, reference: str | None = None) -> gr.Blocks:
@@ -150,8 +152,8 @@ def _explained(found: Explanation) -> str:
         f"<td>{part.contribution:+.3g}</td></tr>"
         for part in parts
     )
-    words = ("column", "value") if valued else ("word",)
-    head = "".join(f"<th>{escape(t(word))}</th>" for word in (*words, "speaks for it or against it", ""))
+    words = _OF_COLUMNS if valued else _OF_WORDS
+    head = "".join(f"<th>{escape(t(word))}</th>" for word in words) + "<th></th>"
     picture = f'<img alt="" src="{found.picture}">' if found.picture else ""
     table = (
         f'<table class="studio-why"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>' if rows and not picture else ""

@@ -27,6 +27,21 @@ _MERGE = "Merged it always loads: studio export {run} --to merged, then studio s
 _SUBSPACE_INITS = {"pissa", "olora", "loftq", "corda", "eva", "lora_ga"}
 
 
+def check_kind(record: RunRecord, run: str) -> None:
+    """Refuse Runs that hold no conversations.
+
+    Args:
+        run: how the run is named to people.
+    Raises:
+        UserError: it is of another kind.
+    """
+    if record.kind != "chat":
+        raise UserError(
+            f"the run {run} is of kind {record.kind!r}, and runs of kind 'chat' are served. 'studio runs list' shows the kind of "
+            "each."
+        )
+
+
 def check_run(folder: Path, *, name: str, merged: bool = False, max_lora_rank: int | None = None) -> Servable:
     """Check everything about a run that can make vLLM refuse it, or answer as another model would.
 
@@ -40,11 +55,7 @@ def check_run(folder: Path, *, name: str, merged: bool = False, max_lora_rank: i
     """
     record = read_run(folder)
     run = f"{folder.parent.name}/{folder.name}"
-    if record.kind != "chat":
-        raise UserError(
-            f"the run {run} is of kind {record.kind!r}, and runs of kind 'chat' are served. 'studio runs list' shows the kind of "
-            "each."
-        )
+    check_kind(record, run)
     whole = record.method == "full" or merged
     weights = folder / ("merged" if merged and record.method != "full" else "model" if whole else "adapter")
     if not weights.is_dir():

@@ -8,6 +8,7 @@ from pathlib import Path
 from studio.core.errors import StudioError, UserError
 from studio.core.workspace import Workspace, read_run
 from studio.serve.aliases import check_name, list_aliases
+from studio.serve.checks import check_kind
 from studio.serve.state import StatePaths
 
 
@@ -22,6 +23,7 @@ def name_runs(workspace: Workspace, runs: list[str]) -> list[tuple[str, Path]]:
         name, equals, reference = text.partition("=")
         folder = workspace.find_run(reference if equals else text)
         record = read_run(folder)
+        check_kind(record, f"{folder.parent.name}/{folder.name}")
         taken = {known for known, _ in found}
         own = record.name if record.name not in taken else f"{record.name}-{record.id}"
         chosen = name if equals else own
