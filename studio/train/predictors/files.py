@@ -125,8 +125,9 @@ def features_of(known: Known, rows: pd.DataFrame, source: str, *, beside: Path =
             features[column.name] = np.where(gone, "yes", "no").astype(object)
         if column.type == "category":
             features[column.name] = _folded(column, features[column.name], known, notes)
-    found = Found(pd.DataFrame({column.name: features[column.name] for column in known.columns}), rows, notes)
-    return _openable(known, found)
+    # Without its own type, pandas would make text of its own kind of objects, with NaN for None.
+    ordered = {column.name: pd.Series(features[column.name], dtype=features[column.name].dtype) for column in known.columns}
+    return _openable(known, Found(pd.DataFrame(ordered), rows, notes))
 
 
 def listed(names: Iterable[str]) -> str:
