@@ -82,6 +82,8 @@ def test_the_page_on_kinds_names_every_table() -> None:
         "ASKED",
         "BENCHES",
         "ASKING",
+        "PREDICTING",
+        "EXAMPLES",
         "METRICS",
         "CARDS",
         "EXPORTS",
