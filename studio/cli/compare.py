@@ -25,7 +25,7 @@ def compare(
         list[str] | None,
         typer.Option("--vary", metavar="KEY=A,B,C", help="The same preset with each of these values; several give every pair."),
     ] = None,
-    folds: Annotated[int, typer.Option("--folds", help="Parts of the rows, each held out once.")] = 5,
+    folds: Annotated[int | None, typer.Option("--folds", help="Parts of the rows, each held out once; default 5.")] = None,
     metric: Annotated[str | None, typer.Option("--metric", help="What they are compared by; default: the kind's own.")] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the folds.")] = 0,
     processes: Annotated[int, typer.Option("--processes", min=1, help="Trainings at once, each in a process of its own.")] = 1,

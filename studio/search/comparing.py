@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from studio.core.errors import InterruptedRunError, StudioError, UserError, nearest
 from studio.search.comparison import ROWS_FILE, ComparisonRecord, read, run_name, save
@@ -104,7 +105,7 @@ def _job(place: Path, record: ComparisonRecord, journal: Journal, number: int) -
         data=str(place / record.folds[fold]),
         model=record.model,
         settings=tuple(item.settings),
-        split="test",
+        split=record.split,
         resume=earlier.run if earlier is not None else None,
     )
 
@@ -125,17 +126,18 @@ def _held_together(place: Path, record: ComparisonRecord, trials: Sequence[Trial
         raise StudioError(f"fewer than two were trained on every fold, so there is nothing to compare: {reason}")
     metric, better = _metric(record, by_candidate[whole[0]][0])
     tables = {number: _rows(place, by_candidate[number]) for number in whole}
-    groups = _clusters(place, tables[whole[0]])
+    groups = _clusters(place, record, tables)
     measures = {number: _measures(tables[number], by_candidate[number][0]) for number in whole}
-    fold_means = np.array([[trial.measures[metric] for trial in by_candidate[number]] for number in whole]).T
+    blocks = _blocks(record, [tables[number][metric] for number in whole], [by_candidate[number] for number in whole], groups)
     result: dict[str, Any] = {
         "candidates": [
             _outcome(own, measures.get(number, []), metric, groups, record.seed) for number, own in enumerate(by_candidate)
         ],
         "differences": _differences(measures, metric, groups, record.seed),
-        "ranks": asdict(ranked(fold_means, better)) | {"of": whole},
+        "ranks": asdict(ranked(blocks, better)) | {"of": whole} if len(blocks) > 1 else None,
     }
-    closed = record.model_copy(update={"metric": metric, "better": better, "result": result})
+    rested = {"rows": len(tables[whole[0]]), "clusters": len(set(groups))}
+    closed = record.model_copy(update={"metric": metric, "better": better, "result": result, **rested})
     write_page(place, closed)
     return closed
 
@@ -198,10 +200,33 @@ def _measures(rows: pd.DataFrame, trial: Trial) -> list[Measure]:
     return found
 
 
-def _clusters(place: Path, rows: pd.DataFrame) -> list[str | None]:
-    """What each row belongs to or resembles: rows of one cluster are not independent."""
+def _clusters(place: Path, record: ComparisonRecord, tables: dict[int, pd.DataFrame]) -> list[str | None]:
+    """What each row belongs to or resembles: rows of one cluster are not independent.
+
+    Raises:
+        StudioError: candidates rehearsed on other rows, so that they cannot be held together.
+    """
+    first, *others = tables.values()
+    if any(other["id"].tolist() != first["id"].tolist() for other in others):
+        raise StudioError(
+            "the presets rehearsed on different parts of the rows, and only the same can be compared. Give all of them the same "
+            "horizon and windows with --set."
+        )
+    if record.split == "validation":
+        return [None if group is None or group != group else str(group) for group in first["group"]]
     cluster_of = dict(zip(*(pd.read_parquet(place / ROWS_FILE)[name].tolist() for name in ("id", "cluster")), strict=True))
-    return [str(cluster_of[identity]) for identity in rows["id"]]
+    return [str(cluster_of[identity]) for identity in first["id"]]
+
+
+def _blocks(
+    record: ComparisonRecord, values: Sequence[pd.Series], trials: Sequence[Sequence[Trial]], groups: Sequence[str | None]
+) -> NDArray[np.float64]:
+    """Means over what ranks are taken in, [blocks, candidates]: folds; or groups of rows where a training rehearses (series)."""
+    metric = str(record.metric or next(iter(trials[0][0].measures)))
+    if record.split == "test":
+        return np.array([[trial.measures[metric] for trial in own] for own in trials]).T
+    means = [column.groupby(pd.Series(groups, dtype=object)).mean() for column in values]
+    return np.stack([mean.to_numpy(np.float64) for mean in means], axis=1)
 
 
 def _median(values: Sequence[float | None]) -> float | None:

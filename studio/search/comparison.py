@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from studio import __version__
 from studio.core.errors import UserError
@@ -18,7 +20,7 @@ from studio.core.records import Record, read_record
 from studio.core.workspace import Workspace, read_dataset
 from studio.data.parquet import write_table
 from studio.schema.loading import Settings, load_yaml, read_value
-from studio.search.folds import divide, rows_of, write_folds
+from studio.search.folds import Rows, divide, rows_of, write_folds
 from studio.search.record import new_place, newest_first
 from studio.search.space import assignments
 from studio.train.kinds import RunKind, preset_kind
@@ -43,6 +45,7 @@ class CandidateRecord(Record):
 
 class ComparisonRecord(Record):
     """``comparison.json``. data, dataset: as in ``search.json``; folds: folders of the folds' Datasets, in the comparison's own.
+    One fold with ``split`` validation is the Dataset itself, whose trainings rehearse on rows that they have not seen yet.
     rows: that were held out once each; clusters: of rows that belong together, among them. result: what came of it.
     """
 
@@ -57,8 +60,9 @@ class ComparisonRecord(Record):
     dataset: dict[str, Any]
     model: str | None = None
     folds: list[str]
-    rows: int
-    clusters: int
+    split: Literal["test", "validation"] = "test"
+    rows: int | None = None
+    clusters: int | None = None
     metric: str | None = None
     better: Literal["higher", "lower"] | None = None
     seed: int = 0
@@ -79,7 +83,7 @@ class Wish:
     model: str | None = None
     settings: tuple[str, ...] = ()
     vary: tuple[str, ...] = ()
-    folds: int = FOLDS
+    folds: int | None = None
     metric: str | None = None
     seed: int = 0
     processes: int = 1
@@ -96,13 +100,17 @@ def open_comparison(wish: Wish, workspace: Workspace) -> Path:
     first = _preset(candidates[0], kind, wish.model)
     folder = workspace.find_dataset(named_dataset(wish.data or getattr(first, "data", None), workspace))
     dataset = read_dataset(folder)
-    rows = rows_of(lambda split: kind.examples(first, folder, split), dataset)
-    fold_of = divide(rows, wish.folds, wish.seed)
+    divided = None
+    if not kind.rehearses:
+        rows = rows_of(lambda split: kind.examples(first, folder, split), dataset)
+        divided = rows, divide(rows, FOLDS if wish.folds is None else wish.folds, wish.seed)
+    elif wish.folds is not None:
+        raise UserError(
+            f"--folds {wish.folds}: runs of kind {kind.name} are compared on what each forecasts while it trains, so there are "
+            "no folds. Leave it out."
+        )
     workspace.check_writable()
     place, identity, created = new_place(workspace.root / "comparisons", wish.name or dataset.name)
-    folds = write_folds(folder, place / "datasets", rows, fold_of, wish.seed)
-    table = pa.table({"id": rows.ids, "fold": fold_of + 1, "cluster": rows.clusters})
-    write_table(table.filter(pa.array(~rows.copies)), place / ROWS_FILE)
     save(
         place,
         ComparisonRecord(
@@ -115,17 +123,30 @@ def open_comparison(wish: Wish, workspace: Workspace) -> Path:
             data=str(folder),
             dataset={"name": dataset.name, "fingerprint": dataset.fingerprint},
             model=wish.model,
-            folds=[fold.relative_to(place).as_posix() for fold in folds],
-            rows=int((~rows.copies).sum()),
-            clusters=len(set(rows.clusters[~rows.copies].tolist())),
             metric=wish.metric,
             seed=wish.seed,
             processes=wish.processes,
-            notes=rows.notes,
             studio_version=__version__,
+            **_folds(place, folder, divided, wish.seed),
         ),
     )
     return place
+
+
+def _folds(place: Path, folder: Path, divided: tuple[Rows, NDArray[np.int64]] | None, seed: int) -> dict[str, Any]:
+    """The Datasets that are trained on, written, and what the record says of their rows."""
+    if divided is None:
+        return {"folds": [str(folder)], "split": "validation"}
+    rows, fold_of = divided
+    folds = write_folds(folder, place / "datasets", rows, fold_of, seed)
+    table = pa.table({"id": rows.ids, "fold": fold_of + 1, "cluster": rows.clusters})
+    write_table(table.filter(pa.array(~rows.copies)), place / ROWS_FILE)
+    return {
+        "folds": [fold.relative_to(place).as_posix() for fold in folds],
+        "rows": int((~rows.copies).sum()),
+        "clusters": len(set(rows.clusters[~rows.copies].tolist())),
+        "notes": rows.notes,
+    }
 
 
 def _candidates(wish: Wish, workspace: Workspace) -> tuple[RunKind, list[CandidateRecord]]:

@@ -33,15 +33,6 @@ def render_page(record: ComparisonRecord) -> str:
     """The whole page as HTML with inline style and plots; names and texts of others are escaped."""
     order = in_order(record)
     others = [name for name in record.result["candidates"][order[0]]["scores"] if name != record.metric]
-    found = record.result["ranks"]
-    ranks = Ranks(
-        tuple(found["ranks"]),
-        tuple(found["order"]),
-        found["p"],
-        found["critical"],
-        tuple(tuple(pair) for pair in found["groups"]),
-    )
-    names = [record.candidates[number].label for number in found["of"]]
     return _template().render(
         record=record,
         style=Markup((HERE / "pages.css").read_text(encoding="utf-8")),
@@ -49,13 +40,24 @@ def render_page(record: ComparisonRecord) -> str:
         verdicts=verdicts(record),
         left_out=list(left_out(record)),
         others=others,
+        by_fold=len(record.folds) > 1,
         lines=[_line(record, number, others) for number in order],
         differences=[_difference(record, *pair) for pair in pairs_of(record)],
         ranks=ranks_sentence(record),
-        ranks_chart=critical_chart(ranks, names, ranks_sentence(record)),
+        ranks_chart=_ranks_chart(record),
         costs=_costs(record),
         how=how(record),
     )
+
+
+def _ranks_chart(record: ComparisonRecord) -> Markup:
+    """The diagram of critical differences; nothing where there are no ranks."""
+    found = record.result["ranks"]
+    if found is None:
+        return Markup("")
+    groups = tuple((first, last) for first, last in found["groups"])
+    ranks = Ranks(tuple(found["ranks"]), tuple(found["order"]), found["p"], found["critical"], groups)
+    return critical_chart(ranks, [record.candidates[number].label for number in found["of"]], ranks_sentence(record))
 
 
 def verdicts(record: ComparisonRecord) -> list[str]:
@@ -124,19 +126,33 @@ def _costs(record: ComparisonRecord) -> list[dict[str, Any]]:
 
 def how(record: ComparisonRecord) -> list[str]:
     """How it was done, and what its numbers rest on."""
+    statistics = (
+        "A score is the mean over all of them; its interval and the paired differences are those of evaluations: exact for "
+        "shares, studentised bootstrap for other means, McNemar's or a permutation test, Holm's correction over all pairs."
+    )
+    seconds = "Seconds are wall clock of one training{}, on a machine that may do other things meanwhile."
+    test = "Test rows were not read. Measure the one you choose on them once: studio train, then studio eval."
+    demsar = "The ranks follow Demsar 2006 (https://www.jmlr.org/papers/v7/demsar06a.html)."
+    if record.split == "validation":
+        return [
+            "Every preset trained once, and forecast parts of the rows before it had seen them (rolling origins). Values of one "
+            "series are not independent, so they count as one in intervals.",
+            statistics,
+            f"{demsar} There each block is a data set of its own; here it is a series, and series of one source move together.",
+            seconds.format(""),
+            test,
+        ]
     return [
         f"Train and validation rows were divided into {len(record.folds)} folds with seed {record.seed}; labels have about the "
         "same share in each. Every preset trained on the same rows of each fold, with a share set aside for what it chooses by "
         "validation, and was measured on the rows held out.",
         *(f"{note[0].upper()}{note[1:]}." for note in record.notes),
-        "A score is the mean over all rows held out; its interval and the paired differences are those of evaluations: exact for "
-        "shares, studentised bootstrap for other means, McNemar's or a permutation test, Holm's correction over all pairs.",
-        "The ranks follow Demsar 2006 (https://www.jmlr.org/papers/v7/demsar06a.html). There each block is a data set of its "
-        "own, here it is a fold of one, and folds share most of their training rows. So the test takes them for more independent "
-        "than they are (Bengio and Grandvalet 2004, https://www.jmlr.org/papers/v5/grandvalet04a.html), and says nothing of "
-        "other data.",
-        "Seconds are wall clock of one training, the median over folds, on a machine that may do other things meanwhile.",
-        "Test rows were not read. Measure the one you choose on them once: studio train, then studio eval.",
+        statistics,
+        f"{demsar} There each block is a data set of its own, here it is a fold of one, and folds share most of their training "
+        "rows. So the test takes them for more independent than they are (Bengio and Grandvalet 2004, "
+        "https://www.jmlr.org/papers/v5/grandvalet04a.html), and says nothing of other data.",
+        seconds.format(", the median over folds"),
+        test,
     ]
 
 

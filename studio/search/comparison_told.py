@@ -24,7 +24,7 @@ def told(place: Path, record: ComparisonRecord) -> Told:
 def in_order(record: ComparisonRecord) -> list[int]:
     """Numbers of the candidates that were compared, the best first."""
     assert record.metric is not None
-    of: list[int] = record.result["ranks"]["of"]
+    of = [number for number, found in enumerate(record.result["candidates"]) if found["left_out"] is None]
     sign = -1 if record.better == "higher" else 1
     return sorted(of, key=lambda number: sign * score_of(record, number)["value"])
 
@@ -91,6 +91,12 @@ def pairs_of(record: ComparisonRecord) -> Iterator[tuple[str, str, dict[str, Any
 
 def rows_sentence(record: ComparisonRecord) -> str:
     """What the scores rest on."""
+    assert record.rows is not None and record.clusters is not None
+    if record.split == "validation":
+        return (
+            f"{record.rows:,} values in {counted(record.clusters, 'group')}, forecast before they were seen while each preset "
+            f"trained once; test was left alone ({duration_text(record.seconds)})"
+        )
     together = f" in {counted(record.clusters, 'group')} that stay together" if record.clusters < record.rows else ""
     return (
         f"{record.rows:,} of train and validation{together}, each held out once in {counted(len(record.folds), 'fold')}; test "
@@ -101,15 +107,18 @@ def rows_sentence(record: ComparisonRecord) -> str:
 def ranks_sentence(record: ComparisonRecord) -> str:
     """Friedman and Nemenyi in words."""
     ranks = record.result["ranks"]
+    if ranks is None:
+        return "none: there is one group of rows, and ranks want several"
+    over = "folds" if record.split == "test" else counted(int(record.clusters or 0), "group")
     said = ", ".join(f"{record.candidates[ranks['of'][place]].label} {ranks['ranks'][place]:.2f}" for place in ranks["order"])
     test = f"Friedman's p = {ranks['p']:.3g}; " if ranks["p"] is not None else ""
-    return f"{said} (mean over folds, 1 is best); {test}critical difference {ranks['critical']:.2f}"
+    return f"{said} (mean over {over}, 1 is best); {test}critical difference {ranks['critical']:.2f}"
 
 
 def trial_line(record: ComparisonRecord, ended: Trial) -> str:
     """What became of a training, on one line while the comparison goes on."""
     candidate, fold = divmod(ended.number, len(record.folds))
-    name = f"{record.candidates[candidate].label}, fold {fold + 1}/{len(record.folds)}"
+    name = record.candidates[candidate].label + (f", fold {fold + 1}/{len(record.folds)}" if len(record.folds) > 1 else "")
     if ended.state != "finished":
         return f"{name}  {ended.state}: {ended.reason}"
     metric = record.metric if record.metric in ended.measures else next(iter(ended.measures))

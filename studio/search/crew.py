@@ -18,6 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -72,7 +73,7 @@ class Alone(Crew):
     """This process."""
 
     def __init__(self, rule: Rule, say: Say) -> None:
-        """``rule`` makes what stops trainings; ``say`` hears what they tell."""
+        """``rule`` makes what stops trainings; ``say`` hears what the first of them tells, a log file the others."""
         self._rule, self._say = rule, say
         self._job: Job | None = None
 
@@ -94,10 +95,17 @@ class Alone(Crew):
         """See :class:`Crew`."""
         job, self._job = self._job, None
         assert job is not None
-        return run_trial(job, started=started, worse=None if job.past is None else self._rule(job.past), say=self._say)
+        worse = None if job.past is None else self._rule(job.past)
+        return run_trial(job, started=started, worse=worse, say=self._say if job.number == 0 else partial(_log, job))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """See :class:`Crew`."""
+
+
+def _log(job: Job, text: str) -> None:
+    """What a training tells that is much like another one before it."""
+    with (Path(job.place) / "trainings.log").open("a", encoding="utf-8") as stream:
+        stream.write(f"{job.number}: {text}\n")
 
 
 class Several(Crew):

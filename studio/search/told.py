@@ -108,7 +108,7 @@ def luck_sentence(record: SearchRecord) -> str:
     """What chance gives to the best of so many."""
     found = record.result["luck"]
     if found is None:
-        return f"cannot be told: no values of single rows are known for {record.metric}"
+        return f"cannot be told: no values of independent rows are known for {record.metric}"
     return (
         f"the best of {found['count']} that are all as good as {OWN} would look better by about {number(found['resampled'])} on "
         f"{found['rows']} such rows ({number(found['formula'])} if they were independent); seen: {number(found['gain'])}, "

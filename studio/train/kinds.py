@@ -97,6 +97,9 @@ class RunKind(ABC):
     """The suite that measures it when nothing else is asked for; told as the next step where there is one of that name."""
     app: ClassVar[str | None]
     """The app in which it is tried, None where there is none."""
+    rehearses: ClassVar[bool] = False
+    """True where a training forecasts parts of its own rows that it has not seen yet: presets are then compared on those parts,
+    and the ``validation`` of :meth:`measure` is what came of them. Rows that can be exchanged are compared on folds instead."""
 
     @property
     @abstractmethod
@@ -169,9 +172,8 @@ class RunKind(ABC):
             UserError: they cannot; or the Dataset and the preset do not fit.
         """
         raise UserError(
-            f"runs of kind {self.name} cannot be compared on folds, because their rows do not stand for themselves. Train each "
-            "preset, and measure the runs with one suite: "
-            f"studio eval {self.suite} --model RUN --baseline OTHER"
+            f"runs of kind {self.name} cannot be compared on folds: they say nothing of single rows that were held out. Train "
+            f"each preset, and measure the runs with one suite: studio eval {self.suite} --model RUN --baseline OTHER"
         )
 
     def next_steps(self, folder: Path, record: RunRecord) -> list[str]:  # noqa: ARG002 - some kinds ask how it was trained

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def measure_clusters(run_folder: Path, preset: ClustersPreset, split: str) -> Measured:
     """Silhouettes of the rows of a split among each other, in the groups that the training rows gave.
 
-    A row of no group has 0, and so have all where they fall into one group. The silhouette is taken in the run's own space: of two
-    runs with different columns, scaling or reduction the higher one need not have the better groups.
+    A row of no group has 0, and so have all where they fall into one group. The silhouette is taken in the run's own space: of
+    two runs with different columns, scaling or reduction the higher one need not have the better groups.
 
     Raises:
         UserError: the Dataset has no such split, or fewer than two rows in it.

@@ -30,6 +30,7 @@ class ForecastKind(RunKind):
     about = "`adapters/forecast/*.yaml`: one way to continue time series."
     suite = "forecast"
     app = None
+    rehearses = True
 
     @property
     def schema(self) -> type[ForecastPreset]:
