@@ -47,7 +47,7 @@ class PictureNetworkPredictor(Predictor):
         self.device = pick_device()
         self.network, self.settings = network.to(self.device).eval(), settings
 
-    def pixels(self, paths: Sequence[str | None]) -> Tensor:
+    def pixels(self, paths: Sequence[object]) -> Tensor:
         """Picture files as the network takes them: float32 [b, 3, s, s], on the predictor's device.
 
         Raises:
@@ -79,13 +79,13 @@ class PictureNetworkPredictor(Predictor):
         return cls(info, network, settings)
 
 
-def read_pixels(path: str | None, size: int) -> Tensor:
+def read_pixels(path: object, size: int) -> Tensor:
     """A picture file scaled to a square, whatever its shape: uint8 [3, s, s].
 
     Raises:
         DataError: it is missing or cannot be opened.
     """
-    if path is None:
+    if not isinstance(path, str):
         raise DataError("a row has no picture, and this network looks at nothing else. Leave the row out.")
     picture = open_picture(path)
     if picture.size != (size, size):

@@ -30,12 +30,15 @@ from studio.train.predictors.curve import plot_network_loss
 from studio.train.predictors.job import Job
 from studio.train.predictors.objective import UNSEEN, Objective, Readable, Stages
 from studio.train.predictors.rates import plateau_epochs, share_of_rate
-from studio.train.predictors.standing import Standing, read_checkpoint, read_weights, write_checkpoint
+from studio.train.predictors.standing import Standing, read_checkpoint, write_checkpoint
 from studio.train.record import peak_memory
 from studio.train.recording import MetricsFile, read_metrics
 
 _SMOOTHED = 50
 """Steps over which losses are averaged where one number is told."""
+_WORK_PER_SAVING = 20
+"""A checkpoint is written after an epoch unless that would take more than one part in so many of the time. A signal always leaves
+one."""
 
 
 def learn(
@@ -97,8 +100,10 @@ class Learner:
         self.buffers = {name: value for name, value in self.network.named_buffers() if id(value) not in never}
         self.optimizer = torch.optim.AdamW(self._groups(), lr=self.settings.learning_rate, fused=self.device.type != "mps")
         self.metrics: MetricsFile | None = None
+        self.best: dict[str, Tensor] | None = None
         self.losses: list[float] = []
-        self.began = time.monotonic()
+        self.began = self.saved = time.monotonic()
+        self.saving_seconds = 0.0
 
     def run(self) -> dict[str, Any] | None:
         """All epochs that are still to come; then the best weights."""
@@ -110,8 +115,8 @@ class Learner:
                 if not self._epoch(standing.epochs + 1, progress):
                     return None
         self._tell_end()
-        if standing.best_step is not None and standing.best_step != standing.step:
-            self._load(read_weights(self.job.run_folder / "checkpoints" / f"checkpoint-{standing.best_step}"))
+        if self.best is not None:
+            self._load(self.best)
         self.network.eval()
         plot_network_loss(self.job.run_folder / "metrics.jsonl", self.job.run_folder / "loss.png", self.objective)
         return self._figures()
@@ -128,9 +133,11 @@ class Learner:
         self.standing.epochs = epoch
         if self.held is not None:
             progress.advance(0, validation=self._measure(epoch, self.held))
-        self._save()
-        more = epoch < self.settings.epochs and not self._enough()
-        return not (more and self.job.stop.received is not None) or self._stop(saved=True)
+        if epoch < self.settings.epochs and not self._enough() and self.job.stop.received is not None:
+            return self._stop()
+        if time.monotonic() - self.saved >= _WORK_PER_SAVING * self.saving_seconds:
+            self._save()
+        return True
 
     def _step(self, rows: Sequence[int]) -> None:
         """One optimizer step: read rows, compare with the truth, go down."""
@@ -165,6 +172,7 @@ class Learner:
         standing = self.standing
         if standing.best_loss is None or loss < standing.best_loss:
             standing.best_loss, standing.best_step, standing.worse, standing.waited = loss, standing.step, 0, 0
+            self.best = {name: value.detach().cpu().clone() for name, value in self._state().items()}
             return loss
         standing.worse += epoch >= self.stages.settled
         standing.waited += 1
@@ -176,10 +184,9 @@ class Learner:
         """True when early stopping ends it."""
         return self.settings.patience is not None and self.standing.worse >= self.settings.patience
 
-    def _stop(self, *, saved: bool = False) -> bool:
+    def _stop(self) -> bool:
         """End after a signal, with a checkpoint; False."""
-        if not saved:
-            self._save()
+        self._save()
         self.job.stop.stopped = True
         return False
 
@@ -204,19 +211,29 @@ class Learner:
         """Begin, or go on from the newest checkpoint."""
         checkpoint = resume_point(self.job.run_folder, self.job.say) if self.job.resume else None
         if checkpoint is not None:
-            self._load(read_weights(checkpoint))
-            self.standing = read_checkpoint(checkpoint, self.optimizer)
+            self.standing, weights, best = read_checkpoint(checkpoint, self.optimizer)
+            self._load(weights)
+            self.best = weights if best is None and self.standing.best_step is not None else best
         self.metrics = MetricsFile(
             self.job.run_folder / "metrics.jsonl", resumed_at=step_of(checkpoint) if checkpoint is not None else 0
         )
 
+    def _state(self) -> dict[str, Tensor]:
+        """What training changes: weights, and running statistics."""
+        return {**self.trained, **self.buffers}
+
     def _save(self) -> None:
-        write_checkpoint(self.job.run_folder / "checkpoints", {**self.trained, **self.buffers}, self.optimizer, self.standing)
+        """Write a checkpoint, and remember how long that takes."""
+        began = time.monotonic()
+        other = self.best if self.standing.best_step != self.standing.step else None
+        write_checkpoint(self.job.run_folder / "checkpoints", self._state(), other, self.optimizer, self.standing)
+        self.saved = time.monotonic()
+        self.saving_seconds = self.saved - began
 
     def _load(self, values: dict[str, Tensor]) -> None:
-        """Put the trained weights of a checkpoint into the network."""
+        """Put weights of an earlier moment into the network."""
         with torch.no_grad():
-            for name, place in {**self.trained, **self.buffers}.items():
+            for name, place in self._state().items():
                 place.copy_(values[name])
 
     def _note(self, line: dict[str, Any]) -> None:

@@ -18,9 +18,9 @@ from torch import Tensor
 from studio.core.files import disk_errors, write_json
 from studio.train.checkpoints import PARTIAL, clear_partial, publish_checkpoint, rotate_checkpoints
 
-WEIGHTS = "trained.safetensors"
+WEIGHTS, BEST = "trained.safetensors", "best.safetensors"
 _KEPT = 2
-"""Checkpoints that stay: the newest, and that of the best epoch."""
+"""Checkpoints that stay: the newest, and one in case it is damaged."""
 
 
 @dataclass
@@ -40,9 +40,17 @@ class Standing:
     cuts: int = 0
 
 
-def write_checkpoint(folder: Path, trained: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, standing: Standing) -> None:
+def write_checkpoint(
+    folder: Path,
+    trained: Mapping[str, Tensor],
+    best: Mapping[str, Tensor] | None,
+    optimizer: torch.optim.Optimizer,
+    standing: Standing,
+) -> None:
     """Write ``checkpoint-<step>`` under ``folder`` and delete those that are not needed any more.
 
+    Args:
+        best: the weights of the best epoch so far, None where there is none yet or it is where the training stands.
     Raises:
         StudioError: the disk is full or cannot be written; older checkpoints stay.
     """
@@ -50,19 +58,24 @@ def write_checkpoint(folder: Path, trained: Mapping[str, Tensor], optimizer: tor
     hidden = folder / PARTIAL / f"checkpoint-{standing.step}"
     with disk_errors(hidden.name, folder):
         hidden.mkdir(parents=True)
-        save_file({name: value.detach().cpu().contiguous() for name, value in trained.items()}, hidden / WEIGHTS)
+        for name, values in ((WEIGHTS, trained), (BEST, best)):
+            if values is not None:
+                save_file({key: value.detach().cpu().contiguous() for key, value in values.items()}, hidden / name)
         torch.save(optimizer.state_dict(), hidden / "optimizer.pt")
         write_json(hidden / "standing.json", asdict(standing))
     publish_checkpoint(folder, standing.step)
-    rotate_checkpoints(folder, keep=_KEPT, best_step=standing.best_step)
+    rotate_checkpoints(folder, keep=_KEPT, best_step=None)
 
 
-def read_weights(checkpoint: Path) -> dict[str, Tensor]:
-    """The weights of a whole checkpoint."""
-    return load_file(checkpoint / WEIGHTS)
+def read_checkpoint(
+    checkpoint: Path, optimizer: torch.optim.Optimizer
+) -> tuple[Standing, dict[str, Tensor], dict[str, Tensor] | None]:
+    """Put back what the optimizer remembered, opened as plain data only.
 
-
-def read_checkpoint(checkpoint: Path, optimizer: torch.optim.Optimizer) -> Standing:
-    """Put back what the optimizer remembered, opened as plain data only; where the training stood."""
+    Returns:
+        where the training stood, its weights, and those of the best epoch where they are others.
+    """
     optimizer.load_state_dict(torch.load(checkpoint / "optimizer.pt", map_location="cpu", weights_only=True))
-    return Standing(**json.loads((checkpoint / "standing.json").read_text(encoding="utf-8")))
+    standing = Standing(**json.loads((checkpoint / "standing.json").read_text(encoding="utf-8")))
+    best = checkpoint / BEST
+    return standing, load_file(checkpoint / WEIGHTS), load_file(best) if best.is_file() else None
