@@ -109,7 +109,7 @@ def _outcome(job: Job, opened: Callable[[Path], None], worse: Worse | None, say:
     folder = _half_done(job, workspace)
     resume = folder is not None
     if folder is None:
-        kind.plan(asked, PlanWish(memory=job.memory), workspace, say).check()
+        _check_fit(kind, asked, job.memory, workspace, say)
         folder = kind.open(asked, workspace)
     opened(folder)
     record = read_run(folder)
@@ -126,6 +126,19 @@ def _outcome(job: Job, opened: Callable[[Path], None], worse: Worse | None, say:
     _write_rows(job, measured)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return {"state": "finished", **_figures(folder, record, measured), "curve": Watch(folder / "metrics.jsonl", _never).losses()}
+
+
+def _check_fit(kind: RunKind, asked: Asked, memory: int | None, workspace: Workspace, say: Say) -> None:
+    """Hold the plan of a trial against what there is. Some kinds have no plan; what a person gave wrongly is told on opening.
+
+    Raises:
+        GateNotMetError: it cannot fit.
+    """
+    try:
+        planned = kind.plan(asked, PlanWish(memory=memory), workspace, say)
+    except UserError:
+        return
+    planned.check()
 
 
 def _never(_losses: list[float]) -> bool:
