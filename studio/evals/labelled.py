@@ -80,6 +80,11 @@ class Labelled:
         picture = self.picture_of(self.rows[place]) if self.picture_of is not None else None
         return [Part(self.prompted, self.prompts[place])] if self.prompts and self.prompts[place] else [], picture
 
+    def called(self, label: str) -> str:
+        """A model's label for people: what predicts by itself was not tuned."""
+        names = {"tuned": "model", "base": "baseline"} if self.about.get("tuned", {}).get("kind") == "predictor" else {}
+        return names.get(label, label)
+
     def part(self, places: Sequence[int]) -> Labelled:
         """Some of the examples, with all that is known about them."""
         return replace(

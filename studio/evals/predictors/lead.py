@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from studio.core.records import Difference, Score
@@ -14,18 +16,30 @@ from studio.evals.task import TaskResult
 from studio.models.predictors.base import PredictorInfo
 
 _SURE = 0.9
+# The commonest label is so many times as frequent as it would be if all were alike.
+_UNEQUAL = 1.2
 
 
 def lead_of_labels(info: PredictorInfo, found: Labelled, result: TaskResult, spots: Spots) -> list[str]:
     """What it predicts, how much better than the baseline, where it fails, and what its certainty means."""
-    scores = _by_name(result, "tuned")
-    accuracy, balanced = scores["accuracy"], scores["balanced_accuracy"]
+    accuracy = _by_name(result, "tuned")["accuracy"]
     said = (
         f"It tells {info.target} ({_listed(info.labels)}) from {_columns(info)}. Of {counted(accuracy.n, 'row')} that it had not "
-        f"seen it labels {_percent(accuracy)} rightly{_against(result, 'accuracy', 'share')}. Counting every label alike, it "
-        f"finds {_percent(balanced)} of them (balanced accuracy){_against(result, 'balanced_accuracy', 'share', name=False)}."
+        f"seen it labels {_percent(accuracy)} rightly{_against(result, 'accuracy', 'share')}.{_balance(found, result)}"
     )
     return [said, _where(spots, "of the labels are wrong", "share"), *_sureness(found), *_takes(found)]
+
+
+def _balance(found: Labelled, result: TaskResult) -> str:
+    """The same with every label counted alike, where the commonest one is much more frequent than the others."""
+    counts = Counter(found.truth)
+    if max(counts.values()) < _UNEQUAL * len(found.truth) / len(counts):
+        return ""
+    balanced = _by_name(result, "tuned")["balanced_accuracy"]
+    return (
+        f" Counting every label alike, it finds {_percent(balanced)} of them (balanced accuracy)"
+        f"{_against(result, 'balanced_accuracy', 'share', name=False)}."
+    )
 
 
 def lead_of_numbers(info: PredictorInfo, found: Labelled, result: TaskResult, spots: Spots) -> list[str]:

@@ -50,9 +50,9 @@ class Baseline(Predictor):
     def said(self) -> str:
         """What it always says, for people."""
         if self.info.task == "numbers":
-            return f"always saying the mean, {number(self.info.baseline['mean'])}"
+            return f"always saying the mean ({number(self.info.baseline['mean'])})"
         commonest = max(self.info.labels, key=lambda label: self.info.baseline.get(label, 0.0))
-        return f"always saying {commonest}, the commonest label in training"
+        return f"always saying {commonest} (the commonest label in training)"
 
 
 def open_models(context: TaskContext[Any]) -> dict[str, Predictor]:

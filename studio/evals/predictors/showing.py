@@ -59,3 +59,25 @@ def as_uri(picture: Any) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG")
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def overlaid(path: str, heat: Any) -> str:
+    """A picture with heat [rows, columns] from 0 to 1 laid over it, as an URI that holds it.
+
+    It is grey where it is cold, and has its own colours and red where it is warm.
+    """
+    import numpy as np
+    from PIL import Image
+
+    picture = open_picture(path)
+    picture.thumbnail((SIDE, SIDE))
+    small = min(picture.size)
+    if small < SIDE // 2:
+        picture = picture.resize((picture.width * (SIDE // small), picture.height * (SIDE // small)), Image.Resampling.NEAREST)
+    warm = Image.fromarray(np.asarray(heat, dtype=np.float32)).resize(picture.size, Image.Resampling.BILINEAR)
+    shares = np.clip(np.asarray(warm), 0, 1)[:, :, None]
+    pixels = np.asarray(picture, dtype=np.float32)
+    grey = pixels.mean(axis=2, keepdims=True) * 0.6 + 90
+    red = np.array([220.0, 40.0, 30.0], dtype=np.float32)
+    mixed = (1 - shares) * grey + shares * (0.6 * pixels + 0.4 * red)
+    return as_uri(Image.fromarray(mixed.astype(np.uint8)))

@@ -156,7 +156,9 @@ def _furthest(found: Labelled, truth: list[float], predicted: Mapping[str, list[
     for place in places:
         parts, picture = found.shown(place)
         sides = [
-            Part(label, *_said(found, label, place, predicted[label][place])) for label in ("base", "tuned") if label in predicted
+            Part(found.called(label), *_said(found, label, place, predicted[label][place]))
+            for label in ("base", "tuned")
+            if label in predicted
         ]
         cards.append(Card(found.ids[place], [*parts, Part("true value", number(truth[place]))], sides, picture))
     return [CardGroup("Furthest off", cards)] if cards else []

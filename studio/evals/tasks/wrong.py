@@ -10,6 +10,9 @@ from studio.evals.labelled import Labelled
 from studio.evals.metrics.classification import UNPARSED
 from studio.evals.task import Card, CardGroup, Part
 
+# From here on a model is certain.
+_CERTAIN = 0.8
+
 
 def wrong_cards(found: Labelled, predicted: Mapping[str, Sequence[str | None]], count: int) -> list[CardGroup]:
     """Examples that the tuned model got wrong: where it gives probabilities first those whose truth may be wrong instead, then
@@ -36,7 +39,7 @@ def doubted_labels(truth: Sequence[str], rows: Sequence[Mapping[str, float] | No
     """Places of examples whose true label may be wrong, the most doubtful first.
 
     A label is confidently another one where the probability of that is at least its mean over the examples that do have it, and
-    at least a half. Source: Northcutt, Jiang and Chuang 2021, https://doi.org/10.1613/jair.1.12125, confident joint. It says
+    at least 0.8. Source: Northcutt, Jiang and Chuang 2021, https://doi.org/10.1613/jair.1.12125, confident joint. It says
     where to look, and not that the label is wrong: an example may be odd.
     """
     usual: dict[str, float] = {}
@@ -46,7 +49,7 @@ def doubted_labels(truth: Sequence[str], rows: Sequence[Mapping[str, float] | No
     doubts = []
     for place, (row, true) in enumerate(zip(rows, truth, strict=True)):
         said = max(row, key=lambda name: row[name]) if row else true
-        if row and said != true and row[said] >= max(0.5, usual.get(said, 1.0)):
+        if row and said != true and row[said] >= max(_CERTAIN, usual.get(said, 1.0)):
             doubts.append((row.get(true, 0.0) - row[said], place))
     return [place for _, place in sorted(doubts)]
 
@@ -63,7 +66,7 @@ def _group(title: str, places: Sequence[int], found: Labelled, predicted: Mappin
     cards = []
     for place in places:
         parts, picture = found.shown(place)
-        sides = [Part(label, found.said[label][place], _note(found, predicted, label, place)) for label in shown]
+        sides = [Part(found.called(label), found.said[label][place], _note(found, predicted, label, place)) for label in shown]
         cards.append(Card(found.ids[place], [*parts, Part("true label", found.truth[place])], sides, picture))
     return [CardGroup(title, cards)] if cards else []
 
