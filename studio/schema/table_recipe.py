@@ -94,7 +94,8 @@ class DuckdbTable(TableSourceSettings):
     type: Literal["duckdb"]
     """Kind of source."""
     path: Name
-    """A DuckDB file, or the folder whose files the query names (``FROM './orders-*.parquet'``); nothing outside it can be read."""
+    """A DuckDB file, or the folder whose files the query names (``FROM './orders-*.parquet'``); nothing outside it can be
+    read."""
     query: Name
     """``SELECT …``; its result is the table, in the order it gives."""
 

@@ -91,17 +91,22 @@ def to_times(texts: pd.Series, formats: tuple[str, ...], *, day_first: bool) -> 
 
 
 def _promising(unique: pd.Series, formats: tuple[str, ...], day_first: bool) -> list[str]:
-    """Forms in which texts can be read, those that read most of a sample first; all others after them."""
+    """Forms in which texts can be read, those that read most of a sample first.
+
+    Forms that read nothing of the sample come after them where most of it can be read: then a rare second form is worth
+    looking for.
+    """
     sample = unique.iloc[np.linspace(0, len(unique) - 1, min(len(unique), _SAMPLE)).astype(int)] if len(unique) else unique
     tried = formats or FORMATS
+    counts = {form: int((~np.isnat(_read_as(sample, form))).sum()) for form in tried}
 
     def rank(form: str) -> tuple[int, bool]:
-        read = int((~np.isnat(_read_as(sample, form))).sum())
         month_first = form.startswith("%m")
-        return -read, month_first if day_first else not month_first
+        return -counts[form], month_first if day_first else not month_first
 
-    ranked = sorted((rank(form), place, form) for place, form in enumerate(tried))
-    return [form for _, _, form in ranked]
+    ranked = sorted(tried, key=rank)
+    most = max(counts.values(), default=0)
+    return ranked if most >= len(sample) / 2 else [form for form in ranked if counts[form]]
 
 
 def _read_as(texts: pd.Series, form: str) -> np.ndarray:
