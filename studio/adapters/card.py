@@ -28,6 +28,8 @@ CARDS = Registry(
         "diffusion": "studio.adapters.images.card:ImageCard",
         "vae": "studio.adapters.images.card:ImageCard",
         "gan": "studio.adapters.images.card:ImageCard",
+        "classifier": "studio.adapters.predictors.card:PredictorCard",
+        "regressor": "studio.adapters.predictors.card:PredictorCard",
         "forecast": "studio.adapters.forecast.card:ForecastCard",
     },
 )
