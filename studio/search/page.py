@@ -19,7 +19,7 @@ from studio.evals.numbers import figure, number
 from studio.evals.page_templates import page_template
 from studio.search.charts import Dot, setting_chart, share_bars, trials_chart
 from studio.search.journal import Trial
-from studio.search.pruning import FEWEST
+from studio.search.pruning import FEWEST, WARM_UP
 from studio.search.record import SearchRecord
 from studio.search.suggest import FIRST_DRAWN
 from studio.search.told import (
@@ -163,8 +163,9 @@ def how(record: SearchRecord, trials: Sequence[Trial]) -> list[str]:
     said = [ways[record.by], f"Seed {record.seed}; the same seed tries the same settings{_unless(record)}."]
     if record.prune and any(trial.curve for trial in trials):
         said.append(
-            f"After {FEWEST} finished trials a training is stopped whose best validation loss is worse than the median of the "
-            "others' at the same place (Golovin et al. 2017, https://doi.org/10.1145/3097983.3098043)."
+            f"After {FEWEST} finished trials a training is stopped, once the first {WARM_UP:.0%} of it is over, whose best "
+            "validation loss is worse than the median of the others' at the same place (Golovin et al. 2017, "
+            "https://doi.org/10.1145/3097983.3098043)."
         )
     if record.result["luck"] is not None:
         said.append(_of_luck(record.result["luck"]))

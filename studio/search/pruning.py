@@ -6,6 +6,7 @@ training is asked to stop by the signal that a person's Ctrl-C or a batch system
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from studio.search.journal import Trial
@@ -23,6 +25,8 @@ LOSS = "eval_loss"
 """What a line of ``metrics.jsonl`` calls the loss on validation rows."""
 FEWEST = 5
 """Finished trials before any is stopped."""
+WARM_UP = 0.25
+"""Share of the usual number of validation losses that a training has before it is judged."""
 _SECONDS = 0.5
 
 
@@ -67,10 +71,15 @@ class Watch:
 
 
 def median_rule(space: Space, past: Sequence[Trial], metric: str, better: Better) -> Callable[[list[float]], bool]:
-    """True once the best loss so far is worse than the median of what earlier trials had at the same place."""
+    """True once the best loss so far is worse than the median of what earlier trials had at the same place.
+
+    The first quarter of a training is never judged: what learns slowly at first often ends well.
+    """
     import optuna
 
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=FEWEST, n_warmup_steps=1)
+    lengths = [len(trial.curve) for trial in past if trial.state == "finished" and trial.curve]
+    first = max(2, math.ceil(WARM_UP * median(lengths))) if lengths else 2
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=FEWEST, n_warmup_steps=first)
     trial = study_of(space, past, metric, better, pruner=pruner).ask()
 
     def worse(losses: list[float]) -> bool:

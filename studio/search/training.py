@@ -120,7 +120,7 @@ def _outcome(job: Job, opened: Callable[[Path], None], worse: Worse | None, say:
     if watch is not None and (watch.stopped is not None or watch.look()):
         assert watch.stopped is not None
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-        reason = f"stopped: its validation loss number {watch.stopped} was worse than the median of the others'"
+        reason = f"validation loss number {watch.stopped} was worse than the median of the others'"
         return {"state": "pruned", "curve": watch.losses()[: watch.stopped], "reason": reason}
     measured = kind.measure(folder, record, job.split)
     _write_rows(job, measured)
