@@ -79,7 +79,8 @@ class PredictorCard(ModelCard):
             "from studio.models.predictors.opening import open_predictor",
             "",
             'predictor = open_predictor(Path("model"))  # runs no code of the file',
-            'print(predictor.predict(pd.read_csv("rows.csv")))',
+            'texts = {column.name: str for column in predictor.info.columns if column.type != "number"}',
+            'print(predictor.predict(pd.read_csv("rows.csv", dtype=texts)))',
         ]
         return (
             "## Use\n\nOn the command line, where the studio is installed:\n\n```\n" + "\n".join(commands) + "\n```\n\nIn this "

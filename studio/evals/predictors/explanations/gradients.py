@@ -117,12 +117,13 @@ class WordGradients:
         predictor, reader = self._predictor, self._predictor.reader
         [text] = predictor.texts(row)
         numbers, mask = predictor.tensors([text])
-        kept = set(reader.numbers([""])[0][0]) if hasattr(reader, "mask") else set()
-        empty = torch.full_like(numbers, getattr(reader, "mask", reader.padding))
+        empty, marks = _of_nothing(reader)
         # Marks of begin and end are no words and stay.
-        frame = torch.tensor([[number in kept for number in numbers[0].tolist()]], device=numbers.device)
+        frame = torch.tensor([[number in marks for number in numbers[0].tolist()]], device=numbers.device)
         with torch.no_grad():
-            embedded, nothing = (predictor.network.embed(some) for some in (numbers, torch.where(frame, numbers, empty)))
+            embedded, nothing = (
+                predictor.network.embed(some) for some in (numbers, torch.where(frame, numbers, torch.full_like(numbers, empty)))
+            )
         return _Read(embedded, nothing, mask, _whole_words(reader.pieces(text), frame[0].tolist()))
 
 
@@ -132,15 +133,30 @@ def _margin(logits: Tensor, place: int) -> Tensor:
     return logits[:, place] - others.mean(dim=1)
 
 
+def _of_nothing(reader: Any) -> tuple[int, set[int]]:
+    """The number of a piece that means nothing, and those of the marks that stand in every text."""
+    tokenizer = getattr(reader, "tokenizer", None)
+    if tokenizer is None:
+        return int(reader.padding), set()
+    mask = tokenizer.mask_token_id
+    return int(reader.padding if mask is None else mask), set(reader.numbers([""])[0][0])
+
+
 def _whole_words(pieces: Sequence[str], framed: Sequence[bool]) -> list[tuple[str, list[int]]]:
-    """Words with the places of their pieces; the pieces of an encoder (``##ing``) are put together, marks are left out."""
+    """Words with the places of their pieces, which are put together where a tokenizer has cut them; marks are left out.
+
+    Tokenizers write what goes on with a word as ``##ing``, or what begins one as ``▁be`` or ``Ġbe``.
+    """
+    begin = next((sign for sign in ("▁", "Ġ") if any(piece.startswith(sign) for piece in pieces)), None)
     found: list[tuple[str, list[int]]] = []
     for place, piece in enumerate(pieces[: len(framed)]):
         if framed[place]:
             continue
-        if piece.startswith("##") and found:
+        goes_on = piece.startswith("##") or (begin is not None and not piece.startswith(begin))
+        bare = piece.removeprefix("##") if begin is None else piece.removeprefix(begin)
+        if goes_on and found:
             word, places = found[-1]
-            found[-1] = (word + piece[2:], [*places, place])
+            found[-1] = (word + bare, [*places, place])
         else:
-            found.append((piece.lstrip("▁Ġ") or piece, [place]))
+            found.append((bare or piece, [place]))
     return found
