@@ -96,14 +96,19 @@ def _field(column: Column, filling: Filling | None) -> gr.components.Component:
     typical = filling.typical if filling else None
     common: dict[str, Any] = {"label": label, "info": column.about, "elem_id": f"field-{column.name}"}
     if column.type == "number":
-        return gr.Number(value=typical, **common)
+        return gr.Number(value=typical if isinstance(typical, float) else None, **common)
     if column.type == "category":
         choices = sorted(filling.values) if filling else []
         return gr.Dropdown(choices, value=typical, allow_custom_value=True, **common)
     if column.type == "picture":
         return gr.Image(type="filepath", sources=["upload", "clipboard"], **common)
     lines = 4 if column.type == "text" else 1
-    return gr.Textbox(value=typical if column.type == "time" else None, lines=lines, max_length=LONGEST_TEXT, **common)
+    return gr.Textbox(
+        value=str(typical) if column.type == "time" and typical is not None else None,
+        lines=lines,
+        max_length=LONGEST_TEXT,
+        **common,
+    )
 
 
 def _answered(answer: Answer, asker: Asker) -> str:

@@ -49,7 +49,7 @@ ROADS = {
     "pictures": Road(
         later("Emoji, told apart by their kind"),
         "image/openmoji-kinds",
-        "classify/mobilenet",
+        "classify/mobilenet-frozen",
         "classification",
         _LABELS,
     ),

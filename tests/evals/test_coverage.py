@@ -1,4 +1,4 @@
-"""``benchmarks/coverage.py`` in small: from ten examples on intervals hold the truth, and equal models are rarely called different.
+"""``benchmarks/coverage.py`` in small: from ten examples on intervals hold the truth, equal models are rarely called different.
 
 The faults it stands for: percentile bootstraps held in 78 to 90% at ten examples, differences of distinct-n in 78%, gaps between
 groups that are treated alike in 0 to 12%, and equal models were called different in up to 20%.

@@ -251,4 +251,8 @@ def test_without_it_the_studio_says_what_it_knows(trained: Path, studio: Studio)
     assert "register the kind" in unknown.err and "docs/kinds.md" in unknown.err
     assert studio("data", "list").code == 0 and studio("runs", "list").code == 0 and studio("runs", "show", "straight").code == 0
     resumed = studio("train", trained / "line.yaml", "--data", "heights")
-    assert resumed.code == 2 and "'kind' is 'line'" in resumed.err and "Allowed: chat, classifier, clusters, diffusion, forecast, gan, regressor, vae." in resumed.err
+    assert (
+        resumed.code == 2
+        and "'kind' is 'line'" in resumed.err
+        and "Allowed: chat, classifier, clusters, diffusion, forecast, gan, regressor, vae." in resumed.err
+    )
