@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ class Calendar:
 
     def stamps(self, start: pd.Timestamp, count: int) -> pd.DatetimeIndex:
         """So many stamps from the first on."""
-        return pd.date_range(start, periods=count, freq=offset_of(self.frequency))
+        return _stamps(self.frequency, start, count)
 
     def ahead(self, last: pd.Timestamp, count: int) -> pd.DatetimeIndex:
         """So many stamps after the last one."""
@@ -44,8 +45,21 @@ class Calendar:
         """Place of each stamp on the grid that begins at ``start``, counted from 0; -1 for those beside the grid."""
         if not len(times):
             return np.empty(0, dtype=np.int64)
-        grid = pd.date_range(start, times.max(), freq=offset_of(self.frequency))
+        grid = _grid(self.frequency, start, times.max())
         return np.asarray(grid.get_indexer(times.as_unit(grid.unit)), dtype=np.int64)
+
+
+# Series of one panel mostly lie on the same stamps, and months are counted one by one.
+@lru_cache(maxsize=256)
+def _stamps(frequency: str, start: pd.Timestamp, count: int) -> pd.DatetimeIndex:
+    """So many stamps of a grid from its first on."""
+    return pd.date_range(start, periods=count, freq=offset_of(frequency))
+
+
+@lru_cache(maxsize=256)
+def _grid(frequency: str, start: pd.Timestamp, end: pd.Timestamp) -> pd.DatetimeIndex:
+    """Stamps of a grid up to an end."""
+    return pd.date_range(start, end, freq=offset_of(frequency))
 
 
 def offset_of(frequency: str) -> Any:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -171,14 +172,17 @@ def _uncertain(panel: Panel, ahead: int) -> list[str]:
 
 def _table(panel: Panel, forecasts: Sequence[Forecast], ahead: int, forecaster: Forecaster) -> pd.DataFrame:
     """Series, time, forecast, and both bounds of each level."""
-    info = forecaster.info
-    parts = []
-    for one, made in zip(panel.series, forecasts, strict=True):
-        stamps = panel.stamps(one, len(one), ahead)
-        days = bool((stamps == stamps.normalize()).all())
-        part = {"series": [one.name] * ahead, "time": stamps.strftime("%Y-%m-%d" if days else "%Y-%m-%dT%H:%M:%S")}
-        part |= {"forecast": made.point}
-        for level in info.levels:
-            part |= {f"lower_{level}": made.lower[level], f"upper_{level}": made.upper[level]}
-        parts.append(pd.DataFrame(part))
-    return pd.concat(parts, ignore_index=True)
+    told: dict[pd.Timestamp, np.ndarray] = {}
+    stamps = []
+    for one in panel.series:
+        after = panel.stamps(one, len(one), ahead)
+        if after[0] not in told:
+            days = bool((after == after.normalize()).all())
+            told[after[0]] = after.strftime("%Y-%m-%d" if days else "%Y-%m-%dT%H:%M:%S").to_numpy()
+        stamps.append(told[after[0]])
+    columns: dict[str, Any] = {"series": np.repeat(panel.names, ahead), "time": np.concatenate(stamps)}
+    columns["forecast"] = np.concatenate([made.point for made in forecasts])
+    for level in forecaster.info.levels:
+        columns[f"lower_{level}"] = np.concatenate([made.lower[level] for made in forecasts])
+        columns[f"upper_{level}"] = np.concatenate([made.upper[level] for made in forecasts])
+    return pd.DataFrame(columns)

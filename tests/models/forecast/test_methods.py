@@ -11,6 +11,7 @@ import pytest
 
 from studio.core.errors import UserError
 from studio.core.extras import available
+from studio.models.forecast.arima import Orders, _ahead, _model
 from studio.models.forecast.base import whiteness
 from studio.models.forecast.errors import scale_of
 from studio.models.forecast.forecaster import ForecasterInfo, LocalForecaster, baseline
@@ -74,6 +75,18 @@ def test_the_last_months_of_the_airline_series(horizon: int, airline_mase: float
         way, found = learnt(estimator, past)
         made = go_on(way, found, past, horizon, LEVELS)
         assert np.abs(made.point - truth).mean() / scale == pytest.approx(expected, abs=5e-4)
+
+
+@pytest.mark.parametrize("orders", [Orders(0, 1, 1, 0, 1, 1), Orders(2, 0, 1, constant=True), Orders(1, 1, 1, 1, 0, 1, True)])
+def test_predictions_are_those_of_statsmodels(orders: Orders) -> None:
+    values = np.log(airline().values)
+    values[[3, 50, 143]] = np.nan
+    model = _model(values, None, orders, 12)
+    result = model.fit(disp=0)
+    expected = result.get_forecast(24)
+    point, errors = _ahead(_model(values, None, orders, 12), result.params, 24)
+    np.testing.assert_allclose(point, expected.predicted_mean, rtol=1e-12)
+    np.testing.assert_allclose(errors, expected.se_mean, rtol=1e-10)
 
 
 def test_ets_and_theta_are_those_of_the_library() -> None:
