@@ -168,7 +168,7 @@ class ClustersPreset(Settings):
     texts: Literal["tf-idf", "encoder"] = "tf-idf"
     """How texts become numbers: counts of words, or the meaning as a pretrained encoder sees it."""
     pictures: Literal["pixels", "network"] = "pixels"
-    """How pictures become numbers: their pixels at 32 x 32, or what a pretrained network sees in them."""
+    """How pictures become numbers: their pixels at 32 x 32 as they are, or what a pretrained network sees in them."""
     reduce: Reduction = Reduction()
     """Fewer dimensions before groups are looked for."""
     distance: Literal["euclidean", "cosine"] = "euclidean"

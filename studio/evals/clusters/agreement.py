@@ -106,12 +106,14 @@ class Resampled(OfTheWhole):
 class MutualInformation(OfTheWhole):
     """Adjusted mutual information of two groupings, arithmetic mean of the entropies.
 
+    Rows that are drawn twice agree with themselves, so that its interval comes from leaving rows out (``shrinks``).
+
     Source: Vinh, Epps and Bailey 2010, https://jmlr.org/papers/v11/vinh10a.html.
     """
 
     def __init__(self, first: np.ndarray, second: np.ndarray, scored: np.ndarray) -> None:
         """first, second: [n]. scored: rows that count, bool [n]."""
-        self._scored = scored
+        self._first, self._second, self._scored = first, second, scored
         self._pairs = Pairs.of(first[scored], second[scored])
 
     @property
@@ -124,10 +126,21 @@ class MutualInformation(OfTheWhole):
         """Rows that count."""
         return self._scored
 
+    @property
+    def shrinks(self) -> bool:
+        """See :class:`studio.evals.statistics.Joinable`."""
+        return True
+
+    def joined(self, other: MutualInformation) -> MutualInformation:
+        """See :meth:`studio.evals.statistics.Joinable.joined`."""
+        parts = ((self._first, other._first), (self._second, other._second), (self._scored, other._scored))
+        return MutualInformation(*(np.concatenate(part) for part in parts))
+
     def at(self, weights: Floats) -> Floats:
         """See :meth:`studio.evals.statistics.Statistic.at`."""
-        counts = weights[:, self._scored] @ self._pairs.sums
-        return np.array([self._of(row) for row in counts])
+        kinds, places = np.unique(weights[:, self._scored] @ self._pairs.sums, axis=0, return_inverse=True)
+        found: Floats = np.array([self._of(row) for row in kinds])[places.reshape(-1)]
+        return found
 
     def _of(self, counts: Floats) -> float:
         """Of counts of the pairs, [c]."""

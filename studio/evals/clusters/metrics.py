@@ -9,10 +9,10 @@ import numpy as np
 
 from studio.evals.clusters.agreement import MutualInformation, rand_statistic
 from studio.evals.clusters.separation import CalinskiHarabasz, DaviesBouldin
+from studio.evals.clusters.tightness import MeanSilhouette
 from studio.evals.evidence import Evidence
 from studio.evals.metrics.base import Metric, mean_statistic
 from studio.evals.statistics import SHARE, SIGNED, Scale, Statistic
-from studio.models.clusters.criteria import silhouettes
 from studio.models.clusters.groups import NONE
 
 _WITHOUT_END = Scale(0.0, float("inf"))
@@ -48,7 +48,7 @@ METRICS = {
             "higher",
             SIGNED,
             "How much nearer a row is to the rows of its own group than to those of the next one, as a share of the larger "
-            "distance; mean over rows in groups (Rousseeuw 1987). The interval takes the other rows as given.",
+            "distance; mean over rows in groups (Rousseeuw 1987).",
         ),
         _metric(
             "calinski_harabasz",
@@ -77,6 +77,7 @@ METRICS = {
             SIGNED,
             "Groups were found anew in bootstrap samples of the training rows, and these rows placed in them: mean adjusted Rand "
             "index with the groups of the run. 1: the same groups each time; 0: as alike as by chance.",
+            shrinks=True,
         ),
         _metric(
             "in_no_group",
@@ -94,6 +95,7 @@ METRICS = {
             SIGNED,
             "Adjusted Rand index of groups and labels, over pairs of rows: 1 where they are the same, 0 on average for chance "
             "(Hubert and Arabie 1985). Rows in no group count as a group of their own.",
+            shrinks=True,
         ),
         _metric(
             "ami",
@@ -103,6 +105,7 @@ METRICS = {
             SIGNED,
             "Adjusted mutual information of groups and labels: 1 where they are the same, 0 on average for chance (Vinh et al. "
             "2010); kinder to small groups than ARI. Rows in no group count as a group of their own.",
+            shrinks=True,
         ),
     )
 }
@@ -132,8 +135,7 @@ def statistics_of(rows: PlacedRows) -> dict[str, Statistic | str]:
         few = "each of these rows is a group of its own" if len(inside) > 1 else few
         found |= dict.fromkeys(("silhouette", "calinski_harabasz", "davies_bouldin"), few)
     else:
-        each = silhouettes(rows.matrix, rows.labels)
-        found["silhouette"] = mean_statistic([None if np.isnan(value) else float(value) for value in each])
+        found["silhouette"] = MeanSilhouette(rows.matrix, rows.labels)
         found["calinski_harabasz"] = CalinskiHarabasz(rows.matrix, rows.labels)
         found["davies_bouldin"] = DaviesBouldin(rows.matrix, rows.labels)
     everyone = np.ones(len(rows.labels), dtype=bool)

@@ -19,7 +19,7 @@ from studio.core.workspace import read_run
 from studio.evals.targets import Target
 from studio.evals.task import NotComputedError
 from studio.models.clusters.fitting import find_groups
-from studio.models.clusters.groups import Groups
+from studio.models.clusters.groups import NONE, Groups
 from studio.models.clusters.opening import Clusters, open_clusters, placed
 from studio.models.clusters.space import has_direction
 from studio.schema.clusters import ClusterEstimator, Counted
@@ -105,6 +105,17 @@ def _found(clusters: Clusters, rows: np.ndarray, seed: int, restarts: int | None
     if isinstance(estimator, Counted):
         wanted = min(clusters.info.choice.k, len(np.unique(known, axis=0)))
     return find_groups(known, estimator, wanted, seed, restarts=restarts).groups
+
+
+def to_middle(clusters: Clusters, told: Told) -> np.ndarray:
+    """How far each row is from the middle of its group, float64 [n]; NaN in none."""
+    if clusters.groups.form != "dense":
+        return told.distances
+    found = np.full(len(told.labels), np.nan)
+    inside = told.labels != NONE
+    if inside.any():
+        found[inside] = np.linalg.norm(told.matrix[inside] - clusters.groups.centres()[told.labels[inside] - 1], axis=1)
+    return found
 
 
 def described(record: RunRecord, folder: Path) -> dict[str, Any]:

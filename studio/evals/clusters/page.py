@@ -14,15 +14,20 @@ from studio.evals.clusters.metrics import METRICS
 from studio.evals.clusters.picture import colour_of, flatten, scatter, told_picture
 from studio.evals.metrics.base import mean_statistic
 from studio.evals.numbers import figure, number
-from studio.evals.predictors.showing import picture_of, row_text
+from studio.evals.predictors.showing import picture_of, row_texts
 from studio.evals.scoring import score
 from studio.evals.task import Card, CardGroup, Panel, Part
 from studio.models.clusters.groups import NONE
 
 # Groups beyond so many are counted, not described.
 MOST_GROUPS = 20
-_PROTOTYPES = 3
+_PROTOTYPES, _CARDS = 3, 24
+_THUMBNAILS = 6
 _LABELS_DRAWN = 10
+_HOW = (
+    "Of what tells a group apart from all other rows the strongest: its mean or share here, in brackets that of the others. d: "
+    f"the difference in standard deviations of all rows; below {SMALL} nothing is shown."
+)
 
 
 def group_name(group: int) -> str:
@@ -30,38 +35,67 @@ def group_name(group: int) -> str:
     return str(group) if group != NONE else "none"
 
 
-def groups_panel(rows: Examples, labels: np.ndarray, sizes: Sequence[int], each: np.ndarray, columns: int) -> Panel:
+def groups_panel(
+    rows: Examples, labels: np.ndarray, distances: np.ndarray, sizes: Sequence[int], each: np.ndarray, columns: int
+) -> Panel:
     """A line for each group: its size in training and here, its silhouette, and what tells it apart.
 
     Args:
-        labels: int64 [n]. sizes: training rows of each group. each: silhouette of each row, [n]. columns: traits shown.
+        labels: int64 [n]. distances: of each row to the middle of its group, [n]. sizes: training rows of each group. each:
+            silhouette of each row, [n]. columns: traits shown.
     """
-    lines = Markup("").join(
-        _line(group, size, labels, each, traits_of(rows, labels == group, columns))
-        for group, size in enumerate(sizes[:MOST_GROUPS], start=1)
-    )
-    more = f" {len(sizes) - MOST_GROUPS} further groups are in the examples." if len(sizes) > MOST_GROUPS else ""
+    picture = picture_of(rows)
+    lines = []
+    for group, size in enumerate(sizes[:MOST_GROUPS], start=1):
+        told = _told_traits(traits_of(rows, labels == group, columns))
+        if picture is not None:
+            nearest = nearest_to_middle(labels, distances, group)[:_THUMBNAILS]
+            told = _thumbnails([picture(int(place)) for place in nearest]) + told
+        lines.append(_line(group, size, labels, each, told))
+    pictures_alone = all(column.type == "picture" for column in rows.columns)
+    explains = "The pictures nearest to the middle of each group." if pictures_alone else _HOW
+    if len(sizes) > MOST_GROUPS:
+        explains += f" {len(sizes) - MOST_GROUPS} further groups are in the examples."
     return Panel(
         "What the groups are",
         Markup(
-            '<p class="soft">Of what tells a group apart from all other rows the strongest: its mean or share here, in brackets '
-            "that of the others. d: the difference in standard deviations of all rows; below {} nothing is shown.{}</p>"
-            '<table class="scores"><thead><tr><th>Group</th><th class="n">Training rows</th><th class="n">Rows here</th>'
-            '<th class="n">Silhouette</th><th>What tells it apart</th></tr></thead><tbody>{}</tbody></table>'
-        ).format(SMALL, more, lines),
+            '<p class="soft">{}</p><table class="scores"><thead><tr><th>Group</th><th class="n">Training rows</th>'
+            '<th class="n">Rows here</th><th class="n">Silhouette</th><th>{}</th></tr></thead><tbody>{}</tbody></table>'
+        ).format(explains, "Its pictures" if pictures_alone else "What tells it apart", Markup("").join(lines)),
     )
 
 
-def _line(group: int, size: int, labels: np.ndarray, each: np.ndarray, traits: Sequence[Trait]) -> Markup:
-    """One group of the table."""
-    here = labels == group
-    known = each[here & ~np.isnan(each)]
-    told = Markup("<br>").join(
+def nearest_to_middle(labels: np.ndarray, distances: np.ndarray, group: int) -> np.ndarray:
+    """Places of the rows of a group, the nearest to its middle first."""
+    inside = np.flatnonzero(labels == group)
+    found: np.ndarray = inside[np.argsort(distances[inside], kind="stable")]
+    return found
+
+
+def _told_traits(traits: Sequence[Trait]) -> Markup:
+    """What tells a group apart, a line each."""
+    return Markup("<br>").join(
         Markup('{} {}: <strong>{}</strong> ({}) <span class="soft">d {}</span>').format(
             "▲" if trait.size > 0 else "▼", trait.name, trait.here, trait.elsewhere, number(abs(trait.size))
         )
         for trait in traits
     )
+
+
+def _thumbnails(pictures: Sequence[str]) -> Markup:
+    """Small pictures in a row."""
+    return Markup("").join(
+        Markup('<img src="{}" alt="a picture of this group" width="44" style="margin:0 6px 4px 0;vertical-align:middle">').format(
+            one
+        )
+        for one in pictures
+    )
+
+
+def _line(group: int, size: int, labels: np.ndarray, each: np.ndarray, told: Markup) -> Markup:
+    """One group of the table."""
+    here = labels == group
+    known = each[here & ~np.isnan(each)]
     return Markup(
         '<tr><td><span class="key" style="margin-left:0;background:{}"></span>{}</td>'
         '<td class="n" data-label="Training rows">{:,}</td>'
@@ -100,7 +134,7 @@ def picture_panels(
         )
         pieces += [
             Markup('<p class="soft" style="margin-top:18px">The same rows by their label:{}</p>').format(key),
-            scatter(flat, places, names, "The same rows by their label."),
+            scatter(flat, places, [], "The same rows by their label."),
         ]
     return [Panel("The rows in two dimensions", Markup("").join(pieces))]
 
@@ -141,20 +175,26 @@ def cards_of(rows: Examples, labels: np.ndarray, distances: np.ndarray, each: np
     Args:
         distances: of each row to the middle of its group, [n]. each: silhouettes, [n]. shown: cards of each kind.
     """
-    picture = picture_of(rows)
+    picture, texts = picture_of(rows), row_texts(rows)
 
     def card(place: int, words: str) -> Card:
-        text = row_text(rows, place)
-        parts = [Part(f"group {group_name(int(labels[place]))}", text or "–", words)]
+        text = texts[place] or caption_of(rows, place)
+        parts = [Part(f"group {group_name(int(labels[place]))}", text, words)]
         return Card(rows.ids[place], parts, picture=picture(place) if picture else None)
 
     found = []
+    many = min(shown, _PROTOTYPES, max(1, _CARDS // max(1, k)))
     for group in _groups(min(k, MOST_GROUPS)) if shown else ():
-        inside = np.flatnonzero(labels == group)
-        nearest = inside[np.argsort(distances[inside], kind="stable")][: min(shown, _PROTOTYPES)]
+        nearest = nearest_to_middle(labels, distances, group)[:many]
         cards = [card(int(place), f"distance {number(float(distances[place]))}") for place in nearest]
         found += [CardGroup(f"Group {group}: nearest to its middle", cards)] if cards else []
     known = np.flatnonzero(~np.isnan(each))
     between = known[np.argsort(each[known], kind="stable")][:shown]
     cards = [card(int(place), f"silhouette {number(float(each[place]))}") for place in between]
     return [*found, CardGroup("Between groups: the lowest silhouettes", cards)] if cards else found
+
+
+def caption_of(rows: Examples, place: int) -> str:
+    """What is written below a picture, where it has any text."""
+    held = rows.others["caption"].iloc[place] if "caption" in rows.others else None
+    return str(held) if held is not None and held == held else "a picture"

@@ -21,10 +21,12 @@ from studio.evals.clusters.models import (
     Told,
     described,
     open_run_clusters,
+    to_middle,
     told_by,
     told_without_structure,
 )
 from studio.evals.clusters.page import cards_of, groups_panel, picture_panels, size_scores
+from studio.evals.clusters.tightness import MeanSilhouette, silhouette_difference
 from studio.evals.metrics.base import Metric
 from studio.evals.scoring import difference, score, without_value
 from studio.evals.statistics import Statistic
@@ -66,6 +68,7 @@ def run(context: TaskContext[ClusteringTask]) -> TaskResult:
     metrics = told_with(task.metric_names(), _made_with(clusters))
     measured = {label: _measured(label, one, rows, context) for label, one in told.items()}
     labels, each = told["tuned"].labels, silhouettes(told["tuned"].matrix, told["tuned"].labels)
+    middles = to_middle(clusters, told["tuned"])
     result = TaskResult(
         scores={label: _scores(metrics, found, label, clusters, context) for label, found in measured.items()},
         differences=_differences(metrics, measured, context),
@@ -73,9 +76,9 @@ def run(context: TaskContext[ClusteringTask]) -> TaskResult:
         groups=size_scores(labels, clusters.groups.k, each, resamples=context.resamples, seed=context.seed),
         notes=notes_of(clusters.info, rows.held_out, task),
         limits=limits_of(clusters.info),
-        cards=cards_of(rows.held_out, labels, told["tuned"].distances, each, clusters.groups.k, task.examples_shown),
+        cards=cards_of(rows.held_out, labels, middles, each, clusters.groups.k, task.examples_shown),
         panels=[
-            groups_panel(rows.held_out, labels, clusters.info.sizes, each, task.columns_shown),
+            groups_panel(rows.held_out, labels, middles, clusters.info.sizes, each, task.columns_shown),
             *picture_panels(told["tuned"].matrix, labels, clusters.groups.k, rows.truth, task.picture, context.seed),
             *choice_panel(clusters.info.choice),
         ],
@@ -200,19 +203,34 @@ def _scores(
     context: TaskContext[ClusteringTask],
 ) -> list[Score]:
     """Values with intervals; the reason where there is none."""
+    shuffled = label == "base" and context.targets["base"].own_base
     scores = []
     for name, metric in metrics.items():
         statistic = found[name]
         if isinstance(statistic, str):
-            scores.append(without_value(metric, statistic, 1))
+            none = without_value(metric, statistic, 1)
+            scores.append(none if not (shuffled and name == "silhouette") else _nothing_found(none))
             continue
         one = score(metric, statistic, resamples=context.resamples, seed=context.seed)
-        if label == "base" and name in {"ari", "ami"} and context.targets["base"].own_base:
+        if shuffled and name in {"ari", "ami"}:
             one = one.model_copy(update={"low": None, "high": None, "interval": "none: 0 by definition", "note": ONE_GROUP})
         if name == "in_no_group" and clusters.groups.form != "dense" and clusters.info.distance != "cosine":
             one = one.model_copy(update={"low": None, "high": None, "interval": "none: this method puts every row in a group"})
         scores.append(one)
     return scores
+
+
+def _nothing_found(none: Score) -> Score:
+    """A silhouette of 0, where no two groups were found in rows without structure: that is what the groups are held against."""
+    return none.model_copy(
+        update={
+            "value": 0.0,
+            "reason": None,
+            "note": f"{none.reason}, which counts as 0",
+            "interval": "none: no groups",
+            "coverage": 1.0,
+        }
+    )
 
 
 def _differences(
@@ -225,11 +243,12 @@ def _differences(
     results = []
     for name, metric in metrics.items():
         tuned, base = measured["tuned"][name], measured["base"][name]
-        if isinstance(tuned, str) or isinstance(base, str) or name == "in_no_group":
+        if name == "silhouette" and isinstance(tuned, MeanSilhouette) and (shuffled or isinstance(base, MeanSilhouette)):
+            found = silhouette_difference(metric, tuned, base if isinstance(base, MeanSilhouette) else None)
+        elif isinstance(tuned, str) or isinstance(base, str) or name == "in_no_group":
             continue
-        if name in {"stability", "ari"}:
-            tuned, base = Resampled(tuned), Resampled(base)
-        found = difference(metric, tuned, base, resamples=context.resamples, seed=context.seed)
+        else:
+            found = difference(metric, Resampled(tuned), Resampled(base), resamples=context.resamples, seed=context.seed)
         if shuffled and name not in {"ari", "ami"}:
             found = found.model_copy(update={"method": f"{found.method}; shuffled rows are paired by place"})
         results.append(found)

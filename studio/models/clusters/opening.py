@@ -14,7 +14,7 @@ from studio.core.files import write_json
 from studio.models.clusters.base import DESCRIPTION, ClustersInfo
 from studio.models.clusters.fitting import one_thread
 from studio.models.clusters.groups import FORMS, NONE, Groups, Placement
-from studio.models.clusters.space import Space, has_direction
+from studio.models.clusters.space import EMBEDDING, Embeds, Space, has_direction
 from studio.models.clusters.unfolding import Unfolded
 
 GROUPS = "groups.safetensors"
@@ -88,12 +88,22 @@ def open_clusters(folder: Path) -> Clusters:
     if info.form not in FORMS:
         raise StudioError(f"{folder} holds groups of form {info.form!r}, and this studio knows {', '.join(FORMS)}. Update it.")
     unfolded = _arrays(folder / UNFOLDED) if (folder / UNFOLDED).is_file() else None
-    space = Space.load(folder, info.columns, info.distance, Unfolded(unfolded["before"], unfolded["after"]) if unfolded else None)
+    places = Unfolded(unfolded["before"], unfolded["after"]) if unfolded else None
+    space = Space.load(folder, info.columns, info.distance, _embedding(folder / EMBEDDING), places)
     try:
         groups = FORMS[info.form].of_arrays(_arrays(folder / GROUPS))
     except KeyError as error:
         raise StudioError(f"{folder / GROUPS} lacks the array {error}. Train the run again.") from error
     return Clusters(info, space, groups)
+
+
+def _embedding(folder: Path) -> Embeds | None:
+    """The network that looks at texts or pictures; None where there is none."""
+    if not folder.is_dir():
+        return None
+    from studio.models.clusters.embedding import load_embedding
+
+    return load_embedding(folder)
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

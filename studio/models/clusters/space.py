@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -20,19 +20,34 @@ from studio.schema.columns import Column
 
 PREPARATION = "preparation.skops"
 REDUCTION = "reduction.skops"
+EMBEDDING = "embedding"
+
+
+class Embeds(Protocol):
+    """A network that turns values of one type of column into numbers (:mod:`studio.models.clusters.embedding`)."""
+
+    type: ClassVar[str]
+
+    def rows(self, values: Sequence[str | None]) -> np.ndarray:
+        """Values as float64 [n, e] of length 1."""
+
+    def write(self, folder: Path) -> None:
+        """Write all of it into a folder."""
 
 
 @dataclass
 class Space:
     """A fitted space.
 
-    columns: the features, in order. preparation: fitted transformer of plain columns. reduction: fitted PCA or truncated SVD,
-    None where all dimensions are kept. unfolded: UMAP's places of the training rows, None without it.
+    columns: the features, in order. preparation: fitted transformer of plain columns, None where a network looks at all of them.
+    embedding: the network, None without one. reduction: fitted PCA or truncated SVD, None where all dimensions are kept.
+    unfolded: UMAP's places of the training rows, None without it.
     """
 
     columns: Sequence[Column]
     distance: Literal["euclidean", "cosine"]
-    preparation: Any
+    preparation: Any | None
+    embedding: Embeds | None = None
     reduction: Any | None = None
     unfolded: Unfolded | None = None
 
@@ -42,8 +57,21 @@ class Space:
         Args:
             features: the columns of ``columns``, as :class:`studio.data.examples.Examples` has them.
         """
-        prepared = self.preparation.transform(plain_features(features, self.columns))
-        return self.placed(prepared)
+        found: Any = self.prepared(features)
+        if self.reduction is not None:
+            found = self.reduction.transform(found)
+        found = dense(found)
+        if self.unfolded is not None:
+            found = self.unfolded.place(found)
+        return directed(found, self.distance)
+
+    def prepared(self, features: pd.DataFrame) -> Any:
+        """Columns as numbers before any reduction, dense or sparse, [n, dimensions]."""
+        plain, embedded = divided(self.columns, self.embedding)
+        parts = [self.preparation.transform(plain_features(features, plain))] if self.preparation is not None else []
+        if self.embedding is not None:
+            parts += [self.embedding.rows(features[column.name].tolist()) for column in embedded]
+        return parts[0] if len(parts) == 1 else np.concatenate([dense(part) for part in parts], axis=1)
 
     def shuffled(self, features: pd.DataFrame, seed: int) -> np.ndarray:
         """Rows of which each column was put in an order of its own, in the space: what a column holds stays, how columns go
@@ -56,20 +84,14 @@ class Space:
         matrix = self.matrix(features)
         return directed(np.stack([drawn.permutation(values) for values in matrix.T], axis=1), self.distance)
 
-    def placed(self, prepared: Any) -> np.ndarray:
-        """From what the preparation gives, dense or sparse, to the space."""
-        if self.reduction is not None:
-            prepared = self.reduction.transform(prepared)
-        found = dense(prepared)
-        if self.unfolded is not None:
-            found = self.unfolded.place(found)
-        return directed(found, self.distance)
-
     def write(self, folder: Path) -> None:
         """Write it into an empty folder, in forms that run no code when they are opened."""
         import skops.io
 
-        skops.io.dump(self.preparation, folder / PREPARATION)
+        if self.preparation is not None:
+            skops.io.dump(self.preparation, folder / PREPARATION)
+        if self.embedding is not None:
+            self.embedding.write(folder / EMBEDDING)
         if self.reduction is not None:
             skops.io.dump(self.reduction, folder / REDUCTION)
 
@@ -79,15 +101,24 @@ class Space:
         folder: Path,
         columns: Sequence[Column],
         distance: Literal["euclidean", "cosine"],
+        embedding: Embeds | None,
         unfolded: Unfolded | None,
     ) -> Space:
-        """Open what :meth:`write` wrote.
+        """Open what :meth:`write` wrote; the embedding lies in the folder ``EMBEDDING`` and is opened by who opens this.
 
         Raises:
             StudioError: a file is missing, damaged, or names code that no space needs.
         """
+        plain, _ = divided(columns, embedding)
+        preparation = open_skops(folder / PREPARATION) if plain else None
         reduction = open_skops(folder / REDUCTION) if (folder / REDUCTION).is_file() else None
-        return cls(columns, distance, open_skops(folder / PREPARATION), reduction, unfolded)
+        return cls(columns, distance, preparation, embedding, reduction, unfolded)
+
+
+def divided(columns: Sequence[Column], embedding: Embeds | None) -> tuple[list[Column], list[Column]]:
+    """The columns that are prepared, and those that a network looks at."""
+    kind = embedding.type if embedding is not None else None
+    return [column for column in columns if column.type != kind], [column for column in columns if column.type == kind]
 
 
 def dense(matrix: Any) -> np.ndarray:

@@ -133,7 +133,6 @@ def internal_curves(matrix: np.ndarray, counts: list[int], found: Sequence[Found
 def gap_curve(looked: Looked, counts: list[int], found: Sequence[Found]) -> Curve:
     """How much tighter groups are than in rows without structure, from one group on; the standard error of the references.
 
-    The number it says is the smallest k whose gap is not below that of k + 1 by more than the standard error of that.
     Source: Tibshirani, Walther and Hastie 2001, https://doi.org/10.1111/1467-9868.00293.
     """
     every = [1, *counts] if counts[0] == 2 else [1, *range(2, counts[0]), *counts]
@@ -148,9 +147,7 @@ def gap_curve(looked: Looked, counts: list[int], found: Sequence[Found]) -> Curv
     made = np.array(references)
     values = made.mean(axis=0) - np.array(seen)
     errors = made.std(axis=0) * np.sqrt(1 + 1 / len(made))
-    best = next(
-        (every[place] for place in range(len(every) - 1) if values[place] >= values[place + 1] - errors[place + 1]), every[-1]
-    )
+    best = gap_says(every, values, errors)
     return Curve(
         criterion="gap",
         title=_TITLES["gap"],
@@ -160,6 +157,19 @@ def gap_curve(looked: Looked, counts: list[int], found: Sequence[Found]) -> Curv
         errors=[float(error) for error in errors],
         best=best,
     )
+
+
+def gap_says(counts: Sequence[int], values: np.ndarray, errors: np.ndarray) -> int:
+    """The smallest k whose gap is not below that of the next by more than the standard error of that (Tibshirani et al. 2001).
+
+    It begins with the first k that is above a single group by two standard errors, where there is one: in many dimensions two or
+    three groups may be no better than one where thirty are, and the rule as it was written would stop at one.
+    """
+    above = np.flatnonzero(values - 2 * errors > values[0])
+    for place in range(int(above[0]) if len(above) else 0, len(counts) - 1):
+        if not len(above) or values[place] >= values[place + 1] - errors[place + 1]:
+            return counts[place]
+    return counts[-1]
 
 
 def _log_dispersion(matrix: np.ndarray, found: Found) -> float:

@@ -16,6 +16,7 @@ from studio.train.opening import SCRATCH, Asked, Say
 
 if TYPE_CHECKING:
     from studio.schema.clusters import ClustersPreset
+    from studio.train.measuring import Measured
 
 
 class ClustersKind(RunKind):
@@ -36,6 +37,7 @@ class ClustersKind(RunKind):
 
     def open(self, asked: Asked, workspace: Workspace) -> Path:
         """See :meth:`studio.train.kinds.RunKind.open`."""
+        from studio.train.clusters.embeddings import find_base
         from studio.train.clusters.rows import read_training_rows
         from studio.train.opening import named_dataset
         from studio.train.record import open_run
@@ -44,7 +46,8 @@ class ClustersKind(RunKind):
             raise UserError(f"--processes {asked.processes}: groups are found in one process. Leave it out.")
         preset = load_yaml(asked.preset, self.schema, asked.overrides)
         folder = workspace.find_dataset(named_dataset(preset.data, workspace))
-        dataset, _ = read_training_rows(folder, preset)
+        dataset, rows = read_training_rows(folder, preset)
+        base = find_base(preset, rows.columns)
         workspace.check_writable()
         return open_run(
             preset.model_copy(update={"data": f"{dataset.name}/{dataset.fingerprint}"}),
@@ -52,7 +55,7 @@ class ClustersKind(RunKind):
             name=asked.run_name(dataset),
             dataset_folder=folder,
             dataset=dataset,
-            base=SCRATCH,
+            base=base.record() if base is not None else SCRATCH,
             processes=1,
             method=preset.estimator.type,
         )
@@ -96,6 +99,12 @@ class ClustersKind(RunKind):
         if result["in_no_group"]:
             rows.append(("in no group", f"{result['in_no_group']:,} rows"))
         return [*rows, *(("found", sentence) for sentence in result["told"])]
+
+    def measure(self, folder: Path, record: RunRecord, split: str) -> Measured:  # noqa: ARG002 - the model knows
+        """See :func:`studio.train.clusters.measuring.measure_clusters`."""
+        from studio.train.clusters.measuring import measure_clusters
+
+        return measure_clusters(folder, load_yaml(folder / "config.yaml", self.schema), split)
 
     def predict(self, folder: Path, source: str | None, *, options: dict[str, str], say: Say) -> Answers:  # noqa: ARG002 - it is quick
         """See :meth:`studio.train.kinds.RunKind.predict`."""

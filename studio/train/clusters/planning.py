@@ -15,6 +15,7 @@ from studio.models.clusters.fitting import find_groups
 from studio.schema.clusters import Agglomerative, Counted
 from studio.train.capacity import memory_of
 from studio.train.clusters.choosing import STARTS, drawn_rows, part_of
+from studio.train.clusters.embeddings import find_base
 from studio.train.clusters.rows import check_matrix, read_training_rows
 from studio.train.clusters.spaces import fit_space
 from studio.train.kinds import PlanWish
@@ -37,7 +38,7 @@ def plan_groups(
     """
     dataset, rows = read_training_rows(workspace.find_dataset(named_dataset(preset.data, workspace)), preset)
     drawn = part_of(rows.features, drawn_rows(len(rows), preset.choosing.rows, preset.seed))
-    space, _ = fit_space(preset, rows.columns, drawn, lambda _text: None)
+    space, _ = fit_space(preset, rows.columns, drawn, lambda _text: None, find_base(preset, rows.columns))
     matrix = space.matrix(drawn)
     check_matrix(preset, matrix, dataset.name)
     count = groupings(preset)

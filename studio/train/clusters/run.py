@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from studio.core.files import new_folder
 from studio.core.records import RunRecord
 from studio.core.workspace import Workspace, read_run, run_dataset
 from studio.data.examples import Examples
+from studio.models.bases import ResolvedBase
 from studio.models.clusters.base import Choice, ClustersInfo
 from studio.models.clusters.fitting import find_groups
 from studio.models.clusters.groups import NONE, Groups
@@ -20,6 +22,7 @@ from studio.models.clusters.opening import Clusters, placed, save_clusters
 from studio.models.clusters.space import has_direction
 from studio.schema.clusters import Counted
 from studio.train.clusters.choosing import Looked, choose, drawn_rows, part_of
+from studio.train.clusters.embeddings import find_base
 from studio.train.clusters.rows import check_matrix, read_training_rows, told_columns
 from studio.train.clusters.spaces import fit_space
 from studio.train.ending import close_well, plain_words, to_the_end
@@ -53,9 +56,11 @@ def train_clusters(run_folder: Path, preset: ClustersPreset, *, say: Say) -> Run
     def story(stop: StopOnSignal) -> None:
         started = time.monotonic()
         mark_running(run_folder)
-        dataset, rows = read_training_rows(run_dataset(read_run(run_folder), Workspace.around(run_folder)), preset)
+        record = read_run(run_folder)
+        dataset, rows = read_training_rows(run_dataset(record, Workspace.around(run_folder)), preset)
+        base = find_base(preset, rows.columns, record)
         with plain_words(run_folder, lambda: "the groups could not be written"):
-            found = group_rows(preset, rows, dataset.name, say=say, stopped=lambda: stop.stopped)
+            found = group_rows(preset, rows, dataset.name, base=base, say=say, stopped=lambda: stop.stopped)
             if stop.stopped:
                 return
             info = found.clusters.info
@@ -69,17 +74,23 @@ def train_clusters(run_folder: Path, preset: ClustersPreset, *, say: Say) -> Run
 
 
 def group_rows(
-    preset: ClustersPreset, rows: Examples, name: str, *, say: Say = lambda _text: None, stopped: Any = lambda: False
+    preset: ClustersPreset,
+    rows: Examples,
+    name: str,
+    *,
+    base: ResolvedBase | None = None,
+    say: Say = lambda _text: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Grouped:
     """Groups of rows, from the preset to what is saved; nothing is read or written.
 
     Args:
-        name: of the Dataset, for messages. stopped: says whether a signal came.
+        name: of the Dataset, for messages. base: see :func:`fit_space`. stopped: says whether a signal came.
     Raises:
         DataError, UserError: the rows give no groups as asked.
     """
     notes = [*rows.notes, *told_columns(rows)]
-    space, explained = fit_space(preset, rows.columns, rows.features, notes.append)
+    space, explained = fit_space(preset, rows.columns, rows.features, notes.append, base)
     matrix = space.matrix(rows.features)
     check_matrix(preset, matrix, name)
     known = np.flatnonzero(has_direction(matrix)) if preset.distance == "cosine" else np.arange(len(matrix))

@@ -5,21 +5,26 @@ Legend: n rows, d dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from studio.core.errors import UserError
 from studio.core.extras import require
+from studio.models.bases import ResolvedBase
 from studio.models.clusters.fitting import one_thread
-from studio.models.clusters.space import Space, dense
+from studio.models.clusters.space import Space, dense, divided
 from studio.models.clusters.unfolding import Unfolded
 from studio.models.predictors.features import plain_features, plain_groups
 from studio.schema.clusters import ClustersPreset, Reduction
 from studio.schema.columns import Column
+from studio.train.clusters.embeddings import embedded_type, open_embedding
 from studio.train.predictors.preparation import prepare
+
+if TYPE_CHECKING:
+    from studio.models.clusters.embedding import Embedding
 
 Note = Callable[[str], None]
 
@@ -32,23 +37,47 @@ _MOST_NUMBERS = 2**28
 
 
 def fit_space(
-    preset: ClustersPreset, columns: tuple[Column, ...], features: pd.DataFrame, note: Note
+    preset: ClustersPreset, columns: tuple[Column, ...], features: pd.DataFrame, note: Note, base: ResolvedBase | None = None
 ) -> tuple[Space, float | None]:
     """A space fitted on training rows, and the share of the variance that the reduction keeps (None without one).
 
+    Args:
+        base: weights of the network that looks at texts or pictures, None where none does.
     Raises:
         DataError: there is nothing to learn from. UserError: so many dimensions need a reduction. MissingExtraError: UMAP is not
             installed.
     """
-    plain = plain_features(features, columns)
+    embedding = _embedding(columns, features, embedded_type(preset, columns), base, note)
+    plain, _ = divided(columns, embedding)
+    space = Space(columns, preset.distance, None, embedding)
     with one_thread():
-        preparation = prepare(preset.preparation, plain, plain_groups(columns), seed=preset.seed, note=note)
-        prepared = preparation.fit_transform(plain)
-        tell_categories(preparation, note)
-        reduction, explained = _reduction(preset.reduce, prepared, preset.seed, note)
-        reduced = reduction.transform(prepared) if reduction is not None else prepared
-        unfolded = _unfold(preset.reduce, dense(reduced), preset.seed) if preset.reduce.type == "umap" else None
-    return Space(columns, preset.distance, preparation, reduction, unfolded), explained
+        if plain:
+            space.preparation = _prepared(preset, plain, features, note)
+            tell_categories(space.preparation, note)
+        found = space.prepared(features)
+        space.reduction, explained = _reduction(preset.reduce, found, preset.seed, note)
+        if preset.reduce.type == "umap":
+            reduced = space.reduction.transform(found) if space.reduction is not None else found
+            space.unfolded = _unfold(preset.reduce, dense(reduced), preset.seed)
+    return space, explained
+
+
+def _embedding(
+    columns: Sequence[Column], features: pd.DataFrame, kind: str | None, base: ResolvedBase | None, note: Note
+) -> Embedding | None:
+    """The network that looks at columns of one type."""
+    if kind is None or base is None:
+        return None
+    texts = [text for column in columns if column.type == "text" for text in features[column.name].tolist()]
+    return open_embedding(base, kind, texts, note)
+
+
+def _prepared(preset: ClustersPreset, columns: list[Column], features: pd.DataFrame, note: Note) -> Any:
+    """The fitted transformer of columns; pixels share one unit and stay as they are."""
+    plain, settings = plain_features(features, columns), preset.preparation
+    if all(column.type == "picture" for column in columns):
+        settings = settings.model_copy(update={"scale": False})
+    return prepare(settings, plain, plain_groups(columns), seed=preset.seed, note=note).fit(plain)
 
 
 def _reduction(settings: Reduction, prepared: Any, seed: int, note: Note) -> tuple[Any | None, float | None]:

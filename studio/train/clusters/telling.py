@@ -30,8 +30,16 @@ def told_choice(chosen: int, by: str, curves: Sequence[Curve]) -> list[str]:
     )
     first += f"; so does {agreeing[0]}" if len(agreeing) == 1 else f"; so do {_listed(agreeing)}" if agreeing else ""
     if not other:
-        return [f"{first}: all criteria agree"]
-    return [f"{first}; but {_listed(other)}: the criteria disagree, and their curves should be looked at"]
+        return [f"{first}: all criteria agree", *_at_the_end(chosen, curves)]
+    told = f"{first}; but {_listed(other)}: the criteria disagree, and their curves should be looked at"
+    return [told, *_at_the_end(chosen, curves)]
+
+
+def _at_the_end(chosen: int, curves: Sequence[Curve]) -> list[str]:
+    """That more groups might be better still, where the most that were tried were taken."""
+    most = max(curve.counts[-1] for curve in curves)
+    told = f"{chosen} is the most that was tried; more may be better: --set estimator.k_max={2 * most}"
+    return [told] if chosen == most else []
 
 
 def told_structure(structure: Structure, k: int) -> list[str]:

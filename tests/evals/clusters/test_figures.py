@@ -10,6 +10,7 @@ from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, cal
 from studio.evals.clusters.agreement import MutualInformation, Pairs, Resampled, rand_statistic
 from studio.evals.clusters.metrics import METRICS, PlacedRows, statistics_of
 from studio.evals.clusters.separation import CalinskiHarabasz, DaviesBouldin
+from studio.evals.clusters.tightness import MeanSilhouette, silhouette_difference
 from studio.evals.scoring import difference, score
 from studio.models.clusters.criteria import silhouettes
 from studio.models.clusters.fitting import find_groups
@@ -126,3 +127,46 @@ def test_silhouettes_of_digits() -> None:
     data = load_digits()
     labels = find_groups(data.data, KMeans(k=10), 10, seed=0).labels
     assert np.nanmean(silhouettes(data.data, labels)) == pytest.approx(0.182, abs=2e-3)
+
+
+def test_a_silhouette_without_a_row_is_that_of_the_other_rows() -> None:
+    from sklearn.metrics import silhouette_score
+
+    rows, labels = IRIS.data[::5], LABELS[::5]
+    found = MeanSilhouette(rows, labels)
+    without = [silhouette_score(np.delete(rows, place, axis=0), np.delete(labels, place)) for place in range(len(rows))]
+    assert found.without_each() == pytest.approx(np.array(without))
+    assert found.at(np.ones((1, len(rows))))[0] == pytest.approx(silhouette_score(rows, labels))
+
+
+def test_the_difference_of_silhouettes_knows_which_rows_are_the_same() -> None:
+    finer = find_groups(IRIS.data, KMeans(k=6), 6, seed=0).labels
+    tuned, base = MeanSilhouette(IRIS.data, LABELS), MeanSilhouette(IRIS.data, finer)
+    found = silhouette_difference(METRICS["silhouette"], tuned, base)
+    assert found.low < found.value < found.high and found.verdict == "better"
+    same = silhouette_difference(METRICS["silhouette"], tuned, tuned)
+    assert same.value == 0 and same.low == same.high == 0 and same.verdict == "no difference shown"
+
+
+@pytest.mark.long
+def test_intervals_hold_the_figure_of_all_rows_as_often_as_they_say() -> None:
+    def draw(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        drawn = np.random.default_rng(seed)
+        truth = drawn.integers(0, 3, count)
+        return drawn.normal(size=(count, 4)) + np.array([[0, 0, 0, 0], [2, 1, 0, 0], [0, 2, 2, 0]])[truth], truth
+
+    groups = find_groups(draw(400, 0)[0], KMeans(), 3, 0).groups
+
+    def figures(count: int, seed: int) -> dict[str, object]:
+        rows, truth = draw(count, seed)
+        return statistics_of(PlacedRows(rows, groups.place(rows).groups, [], truth.astype(str).astype(object)))
+
+    everyone, names = figures(2000, 1), ("silhouette", "davies_bouldin", "ari", "ami")
+    truth = {name: float(everyone[name].at(np.ones((1, 2000)))[0]) for name in names}
+    held = dict.fromkeys(names, 0)
+    for seed in range(100):
+        found = figures(80, 10 + seed)
+        for name in names:
+            one = score(METRICS[name], found[name], resamples=100, seed=0)
+            held[name] += one.low <= truth[name] <= one.high
+    assert all(hits >= 87 for hits in held.values()), held
