@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -46,7 +46,7 @@ def search(
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the search; default: dataset and preset.")] = None,
     resume: Annotated[str | None, typer.Option("--resume", help="Go on with a search: name, id, folder or 'last'.")] = None,
-    engine: Annotated[str, typer.Option("--engine", help="'here', or 'ray' for a cluster.")] = "here",
+    engine: Annotated[str, typer.Option("--engine", help="'here', or 'ray' for a cluster (RAY_ADDRESS).")] = "here",
 ) -> None:
     """Try settings of a preset on the validation rows, and hold the best against the preset's own on rows never seen."""
     from studio.core.errors import UserError
@@ -54,7 +54,6 @@ def search(
     from studio.search.run import run_search
 
     workspace = output.open_workspace()
-    _check_engine(engine)
     if resume is not None:
         if preset or data or model or settings or space or by or trials or minutes or metric or memory or suite or name:
             raise UserError("--resume goes on with a search exactly as it was asked for: give nothing but --processes.")
@@ -64,7 +63,7 @@ def search(
             raise UserError("which preset? studio search PRESET --data DATASET (studio train shows the presets)")
         wish = Wish(
             preset, data, model, tuple(settings or ()), space, _way(by), trials, minutes, metric, prune, seed,
-            _bytes(memory), processes, name, suite,
+            _bytes(memory), processes, name, suite, _engine(engine),
         )  # fmt: skip
         place = open_search(wish, workspace)
     output.note(f"search {place.parent.name}/{place.name}")
@@ -96,16 +95,22 @@ def _bytes(memory: str | None) -> int | None:
     return parse_size(memory) if memory is not None else None
 
 
-def _check_engine(engine: str) -> None:
-    """Refuse what is not there."""
-    from studio.core.errors import UserError
-    from studio.core.extras import require
+def _engine(name: str) -> Literal["here", "ray"]:
+    """Where trials train; without Ray that is told before anything else.
 
-    if engine == "ray":
-        require("ray.tune", feature="--engine ray", extra="ray")
-        raise UserError("--engine ray is not done yet. Take --processes N on this machine.")
-    if engine != "here":
-        raise UserError(f"--engine {engine!r} is not known. Allowed: here, ray.")
+    Raises:
+        UserError: there is no such engine. MissingExtraError: Ray is not installed.
+    """
+    from studio.core.errors import UserError, nearest
+    from studio.core.extras import available, require
+
+    if name == "ray":
+        if not available("ray"):
+            require("ray", feature="--engine ray", extra="ray")
+        return "ray"
+    if name != "here":
+        raise UserError(f"--engine {name!r} is not known.{nearest(name, ('here', 'ray'))} Allowed: here, ray.")
+    return "here"
 
 
 def _found(workspace: Workspace, reference: str) -> Path:

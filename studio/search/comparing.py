@@ -44,7 +44,7 @@ def run_comparison(place: Path, *, processes: int, say: Say, show: Show) -> Comp
         return round(before + time.monotonic() - begun, 1)
 
     try:
-        with Several(place, processes) if processes > 1 else Alone(lambda _past: _unstopped, say) as crew:
+        with Several(place, processes) if processes > 1 else Alone(say) as crew:
             _train_all(place, record, journal, crew, show)
         record = _held_together(place, record.model_copy(update={"seconds": seconds()}), journal.trials)
     except (KeyboardInterrupt, InterruptedRunError) as error:
@@ -55,11 +55,6 @@ def run_comparison(place: Path, *, processes: int, say: Say, show: Show) -> Comp
         save(place, read(place).model_copy(update={"status": "failed", "seconds": seconds(), "error": str(error)}))
         raise
     return save(place, record.model_copy(update={"status": "finished", "finished": now()}))
-
-
-def _unstopped(_losses: list[float]) -> bool:
-    """No training of a comparison is stopped early."""
-    return False
 
 
 def _train_all(place: Path, record: ComparisonRecord, journal: Journal, crew: Crew, show: Show) -> None:

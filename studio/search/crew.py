@@ -24,11 +24,10 @@ from types import TracebackType
 from typing import Any
 
 from studio.search.journal import Trial
-from studio.search.training import Job, Worse, run_trial
+from studio.search.pruning import rule_of
+from studio.search.training import Job, run_trial
 from studio.train.opening import Say
 
-Rule = Callable[[tuple[int, ...]], Worse]
-"""Makes the rule that stops trainings, from the numbers of the trials it may look back on."""
 # A training saves before it ends; after this it is ended.
 _PATIENCE_SECONDS = 120.0
 
@@ -72,9 +71,9 @@ class Crew(ABC):
 class Alone(Crew):
     """This process."""
 
-    def __init__(self, rule: Rule, say: Say) -> None:
-        """``rule`` makes what stops trainings; ``say`` hears what the first of them tells, a log file the others."""
-        self._rule, self._say = rule, say
+    def __init__(self, say: Say) -> None:
+        """``say`` hears what the first training tells; what the others tell goes into a log file."""
+        self._say = say
         self._job: Job | None = None
 
     @property
@@ -95,7 +94,7 @@ class Alone(Crew):
         """See :class:`Crew`."""
         job, self._job = self._job, None
         assert job is not None
-        worse = None if job.past is None else self._rule(job.past)
+        worse = rule_of(Path(job.place), job.past)
         return run_trial(job, started=started, worse=worse, say=self._say if job.number == 0 else partial(_log, job))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

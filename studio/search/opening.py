@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from studio import __version__
 from studio.core.errors import UserError
@@ -44,6 +44,7 @@ class Wish:
     processes: int = 1
     name: str | None = None
     suite: str | None = None
+    engine: Literal["here", "ray"] = "here"
 
 
 def open_search(wish: Wish, workspace: Workspace) -> Path:
@@ -96,6 +97,7 @@ def open_search(wish: Wish, workspace: Workspace) -> Path:
             seed=wish.seed if wish.seed is not None else written.seed if written else 0,
             memory=wish.memory or (share // wish.processes if share is not None else None),
             lag=wish.processes,
+            engine=wish.engine,
             suite=wish.suite or kind.suite,
             studio_version=__version__,
         ),

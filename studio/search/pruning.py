@@ -17,7 +17,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from studio.search.journal import Trial
+from studio.search import record
+from studio.search.journal import Trial, read_trials
 from studio.search.space import Space
 from studio.search.suggest import Better, as_reported, study_of
 
@@ -87,6 +88,19 @@ def median_rule(space: Space, past: Sequence[Trial], metric: str, better: Better
         return bool(trial.should_prune())
 
     return worse
+
+
+def rule_of(place: Path, past: Sequence[int] | None) -> Callable[[list[float]], bool] | None:
+    """The rule of a trial, from the search on disk; None where no training is stopped.
+
+    Args:
+        past: numbers of the ended trials that it looks back on.
+    """
+    if past is None:
+        return None
+    asked, (trials, _) = record.read(place), read_trials(place)
+    assert asked.metric is not None and asked.better is not None
+    return median_rule(asked.whole_space, [trials[number] for number in past], asked.metric, asked.better)
 
 
 @contextmanager

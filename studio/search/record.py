@@ -27,8 +27,8 @@ class SearchRecord(Record):
     preset: file; called: how the person named it; kind: of Run. data: folder of the Dataset; dataset: its name and fingerprint.
     fixed: settings that are the same in every trial; space: setting to what is tried, as people write it; ranges: the same in
     full. by, trials, minutes, metric, prune, seed, memory: as asked. lag: a trial looks back on those that are so many before it,
-    or more; as many may train at once. seconds: of wall clock that trials took so far, over all sittings. best: number of the
-    best trial. result: what came of it (counts, luck, importance, confirmation).
+    or more; as many may train at once. engine: where they train. seconds: of wall clock that trials took so far, over all
+    sittings. best: number of the best trial. result: what came of it (counts, luck, importance, confirmation).
     """
 
     kind: str
@@ -54,6 +54,7 @@ class SearchRecord(Record):
     seed: int = 0
     memory: int | None = None
     lag: int = 1
+    engine: Literal["here", "ray"] = "here"
     suite: str | None = None
     seconds: float = 0.0
     best: int | None = None

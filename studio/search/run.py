@@ -14,7 +14,6 @@ from studio.schema.loading import load_yaml
 from studio.search import record as records
 from studio.search.crew import Alone, Crew, Several
 from studio.search.journal import Journal, Trial
-from studio.search.pruning import median_rule
 from studio.search.record import SearchRecord
 from studio.search.space import assignments
 from studio.search.suggest import settings_of
@@ -41,13 +40,12 @@ def run_search(place: Path, *, processes: int, say: Say, show: Show) -> SearchRe
     before, journal = record.seconds, Journal(place)
     check_left_alone(place, journal.trials)
     record = records.save(place, record.model_copy(update={"status": "running", "error": None}))
-    crew = _crew(place, min(processes, record.lag), say)
 
     def seconds() -> float:
         return round(before + time.monotonic() - begun, 1)
 
     try:
-        with crew:
+        with _crew(place, record, min(processes, record.lag), say) as crew:
             record = _try_all(place, record, journal, crew, seconds, show)
         record = close_search(place, record.model_copy(update={"seconds": seconds()}), journal.trials, say)
     except (KeyboardInterrupt, InterruptedRunError) as error:
@@ -61,18 +59,13 @@ def run_search(place: Path, *, processes: int, say: Say, show: Show) -> SearchRe
     return records.save(place, record.model_copy(update={"status": "finished", "finished": records.now()}))
 
 
-def _crew(place: Path, processes: int, say: Say) -> Crew:
-    """This process, or several of their own."""
-    if processes > 1:
-        return Several(place, processes)
+def _crew(place: Path, record: SearchRecord, processes: int, say: Say) -> Crew:
+    """This process, several of their own, or the machines of a cluster."""
+    if record.engine == "ray":
+        from studio.search.ray_crew import OnRay
 
-    def rule(past: tuple[int, ...]) -> Any:
-        record, journal = records.read(place), Journal(place)
-        assert record.metric is not None and record.better is not None
-        ended = [trial for trial in journal.trials if trial.number in set(past)]
-        return median_rule(record.whole_space, ended, record.metric, record.better)
-
-    return Alone(rule, say)
+        return OnRay(processes)
+    return Several(place, processes) if processes > 1 else Alone(say)
 
 
 def _try_all(

@@ -13,11 +13,10 @@ import time
 from pathlib import Path
 
 from studio.core.errors import InterruptedRunError
-from studio.search import record
 from studio.search.crew import event_line
-from studio.search.journal import Trial, read_trials
-from studio.search.pruning import median_rule
-from studio.search.training import Job, Worse, run_trial
+from studio.search.journal import Trial
+from studio.search.pruning import rule_of
+from studio.search.training import Job, run_trial
 
 
 def main() -> None:
@@ -34,19 +33,9 @@ def main() -> None:
     try:
         for line in sys.stdin:
             job = Job.of(json.loads(line))
-            tell(run_trial(job, started=tell, worse=_rule(place, job), say=_say))
+            tell(run_trial(job, started=tell, worse=rule_of(place, job.past), say=_say))
     except (InterruptedRunError, KeyboardInterrupt):
         sys.exit(InterruptedRunError.exit_code)
-
-
-def _rule(place: Path, job: Job) -> Worse | None:
-    """What stops the training, from the trials that have ended."""
-    if job.past is None:
-        return None
-    asked = record.read(place)
-    trials, _ = read_trials(place)
-    assert asked.metric is not None and asked.better is not None
-    return median_rule(asked.whole_space, [trials[number] for number in job.past], asked.metric, asked.better)
 
 
 def _say(text: str) -> None:
