@@ -101,7 +101,7 @@ def _field(column: Column, filling: Filling | None) -> gr.components.Component:
         choices = sorted(filling.values) if filling else []
         return gr.Dropdown(choices, value=typical, allow_custom_value=True, **common)
     if column.type == "picture":
-        return gr.Image(type="filepath", sources=["upload", "clipboard"], **common)
+        return gr.Image(type="filepath", sources=["upload", "clipboard"], label=label, elem_id=common["elem_id"])
     lines = 4 if column.type == "text" else 1
     return gr.Textbox(
         value=str(typical) if column.type == "time" and typical is not None else None,
@@ -119,9 +119,7 @@ def _answered(answer: Answer, asker: Asker) -> str:
     if answer.shares:
         parts.append(_bars([(label, share, f"{share:.1%}") for label, share in list(answer.shares.items())[:_MOST_SHARES]]))
         if len(answer.shares) > _MOST_SHARES:
-            parts.append(
-                f'<p class="studio-note">{escape(t("and {count} labels more", count=len(answer.shares) - _MOST_SHARES))}</p>'
-            )
+            parts.append(f'<p class="studio-note">{escape(t("and {count} more", count=len(answer.shares) - _MOST_SHARES))}</p>')
         parts.append(_note(_baseline(asker)))
     elif answer.low is not None and answer.high is not None and answer.level is not None:
         text = t(
@@ -159,7 +157,7 @@ def _explained(found: Explanation) -> str:
     )
     words = _OF_COLUMNS if valued else _OF_WORDS
     head = "".join(f"<th>{escape(t(word))}</th>" for word in words) + "<th></th>"
-    picture = f'<img alt="" src="{found.picture}">' if found.picture else ""
+    picture = f'<img class="studio-why-picture" alt="" src="{found.picture}">' if found.picture else ""
     table = (
         f'<table class="studio-why"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>' if rows and not picture else ""
     )

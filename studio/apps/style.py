@@ -77,7 +77,8 @@ CSS = """
 .studio-why :is(td, th) { padding: 4px 8px 4px 0 !important; text-align: left; overflow-wrap: anywhere; }
 .studio-why th { color: var(--body-text-color-subdued); font-weight: 500; font-size: 0.82rem; }
 .studio-why td:last-child { font-variant-numeric: tabular-nums; white-space: nowrap; text-align: right; width: 1%; }
-.studio-part { width: 45%; }
+.studio-why-picture { width: min(256px, 100%); image-rendering: pixelated; }
+.studio-part { width: 36%; }
 .studio-part i { display: block; height: 12px; min-width: 1px; border-radius: 2px; background: var(--primary-600); }
 .studio-part.against i { background: #dc2626; }
 footer { display: none !important; }

@@ -141,7 +141,7 @@ def test_a_forest_of_few_columns_is_explained_exactly_and_adds_up(mixed: Any) ->
     found = explain_row(predictor, test.features.iloc[[1]], train.features.iloc[:30])
     assert found.kind == "shapley" and "exact over 30 rows" in found.how and abs(found.rest) < 1e-9
     assert found.unit == "probability" and {part.feature for part in found.parts} == {"x", "y", "kind", "place"}
-    assert found.faithful.startswith("Check: without the column named first the probability changes by")
+    assert found.faithful.startswith("Check: without the column that speaks most for it, the probability falls by")
     assert "not what causes what" in found.says
 
 

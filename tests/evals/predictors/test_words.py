@@ -78,7 +78,7 @@ def test_the_word_that_tells_the_topic_comes_first_and_leaving_it_out_hurts(rows
     predictor, _ = fitted(train, preset("logistic"))
     found = explain_row(predictor, pd.DataFrame({"text": ["Hello, who paints the old door?"]}), train.features)
     assert found.of == "door" and found.parts[0].feature == "door?" and found.kind == "linear"
-    assert found.faithful.startswith("Check: without the word named first") and "as it should be" in found.faithful
+    assert found.faithful.startswith("Check: without the word that speaks most for it") and "as it should be" in found.faithful
     explainer = explainer_for(predictor, train.features)
     labels = [str(value) for value in predictor.predict(test.features).values]
     explained = [explainer.explain(test.features.iloc[[place]], label) for place, label in enumerate(labels)]

@@ -112,8 +112,10 @@ def of_row(explainer: Explainer, row: pd.DataFrame, found: Explanation, *, seed:
     top, random, deleted = drop
     first, others = _named(deleted, explainer.nouns)
     verdict = "as it should be" if top > random else "which speaks against this explanation"
+    moved, how = ("changes", "move it most") if label is None else ("falls", "speak most for it")
+    how = how if deleted > 1 else how.replace("move", "moves").replace("speak", "speaks")
     return (
-        f"Check: without the {first} named first {_what(found.unit)} changes by {number(top)}, without {others} by "
+        f"Check: without the {first} that {how}, {_what(found.unit)} {moved} by {number(top)}, without {others} by "
         f"{number(random)} on average, {verdict}."
     )
 
