@@ -19,7 +19,7 @@ from studio.evals.metrics.base import Metric
 from studio.evals.predictors.completing import Kept, complete
 from studio.evals.predictors.models import described, open_models
 from studio.evals.predictors.rows import column_values, columns_of, read_rows, wanted_of
-from studio.evals.predictors.showing import picture_of, row_text
+from studio.evals.predictors.showing import picture_of, row_texts
 from studio.evals.task import NotComputedError, TaskContext
 from studio.models.predictors.base import Predictor, PredictorInfo
 from studio.schema.tasks import FairnessTask, LabelledTask, RegressionTask
@@ -55,7 +55,7 @@ def truth_rows(context: TaskContext[LabelledTask], group: str | None) -> Labelle
         said={},
         groups=column_values(rows, group, "group") if group else None,
         clusters=_clusters(rows),
-        prompts=[row_text(rows, place) for place in range(len(rows))],
+        prompts=row_texts(rows),
         rows=list(range(len(rows))),
         values={name: column_values(rows, name, "slices") for name in getattr(task, "slices", ())},
         data={

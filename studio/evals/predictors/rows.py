@@ -128,20 +128,20 @@ def _allowed(context: TaskContext[Any], rows: Examples, leaked: Sequence[int], n
     return rows.part(kept), [*notes, warning]
 
 
-def _fingerprints(rows: Examples) -> list[bytes]:
+def _fingerprints(rows: Examples) -> list[int]:
     """Hash of each row's features and target; texts blind to case and white space, pictures by their bytes."""
-    columns = [_comparable(rows.features[column.name], column) for column in rows.columns]
-    target = rows.target if rows.target is not None else [None] * len(rows)
-    return [hashlib.sha256(repr((*row, said)).encode()).digest() for *row, said in zip(*columns, target, strict=True)]
+    columns = {f"column {place}": _comparable(rows.features[column.name], column) for place, column in enumerate(rows.columns)}
+    hashed = pd.util.hash_pandas_object(pd.DataFrame(columns | {"target": pd.Series(rows.target)}), index=False)
+    return [int(value) for value in hashed]
 
 
-def _comparable(values: pd.Series, column: Column) -> list[Any]:
+def _comparable(values: pd.Series, column: Column) -> pd.Series:
     """Values of a column, equal where they mean the same."""
     if column.type == "text":
-        return [None if value is None else " ".join(str(value).casefold().split()) for value in values]
+        return values.map(lambda value: "" if value is None else " ".join(str(value).casefold().split()))
     if column.type == "picture":
-        return [None if value is None else hashlib.sha256(Path(value).read_bytes()).hexdigest() for value in values]
-    return [None if value is None or value != value else str(value) for value in values]
+        return values.map(lambda path: "" if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest())
+    return values
 
 
 def column_values(rows: Examples, name: str, setting: str) -> list[str | None]:

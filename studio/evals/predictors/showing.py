@@ -15,17 +15,16 @@ SIDE = 160
 """Side of a thumbnail in pixels."""
 
 
-def row_text(rows: Examples, place: int) -> str:
-    """The values of one row, a line for each column; a single text as it is."""
-    features = rows.features
+def row_texts(rows: Examples) -> list[str]:
+    """The values of each row, a line for each column; a single text as it is."""
     if len(rows.columns) == 1 and rows.columns[0].type == "text":
-        value = features[rows.columns[0].name].iloc[place]
-        return "" if value is None else str(value)
-    return "\n".join(
-        f"{column.name}: {value_text(features[column.name].iloc[place], column)}"
+        return ["" if value is None else str(value) for value in rows.features[rows.columns[0].name]]
+    lines = [
+        [f"{column.name}: {value_text(value, column)}" for value in rows.features[column.name].tolist()]
         for column in rows.columns
         if column.type != "picture"
-    )
+    ]
+    return ["\n".join(values) for values in zip(*lines, strict=True)] if lines else [""] * len(rows)
 
 
 def value_text(value: Any, column: Column) -> str:

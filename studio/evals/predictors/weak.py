@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
 from studio.core.records import GroupScores, Score
 from studio.data.examples import Examples
@@ -84,13 +85,13 @@ def weak_spots(rows: Examples, prediction: Prediction, found: Labelled) -> Spots
 def _parts(rows: Examples) -> Iterator[tuple[str, np.ndarray]]:
     """Name and members (bool, [n]) of every part that is large enough."""
     for name, values in _columns(rows):
-        kinds = sorted({value for value in values if value is not None})
+        codes, kinds = pd.factorize(np.array(values, dtype=object), sort=True)
         if len(kinds) > _MOST_VALUES:
             continue
-        for kind in [*kinds, *([None] if None in values else [])]:
-            member = np.array([value == kind for value in values])
+        for code, kind in [*enumerate(kinds), (-1, "missing")]:
+            member = codes == code
             if min(member.sum(), (~member).sum()) >= FEWEST:
-                yield f"{name}: {'missing' if kind is None else kind}", member
+                yield f"{name}: {kind}", member
 
 
 def _columns(rows: Examples) -> Iterator[tuple[str, list[str | None]]]:
