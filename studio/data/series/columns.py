@@ -18,6 +18,9 @@ MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "-",
 """Texts (in any case) that say that there is no value."""
 
 
+_LOOKED_AT = 1000
+
+
 @dataclass(frozen=True)
 class Found:
     """Columns by what they hold. series: None where each column of ``values`` is a series, or the file holds one only."""
@@ -91,6 +94,6 @@ def _usual(columns: list[str], names: tuple[str, ...]) -> str | None:
 
 
 def _mostly_numbers(values: pd.Series) -> bool:
-    """True where more of a column are numbers than are not."""
-    read, wrong = numbers_of(values)
+    """True where more of a column's first values are numbers than are not."""
+    read, wrong = numbers_of(values.head(_LOOKED_AT))
     return bool(np.isfinite(read).sum() > wrong.sum())

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 # Points of one line; more than the plot has pixels are not seen.
 _MOST_POINTS = 1500
 _LEFT, _BOTTOM, _TOP = 64, 20, 8
+_TICK_WIDTH = 84
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,21 @@ class Plane:
             Markup(form).format(x=_LEFT - 6, y=self.up(value) + 4, kind="value", text=value_text(value))
             for value in (self.low + 0.08 * (self.high - self.low), self.high - 0.08 * (self.high - self.low))
         ]
-        for tick in ticks:
-            x = min(max(self.across(tick + shift), _LEFT + 20), self.width - 36)
+        for tick, x in self._apart(ticks, shift):
             texts.append(Markup(form).format(x=x, y=self.height - 4, kind="stamp", text=stamp_text(stamps[tick])))
         ground = Markup('<path d="M{x} {top}V{bottom}H{right}" class="axis"/>').format(
             x=_LEFT, top=_TOP, bottom=self.height - _BOTTOM, right=self.width - 8
         )
         return ground + Markup("").join(texts)
+
+    def _apart(self, ticks: Sequence[int], shift: int) -> list[tuple[int, float]]:
+        """Ticks and where their texts stand, without those that would stand on another; the last one always stays."""
+        places = [(tick, min(max(self.across(tick + shift), _LEFT + 20), self.width - 36)) for tick in ticks]
+        kept: list[tuple[int, float]] = []
+        for place in reversed(places):
+            if not kept or kept[-1][1] - place[1] >= _TICK_WIDTH:
+                kept.append(place)
+        return kept
 
     def picture(self, parts: Sequence[Markup], label: str) -> Markup:
         """All parts as one picture."""

@@ -16,6 +16,7 @@ from studio.core.records import DatasetRecord
 from studio.data.build import peak_bytes
 from studio.data.page import REPORT_FILE
 from studio.data.parquet import REMOVED_FILE, write_table
+from studio.data.series.drawing import stamp_text
 from studio.data.series.grid import Held, by_series, times_of
 from studio.data.series.report import render_series_report
 from studio.data.series.rows import ROW_SCHEMA, Point, RemovedPoint, removed_to_table
@@ -186,7 +187,7 @@ def _notes(
         )
         notes.append(
             f"gaps: {stamps:,} stamps in {len({gap.series for gap in gaps}):,} series have no value, the longest gap "
-            f"{longest.stamps:,} from {longest.first} in {longest.series}; {how}, and never scored"
+            f"{longest.stamps:,} from {stamp_text(longest.first)} in {longest.series}; {how}, and never scored"
         )
     if constant:
         shown = ", ".join(constant[:_NAMED]) + (f" and {len(constant) - _NAMED:,} more" if len(constant) > _NAMED else "")

@@ -33,6 +33,31 @@ def remarks(asked: Asked, scales: Mapping[str, Scale], scores: Mapping[str, Sequ
     return found
 
 
+def lead(asked: Asked, scores: Mapping[str, Sequence[Score]]) -> list[str]:
+    """What a person in a hurry reads: how large errors are beside those of the naive forecasts, and how often intervals held."""
+    by_label = {label: {score.metric: score for score in found} for label, found in scores.items()}
+    told = []
+    name = next((name for name in ("mase", "mae") if name in by_label["tuned"]), None)
+    ours = by_label["tuned"][name].value if name else None
+    if name and ours is not None:
+        others = {label: by_label[label][name].value for label in ("seasonal naive", "naive")}
+        parts = [f"{ours / value:.0%} of those of the {label} forecast" for label, value in others.items() if value]
+        windows = (
+            f"{asked.count} windows of {asked.horizon} stamps" if asked.count > 1 else f"one window of {asked.horizon} stamps"
+        )
+        told.append(f"Over {windows} of {_counted(len(asked.panel))}, errors are {' and '.join(parts)}.")
+    held = [score for score in scores["tuned"] if score.metric.startswith("coverage_") and score.value is not None]
+    if held:
+        parts = [f"{score.metric.partition('_')[2]}% intervals held {score.value:.0%}" for score in held]
+        told.append(f"Of the values that came, the {' and the '.join(parts)}.")
+    return told
+
+
+def _counted(series: int) -> str:
+    """``one series``, ``22 series``."""
+    return "one series" if series == 1 else f"{series:,} series"
+
+
 def _coverage_told(asked: Asked, scores: Mapping[str, Sequence[Score]]) -> list[str]:
     """Whether intervals held what the back-test let expect."""
     backtest = asked.forecasters["tuned"].info.backtest

@@ -12,7 +12,7 @@ from studio.data.series.drawing import stamp_text
 from studio.evals.forecast.asking import MARKS, Asked, ask, window_stamps
 from studio.evals.forecast.measures import Cells, Measure, measures_of
 from studio.evals.forecast.page import beside_panel, windows_panel
-from studio.evals.forecast.remarks import limits, remarks
+from studio.evals.forecast.remarks import lead, limits, remarks
 from studio.evals.pieces import Floats
 from studio.evals.scoring import differences, score
 from studio.evals.task import TaskContext, TaskResult
@@ -55,6 +55,7 @@ def run(context: TaskContext[ForecastTask]) -> TaskResult:
         rows=len(clusters),
         title="Forecasts",
         marks={label: scores[label] for label in MARKS},
+        lead=lead(asked, scores),
         panels=[beside_panel(scores, list(metrics.values())), *windows_panel(asked, scales, task)],
         about=asked.about,
     )
