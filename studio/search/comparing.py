@@ -220,7 +220,8 @@ def _blocks(
     metric = str(record.metric or next(iter(trials[0][0].measures)))
     if record.split == "test":
         return np.array([[trial.measures[metric] for trial in own] for own in trials]).T
-    means = [column.groupby(pd.Series(groups, dtype=object)).mean() for column in values]
+    names = pd.Series([str(group) for group in groups])
+    means = [column.groupby(names).mean() for column in values]
     return np.stack([mean.to_numpy(np.float64) for mean in means], axis=1)
 
 

@@ -40,9 +40,8 @@ class OnRay(Crew):
             self._ray.init(ignore_reinit_error=True, log_to_driver=False, **local)
         except Exception as error:  # Ray raises many kinds, a bare Exception among them
             where = os.environ.get("RAY_ADDRESS") or "on this machine; it gives up on a busy one (ray-project/ray#65983)"
-            raise StudioError(
-                f"Ray does not start {where}: {str(error).splitlines()[0].rstrip('.')}. Take --processes N instead."
-            ) from error
+            first = str(error).splitlines()[0].rstrip(".")
+            raise StudioError(f"Ray does not start {where}: {first}. Take --processes N instead.") from error
         gpus = 1 if self._ray.cluster_resources().get("GPU", 0) >= 1 else 0
         # A task that dies is a trial that failed; the same settings are not tried twice.
         self._task: Any = self._ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(work)
