@@ -178,6 +178,21 @@ def test_labels_that_a_table_wrote_as_floats_are_the_same_labels(tiny: Tiny, tmp
     assert scores(record)["accuracy"].value == 0.7 and scores(record)["unparsed"].value == 0
 
 
+def test_slices_of_a_file_have_figures_of_their_own(tiny: Tiny, tmp_path: Path) -> None:
+    path = table(tmp_path / "p.csv", label=TRUE, prediction=SAID, sex=SEX)
+    file = f"tasks.0.predictions={{file: {path}}}"
+    _, record = measured(tiny, "classification", file, "tasks.0.slices=[sex]")
+    found = {score.metric: score for score in next(g for g in record.groups if g.title == "Accuracy by sex").scores["tuned"]}
+    assert (found["Female"].value, found["Male"].value) == (0.8, 0.6) and found["Male"].note == "few rows"
+    _, record = measured(tiny, "regression", file, "tasks.0.slices=[sex]")
+    found = {
+        score.metric: score for score in next(g for g in record.groups if "absolute error by sex" in g.title).scores["tuned"]
+    }
+    assert found["Female"].value == pytest.approx(0.2)
+    with pytest.raises(DataError, match="has no column 'sx'"):
+        measured(tiny, "classification", file, "tasks.0.slices=[sx]")
+
+
 def test_a_limit_takes_rows_of_a_file_and_says_so(tiny: Tiny, tmp_path: Path) -> None:
     path = table(tmp_path / "p.csv", label=TRUE, prediction=SAID, sex=SEX)
     _, record = measured(tiny, "fairness", f"tasks.0.predictions={{file: {path}}}", "tasks.0.group=sex", "limit=6")
@@ -257,6 +272,9 @@ def test_the_model_labels_rows_of_a_dataset(tiny: Tiny) -> None:
     assert set(pd.read_parquet(folder / "examples" / "classification.parquet")["tuned_label"]) <= {"door", "wall"}
     _, record = evaluate_run(tiny.run, load_suite("classification", options), data=data)
     assert scores(record)["unparsed"].value > 0.5
+    _, record = evaluate_run(tiny.run, load_suite("classification", (*options, "tasks.0.slices=[size]")), data=data)
+    sliced = next(group for group in record.groups if group.title == "Accuracy by size")
+    assert [score.metric for score in sliced.scores["base"]] == [str(size) for size in range(8)]
     _, record = evaluate_run(
         tiny.run, load_suite("regression", ("tasks.0.label_column=size", "resamples=100", "thresholds=[]")), data=data
     )

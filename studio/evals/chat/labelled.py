@@ -9,6 +9,7 @@ from studio.core.errors import nearest
 from studio.core.workspace import read_dataset
 from studio.data.chat.rows import ChatRow, read_split
 from studio.evals.chat.questions import question_from
+from studio.evals.chat.slices import column_of
 from studio.evals.chat.tasks.conversation import choose_rows, gather
 from studio.evals.evidence import Evidence, Message, scored_text
 from studio.evals.labelled import Asking, Labelled, as_text
@@ -50,6 +51,7 @@ def truth_rows(context: TaskContext[LabelledTask], group: str | None) -> Labelle
         said={},
         groups=[as_text(row.meta.get(group)) for row in kept] if group else None,
         rows=kept,
+        values={name: column_of(kept, name, "slices") for name in getattr(task, "slices", ())},
         data={
             "path": str(folder), "name": dataset.name, "fingerprint": dataset.fingerprint, "split": task.data.split,
             "rows": len(kept), "rows_in_split": dataset.splits[task.data.split],
