@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,44 +14,14 @@ from studio.data.page import page_template
 from studio.data.series.drawing import Plane, stamp_text, value_text
 from studio.data.series.grid import Held
 from studio.data.series.rows import RemovedPoint
-from studio.models.forecast.panel import Floats, Panel, Series, without_gaps
+from studio.models.forecast.panel import Panel, Series, without_gaps
+from studio.models.forecast.season import Components, components
 
 # Series that are drawn, and those that have a line in the table; the parquet files hold all.
 _DRAWN = 8
 _LISTED = 60
 _GONE_SHOWN = 20
 _GAPS_SHOWN = 30
-_ROBUST_UP_TO = 3000
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a series is made of. trend, season: components [t], None where there is none; strengths from 0 to 1."""
-
-    trend: Floats | None = None
-    season: Floats | None = None
-    trend_strength: float | None = None
-    season_strength: float | None = None
-
-
-def shape_of(one: Series, season_length: int) -> Shape:
-    """Trend and season by STL, with a line over gaps.
-
-    Source: Cleveland et al. 1990 (STL); strengths: Wang, Smith and Hyndman 2006, https://doi.org/10.1007/s10618-005-0039-x.
-    """
-    if season_length < 2 or len(one) < 2 * season_length or one.constant:
-        return Shape()
-    from statsmodels.tsa.seasonal import STL
-
-    # Robust weights are found by fitting again and again, which takes minutes on years of hours.
-    found = STL(without_gaps(one.values), period=season_length, robust=len(one) <= _ROBUST_UP_TO).fit()
-
-    def strength(component: Floats) -> float:
-        both = float(np.var(found.resid + component))
-        return max(0.0, 1 - float(np.var(found.resid)) / both) if both else 0.0
-
-    trend, season = np.asarray(found.trend), np.asarray(found.seasonal)
-    return Shape(trend, season, strength(trend), strength(season))
 
 
 def render_series_report(
@@ -66,8 +35,7 @@ def render_series_report(
     extra: dict[str, Any] = record.model_extra or {}
     by_gaps = {one.name: sum(gap.stamps for gap in gaps if gap.series == one.name) for one in panel.series} if gaps else {}
     chosen = _chosen(panel.series, by_gaps)
-    shapes = {one.name: shape_of(one, panel.calendar.season_length) for one in panel.series[:_LISTED]}
-    shapes |= {one.name: shape_of(one, panel.calendar.season_length) for one in chosen if one.name not in shapes}
+    shapes = {one.name: _shape(one, panel) for one in [*panel.series[:_LISTED], *chosen]}
     reasons: dict[tuple[str, str], list[RemovedPoint]] = {}
     for gone in removed:
         reasons.setdefault((gone.step, gone.reason), []).append(gone)
@@ -86,6 +54,11 @@ def render_series_report(
     )
 
 
+def _shape(one: Series, panel: Panel) -> Components | None:
+    """What a series is made of, with a line over gaps."""
+    return components(without_gaps(one.values), panel.calendar.season_length, robust=True)
+
+
 def _chosen(series: Sequence[Series], gaps: dict[str, int]) -> list[Series]:
     """Series to draw: those with most gaps, the others spread evenly."""
     if len(series) <= _DRAWN:
@@ -97,7 +70,7 @@ def _chosen(series: Sequence[Series], gaps: dict[str, int]) -> list[Series]:
     return [one for one in series if one.name in names]
 
 
-def _picture(one: Series, panel: Panel, shape: Shape, held: Held) -> dict[str, Any]:
+def _picture(one: Series, panel: Panel, shape: Components | None, held: Held) -> dict[str, Any]:
     """A series with its splits, gaps and trend, and its season below."""
     stamps = panel.stamps(one, 0, len(one))
     plane = Plane.around([one.values], 0, len(one) - 1)
@@ -108,19 +81,19 @@ def _picture(one: Series, panel: Panel, shape: Shape, held: Held) -> dict[str, A
     missing = np.flatnonzero(~one.seen)
     parts += [plane.stretch(max(0, place - 0.5), min(len(one) - 1, place + 0.5), "gap") for place in missing[:500].tolist()]
     parts.append(plane.line(0, one.values, "values"))
-    if shape.trend is not None:
+    if shape is not None:
         parts.append(plane.line(0, shape.trend, "trend"))
     ticks = sorted({0, validation if held.validation else test, test, len(one) - 1})
     picture = plane.picture([*parts, plane.frame(stamps, ticks)], f"{one.name}: values, trend and splits")
     season = Markup("")
-    if shape.season is not None:
+    if shape is not None:
         below = Plane.around([shape.season], 0, len(one) - 1, height=86)
         label = f"{one.name}: season"
         season = below.picture([below.line(0, shape.season, "season"), below.frame(stamps, [])], label)
     return {"name": one.name, "picture": picture, "season": season, "shape": shape}
 
 
-def _line(one: Series, panel: Panel, shape: Shape, gaps: int) -> dict[str, Any]:
+def _line(one: Series, panel: Panel, shape: Components | None, gaps: int) -> dict[str, Any]:
     """One line of the table."""
     values = one.values[one.seen]
     return {
@@ -131,7 +104,7 @@ def _line(one: Series, panel: Panel, shape: Shape, gaps: int) -> dict[str, Any]:
         "gaps": gaps,
         "mean": value_text(float(values.mean())),
         "spread": value_text(float(values.std())),
-        "trend": None if shape.trend_strength is None else f"{shape.trend_strength:.2f}",
-        "season": None if shape.season_strength is None else f"{shape.season_strength:.2f}",
+        "trend": None if shape is None else f"{shape.trend_strength:.2f}",
+        "season": None if shape is None else f"{shape.season_strength:.2f}",
         "constant": one.constant,
     }

@@ -12,16 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from statsmodels.tsa.seasonal import STL
 from statsmodels.tsa.statespace.sarimax import SARIMAX
 from statsmodels.tsa.stattools import kpss
 
 from studio.models.forecast.base import Fit, Method
 from studio.models.forecast.forecasts import Forecast
 from studio.models.forecast.panel import Floats, Series, carried, without_gaps
+from studio.models.forecast.season import has_strong_season
 
-# A season is differenced from this strength on: forecast 8 of R (nsdiffs, "seas"); Wang, Smith and Hyndman 2006.
-_SEASONAL_FROM = 0.64
 # A difference is taken while stationarity is refused at this level, at most twice: ndiffs of R.
 _KPSS_LEVEL = 0.05
 # Roots nearer to the unit circle than this are as good as a difference too few or too many: auto.arima of R.
@@ -155,7 +153,7 @@ def search(
         order, seasonal, constant: what is given and not searched.
     """
     whole = without_gaps(values)
-    seasonal_difference = seasonal[1] if seasonal is not None else _seasonal_difference(whole, season)
+    seasonal_difference = seasonal[1] if seasonal is not None else int(has_strong_season(whole, season))
     lagged = whole[season:] - whole[:-season] if seasonal_difference else whole
     difference = order[1] if order is not None else _differences(lagged)
     both = difference + seasonal_difference
@@ -198,15 +196,6 @@ def _criterion(values: Floats, regressors: Floats | None, orders: Orders, season
     roots = np.concatenate([np.abs(result.arroots), np.abs(result.maroots)])
     near = len(roots) > 0 and roots.min() < _NEAR_UNIT
     return np.inf if near else float(result.aicc), np.asarray(result.params)
-
-
-def _seasonal_difference(whole: Floats, season: int) -> int:
-    """1 where the season is strong enough to be differenced."""
-    if season < 2 or len(whole) < 2 * season + 2:
-        return 0
-    found = STL(whole, period=season).fit()
-    both = float(np.var(found.resid + found.seasonal))
-    return int(both > 0 and 1 - float(np.var(found.resid)) / both > _SEASONAL_FROM)
 
 
 def _differences(values: Floats) -> int:
