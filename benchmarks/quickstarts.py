@@ -21,7 +21,7 @@ import docs
 from studio.cli.quickstart_predictors import ROADS
 from studio.evals.numbers import interval_text, number
 
-README = docs.ROOT / "README.md"
+READMES = [docs.ROOT / name for name in ("README.md", "README.zh.md")]
 # The figure that says most to somebody who asks whether it works.
 TOLD = {
     "text": "accuracy",
@@ -79,7 +79,7 @@ def main() -> int:
     """Measure, print one table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", default=list(ROADS), choices=list(ROADS), help="some of them")
-    parser.add_argument("--write-docs", action="store_true", help="put the table into README.md")
+    parser.add_argument("--write-docs", action="store_true", help="put the table into README.md and README.zh.md")
     chosen = parser.parse_args()
     head = ["--task", "data", "preset", "figure", "baseline", "model", "difference, 95%", "time"]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
@@ -87,11 +87,11 @@ def main() -> int:
         lines.append(row(task, *measure(task)))
         print(lines[-1], flush=True)
     if chosen.write_docs:
-        text = README.read_text(encoding="utf-8")
-        before, _, rest = text.partition("<!-- predictors -->\n")
-        after = rest.partition("<!-- /predictors -->")[2]
-        table = "\n".join(lines)
-        README.write_text(f"{before}<!-- predictors -->\n{table}\n<!-- /predictors -->{after}", encoding="utf-8")
+        for page in READMES:
+            before, _, rest = page.read_text(encoding="utf-8").partition("<!-- predictors -->\n")
+            after = rest.partition("<!-- /predictors -->")[2]
+            table = "\n".join(lines)
+            page.write_text(f"{before}<!-- predictors -->\n{table}\n<!-- /predictors -->{after}", encoding="utf-8")
     return 0
 
 
