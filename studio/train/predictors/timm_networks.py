@@ -21,6 +21,7 @@ from studio.train.predictors.bases import base_again
 from studio.train.predictors.job import Job
 from studio.train.predictors.learning import seeded
 from studio.train.predictors.objective import Stages
+from studio.train.predictors.picture_training import train_on_pictures
 
 if TYPE_CHECKING:
     from studio.schema.predictors import AnyPredictorPreset
@@ -36,8 +37,6 @@ def fit_timm_network(job: Job, info: PredictorInfo) -> PictureNetworkPredictor |
         UserError: pictures are too small, there are fewer stages than ``unfreeze`` says, or there are no weights.
         StudioError: the weights are not those of the network.
     """
-    from studio.train.predictors.picture_networks import train_on_pictures
-
     settings = job.preset.estimator
     assert isinstance(settings, ResNet | MobileNet)
     if settings.size < _SMALLEST:

@@ -202,7 +202,7 @@ def test_pictures_too_small_for_the_depth_and_broken_ones_are_one_sentence(rows,
 def test_pictures_that_do_not_fit_into_memory_are_opened_again(rows, tmp_path, monkeypatch):
     small = {"type": "small-cnn", "size": 8, "depth": 2, "width": 4, "epochs": 2}
     kept = trained(tmp_path / "kept", *rows, small)
-    monkeypatch.setattr("studio.train.predictors.picture_networks.memory_of", lambda _device: 0)
+    monkeypatch.setattr("studio.train.predictors.picture_training.memory_of", lambda _device: 0)
     assert same_weights(trained(tmp_path / "opened", *rows, small), kept)
 
 
