@@ -21,6 +21,7 @@ def told(place: Path, record: SearchRecord, trials: Sequence[Trial]) -> Told:
     """The end of a search: what was tried, what came of it, what to do next."""
     best = next(trial for trial in trials if trial.number == record.best)
     rows: list[tuple[str, object]] = [("search", place), ("tried", tried_sentence(record))]
+    rows += [(WORDS[state], reason) for state in ("failed", "unfit") if (reason := first_reason(trials, state))]
     rows += [("best", best_sentence(record, trials, best)), ("luck", luck_sentence(record))]
     if record.result["importance"]:
         rows.append(("what mattered", importance_sentence(record)))
@@ -32,6 +33,12 @@ def told(place: Path, record: SearchRecord, trials: Sequence[Trial]) -> Told:
     after.append(f"studio train {record.result['run']}  (again with these settings)")
     blocks: tuple[Block, ...] = (table(record, trials), "", Pairs(rows), "\nNext: " + "\n      ".join(after))
     return Told(blocks, {"folder": str(place), **record.model_dump(mode="json"), "trials": list(trials)})
+
+
+def first_reason(trials: Sequence[Trial], state: str) -> str:
+    """Why the first trial that ended so did; empty where none did."""
+    found = next((trial for trial in trials if trial.state == state), None)
+    return f"trial {found.number}: {found.reason}" if found is not None else ""
 
 
 def table(record: SearchRecord, trials: Sequence[Trial]) -> Table:

@@ -114,6 +114,8 @@ def test_bad_trials_are_recorded_and_the_others_go_on(studio: Studio, flowers: W
     )  # fmt: skip
     assert done.code == 0, done.err
     assert done.json["result"]["counts"] == {"finished": 2, "pruned": 0, "failed": 2, "unfit": 0}
+    page = (the_search(flowers, "iris-forest") / "report.html").read_text()
+    assert page.count("failed: --set estimator.trees=") == 2
     failed = [trial for trial in Journal(the_search(flowers, "iris-forest")).trials if trial.state == "failed"]
     assert all("unknown field 'trees' in 'estimator'" in str(trial.reason) for trial in failed)
 
