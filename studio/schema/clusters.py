@@ -101,8 +101,8 @@ class Reduction(Settings):
     """Fewer dimensions before groups are looked for: distances between rows of very many say little."""
 
     type: Literal["auto", "none", "pca", "svd", "umap"] = "auto"
-    """``auto`` takes PCA or, of texts, truncated SVD where there are more than 200 dimensions. ``pca`` centres; ``svd`` does not
-    and suits texts; ``umap`` bends (extra ``umap``), and makes groups look more separate than they are. t-SNE cannot place new
+    """``auto`` takes PCA, or truncated SVD where most numbers are 0 as in texts, from 200 dimensions on. ``pca`` centres; ``svd``
+    leaves zeros zeros; ``umap`` bends (extra ``umap``), and makes groups look more separate than they are. t-SNE cannot place new
     rows and is a picture of the report only."""
     dimensions: Positive | None = None
     """How many are kept, at most; None keeps 100, of UMAP 10."""

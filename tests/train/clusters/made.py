@@ -34,7 +34,8 @@ def values(**columns: tuple[str, Sequence[object]]) -> Examples:
     table = {name: np.array(held, dtype=np.float64 if kind == "number" else object) for name, (kind, held) in columns.items()}
     count = len(next(iter(table.values())))
     described = tuple(Column.model_validate({"name": name, "type": kind}) for name, (kind, _) in columns.items())
-    return Examples([str(row) for row in range(count)], described, pd.DataFrame(table))
+    nothing = pd.DataFrame(index=range(count))
+    return Examples([str(row) for row in range(count)], described, pd.DataFrame(table), others=nothing)
 
 
 def grouped(rows: Examples, estimator: str, *settings: str) -> Grouped:
