@@ -53,9 +53,8 @@ class Ets(Method):
         forms = self._forms(values)
         found = [(form, result) for form in forms if (result := _fitted(values, form, self.season)) is not None]
         if not found:
-            raise ValueError(
-                f"no form of ETS can be fitted to it ({', '.join(map(_name, forms)) or 'its values are not above 0'})"
-            )
+            tried = ", ".join(map(_name, forms)) or "what is asked for multiplies, and not all of its values are above 0"
+            raise ValueError(f"no form of ETS can be fitted to it: {tried}")
         form, best = min(found, key=lambda pair: float(pair[1].aicc))
         state = {
             "form": list(form),

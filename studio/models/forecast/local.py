@@ -81,18 +81,23 @@ def go_on(way: Way, learnt: Learnt, series: Series, horizon: int, levels: Sequen
     """Continue one series, which may have grown since it was learnt.
 
     Raises:
-        UserError: it was learnt on logarithms and now has a value that has none.
+        UserError: it was learnt on logarithms and now has a value that has none, or it cannot be continued any more.
     """
-    if not learnt.logged:
-        return way.method.forecast(learnt.state, series, horizon, levels)
-    if bool((series.values <= 0).any()):
+    logs = learnt.logged
+    if logs and bool((series.values <= 0).any()):
         lowest = float(np.nanmin(series.values))
         raise UserError(
             f"the series {series.name} was learnt on logarithms and now holds {lowest:g}, which has none. Train again with "
             "--set estimator.transform=none."
         )
-    made = way.method.forecast(learnt.state, replace(series, values=np.log(series.values)), horizon, levels)
-    return made.mapped(_exponential)
+    seen = replace(series, values=np.log(series.values)) if logs else series
+    try:
+        made = way.method.forecast(learnt.state, seen, horizon, levels)
+    except ValueError as error:
+        raise UserError(
+            f"the series {series.name} cannot be continued with {way.type}: {error}. Train another preset."
+        ) from error
+    return made.mapped(_exponential) if logs else made
 
 
 def _exponential(values: Any) -> Any:

@@ -202,3 +202,11 @@ def test_whiteness_is_the_ljung_box_test_of_statsmodels() -> None:
     table = acorr_ljungbox(errors, lags=[24])
     assert found["ljung_box_p"] == pytest.approx(float(table["lb_pvalue"].iloc[0]), rel=1e-6)
     assert whiteness(np.zeros(50), 12) is None and whiteness(np.array([1.0, 2.0]), 1) is None
+
+
+def test_a_season_that_cannot_be_divided_by_is_refused_with_the_series() -> None:
+    values = seasonal(1).series[0].values - 130
+    with pytest.raises(UserError, match=r"the series shop cannot be learnt with theta: its season is to be divided by"):
+        learnt({"type": "theta", "deseasonalize": "mul"}, Series.of("shop", pd.Timestamp("2015-01-01"), values))
+    with pytest.raises(UserError, match="no form of ETS can be fitted to it: what is asked for multiplies"):
+        learnt({"type": "ets", "error": "mul", "seasonal": "mul"}, Series.of("shop", pd.Timestamp("2015-01-01"), values))
