@@ -30,6 +30,7 @@ from studio.search.told import (
     importance_sentence,
     luck_sentence,
     settings_text,
+    short_names,
     tried_sentence,
 )
 
@@ -63,7 +64,8 @@ def render_page(place: Path, record: SearchRecord, trials: Sequence[Trial]) -> s
         crosses=any(dot.value is None for dot in dots),
         settings=_settings(record, trials),
         bars=_bars(record),
-        keys=list(record.space),
+        keys=short_names(list(record.space)),
+        titles=list(record.space),
         others=_others(record, trials),
         lines=[_line(record, trial, trials) for trial in _ordered(record, trials)],
         how=how(record, trials),
@@ -138,7 +140,6 @@ def _line(record: SearchRecord, trial: Trial, trials: Sequence[Trial]) -> dict[s
     error = trial.errors.get(str(record.metric))
     names = (str(record.metric), *_others(record, trials))
     values = {name: figure(trial.measures.get(name), units.get(name, "")) for name in names}
-    size = f", validated {len(trial.curve)} times" if trial.state == "pruned" else ""
     return {
         "name": _name(trial),
         "best": trial.number == record.best,
@@ -147,7 +148,7 @@ def _line(record: SearchRecord, trial: Trial, trials: Sequence[Trial]) -> dict[s
         "error": figure(error, units.get(str(record.metric), "")) if error is not None and trial.state == "finished" else None,
         "others": list(values.values()),
         "time": duration_text(trial.seconds),
-        "end": "" if trial.state == "finished" else f"{WORDS[trial.state]}: {trial.reason}{size}",
+        "end": "" if trial.state == "finished" else f"{WORDS[trial.state]}: {trial.reason}",
     }
 
 

@@ -45,7 +45,7 @@ def table(record: SearchRecord, trials: Sequence[Trial]) -> Table:
     """The best trials, best first, and the preset's own settings."""
     assert record.metric is not None
     keys = list(record.space)
-    columns = ["trial", *keys, record.metric, "± error", "time"]
+    columns = ["trial", *short_names(keys), record.metric, "± error", "time"]
     ranked = ranked_trials(record, trials)[:_SHOWN]
     ranked += [trials[0]] if trials[0] not in ranked and trials[0].state == "finished" else []
     lines = [
@@ -67,6 +67,12 @@ def ranked_trials(record: SearchRecord, trials: Sequence[Trial]) -> list[Trial]:
     sign = -1 if record.better == "higher" else 1
     finished = [trial for trial in trials if trial.state == "finished"]
     return sorted(finished, key=lambda trial: (sign * trial.measures[record.metric or ""], trial.number))
+
+
+def short_names(keys: Sequence[str]) -> list[str]:
+    """Settings by their last word, where that tells them apart."""
+    short = [key.rpartition(".")[2] for key in keys]
+    return short if len(set(short)) == len(short) else list(keys)
 
 
 def trial_line(record: SearchRecord, trials: Sequence[Trial], ended: Trial) -> str:
