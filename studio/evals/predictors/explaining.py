@@ -31,6 +31,9 @@ from studio.models.predictors.base import Predictor
 
 # Training rows that explanations compare with; of a sum over columns all may be taken.
 _BACKGROUND, _BACKGROUND_OF_SUMS = 100, 2000
+# Times columns: rows of which the means of sums are made.
+_ROWS_OF_SUMS = 50_000
+_FEWEST_ROWS, _FEWEST_ORDERS = 10, 20
 # Rows that a model is asked about for all explanations of a report, and for importance.
 _BUDGET, _BUDGET_OF_IMPORTANCE = 60_000, 40_000
 _DRAWN_COLUMNS = 4
@@ -102,9 +105,11 @@ def explained(context: TaskContext[Any], found: Labelled, predictor: Predictor, 
 
 def _opened(context: TaskContext[Any], found: Labelled, predictor: Predictor, rows: Examples, training: Examples) -> _Work:
     """The way of explaining, and which rows are explained."""
-    sums = Values.of(predictor).additive
-    background = _some(training, _BACKGROUND_OF_SUMS if sums else _BACKGROUND, context.seed)
-    count = min(context.task.explained, len(rows))
+    columns = len(predictor.info.columns)
+    most = min(_BACKGROUND_OF_SUMS, max(_BACKGROUND, _ROWS_OF_SUMS // columns)) if Values.of(predictor).additive else _BACKGROUND
+    background = _some(training, most, context.seed)
+    # Of very many columns fewer rows are explained, so that each still has orders enough.
+    count = min(context.task.explained, len(rows), max(_FEWEST_ROWS, _BUDGET // (_FEWEST_ORDERS * (columns + 1))))
     explainer = explainer_for(predictor, background.features, seed=context.seed, budget=_BUDGET // max(1, count))
     chosen = context.draw(range(len(rows)), min(count, explainer.most))
     return _Work(context, found, predictor, rows, training, background, explainer, chosen)
@@ -154,11 +159,14 @@ def _some(rows: Examples, count: int, seed: int) -> Examples:
 
 
 def _shown(found: Labelled, chosen: Sequence[int], count: int) -> list[int]:
-    """Which of the explained rows are shown: the wrong ones first, as many right ones as there are."""
-    wrong = [place for place, row in enumerate(chosen) if found.said["tuned"][row] != found.truth[row]]
-    right = [place for place in range(len(chosen)) if place not in set(wrong)]
+    """Which of the explained rows are shown: wrong ones first, or those furthest off, then right ones."""
+    if found.true_numbers is not None:
+        off = [abs((found.numbers["tuned"][row] or 0.0) - found.true_numbers[row]) for row in chosen]
+        order = sorted(range(len(chosen)), key=lambda place: -off[place])
+    else:
+        order = sorted(range(len(chosen)), key=lambda place: found.said["tuned"][chosen[place]] == found.truth[chosen[place]])
     half = max(1, count // 2)
-    return [*wrong[: max(half, count - len(right))], *right][:count]
+    return list(dict.fromkeys([*order[:half], *order[::-1]]))[:count]
 
 
 def _importance(work: _Work) -> tuple[list[Importance], GroupScores]:

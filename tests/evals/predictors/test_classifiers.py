@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pandas as pd
 import pytest
 
 from studio.core.errors import UserError
+from studio.core.files import write_json
 from studio.core.workspace import Workspace
 from studio.data.examples import Wanted, read_examples
 from studio.evals.runner import evaluate_run
@@ -208,6 +211,40 @@ def test_bad_input_is_one_sentence(predictors: Workspace, suite: str, overrides:
     with pytest.raises(UserError) as caught:
         measured(predictors, "credit", suite, *overrides)
     assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"status": "interrupted"}, "the run narrowed/"),
+        ({"kind": "chat"}, "is no classifier or regressor, and a run of these kinds is compared with another one"),
+    ],
+)
+def test_a_baseline_that_cannot_be_asked_is_one_sentence(predictors: Workspace, change: dict[str, str], words: str) -> None:
+    run = predictors.find_run("credit")
+    copy = predictors.runs / "narrowed" / run.name
+    shutil.copytree(run, copy)
+    record = json.loads((copy / "run.json").read_text())
+    write_json(copy / "run.json", record | {"name": "narrowed"} | change)
+    with pytest.raises(UserError) as caught:
+        measured(predictors, "credit", baseline=str(copy))
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+    if "status" in change:
+        assert "is interrupted and cannot be measured. Finish it: studio train --resume" in str(caught.value)
+
+
+def test_without_training_rows_nothing_is_explained_and_everything_measured(predictors: Workspace) -> None:
+    data = predictors.find_dataset("credit")
+    kept = predictors.root / "elsewhere" / "credit" / data.name
+    shutil.copytree(data, kept)
+    run = predictors.find_run("credit")
+    record = json.loads((run / "run.json").read_text())
+    write_json(run / "run.json", record | {"dataset": {"path": "/gone", "name": "credit", "fingerprint": "gone"}})
+    suite = load_suite("classification", ("resamples=100",))
+    _, record = evaluate_run(run, suite, data=kept)
+    notes = " ".join(record.tasks[0].notes)
+    assert "Whether these rows were trained on could not be checked" in notes and "Predictions are not explained" in notes
+    assert scores(record)["accuracy"].value is not None
 
 
 def test_a_file_without_a_column_of_the_model_is_one_sentence(predictors: Workspace, tmp_path: Path) -> None:
