@@ -138,8 +138,12 @@ def _in_processes(work: Callable[[T], R], items: Sequence[T], processes: int) ->
             yield from map(work, items)
         return
     context = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_prepare) as pool:
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_prepare)
+    try:
         yield from pool.map(work, items, chunksize=max(1, min(_CHUNK, len(items) // (8 * processes))))
+    finally:
+        # Of a training that was stopped the series that nobody has begun are not fitted any more.
+        pool.shutdown(cancel_futures=True)
 
 
 def one_thread() -> Any:

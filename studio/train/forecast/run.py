@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import Counter
 from dataclasses import replace
@@ -45,6 +46,7 @@ def train_forecaster(run_folder: Path, preset: ForecastPreset, *, resume: bool, 
             if made is None:
                 return
             forecaster, result = made
+            shutil.rmtree(run_folder / MODEL, ignore_errors=True)  # only a finish that was killed can have left one
             with new_folder(run_folder / MODEL) as place:
                 save_forecaster(forecaster, place)
         result |= {"training_seconds": round(time.monotonic() - started, 2), "peak_memory_bytes": peak_memory()}
@@ -56,6 +58,8 @@ def train_forecaster(run_folder: Path, preset: ForecastPreset, *, resume: bool, 
 def _one_by_one(job: Job) -> tuple[Forecaster, dict[str, Any]]:
     """Rehearse and learn with a method that learns each series by itself; a stop in between leaves nothing half done."""
     way = Way.of(job.info.estimator, job.info.season_length, job.info.frequency, job.info.seed)
+    if job.resume:
+        job.say(f"{job.info.type} learns each series in one go, so the training begins again")
 
     def learn(panel: Panel) -> LocalForecaster:
         with Progress(f"fit {job.info.type}", len(panel), "series") as progress:

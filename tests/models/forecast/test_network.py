@@ -158,3 +158,25 @@ def test_rolling_windows_are_made_from_what_lies_before_them() -> None:
     windows = roll(forecast, panel, 6, 3)
     assert asked == [[66, 66], [72, 72], [78, 78]] and [window.origin for window in windows[::2]] == [66, 72, 78]
     np.testing.assert_array_equal(windows[-1].truth, panel.series[1].values[78:])
+
+
+def test_covariates_reach_a_network_only_as_far_as_they_are_known() -> None:
+    draws = np.random.default_rng(0)
+    panel = seasonal(1)
+    one = replace(panel.series[0], known=draws.normal(size=(90, 1)), past=draws.normal(size=(84, 1)))
+    inputs = Inputs.learnt(replace(panel, series=[one], known=("price",), past=("rain",)), [60], 24, 6)
+    np.testing.assert_allclose(inputs.means, [one.known[:60].mean(), one.past[:60].mean()])
+    late = np.where(np.arange(84)[:, None] >= 60, 99.0, one.past)
+    later = np.where(np.arange(90)[:, None] >= 66, 99.0, one.known)
+    soon = np.where(np.arange(90)[:, None] >= 60, 99.0, one.known)
+    plain, rain, price, ahead = (
+        cut([prepare(some, inputs, panel.calendar)], [60], inputs)
+        for some in (one, replace(one, past=late), replace(one, known=later), replace(one, known=soon))
+    )
+    for other in (rain, price):
+        np.testing.assert_array_equal(plain.past, other.past)
+        np.testing.assert_array_equal(plain.future, other.future)
+    np.testing.assert_array_equal(plain.past, ahead.past)
+    assert not np.allclose(plain.future[..., 0], ahead.future[..., 0]), "what is known ahead is told"
+    short = cut([prepare(replace(one, known=one.known[:60]).before(60), inputs, panel.calendar)], [60], inputs)
+    np.testing.assert_allclose(short.future[0, :, 0], plain.past[0, -1, 2]), "beyond its end the last one counts"

@@ -87,3 +87,24 @@ def test_a_training_that_blows_up_ends_in_one_sentence(space: Path) -> None:
             FORECAST.open(asked, Workspace(space)), resume=False, processes=1, accelerate_config=None, say=lambda _: None
         )
     assert read_run(Workspace(space).find_run("up")).status == "failed"
+
+
+def test_a_stopped_training_of_many_series_begins_again(space: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from studio.models.forecast import local
+
+    learn = local.learn
+
+    def interrupted(way: local.Way, series: object) -> local.Learnt:
+        signal.raise_signal(signal.SIGINT)
+        return learn(way, series)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(local, "learn", interrupted)
+    asked = Asked(find_content("adapters", "forecast/theta"), "theta", "sales", name="theta-stopped")
+    folder = FORECAST.open(asked, Workspace(space))
+    with pytest.raises(KeyboardInterrupt):
+        FORECAST.train(folder, resume=False, processes=1, accelerate_config=None, say=lambda _: None)
+    assert read_run(folder).status == "interrupted"
+    monkeypatch.undo()
+    said: list[str] = []
+    FORECAST.train(folder, resume=True, processes=1, accelerate_config=None, say=said.append)
+    assert read_run(folder).status == "finished" and "theta learns each series in one go, so the training begins again" in said
