@@ -97,6 +97,7 @@ def _schemas() -> Iterator[str]:
     """Every kind of YAML: its fields, and those of the groups inside it."""
     from studio.data.kinds import all_dataset_kinds
     from studio.schema.project import Project
+    from studio.schema.search import SearchFile
     from studio.schema.server import ServerProfile
     from studio.schema.suite import Suite
     from studio.train.kinds import all_run_kinds
@@ -106,6 +107,7 @@ def _schemas() -> Iterator[str]:
         *((runs.title, runs.about, runs.schema) for runs in all_run_kinds()),
         ("Suite", "`evals/*.yaml`: what is measured, and what must hold.", Suite),
         ("Server profile", "`apps/servers/*.yaml`: how runs are served, and what a client may ask.", ServerProfile),
+        ("Space", "`studio search PRESET --space FILE`: what a search tries, and for how long.", SearchFile),
         ("Project", "`project.yaml`: the goal of a project.", Project),
     ]
     told: set[type[BaseModel]] = set()

@@ -200,7 +200,7 @@ class _Worker:
     def lost(self) -> Trial | None:
         """What became of its job when the process ended by itself; None where it had none."""
         code = self._process.wait()
-        self._log.close()
+        self._close()
         if self.job is None or self.trial is None:
             return None
         killed = signal.Signals(-code).name if code < 0 else f"exit code {code}"
@@ -222,7 +222,15 @@ class _Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._log.close()
+        self._close()
+
+    def _close(self) -> None:
+        """Close what was open to a process that has ended."""
+        self._reader.join()
+        for stream in (self._process.stdin, self._process.stdout, self._log):
+            with suppress(BrokenPipeError):
+                if stream is not None:
+                    stream.close()
 
 
 def environment(number: int, processes: int, gpus: list[str]) -> dict[str, str]:
