@@ -104,7 +104,8 @@ class Texts(Settings):
     most: Positive | None = 200_000
     """Most features of each kind, the most frequent ones."""
     components: Positive = 100
-    """Boosting takes few numbers instead of many features: so many, by truncated singular value decomposition."""
+    """Boosting takes few numbers instead of many features: so many, by truncated singular value decomposition of the 20,000 most
+    frequent ones of each kind."""
 
 
 class Preparation(Settings):

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, cast
 
 from studio.core.errors import UserError
 from studio.core.records import RunRecord
-from studio.core.telling import Pairs, Told
 from studio.core.workspace import Workspace
 from studio.schema.loading import load_yaml
 from studio.train.kinds import Answers, Planned, PlanWish, RunKind
@@ -49,15 +48,14 @@ class PredictorKind(RunKind):
             method=estimator_of(preset),
         )
 
-    def plan(self, asked: Asked, wish: PlanWish, workspace: Workspace, say: Say) -> Planned:  # noqa: ARG002 - nothing takes long
+    def plan(self, asked: Asked, wish: PlanWish, workspace: Workspace, say: Say) -> Planned:  # noqa: ARG002 - it is quick
         """See :meth:`studio.train.kinds.RunKind.plan`."""
         from studio.train.predictors.planning import plan_training
 
         preset = cast("AnyPredictorPreset", load_yaml(asked.preset, self.schema, asked.overrides))
-        if wish.probe or wish.sweep:
-            raise UserError("--probe measures steps and --sweep batches of language models. Leave them out.")
-        told, check = plan_training(preset, workspace, wish)
-        return Planned(Told((Pairs(told),), dict(told)), check)
+        if wish.sweep:
+            raise UserError("--sweep finds the largest batch of language models. Leave it out.")
+        return plan_training(preset, workspace, wish)
 
     def train(
         self,

@@ -13,6 +13,8 @@ from studio.core.errors import DataError
 from studio.schema.estimators import Preparation, Texts
 
 _NEIGHBOURS = 5
+CONDENSED = 20_000
+"""Features of each kind that few numbers are made of: the decomposition keeps a number for each feature and component."""
 _CODES = 254
 """Categories of a column that boosting can tell apart: 255 bins, one of them kept free."""
 
@@ -128,8 +130,7 @@ def _text_parts(
     settings: Texts, place: int, name: str, texts: Sequence[str], wants: Wants, seed: int, note: Callable[[str], None]
 ) -> list[tuple[str, Any, str]]:
     """A column of texts as TF-IDF of words and of parts of words, or as few numbers made of both."""
-    kinds = {"words": settings.words, "characters": settings.characters}
-    parts = {kind: _vectorizer(settings, kind) for kind, wanted in kinds.items() if wanted}
+    parts = vectorizers(settings, condensed=wants.dense)
     enough = settings.components if wants.dense else 1
     found = {kind: count_terms(part, texts, settings.min_rows, enough) for kind, part in parts.items()}
     for kind in [kind for kind, count in found.items() if not count]:
@@ -143,11 +144,18 @@ def _text_parts(
     return [(f"texts {place}", _condensed(parts, min(sum(found.values()), settings.components), seed), name)]
 
 
-def _vectorizer(settings: Texts, kind: str) -> Any:
+def vectorizers(settings: Texts, *, condensed: bool) -> dict[str, Any]:
+    """What makes numbers of a column of texts, by what it looks at, unfitted; of ``condensed`` ones few numbers are made."""
+    most = min(settings.most or CONDENSED, CONDENSED) if condensed else settings.most
+    kinds = {"words": settings.words, "characters": settings.characters}
+    return {kind: _vectorizer(settings, kind, most) for kind, wanted in kinds.items() if wanted}
+
+
+def _vectorizer(settings: Texts, kind: str, most: int | None) -> Any:
     """TF-IDF with logarithmic counts, of words or of runs of 2 to 5 letters inside them."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    shared = {"sublinear_tf": True, "min_df": settings.min_rows, "max_features": settings.most}
+    shared = {"sublinear_tf": True, "min_df": settings.min_rows, "max_features": most}
     if kind == "words":
         return TfidfVectorizer(ngram_range=(1, settings.word_ngrams), **shared)
     return TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), **shared)
