@@ -65,8 +65,27 @@ def write_series(
         write_table(table, place / f"{split}.parquet")
         splits[split] = table.num_rows
     write_table(removed_to_table(removed), place / REMOVED_FILE)
-    constant = [name for name, one in whole.items() if one.constant]
-    facts = {
+    facts = _facts(recipe, columns, calendar, held, ends, whole, gaps)
+    notes = [*(record.model_extra or {})["notes"], *_notes(gaps, facts["constant"], filled, recipe, every, names)]
+    added = sum(splits.values()) - sum(record.splits.values())
+    update = {"splits": splits, "rows_added": added, "series": facts, "notes": notes, "peak_bytes": peak_bytes()}
+    record = record.model_copy(update=update)
+    panel = Panel(calendar, list(filled.values()), unit=recipe.unit)
+    write_text(place / REPORT_FILE, render_series_report(record, removed, panel, gaps, held))
+    return record
+
+
+def _facts(
+    recipe: SeriesRecipe,
+    columns: dict[str, Any],
+    calendar: Calendar,
+    held: Held,
+    ends: Ends,
+    whole: dict[str, Series],
+    gaps: Sequence[Gap],
+) -> dict[str, Any]:
+    """What ``dataset.json`` says of the series; the contract is ``docs/artefacts.md``."""
+    return {
         "count": len(whole),
         "frequency": calendar.frequency,
         "season_length": calendar.season_length,
@@ -80,16 +99,9 @@ def write_series(
         "known": columns["known"],
         "past": columns["past"],
         "gaps": {"stamps": sum(gap.stamps for gap in gaps), "longest": max((gap.stamps for gap in gaps), default=0)},
-        "constant": constant,
+        "constant": [name for name, one in whole.items() if one.constant],
         "ends": ends,
     }
-    notes = [*(record.model_extra or {})["notes"], *_notes(gaps, constant, filled, recipe, every, names)]
-    added = sum(splits.values()) - sum(record.splits.values())
-    update = {"splits": splits, "rows_added": added, "series": facts, "notes": notes, "peak_bytes": peak_bytes()}
-    record = record.model_copy(update=update)
-    panel = Panel(calendar, list(filled.values()), unit=recipe.unit)
-    write_text(place / REPORT_FILE, render_series_report(record, removed, panel, gaps, held))
-    return record
 
 
 def _grid(name: str, rows: Sequence[Point], calendar: Calendar, end: pd.Timestamp) -> Series:
