@@ -174,8 +174,8 @@ class GroupScores(Record):
 class TaskRecord(Record):
     """One task of a suite in a report. ``reason`` says why it was not computed and what to do; None when it was.
 
-    ``marks`` holds scores of what is no model, to hold the models against (``real`` pictures, ``noise``). ``lead`` holds sentences
-    for people in a hurry.
+    ``marks`` holds scores of what is no model, to hold the models against (``real`` pictures, ``noise``). ``lead`` holds
+    sentences for people in a hurry.
     """
 
     name: str
