@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from studio.core.errors import StudioError
 from studio.core.records import GroupScores, Score
 from studio.data.examples import Examples
 from studio.evals.labelled import Labelled
+from studio.evals.numbers import counted, number
 from studio.evals.predictors.drawing import (
     column_rows_panel,
     dependence_panel,
@@ -22,7 +23,7 @@ from studio.evals.predictors.drawing import (
 from studio.evals.predictors.explanations import Explainer, Explanation, check, explainer_for
 from studio.evals.predictors.explanations.dependence import Dependence, partial_dependence
 from studio.evals.predictors.explanations.importance import Importance, permutation_importance
-from studio.evals.predictors.explanations.twins import shuffled_twin
+from studio.evals.predictors.explanations.twins import shuffled_twins
 from studio.evals.predictors.explanations.values import Values
 from studio.evals.predictors.rows import training_rows
 from studio.evals.predictors.sanity import weights_matter
@@ -129,12 +130,18 @@ def _faithful(
 def _rows_panel(work: _Work, asked: Examples, explanations: Sequence[Explanation], told: str) -> Panel:
     """Some explained rows, as their kind is shown."""
     order = _shown(work.found, work.chosen, work.context.task.examples_shown)
-    truths = {asked.ids[place]: str(work.found.truth[work.chosen[place]]) for place in order}
+    known: Sequence[Any] = work.found.truth if work.found.true_numbers is None else work.found.true_numbers
+    truths = {asked.ids[place]: _told(known[work.chosen[place]]) for place in order}
     if work.explainer.reads == "text":
         return text_rows_panel(explanations, asked, order, truths, told)
     if work.explainer.reads == "picture":
         return picture_rows_panel(explanations, asked, order, truths, told)
     return column_rows_panel(explanations, asked, order, truths, told)
+
+
+def _told(truth: Any) -> str:
+    """A true label or number for people."""
+    return number(truth) if isinstance(truth, float) else str(truth)
 
 
 def _of_columns(work: _Work) -> Explained:
@@ -180,11 +187,20 @@ def _importance(work: _Work) -> tuple[list[Importance], GroupScores]:
         f"By how much {_loss(predictor)} grows when a column's values are exchanged between rows, on {known[0].rows} rows that "
         "were not trained on. What cannot be told from 0 may not matter, or another column says the same."
     )
-    twin = shuffled_twin(predictor, work.training, seed=work.context.seed)
-    if twin is not None:
-        beside = {item.feature: item for item in permutation_importance(twin, work.rows.features, truth, **settings)}
-        scores["base"] = [_bar(beside[item.feature], predictor) for item in known[:_SHOWN_COLUMNS]]
-        explains += " Grey: the same model trained on shuffled targets, which can know nothing; what looks alike is chance."
+    twins = shuffled_twins(predictor, work.training, seed=work.context.seed)
+    if twins:
+        blind: dict[str, list[float]] = {}
+        for twin in twins:
+            for item in permutation_importance(twin, work.rows.features, truth, **settings):
+                blind.setdefault(item.feature, []).append(item.value)
+        scores["base"] = [
+            _bar(replace(item, value=float(np.mean(blind[item.feature])), low=None, high=None), predictor)
+            for item in known[:_SHOWN_COLUMNS]
+        ]
+        explains += (
+            f" Grey: the mean of {counted(len(twins), 'model')} of the same kind trained on shuffled targets, which can know "
+            "nothing; what looks alike is chance."
+        )
     return known, GroupScores(title="Importance of the columns", unit=_unit(predictor), explains=explains, scores=scores)
 
 

@@ -14,7 +14,7 @@ from studio.evals.predictors.explanations import check, explain, explain_row, ex
 from studio.evals.predictors.explanations.dependence import partial_dependence
 from studio.evals.predictors.explanations.importance import permutation_importance
 from studio.evals.predictors.explanations.shapley import exact_shapley, sampled_shapley
-from studio.evals.predictors.explanations.twins import shuffled_twin
+from studio.evals.predictors.explanations.twins import shuffled_twins
 from studio.evals.predictors.explanations.values import Values
 from studio.models.predictors.base import Predictor
 from studio.models.predictors.features import plain_features
@@ -175,13 +175,21 @@ def test_importance_finds_the_columns_that_matter_and_a_shuffled_twin_finds_none
     found = {item.feature: item for item in permutation_importance(predictor, test.features, test.target, seed=0, budget=20_000)}
     assert found["x"].low > found["kind"].value > 0 and found["x"].value == max(item.value for item in found.values())
     assert found["y"].low < 0.02 and found["x"].rows == 300
-    twin = shuffled_twin(predictor, train, seed=0)
-    blind = {item.feature: item for item in permutation_importance(twin, test.features, test.target, seed=0, budget=20_000)}
-    assert blind["x"].value < found["x"].value / 4
+    twins = shuffled_twins(predictor, train, seed=0)
+    assert len(twins) == 5 and twins[0].pipeline is not predictor.pipeline
+    blind = [permutation_importance(twin, test.features, test.target, seed=0, budget=20_000)[0] for twin in twins]
+    assert blind[0].feature == "x" and abs(np.mean([item.value for item in blind])) < found["x"].value / 4
     few = permutation_importance(predictor, test.features, test.target, seed=0, budget=600)
     assert few[0].rows == 30
     grouped = permutation_importance(predictor, test.features, test.target, seed=0, budget=20_000, clusters=["one"] * 300)
     assert grouped[0].low is None
+
+
+def test_twins_of_boosting_take_as_many_rounds() -> None:
+    train, test = halves(sklearn_table("diabetes"))
+    predictor, _ = fitted(train, preset("boosting", kind="regressor"), test)
+    twins = shuffled_twins(predictor, train, seed=0)
+    assert {twin.pipeline[-1].n_iter_ for twin in twins} == {predictor.pipeline[-1].n_iter_}
 
 
 def test_importance_is_scikit_learns(tumours: Any) -> None:

@@ -102,7 +102,7 @@ class ColumnExplainer:
                 f"Shapley values, exact over {many} rows of training: what each column adds on average over all orders in which "
                 "columns become known."
             )  # fmt: skip
-        orders = int(np.clip(self._budget // (count + 1), _FEWEST_ORDERS, _MOST_ORDERS))
+        orders = int(np.clip(self._budget // (count + 1), _FEWEST_ORDERS, _MOST_ORDERS)) // 2 * 2
         found, errors, base = sampled_shapley(game, count, many, orders, self._seed)
         return found, errors, base, (
             f"Shapley values from {orders} orders in which columns become known, good to about {2 * errors.max():.2g} "

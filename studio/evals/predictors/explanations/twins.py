@@ -10,32 +10,43 @@ import warnings
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from studio.data.examples import Examples
 from studio.models.predictors.base import Predictor
 from studio.models.predictors.features import plain_features
 
 _MOST_ROWS = 5000
+_MOST_TWINS = 5
 
 
-def shuffled_twin(predictor: Predictor, training: Examples, *, seed: int) -> Predictor | None:
-    """The same pipeline fitted on training rows whose targets were exchanged between rows.
+def shuffled_twins(predictor: Predictor, training: Examples, *, seed: int) -> list[Predictor]:
+    """The same pipeline fitted on training rows whose targets were exchanged between rows: several times where rows are few, for
+    one draw finds something by chance.
 
-    None where it cannot be fitted so: a network, or more than 5,000 rows.
+    None at all where it cannot be fitted so: a network, or more than 5,000 rows.
     """
-    pipeline = getattr(predictor, "pipeline", None)
-    if pipeline is None or training.target is None or len(training) > _MOST_ROWS:
-        return None
+    if getattr(predictor, "pipeline", None) is None or training.target is None or len(training) > _MOST_ROWS:
+        return []
+    generator = np.random.default_rng(seed)
+    count = min(_MOST_TWINS, _MOST_ROWS // len(training))
+    plain = plain_features(training.features, predictor.info.columns)
+    target = np.log(training.target) if predictor.info.extra.get("log_target") else training.target
+    return [_twin(predictor, plain, target[generator.permutation(len(target))]) for _ in range(count)]
+
+
+def _twin(predictor: Any, plain: pd.DataFrame, target: np.ndarray) -> Predictor:
+    """The pipeline of a predictor fitted anew; where training was stopped by validation rows, for as many rounds."""
     from sklearn.base import clone
 
-    exchanged = training.target[np.random.default_rng(seed).permutation(len(training))]
-    twin: Any = copy.copy(predictor)
-    twin.pipeline = clone(pipeline)
+    twin = copy.copy(predictor)
+    twin.pipeline = clone(predictor.pipeline)
+    fitted = predictor.pipeline[-1]
+    if "early_stopping" in fitted.get_params() and hasattr(fitted, "n_iter_"):
+        twin.pipeline[-1].set_params(early_stopping=False, max_iter=max(1, int(fitted.n_iter_)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if predictor.info.extra.get("log_target"):
-            exchanged = np.log(exchanged)
-        twin.pipeline.fit(plain_features(training.features, predictor.info.columns), exchanged)
+        twin.pipeline.fit(plain, target)
     found: Predictor = twin
     return found
 
