@@ -92,8 +92,8 @@ def _way(info: ClustersInfo) -> str:
     return "by the nearest mean of a group" if info.form == "centres" else "by the nearest training rows"
 
 
-def limits_of(info: ClustersInfo) -> list[str]:
-    """What these numbers do not show."""
+def limits_of(info: ClustersInfo, *, unfolded: bool) -> list[str]:
+    """What these numbers do not show; unfolded: the space was made by UMAP."""
     found = [
         "Groups are a way to look at rows, not a fact about them: other columns, scales or distances give others. Stable groups "
         "come back, which does not make them meaningful.",
@@ -103,6 +103,11 @@ def limits_of(info: ClustersInfo) -> list[str]:
     ]
     if info.form == "centres" and info.estimator.get("type") == "agglomerative":
         found.append("Agglomerative groups have no rule for further rows: these were placed by the nearest mean of a group.")
+    if unfolded:
+        found.append(
+            "UMAP pulls rows apart into groups, also such as have none: its distances are not those of the rows. For the "
+            "bootstrap samples groups were found anew, and UMAP was not."
+        )
     if info.form == "dense":
         found.append(
             "HDBSCAN has no rule for further rows: these were placed by the training rows near them, within the distance at "

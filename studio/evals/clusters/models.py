@@ -79,8 +79,9 @@ def told_by(clusters: Clusters, training: np.ndarray, matrix: np.ndarray, refits
 
 def told_without_structure(clusters: Clusters, training: pd.DataFrame, features: pd.DataFrame, refits: int, seed: int) -> Told:
     """What the same method finds in training rows whose columns were shuffled, and says of held-out rows shuffled likewise."""
-    rows = clusters.space.shuffled(training, seed)
-    matrix = clusters.space.shuffled(features, seed + 1)
+    before = clusters.space.shuffled(training, seed)
+    space = clusters.space.anew(before)
+    rows, matrix = space.after(before), space.after(clusters.space.shuffled(features, seed + 1))
     groups = _found(clusters, rows, seed, restarts=None)
     return _told(clusters, groups, rows, matrix, refits, seed)
 

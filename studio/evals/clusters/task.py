@@ -75,7 +75,7 @@ def run(context: TaskContext[ClusteringTask]) -> TaskResult:
         examples=_table(rows, told, each),
         groups=size_scores(labels, clusters.groups.k, each, resamples=context.resamples, seed=context.seed),
         notes=notes_of(clusters.info, rows.held_out, task),
-        limits=limits_of(clusters.info),
+        limits=limits_of(clusters.info, unfolded=clusters.space.unfolded is not None),
         cards=cards_of(rows.held_out, labels, middles, each, clusters.groups.k, task.examples_shown),
         panels=[
             groups_panel(rows.held_out, labels, middles, clusters.info.sizes, each, task.columns_shown),

@@ -58,7 +58,7 @@ def save_clusters(clusters: Clusters, folder: Path) -> None:
 
     clusters.space.write(folder)
     if clusters.space.unfolded is not None:
-        save_file({"before": clusters.space.unfolded.before, "after": clusters.space.unfolded.after}, folder / UNFOLDED)
+        save_file(clusters.space.unfolded.arrays(), folder / UNFOLDED)
     save_file({name: np.ascontiguousarray(values) for name, values in clusters.groups.arrays().items()}, folder / GROUPS)
     write_json(folder / DESCRIPTION, clusters.info.model_dump(mode="json"))
 
@@ -87,13 +87,12 @@ def open_clusters(folder: Path) -> Clusters:
     info = read_clusters_info(folder)
     if info.form not in FORMS:
         raise StudioError(f"{folder} holds groups of form {info.form!r}, and this studio knows {', '.join(FORMS)}. Update it.")
-    unfolded = _arrays(folder / UNFOLDED) if (folder / UNFOLDED).is_file() else None
-    places = Unfolded(unfolded["before"], unfolded["after"]) if unfolded else None
-    space = Space.load(folder, info.columns, info.distance, _embedding(folder / EMBEDDING), places)
     try:
+        places = Unfolded.of_arrays(_arrays(folder / UNFOLDED)) if (folder / UNFOLDED).is_file() else None
         groups = FORMS[info.form].of_arrays(_arrays(folder / GROUPS))
     except KeyError as error:
-        raise StudioError(f"{folder / GROUPS} lacks the array {error}. Train the run again.") from error
+        raise StudioError(f"{folder} lacks the array {error}. Train the run again.") from error
+    space = Space.load(folder, info.columns, info.distance, _embedding(folder / EMBEDDING), places)
     return Clusters(info, space, groups)
 
 

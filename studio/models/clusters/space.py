@@ -6,7 +6,7 @@ Legend: n rows, d dimensions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -57,13 +57,16 @@ class Space:
         Args:
             features: the columns of ``columns``, as :class:`studio.data.examples.Examples` has them.
         """
-        found: Any = self.prepared(features)
-        if self.reduction is not None:
-            found = self.reduction.transform(found)
-        found = dense(found)
-        if self.unfolded is not None:
-            found = self.unfolded.place(found)
-        return directed(found, self.distance)
+        return self.after(self.before(features))
+
+    def before(self, features: pd.DataFrame) -> np.ndarray:
+        """Rows before they are unfolded, float64 [n, dimensions]."""
+        found = self.prepared(features)
+        return dense(found if self.reduction is None else self.reduction.transform(found))
+
+    def after(self, before: np.ndarray) -> np.ndarray:
+        """The same rows in the space."""
+        return directed(before if self.unfolded is None else self.unfolded.place(before), self.distance)
 
     def prepared(self, features: pd.DataFrame) -> Any:
         """Columns as numbers before any reduction, dense or sparse, [n, dimensions]."""
@@ -74,15 +77,22 @@ class Space:
         return parts[0] if len(parts) == 1 else np.concatenate([dense(part) for part in parts], axis=1)
 
     def shuffled(self, features: pd.DataFrame, seed: int) -> np.ndarray:
-        """Rows of which each column was put in an order of its own, in the space: what a column holds stays, how columns go
-        together is gone. Of a single column the dimensions are shuffled instead; of a single dimension nothing changes.
+        """Rows of which each column was put in an order of its own, as :meth:`before` gives them: what a column holds stays, how
+        columns go together is gone. Of a single column the dimensions are shuffled; of a single dimension nothing changes.
         """
         drawn, count = np.random.default_rng(seed), len(features)
         if len(self.columns) > 1:
             mixed = {column.name: features[column.name].to_numpy()[drawn.permutation(count)] for column in self.columns}
-            return self.matrix(pd.DataFrame(mixed))
-        matrix = self.matrix(features)
-        return directed(np.stack([drawn.permutation(values) for values in matrix.T], axis=1), self.distance)
+            return self.before(pd.DataFrame(mixed))
+        return np.stack([drawn.permutation(values) for values in self.before(features).T], axis=1)
+
+    def anew(self, before: np.ndarray) -> Space:
+        """The space as it would be for other training rows: only what was unfolded depends so much on them that it is made again.
+
+        Raises:
+            MissingExtraError: UMAP is not installed.
+        """
+        return self if self.unfolded is None else replace(self, unfolded=self.unfolded.anew(before))
 
     def write(self, folder: Path) -> None:
         """Write it into an empty folder, in forms that run no code when they are opened."""

@@ -227,7 +227,8 @@ def structure_of(looked: Looked, labels: np.ndarray, tried: Sequence[int | None]
     compared = looked.matrix.shape[1] > 1 or len(looked.space.columns) > 1
     others: list[float | None] = []
     for seed in range(looked.settings.shuffles if compared else 0):
-        rows = looked.space.shuffled(looked.features, looked.seed + 1 + seed)
+        before = looked.space.shuffled(looked.features, looked.seed + 1 + seed)
+        rows = looked.space.anew(before).after(before)
         known = rows[has_direction(rows)] if looked.space.distance == "cosine" else rows
         values = [silhouette(known, one.labels) for one in looked.found(known, tried, STARTS)]
         others.append(max((value for value in values if value is not None), default=None))

@@ -12,11 +12,10 @@ import numpy as np
 import pandas as pd
 
 from studio.core.errors import UserError
-from studio.core.extras import require
 from studio.models.bases import ResolvedBase
 from studio.models.clusters.fitting import one_thread
 from studio.models.clusters.space import Space, dense, divided
-from studio.models.clusters.unfolding import Unfolded
+from studio.models.clusters.unfolding import unfold
 from studio.models.predictors.features import plain_features, plain_groups
 from studio.schema.clusters import ClustersPreset, Reduction
 from studio.schema.columns import Column
@@ -54,11 +53,10 @@ def fit_space(
         if plain:
             space.preparation = _prepared(preset, plain, features, note)
             tell_categories(space.preparation, note)
-        found = space.prepared(features)
-        space.reduction, explained = _reduction(preset.reduce, found, preset.seed, note)
+        space.reduction, explained = _reduction(preset.reduce, space.prepared(features), preset.seed, note)
         if preset.reduce.type == "umap":
-            reduced = space.reduction.transform(found) if space.reduction is not None else found
-            space.unfolded = _unfold(preset.reduce, dense(reduced), preset.seed)
+            kept = preset.reduce.dimensions or _KEPT_UNFOLDED
+            space.unfolded = unfold(space.before(features), kept, preset.reduce.neighbours, preset.seed)
     return space, explained
 
 
@@ -118,18 +116,6 @@ def _pca(matrix: np.ndarray, kept: float, seed: int) -> tuple[Any, float]:
 
     fitted = PCA(kept, svd_solver="full" if kept < 1 else "auto", random_state=seed).fit(matrix)
     return fitted, float(fitted.explained_variance_ratio_.sum())
-
-
-def _unfold(settings: Reduction, matrix: np.ndarray, seed: int) -> Unfolded:
-    """UMAP of the training rows."""
-    umap = require("umap", feature="reduce.type: umap", extra="umap")
-    mapper = umap.UMAP(
-        n_components=min(settings.dimensions or _KEPT_UNFOLDED, max(1, len(matrix) - 2)),
-        n_neighbors=min(settings.neighbours, len(matrix) - 1),
-        random_state=seed,
-        n_jobs=1,
-    )
-    return Unfolded(matrix, np.asarray(mapper.fit_transform(matrix), dtype=np.float64))
 
 
 def tell_categories(preparation: Any, note: Note) -> None:

@@ -136,6 +136,7 @@ def test_shuffled_rows_keep_their_columns_and_lose_how_they_go_together() -> Non
     )
     space = grouped(rows, "kmeans", "estimator.k=3").clusters.space
     plain, mixed = space.matrix(rows.features), space.shuffled(rows.features, 1)
+    assert space.after(mixed) is mixed and space.anew(mixed) is space
     assert np.sort(plain, axis=0) == pytest.approx(np.sort(mixed, axis=0))
     assert mixed[:, :3].sum(axis=1) == pytest.approx(np.ones(150)), "each row keeps one category"
     assert abs(np.corrcoef(mixed[:, 3], mixed[:, 4])[0, 1]) < 0.3 < np.corrcoef(plain[:, 3], plain[:, 4])[0, 1]
@@ -153,7 +154,7 @@ def test_rows_without_structure_fill_the_box_along_the_principal_axes() -> None:
 def test_rows_lie_where_umap_put_them_and_others_between_their_neighbours() -> None:
     drawn = np.random.default_rng(0)
     before, after = drawn.normal(size=(50, 4)), drawn.normal(size=(50, 2))
-    unfolded = Unfolded(before, after)
+    unfolded = Unfolded(before, after, 15, 0)
     assert unfolded.place(before) == pytest.approx(after)
     between = unfolded.place(before[:1] + 1e-6)
     assert between[0] == pytest.approx(after[0], abs=1e-3)
