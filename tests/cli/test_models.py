@@ -16,7 +16,10 @@ def test_list(studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("STUDIO_CACHE", str(tmp_path))
     result = studio("models", "list")
     assert result.code == 0 and "smollm2-135m-instruct" in result.out and "no, up to 269.1 MB" in result.out
-    (entry,) = studio("models", "list", "--json").json
+    assert "minilm-l6" in result.out and "efficientnet-lite0" in result.out
+    entries = studio("models", "list", "--json").json
+    assert {one["use"] for one in entries} == {"language model", "text encoder", "picture network"}
+    (entry,) = [one for one in entries if one["use"] == "language model"]
     assert entry["here"] is False and entry["licence"] == "apache-2.0" and entry["parameters"] == 134_515_008
 
 
