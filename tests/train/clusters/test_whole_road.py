@@ -142,3 +142,78 @@ def test_the_rows_of_the_training_are_not_measured_by_mistake(studio: Callable[.
     assert refused.code == 2 and "learned from" in refused.err
     typo = studio("eval", "clustering", "--model", "flowers", "--set", "tasks.0.labels=traget")
     assert typo.code == 2 and "Did you mean 'target'?" in typo.err
+
+
+@pytest.fixture(scope="module")
+def others(workspace: Path) -> Path:
+    """Runs of the other methods, in the same workspace."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STUDIO_WORKSPACE", str(workspace))
+        for estimator in ("gaussian", "agglomerative", "hdbscan"):
+            k = () if estimator == "hdbscan" else ("--set", "estimator.k=3")
+            assert call_studio("train", f"cluster/{estimator}", "--data", "iris", "--name", estimator, *k) == 0
+    return workspace
+
+
+def test_every_method_is_trained_asked_and_measured(studio: Callable[..., Result], others: Path, tmp_path: Path) -> None:
+    rows = pd.read_parquet(next(others.glob("datasets/iris/*/test.parquet")))
+    file = tmp_path / "rows.csv"
+    rows[[name for name in rows.columns if name.endswith("(cm)")]].to_csv(file, index=False)
+    for estimator, told in (
+        ("gaussian", "standard deviations"),
+        ("agglomerative", "centre"),
+        ("hdbscan", "nearest training row"),
+    ):
+        said = studio("predict", estimator, file)
+        assert said.code == 0 and told in said.err, said.err
+        assert ("probability" in said.out.splitlines()[0]) == (estimator == "gaussian")
+        measured = studio("--json", "eval", "clustering", "--model", estimator)
+        assert measured.code == 0, measured.err
+    every = studio("predict", "gaussian", file, "--probabilities")
+    assert every.out.splitlines()[0].endswith("probability of 1,probability of 2,probability of 3")
+
+
+def test_two_runs_are_compared_in_the_space_of_the_first(studio: Callable[..., Result], others: Path) -> None:
+    done = studio("eval", "clustering", "--model", "agglomerative", "--baseline", "gaussian", "--set", "tasks.0.labels=target")
+    assert done.code == 0, done.err
+    folder = max((run_folder(others, "agglomerative") / "evals" / "clustering").iterdir())
+    record = read_record(folder / "scores.json", ReportRecord)
+    assert record.models["base"]["name"] == "gaussian"
+    base = {one.metric.partition(".")[2]: one for one in record.scores["base"]}
+    assert base["ari"].value > 0.5, "another run has an agreement of its own, not that of one group"
+
+
+def test_nothing_of_the_test_split_is_seen_in_training(studio: Callable[..., Result], workspace: Path) -> None:
+    from studio.data.examples import read_examples
+    from studio.schema.clusters import ClustersPreset
+    from studio.schema.loading import load_yaml
+    from studio.train.clusters.rows import read_training_rows, wanted_of
+    from studio.train.clusters.run import group_rows
+
+    run = run_folder(workspace)
+    preset = load_yaml(run / "config.yaml", ClustersPreset)
+    dataset = next(workspace.glob("datasets/iris/*"))
+    record, rows = read_training_rows(dataset, preset)
+    held_out = read_examples(dataset, "test", wanted_of(preset))
+    assert len(held_out) == 30 and not set(rows.ids) & set(held_out.ids)
+    saved, again = open_clusters(run / "model"), group_rows(preset, rows, record.name).clusters
+    assert (saved.groups.centres() == again.groups.centres()).all(), "the training rows alone give the same bits"
+    assert saved.info.choice == again.info.choice
+
+
+def test_penguins_are_the_species_they_are_known_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sklearn.metrics import adjusted_rand_score
+
+    from studio.data.examples import Wanted, read_examples
+    from tests.train.clusters.made import grouped, numbers
+
+    monkeypatch.setenv("STUDIO_WORKSPACE", str(tmp_path))
+    assert call_studio("data", "build", "table/penguins") == 0
+    folder = next(tmp_path.glob("datasets/penguins/*"))
+    names = ("bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g")
+    parts = [read_examples(folder, split, Wanted(features=(*names, "sex"))) for split in ("train", "validation", "test")]
+    table = pd.concat([part.features.assign(species=part.others["species"]) for part in parts]).dropna()
+    assert len(table) == 333
+    rows = numbers(table[list(names)].to_numpy())
+    found = grouped(rows, "kmeans", "estimator.k=3").clusters.place(rows.features).groups
+    assert adjusted_rand_score(table["species"], found) == pytest.approx(0.799, abs=2e-3)
