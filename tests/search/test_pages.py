@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,14 +23,15 @@ Studio = Callable[..., Result]
 
 
 @pytest.fixture(scope="module")
-def made(flowers_made: Path) -> Iterator[Workspace]:
-    """A workspace with a search and a comparison, neither of which is changed."""
-    space = ["--workspace", flowers_made]
+def made(flowers_made: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """A workspace of its own with a search and a comparison, neither of which is changed."""
+    root = Path(shutil.copytree(flowers_made, tmp_path_factory.mktemp("pages") / "workspace"))
+    space = ["--workspace", root]
     searching = ["search", "classify/logistic", "--data", "iris", "--set", "estimator.C=0.01..100:log", "--trials", 3]
     assert call_studio(*searching, "--by", "random", "--suite", "none", "--name", "page", *space) == 0
     presets = ["classify/logistic", "classify/naive-bayes", "classify/svm"]
     assert call_studio("compare", *presets, "--data", "iris", "--folds", 2, "--name", "page", *space) == 0
-    yield Workspace.open(flowers_made)
+    yield Workspace.open(root)
 
 
 def the_search(made: Workspace) -> tuple[Path, SearchRecord, list[Trial]]:
