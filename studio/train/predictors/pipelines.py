@@ -65,6 +65,8 @@ def _fitted(job: Job, info: PredictorInfo, rows: Rows, preparation: Any, groups:
     """The estimator of the preset, fitted."""
     settings, seed = job.preset.estimator, job.preset.seed
     if isinstance(settings, Svm):
+        if job.gives_labels and cast("ClassifierPreset", job.preset).imbalance == "smote":
+            job.note("probabilities are learned on folds that share neighbours of made-up rows, and so are too sure: see weights")
         return fit_machine(settings, rows, seed=seed, note=job.note)
     if isinstance(settings, Boosting):
         validation = _validation_rows(job, info, rows, preparation)

@@ -65,6 +65,12 @@ def test_a_single_row_that_was_copied_does_not_stop_it() -> None:
     assert "single training row (virginica)" in told[1] and np.isfinite(predictor.predict(iris.features).probabilities).all()
 
 
+def test_made_up_rows_are_told_to_make_probabilities_too_sure() -> None:
+    iris = sklearn_table("iris")
+    _, told = fitted(iris.part([*range(50), *range(50, 80)]), preset("svm", imbalance="smote"))
+    assert any("share neighbours of made-up rows, and so are too sure" in text for text in told)
+
+
 def test_probabilities_of_texts_hold_what_they_promise() -> None:
     """Expected calibration error on held-out rows; that of the machine's own side of the boundary is far larger."""
     generator = np.random.default_rng(0)
