@@ -25,7 +25,7 @@ _PROTOTYPES, _CARDS = 3, 24
 _THUMBNAILS = 6
 _LABELS_DRAWN = 10
 _HOW = (
-    "Of what tells a group apart from all other rows the strongest: its mean or share here, in brackets that of the others. d: "
+    "Of what tells a group apart from all other training rows the strongest: its mean or share, in brackets that of the others. d: "
     f"the difference in standard deviations of all rows; below {SMALL} nothing is shown."
 )
 
@@ -36,18 +36,25 @@ def group_name(group: int) -> str:
 
 
 def groups_panel(
-    rows: Examples, labels: np.ndarray, distances: np.ndarray, sizes: Sequence[int], each: np.ndarray, columns: int
+    rows: Examples,
+    labels: np.ndarray,
+    distances: np.ndarray,
+    sizes: Sequence[int],
+    each: np.ndarray,
+    columns: int,
+    described: tuple[Examples, np.ndarray],
 ) -> Panel:
     """A line for each group: its size in training and here, its silhouette, and what tells it apart.
 
     Args:
         labels: int64 [n]. distances: of each row to the middle of its group, [n]. sizes: training rows of each group. each:
-            silhouette of each row, [n]. columns: traits shown.
+            silhouette of each row, [n]. columns: traits shown. described: training rows and their groups, which traits are of: a
+            group has too few held-out rows to be described by.
     """
     picture = picture_of(rows)
     lines = []
     for group, size in enumerate(sizes[:MOST_GROUPS], start=1):
-        told = _told_traits(traits_of(rows, labels == group, columns))
+        told = _told_traits(traits_of(described[0], described[1] == group, columns))
         if picture is not None:
             nearest = nearest_to_middle(labels, distances, group)[:_THUMBNAILS]
             told = _thumbnails([picture(int(place)) for place in nearest]) + told
@@ -108,7 +115,7 @@ def _line(group: int, size: int, labels: np.ndarray, each: np.ndarray, told: Mar
         int(here.sum()),
         figure(float(here.mean()), "share"),
         number(float(known.mean())) if len(known) else "–",
-        told or ("no row lies in it" if not here.any() else "nothing by much"),
+        told or "nothing by much",
     )
 
 

@@ -78,7 +78,9 @@ def run(context: TaskContext[ClusteringTask]) -> TaskResult:
         limits=limits_of(clusters.info, unfolded=clusters.space.unfolded is not None),
         cards=cards_of(rows.held_out, labels, middles, each, clusters.groups.k, task.examples_shown),
         panels=[
-            groups_panel(rows.held_out, labels, middles, clusters.info.sizes, each, task.columns_shown),
+            groups_panel(
+                rows.held_out, labels, middles, clusters.info.sizes, each, task.columns_shown, _described(clusters, rows)
+            ),
             *picture_panels(told["tuned"].matrix, labels, clusters.groups.k, rows.truth, task.picture, context.seed),
             *choice_panel(clusters.info.choice),
         ],
@@ -124,6 +126,13 @@ def _rows_of(context: TaskContext[ClusteringTask], clusters: Clusters) -> Rows:
     }
     truth = _truth(held_out, task.labels, dataset.name) if task.labels is not None else None
     return Rows(held_out, training.iloc[places].reset_index(drop=True), truth, data)
+
+
+def _described(clusters: Clusters, rows: Rows) -> tuple[Examples, np.ndarray]:
+    """Training rows and the groups they are placed in."""
+    nothing = pd.DataFrame(index=rows.training.index)
+    training = Examples([str(place) for place in nothing.index], rows.held_out.columns, rows.training, others=nothing)
+    return training, clusters.place(rows.training).groups
 
 
 def _part(rows: Examples, places: list[int]) -> Examples:

@@ -96,9 +96,10 @@ def test_categories_words_and_times_tell_groups_apart_too() -> None:
 def test_a_group_without_any_difference_says_so_and_names_are_escaped() -> None:
     rows = values(**{"<script>": ("number", np.tile([1.0, 2.0], 20))})
     labels = np.repeat([1, 2], 20)
-    panel = groups_panel(rows, labels, np.zeros(40), [20, 20], np.full(40, np.nan), 3)
+    panel = groups_panel(rows, labels, np.zeros(40), [20, 20], np.full(40, np.nan), 3, (rows, labels))
     assert "nothing by much" in panel.html and "<script>" not in panel.html
-    apart = groups_panel(rows, np.tile([1, 2], 20), np.zeros(40), [20, 20], np.full(40, np.nan), 3)
+    other = np.tile([1, 2], 20)
+    apart = groups_panel(rows, labels, np.zeros(40), [20, 20], np.full(40, np.nan), 3, (rows, other))
     assert "&lt;script&gt;" in apart.html
 
 
