@@ -25,8 +25,8 @@ _PROTOTYPES, _CARDS = 3, 24
 _THUMBNAILS = 6
 _LABELS_DRAWN = 10
 _HOW = (
-    "Of what tells a group apart from all other training rows the strongest: its mean or share, in brackets that of the others. d: "
-    f"the difference in standard deviations of all rows; below {SMALL} nothing is shown."
+    "Of what tells a group apart from all other training rows the strongest: its mean or share, in brackets that of the others. "
+    f"d: the difference in standard deviations of all rows; below {SMALL} nothing is shown."
 )
 
 
