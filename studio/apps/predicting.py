@@ -186,7 +186,7 @@ def _remarks(column: Column, filling: Filling | None, value: Any) -> list[str]:
     """What the predictor has never met."""
     if filling is None or value is None or value != value:
         return []
-    if column.type == "category" and filling.values and value not in filling.values and len(filling.values) < 200:
+    if column.type == "category" and filling.values and value not in filling.values and filling.distinct == len(filling.values):
         return [t("{name} = {value} never occurred in training.", name=column.name, value=value)]
     low, high = filling.low, filling.high
     if column.type == "number" and low is not None and high is not None and not low <= value <= high:
