@@ -81,7 +81,9 @@ def write_section(name: str, body: str, *, packages: Sequence[str] = ("torch", "
     temporary.replace(PAGE)
 
 
-def write_between(page: Path, name: str, body: str) -> None:
+def write_between(
+    page: Path, name: str, body: str, *, packages: Sequence[str] = ("numpy", "scipy", "sacrebleu", "scikit-learn")
+) -> None:
     """Replace what stands between ``<!-- NAME -->`` and ``<!-- /NAME -->`` on a page with a table and what it was measured with.
 
     Raises:
@@ -91,7 +93,7 @@ def write_between(page: Path, name: str, body: str) -> None:
     pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
     if not pattern.search(text):
         raise ValueError(f"{page} has no section {name}")
-    stamp = describe_machine(("numpy", "scipy", "sacrebleu", "scikit-learn"))
+    stamp = describe_machine(packages)
     written = pattern.sub(lambda found: f"{found[1]}{body.strip()}\n\n{stamp}\n{found[2]}", text)
     temporary = page.with_name(f".{page.name}.{os.getpid()}")
     temporary.write_text(written, encoding="utf-8")

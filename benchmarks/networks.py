@@ -58,7 +58,7 @@ def main() -> int:
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--slow-folds", type=int, default=1)
     parser.add_argument("--only", choices=["texts", "pictures", "tables", "speed"], action="append")
-    docs.add_option(parser)
+    parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/networks.md")
     options = parser.parse_args()
     wanted = options.only or ["texts", "pictures", "tables", "speed"]
     parts, overhead = [], 0.0
@@ -81,7 +81,8 @@ def main() -> int:
     body = "\n\n".join(parts)
     print(body)
     if options.write_docs:
-        docs.write_section("networks", body, packages=("torch", "transformers", "timm", "scikit-learn"))
+        page = docs.ROOT / "docs" / "networks.md"
+        docs.write_between(page, "networks", body, packages=("torch", "transformers", "timm", "scikit-learn"))
     return int(overhead > MOST_OVERHEAD)
 
 

@@ -13,6 +13,10 @@ Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
+SMALLEST = 32
+"""Side in pixels of the smallest pictures that networks of timm take."""
+
+
 class Learning(Settings):
     """How a network learns; all networks have these."""
 
@@ -167,6 +171,16 @@ class Pretrained(Pictures):
     """Pretrained layers learn at this share of ``learning_rate``, so that the new head does not spoil them."""
 
     @model_validator(mode="after")
+    def _pictures_are_large_enough(self) -> Pretrained:
+        """These networks halve the side five times."""
+        if self.size < SMALLEST:
+            raise ValueError(
+                f"size: {self.size} pixels are too few for a network that halves them five times. "
+                f"Set {SMALLEST} or more, or take classify/small-cnn"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _stages_come_in_time(self) -> Pretrained:
         """Epochs that never come would leave layers frozen without a word."""
         if self.unfreeze and self.tune == "all":
@@ -213,3 +227,13 @@ class SmallCnn(Pictures):
     """Channels of the first block, doubled by each."""
     activation: Activation = "relu"
     """What bends between layers."""
+
+    @model_validator(mode="after")
+    def _sides_can_be_halved(self) -> SmallCnn:
+        """Less than a pixel cannot be looked at."""
+        if self.size >> self.depth < 1:
+            raise ValueError(
+                f"size: {self.size} pixels cannot be halved {self.depth} times (depth). "
+                f"Set depth to {self.size.bit_length() - 1} at most, or size to {1 << self.depth}"
+            )
+        return self

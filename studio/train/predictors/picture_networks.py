@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from studio.core.errors import UserError
 from studio.models.predictors.base import PredictorInfo
 from studio.models.predictors.picture_layers import build_picture_network
 from studio.models.predictors.picture_network import PictureNetworkPredictor
@@ -25,7 +24,7 @@ def fit_picture_network(job: Job, info: PredictorInfo) -> PictureNetworkPredicto
     """Train a network on pictures; None when a signal stopped it after saving a checkpoint.
 
     Raises:
-        UserError: pictures are too small for the network, or there are no weights to start from.
+        UserError: there are no weights to start from, or they are those of another network.
         DataError: a picture cannot be opened.
     """
     settings = job.preset.estimator
@@ -34,7 +33,6 @@ def fit_picture_network(job: Job, info: PredictorInfo) -> PictureNetworkPredicto
         from studio.train.predictors.timm_networks import fit_timm_network
 
         return fit_timm_network(job, info)
-    refuse_too_small(settings)
     plain = {
         "type": settings.type,
         "labels": len(job.labels),
@@ -56,17 +54,3 @@ def weights_record(preset: AnyPredictorPreset) -> dict[str, Any] | None:
     from studio.train.predictors.timm_networks import base_record
 
     return base_record(preset)
-
-
-def refuse_too_small(settings: SmallCnn) -> None:
-    """Go on only with pictures that can be halved as often as there are blocks.
-
-    Raises:
-        UserError: they cannot.
-    """
-    if settings.size >> settings.depth < 1:
-        deepest = settings.size.bit_length() - 1
-        raise UserError(
-            f"pictures of {settings.size} pixels cannot be halved {settings.depth} times (estimator.depth). "
-            f"Set depth to {deepest} at most, or a larger size: --set estimator.size={1 << settings.depth}"
-        )

@@ -26,24 +26,16 @@ from studio.train.predictors.picture_training import train_on_pictures
 if TYPE_CHECKING:
     from studio.schema.predictors import AnyPredictorPreset
 
-_SMALLEST = 32
-"""These networks halve the side five times."""
-
 
 def fit_timm_network(job: Job, info: PredictorInfo) -> PictureNetworkPredictor | None:
     """Train a network of timm; None when a signal stopped it after saving a checkpoint.
 
     Raises:
-        UserError: pictures are too small, there are fewer stages than ``unfreeze`` says, or there are no weights.
+        UserError: there are fewer stages than ``unfreeze`` says, or there are no weights.
         StudioError: the weights are not those of the network.
     """
     settings = job.preset.estimator
     assert isinstance(settings, ResNet | MobileNet)
-    if settings.size < _SMALLEST:
-        raise UserError(
-            f"pictures of {settings.size} pixels are too small for {settings.type}, which halves them five times. "
-            f"Set --set estimator.size={_SMALLEST} or more, or take classify/small-cnn."
-        )
     architecture = architecture_of(settings)
     shape: dict[str, Any] = {
         "architecture": architecture,

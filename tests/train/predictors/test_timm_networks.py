@@ -10,7 +10,7 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
-from studio.core.errors import DataError, StudioError, UserError
+from studio.core.errors import ConfigError, DataError, StudioError, UserError
 from studio.models.predictors.opening import open_predictor, save_predictor
 from studio.models.predictors.picture_layers import TIMM_NAMES, TimmNetwork
 from studio.train.predictors.checks import base_of
@@ -169,7 +169,7 @@ def refused(rows, tmp_path, error=UserError, model=None, **settings):
 
 
 def test_what_cannot_be_is_one_sentence(rows, weights, tmp_path, monkeypatch):
-    assert "too small for resnet" in refused(rows, tmp_path, size=16, pretrained=False)
+    assert "16 pixels are too few" in refused(rows, tmp_path, size=16, pretrained=False)
     assert "has 5 stages" in refused(rows, tmp_path, model=str(weights), tune="head", unfreeze=[1, 2, 3, 4, 5, 6], epochs=6)
     assert "are of resnet18, and resnet34" in refused(rows, tmp_path, model=str(weights), depth=34)
     assert "starts from nothing" in refused(rows, tmp_path, model=str(weights), pretrained=False)
@@ -187,7 +187,7 @@ def test_what_cannot_be_is_one_sentence(rows, weights, tmp_path, monkeypatch):
 
 def test_pictures_too_small_for_the_depth_and_broken_ones_are_one_sentence(rows, tmp_path):
     small = {"type": "small-cnn", "size": 8, "depth": 4}
-    with pytest.raises(UserError, match="Set depth to 3 at most"):
+    with pytest.raises(ConfigError, match="Set depth to 3 at most"):
         fit(network_job(tmp_path, *rows, small))
     broken = rows[0].part(range(4))
     (tmp_path / "broken.png").write_bytes(b"no picture")
