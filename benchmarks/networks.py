@@ -36,7 +36,7 @@ from studio.train.predictors.fitting import FITTERS
 from studio.train.predictors.job import Job
 from studio.train.recording import StopOnSignal
 
-SLOW = {"classify/bert", "classify/bert-lora", "classify/mobilenet"}
+SLOW = {"classify/bert", "classify/bert-lora", "classify/mobilenet", "classify/small-cnn"}
 TEXTS = ["logistic", "svm", "mlp", "lstm", "gru", "text-cnn", "bert-frozen", "bert-lora", "bert"]
 PICTURES = ["logistic", "small-cnn", "mobilenet-frozen", "mobilenet"]
 TABLE = ["logistic", "boosting", "mlp"]
