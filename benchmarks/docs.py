@@ -29,6 +29,7 @@ SECTIONS = {
     "crows-pairs": ("CrowS-Pairs", "python benchmarks/crows_pairs.py FOLDER --write-docs"),
     "tables": ("Building a table", "python benchmarks/tables.py --write-docs"),
     "predictors": ("Predictors beside scikit-learn by hand", "python benchmarks/predictors.py --write-docs"),
+    "automl": ("Tables beside AutoGluon", "python benchmarks/automl.py --autogluon ENVIRONMENT --write-docs"),
     "forecast": ("ARIMA of many series", "python benchmarks/forecast.py --series 1000 --write-docs"),
     "image-data": ("Building a Dataset of pictures", "python benchmarks/image_data.py --write-docs"),
     "busy-machine": ("Beside other programs", "python benchmarks/busy_machine.py --write-docs"),

@@ -85,13 +85,15 @@ def linear_by_hand(train: Examples, validation: Examples | None) -> Callable[[Ex
 
 
 def texts_by_hand(train: Examples, validation: Examples | None) -> Callable[[Examples], np.ndarray]:
-    """TF-IDF of words and logistic regression."""
+    """TF-IDF of words and of runs of letters, as the preset has them, and logistic regression."""
     del validation
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
+    from sklearn.pipeline import make_pipeline, make_union
 
-    fitted = make_pipeline(TfidfVectorizer(sublinear_tf=True), LogisticRegression(max_iter=2000))
+    words = TfidfVectorizer(sublinear_tf=True, min_df=2)
+    letters = TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(2, 5), analyzer="char_wb")
+    fitted = make_pipeline(make_union(words, letters), LogisticRegression(max_iter=2000))
     fitted.fit(train.features["text"], train.target)
     return lambda rows: np.asarray(fitted.predict_proba(rows.features["text"]))
 

@@ -223,13 +223,14 @@ def read_record(path: Path, model: type[R]) -> R:
         value = json.loads(path.read_text(encoding="utf-8"))
         record = model.model_validate(value)
     except FileNotFoundError:
-        raise StudioError(f"{path.parent} is not whole: it has no {path.name}.") from None
+        raise StudioError(f"{path.parent} is not whole: it has no {path.name}. Make the artefact again.") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise StudioError(f"{path} is cut off or damaged ({error}). Make the artefact again.") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise StudioError(f"{path} is not a {model.__name__}: '{place}' {first['msg'].lower()}.") from error
+        what = f"{path} is not a {model.__name__}: '{place}' {first['msg'].lower()}"
+        raise StudioError(f"{what}. Make the artefact again.") from error
     if record.format > model.known:
         warnings.warn(f"{path} was written in format {record.format}, this studio knows {model.known}", stacklevel=2)
     return record

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from studio.core.errors import UserError
@@ -19,6 +20,21 @@ _PREFIX = "checkpoint-"
 def clear_partial(folder: Path) -> None:
     """Remove what an interrupted write left behind; it was never visible as a checkpoint."""
     shutil.rmtree(folder / PARTIAL, ignore_errors=True)
+
+
+@contextmanager
+def new_checkpoint(folder: Path, step: int) -> Iterator[Path]:
+    """An empty hidden folder to write a checkpoint into; it becomes ``checkpoint-<step>`` when the block ends without an error.
+
+    Raises:
+        StudioError: the disk is full or cannot be written; older checkpoints stay.
+    """
+    clear_partial(folder)
+    hidden = folder / PARTIAL / f"{_PREFIX}{step}"
+    with disk_errors(hidden.name, folder):
+        hidden.mkdir(parents=True)
+        yield hidden
+    publish_checkpoint(folder, step)
 
 
 def publish_checkpoint(folder: Path, step: int) -> Path:

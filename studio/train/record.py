@@ -23,6 +23,7 @@ from studio.models.bases import ResolvedBase
 
 _STACK = (
     "torch", "transformers", "peft", "trl", "accelerate", "datasets", "bitsandbytes", "tokenizers", "safetensors", "diffusers",
+    "timm", "scikit-learn", "imbalanced-learn", "statsmodels", "skops",
 )  # fmt: skip
 
 

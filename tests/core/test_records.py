@@ -52,5 +52,5 @@ def test_damaged_record_is_told(tmp_path: Path, text: str, sentence: str):
 
 
 def test_missing_record(tmp_path: Path):
-    with pytest.raises(StudioError, match=r"is not whole: it has no run\.json\.$"):
+    with pytest.raises(StudioError, match=r"is not whole: it has no run\.json\. Make the artefact again\.$"):
         read_record(tmp_path / "run.json", RunRecord)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pydantic import ValidationError
 
 from studio.core.errors import StudioError
 from studio.core.files import write_json
+from studio.core.records import read_record
 from studio.models.clusters.base import DESCRIPTION, ClustersInfo
 from studio.models.clusters.fitting import one_thread
 from studio.models.clusters.groups import FORMS, NONE, Groups, Placement
@@ -69,13 +69,7 @@ def read_clusters_info(folder: Path) -> ClustersInfo:
     Raises:
         StudioError: the folder holds none, or it is damaged.
     """
-    path = folder / DESCRIPTION
-    try:
-        return ClustersInfo.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise StudioError(f"{folder} holds no groups ({DESCRIPTION}: {error.strerror}). Train the run again.") from error
-    except ValidationError as error:
-        raise StudioError(f"{path} is damaged ({error.errors()[0]['msg']}). Train the run again.") from error
+    return read_record(folder / DESCRIPTION, ClustersInfo)
 
 
 def open_clusters(folder: Path) -> Clusters:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from studio.core.errors import StudioError
 from studio.core.files import write_json
+from studio.core.records import read_record
 from studio.core.registry import Registry
 from studio.models.predictors.base import DESCRIPTION, Predictor, PredictorInfo
 
@@ -35,13 +34,7 @@ def read_info(folder: Path) -> PredictorInfo:
     Raises:
         StudioError: the folder holds none, or it is damaged.
     """
-    path = folder / DESCRIPTION
-    try:
-        return PredictorInfo.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise StudioError(f"{folder} holds no predictor ({DESCRIPTION}: {error.strerror}). Train the run again.") from error
-    except ValidationError as error:
-        raise StudioError(f"{path} is damaged ({error.errors()[0]['msg']}). Train the run again.") from error
+    return read_record(folder / DESCRIPTION, PredictorInfo)
 
 
 def open_predictor(folder: Path) -> Predictor:

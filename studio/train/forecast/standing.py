@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from studio.core.files import disk_errors, write_json
-from studio.train.checkpoints import PARTIAL, clear_partial, publish_checkpoint, rotate_checkpoints
+from studio.core.files import write_json
+from studio.train.checkpoints import new_checkpoint, rotate_checkpoints
 
 _WEIGHTS, _OPTIMIZER, _STANDING = "network.safetensors", "optimizer.pt", "standing.json"
 
@@ -34,15 +34,11 @@ def save_checkpoint(folder: Path, network: nn.Module, optimizer: torch.optim.Opt
     Raises:
         StudioError: the disk is full or cannot be written; older checkpoints stay.
     """
-    clear_partial(folder)
-    hidden = folder / PARTIAL / f"checkpoint-{standing.step}"
-    with disk_errors(hidden.name, folder):
-        hidden.mkdir(parents=True)
+    with new_checkpoint(folder, standing.step) as hidden:
         weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
         save_file(weights, hidden / _WEIGHTS)
         torch.save(optimizer.state_dict(), hidden / _OPTIMIZER)
         write_json(hidden / _STANDING, asdict(standing))
-    publish_checkpoint(folder, standing.step)
     rotate_checkpoints(folder, keep=keep, best_step=standing.best_step)
 
 

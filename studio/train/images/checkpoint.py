@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from studio.core.files import disk_errors, write_json
-from studio.train.checkpoints import PARTIAL, clear_partial, publish_checkpoint
+from studio.core.files import write_json
+from studio.train.checkpoints import new_checkpoint
 from studio.train.images.loop import Learner
 from studio.train.images.trained import Ema, Trained
 
@@ -34,10 +34,10 @@ def unwritten(run_folder: Path, standing: Standing) -> Callable[[], str]:
     return lambda: f"what belongs to step {standing.step} could not be written to {run_folder}"
 
 
-def save_checkpoint(folder: Path, learner: Learner, standing: Standing) -> Path:
+def save_checkpoint(folder: Path, learner: Learner, standing: Standing) -> None:
     """Write a checkpoint of a diffusion training; see :func:`write_checkpoint`."""
     state = {"optimizer": learner.optimizer.state_dict(), "schedule": learner.schedule.state_dict()}
-    return write_checkpoint(folder, learner.trained, learner.ema, state, standing)
+    write_checkpoint(folder, learner.trained, learner.ema, state, standing)
 
 
 def load_checkpoint(checkpoint: Path, learner: Learner) -> Standing:
@@ -48,7 +48,7 @@ def load_checkpoint(checkpoint: Path, learner: Learner) -> Standing:
     return standing
 
 
-def write_checkpoint(folder: Path, trained: Trained, ema: Ema | None, state: Any, standing: Standing) -> Path:
+def write_checkpoint(folder: Path, trained: Trained, ema: Ema | None, state: Any, standing: Standing) -> None:
     """Write ``checkpoint-<step>`` under ``folder``: trained weights, their average, what optimizers remember, standing.
 
     Args:
@@ -56,16 +56,12 @@ def write_checkpoint(folder: Path, trained: Trained, ema: Ema | None, state: Any
     Raises:
         StudioError: the disk is full or cannot be written; older checkpoints stay.
     """
-    clear_partial(folder)
-    hidden = folder / PARTIAL / f"checkpoint-{standing.step}"
-    with disk_errors(hidden.name, folder):
-        hidden.mkdir(parents=True)
+    with new_checkpoint(folder, standing.step) as hidden:
         save_file({name: value.contiguous() for name, value in trained.state().items()}, hidden / WEIGHTS)
         if ema is not None:
             save_file({name: value.cpu().contiguous() for name, value in ema.values.items()}, hidden / AVERAGE)
         torch.save(state, hidden / "optimizer.pt")
         write_json(hidden / "standing.json", asdict(standing))
-    return publish_checkpoint(folder, standing.step)
 
 
 def read_checkpoint(checkpoint: Path, trained: Trained, ema: Ema | None) -> tuple[Standing, Any]:

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from studio.core.files import disk_errors, write_json
-from studio.train.checkpoints import PARTIAL, clear_partial, publish_checkpoint, rotate_checkpoints
+from studio.core.files import write_json
+from studio.train.checkpoints import new_checkpoint, rotate_checkpoints
 
 WEIGHTS, BEST = "trained.safetensors", "best.safetensors"
 _KEPT = 2
@@ -54,16 +54,12 @@ def write_checkpoint(
     Raises:
         StudioError: the disk is full or cannot be written; older checkpoints stay.
     """
-    clear_partial(folder)
-    hidden = folder / PARTIAL / f"checkpoint-{standing.step}"
-    with disk_errors(hidden.name, folder):
-        hidden.mkdir(parents=True)
+    with new_checkpoint(folder, standing.step) as hidden:
         for name, values in ((WEIGHTS, trained), (BEST, best)):
             if values is not None:
                 save_file({key: value.detach().cpu().contiguous() for key, value in values.items()}, hidden / name)
         torch.save(optimizer.state_dict(), hidden / "optimizer.pt")
         write_json(hidden / "standing.json", asdict(standing))
-    publish_checkpoint(folder, standing.step)
     rotate_checkpoints(folder, keep=_KEPT, best_step=None)
 
 

@@ -87,7 +87,7 @@ def test_what_is_saved_places_rows_to_the_bit(estimator: str, tmp_path: Path) ->
 
 
 def test_a_damaged_or_foreign_folder_is_told(tmp_path: Path) -> None:
-    with pytest.raises(StudioError, match="holds no groups"):
+    with pytest.raises(StudioError, match=r"is not whole: it has no clusters\.json\. Make the artefact again"):
         open_clusters(tmp_path)
     save_clusters(grouped(numbers(IRIS), "kmeans", "estimator.k=3").clusters, tmp_path)
     whole = (tmp_path / GROUPS).read_bytes()

@@ -145,10 +145,10 @@ def test_damaged_and_missing_files_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(StudioError, match=r"pipeline.skops cannot be opened"):
         open_predictor(tmp_path)
     (tmp_path / "predictor.json").write_text('{"form": "pipeline"}')
-    with pytest.raises(StudioError, match=r"predictor.json is damaged"):
+    with pytest.raises(StudioError, match=r"predictor.json is not a PredictorInfo: 'task' field required. Make"):
         read_info(tmp_path)
     (tmp_path / "predictor.json").unlink()
-    with pytest.raises(StudioError, match=r"holds no predictor \(predictor.json: No such file"):
+    with pytest.raises(StudioError, match=r"is not whole: it has no predictor.json. Make the artefact again"):
         read_info(tmp_path)
 
 
