@@ -197,7 +197,7 @@ def main() -> int:
             "| table | test rows | side | quality | better than AutoGluon by | s per fit |",
             "|---|---:|---|---:|---:|---:|",
             *lines(cut, sides),
-            f"\nAutoGluon {version} (autogluon.tabular with LightGBM, XGBoost, CatBoost, without its networks), medium quality; at "
+            f"\nAutoGluon {version} (with LightGBM, XGBoost and CatBoost, without its networks), medium quality, at "
             f"most {options.seconds:.0f} s for each fit of each side. Seconds are medians over {options.folds} folds.",
         ]
     )

@@ -21,6 +21,7 @@ from studio.search import record
 from studio.search.journal import Trial, read_trials
 from studio.search.space import Space
 from studio.search.suggest import Better, as_reported, study_of
+from studio.train.recording import read_metrics
 
 LOSS = "eval_loss"
 """What a line of ``metrics.jsonl`` calls the loss on validation rows."""
@@ -43,8 +44,6 @@ class Watch:
 
     def losses(self) -> list[float]:
         """Validation losses so far, in order."""
-        from studio.train.recording import read_metrics  # it brings torch, and is only asked where something trains
-
         with suppress(OSError, KeyError, TypeError):
             return [float(line[LOSS]) for line in read_metrics(self.file) if line.get(LOSS) is not None]
         return []

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from studio.adapters.card import write_model_card
 from studio.core.allocator import keep_freed_memory
@@ -62,12 +61,12 @@ def plain_words(run_folder: Path, unwritten: Callable[[], str], *, check_disk: b
     """
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise StudioError(
-            "the GPU ran out of memory. Set micro_batch_size to half of what it was (the result stays the same), or "
-            "gradient_checkpointing: true; 'studio plan' tells beforehand."
-        ) from error
     except Exception as error:
+        if _is_gpu_full(error):
+            raise StudioError(
+                "the GPU ran out of memory. Set micro_batch_size to half of what it was (the result stays the same), or "
+                "gradient_checkpointing: true; 'studio plan' tells beforehand."
+            ) from error
         checkpoints = run_folder / "checkpoints"
         full = "No space left" in str(error) or "the disk is full" in str(error)
         if not full and not (check_disk and _is_full(checkpoints if checkpoints.is_dir() else run_folder)):
@@ -93,6 +92,12 @@ def _close_badly(run_folder: Path, error: BaseException) -> None:
     words = str(error) if isinstance(error, StudioError) else "".join(traceback.format_exception_only(error)).strip()
     with suppress(StudioError, OSError):
         change_record(run_folder, status=status, error=words)
+
+
+def _is_gpu_full(error: Exception) -> bool:
+    """True for torch's own error; torch is not loaded for this, because what needs no torch starts in seconds without it."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(error, torch.OutOfMemoryError)
 
 
 def _is_full(folder: Path) -> bool:

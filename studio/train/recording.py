@@ -9,9 +9,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-
 from studio.core.files import disk_errors
 
 
@@ -46,10 +43,10 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-class StopOnSignal(TrainerCallback):
+class StopOnSignal:
     """SIGINT and SIGTERM end the training after the step that is running, with a checkpoint; a second one ends it at once.
 
-    In several processes the wish to stop is shared, so that all save at the same step.
+    received: the signal that came. stopped: the training has ended because of it.
     """
 
     def __init__(self) -> None:
@@ -73,16 +70,3 @@ class StopOnSignal(TrainerCallback):
         if self.received is not None:
             raise KeyboardInterrupt
         self.received = number
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> TrainerControl:
-        """Ask for a checkpoint and the end."""
-        wish = self.received is not None
-        if args.world_size > 1:
-            flag = torch.tensor(int(wish), device=args.device)
-            torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
-            wish = bool(flag.item())
-        if wish and state.global_step < state.max_steps:
-            self.stopped = True
-            control.should_save = True
-            control.should_training_stop = True
-        return control

@@ -38,6 +38,7 @@ from studio.train.chat.packing import pack_rows, prove_isolation
 from studio.train.chat.preference import PreferenceTrainer, encode_preferences, refuse_preferences
 from studio.train.chat.recorder import Recorder, skipped_steps
 from studio.train.chat.settings import trainer_settings, uses_compile
+from studio.train.chat.stopping import StopCallback
 from studio.train.chat.trainer import ChatTrainer
 from studio.train.chat.weights import read_weights
 from studio.train.checkpoints import resume_point, step_of
@@ -273,7 +274,7 @@ def _build_trainer(
     tokens = [sum(lengths[row] for place in window for row in prepared.sequences[place]) for window in prepared.windows]
     metrics = MetricsFile(run_folder / "metrics.jsonl", resumed_at=step_of(checkpoint) if checkpoint else 0)
     recorder = Recorder(metrics, tokens, steps_per_epoch=prepared.steps_per_epoch, quiet=int(os.environ.get("RANK", "0")) != 0)
-    callbacks = [recorder, stop]
+    callbacks = [recorder, StopCallback(stop)]
     if adapter.early_stopping is not None and prepared.validation.rows:
         callbacks.append(EarlyStoppingCallback(adapter.early_stopping))
     kind = ChatTrainer if adapter.objective == "sft" else partial(PreferenceTrainer, adapter=adapter)

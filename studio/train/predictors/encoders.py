@@ -43,6 +43,30 @@ def resolve_encoder(preset: AnyPredictorPreset, revision: str | None = None) -> 
     return base
 
 
+def encoder_base(preset: AnyPredictorPreset) -> ResolvedBase:
+    """The encoder of a preset, once its settings are known to fit the encoder's shape; no weight is opened.
+
+    Raises:
+        UserError: as :func:`resolve_encoder`, and where the encoder has fewer layers or reads fewer tokens than is asked for.
+    """
+    base, settings = resolve_encoder(preset), preset.estimator
+    assert isinstance(settings, Bert)
+    network = empty_network(base, settings, labels=2)
+    refuse_too_long(settings, network, TokenReader(load_encoder_tokenizer(base.folder), settings.max_length), base.name)
+    frozen_parts(network, settings, base.name)
+    return base
+
+
+def empty_network(base: ResolvedBase, settings: Bert, *, labels: int) -> EncoderNetwork:
+    """The network without contents (on the meta device)."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    with torch.device("meta"):
+        encoder = AutoModel.from_config(AutoConfig.from_pretrained(base.folder, local_files_only=True))
+        return EncoderNetwork(encoder, labels=labels, dropout=settings.dropout)
+
+
 def fit_encoder(job: Job, info: PredictorInfo, settings: Bert) -> TextNetworkPredictor | None:
     """Tune an encoder; None when a signal stopped it after saving a checkpoint.
 

@@ -244,24 +244,18 @@ def _skeleton(preset: AnyPredictorPreset, labels: int, train: Examples) -> nn.Mo
 
 def _timm_skeleton(settings: ResNet | MobileNet, labels: int) -> nn.Module:
     """A network of timm."""
-    from studio.models.predictors.picture_layers import TimmNetwork
-    from studio.train.predictors.timm_networks import architecture_of, stages_of
+    from studio.train.predictors.timm_networks import empty_network, stages_of
 
-    shape: dict[str, Any] = {"labels": labels, "activation_name": settings.activation, "dropout": settings.dropout}
-    network = TimmNetwork(architecture=architecture_of(settings), **shape)
+    network = empty_network(settings, labels)
     return _frozen(network, stages_of(network, settings).frozen(settings.epochs))
 
 
 def _encoder_skeleton(preset: AnyPredictorPreset, settings: Bert, labels: int) -> nn.Module:
     """An encoder of the base's shape."""
-    from transformers import AutoConfig, AutoModel
+    from studio.train.predictors.encoders import add_adapters, empty_network, encoder_base, frozen_parts
 
-    from studio.models.predictors.encoder import EncoderNetwork
-    from studio.train.predictors.encoders import add_adapters, frozen_parts, resolve_encoder
-
-    base = resolve_encoder(preset)
-    encoder = AutoModel.from_config(AutoConfig.from_pretrained(base.folder, local_files_only=True))
-    network = EncoderNetwork(encoder, labels=labels, dropout=settings.dropout)
+    base = encoder_base(preset)
+    network = empty_network(base, settings, labels=labels)
     if settings.tune == "lora":
         add_adapters(network, settings)
     return _frozen(network, frozen_parts(network, settings, base.name))

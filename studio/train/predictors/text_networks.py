@@ -56,9 +56,9 @@ def fit_text_network(job: Job, info: PredictorInfo) -> TextNetworkPredictor | No
 
 def encoder_record(preset: AnyPredictorPreset) -> dict[str, Any]:
     """The record of the encoder that ``bert`` starts from; see :func:`studio.train.predictors.checks.base_of`."""
-    from studio.train.predictors.encoders import resolve_encoder
+    from studio.train.predictors.encoders import encoder_base
 
-    return resolve_encoder(preset).record()
+    return encoder_base(preset).record()
 
 
 def word_network_settings(settings: Lstm | Gru | TextCnn, *, words: int, labels: int) -> dict[str, Any]:

@@ -60,15 +60,30 @@ def base_record(preset: AnyPredictorPreset) -> dict[str, Any] | None:
     """The record of the weights that a preset starts from, None where it starts from nothing.
 
     Raises:
-        UserError: weights are named and not wanted, or are those of another network. StudioError: they cannot be had.
+        UserError: weights are named and not wanted, or are those of another network, or it has fewer stages than ``unfreeze``.
+        StudioError: they cannot be had.
     """
     settings = preset.estimator
     assert isinstance(settings, ResNet | MobileNet)
+    stages_of(empty_network(settings, labels=2), settings)
     if settings.pretrained:
         return resolve_weights(preset).record()
     if preset.model is not None:
         raise UserError(f"--model {preset.model}: pretrained: false starts from nothing. Leave one of them out.")
     return None
+
+
+def empty_network(settings: ResNet | MobileNet, labels: int) -> TimmNetwork:
+    """The network without contents (on the meta device)."""
+    import torch
+
+    with torch.device("meta"):
+        return TimmNetwork(
+            architecture=architecture_of(settings),
+            labels=labels,
+            activation_name=settings.activation,
+            dropout=settings.dropout,
+        )
 
 
 def architecture_of(settings: ResNet | MobileNet) -> str:

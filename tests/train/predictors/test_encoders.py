@@ -12,6 +12,9 @@ import torch
 from studio.core.errors import ConfigError, DataError, StudioError, UserError
 from studio.models.predictors.encoder import EncoderNetwork, load_encoder
 from studio.models.predictors.opening import open_predictor, save_predictor
+from studio.schema.loading import validate
+from studio.schema.predictors import ClassifierPreset
+from studio.train.predictors.checks import base_of
 from studio.train.predictors.encoders import resolve_encoder
 from studio.train.predictors.learning import Learner
 from tests.train.predictors.network_jobs import fit, network_job, one_column, questions, same_weights, trained
@@ -195,6 +198,13 @@ def test_what_cannot_be_is_one_sentence(rows, encoder, tiny_base, tmp_path):
         network_job(tmp_path, *rows, TINY | {"freeze_below": 1})
     empty = one_column("text", ["", " ", None, "\n"], ["a", "b", "a", "b"])
     assert "nothing to read" in refused((empty, None), tmp_path, DataError, model=str(encoder))
+
+
+def test_settings_that_do_not_fit_the_encoder_are_refused_before_a_run_is_opened(encoder):
+    for estimator, words in (({"tune": "frozen", "freeze_below": 4}, "has 3 layers"), ({"max_length": 64}, "reads 40 tokens")):
+        settings = validate({"kind": "classifier", "estimator": TINY | estimator, "model": str(encoder)}, ClassifierPreset)
+        with pytest.raises(UserError, match=words):
+            base_of(settings)
 
 
 def test_other_models_are_refused_before_their_weights_are_opened(encoder, tmp_path):

@@ -13,6 +13,8 @@ from safetensors.torch import load_file, save_file
 from studio.core.errors import ConfigError, DataError, StudioError, UserError
 from studio.models.predictors.opening import open_predictor, save_predictor
 from studio.models.predictors.picture_layers import TIMM_NAMES, TimmNetwork
+from studio.schema.loading import validate
+from studio.schema.predictors import ClassifierPreset
 from studio.train.predictors.checks import base_of
 from studio.train.predictors.learning import Learner
 from tests.train.predictors.network_jobs import digits, fit, losses, network_job, same_weights, trained
@@ -171,6 +173,9 @@ def refused(rows, tmp_path, error=UserError, model=None, **settings):
 def test_what_cannot_be_is_one_sentence(rows, weights, tmp_path, monkeypatch):
     assert "16 pixels are too few" in refused(rows, tmp_path, size=16, pretrained=False)
     assert "has 5 stages" in refused(rows, tmp_path, model=str(weights), tune="head", unfreeze=[1, 2, 3, 4, 5, 6], epochs=6)
+    many = TINY | {"tune": "head", "unfreeze": [1, 2, 3, 4, 5, 6], "epochs": 6}
+    with pytest.raises(UserError, match="has 5 stages"):
+        base_of(validate({"kind": "classifier", "estimator": many, "model": str(weights)}, ClassifierPreset))
     assert "are of resnet18, and resnet34" in refused(rows, tmp_path, model=str(weights), depth=34)
     assert "starts from nothing" in refused(rows, tmp_path, model=str(weights), pretrained=False)
     assert "is a text encoder, and a picture network" in refused(rows, tmp_path, model="minilm-l6")

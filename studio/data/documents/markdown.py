@@ -1,0 +1,56 @@
+"""Markdown and plain texts: passages are what stands between empty lines; headings are kept with what stands under them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from studio.data.documents.base import Document, Passage
+from studio.data.readers.base import ReadOptions
+from studio.data.readers.encoding import open_text
+
+_HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*\s*")
+_FENCE = re.compile(r"\s*(```|~~~)")
+
+
+def read_markdown(path: Path) -> Document:
+    """A markdown file; its title is its first heading of the first level."""
+    with open_text(path, ReadOptions()) as stream:
+        passages = passages_of(stream.read())
+    tops = [passage.headings[0] for passage in passages if passage.headings]
+    return Document(tuple(passages), tops[0] if tops else None)
+
+
+def read_plain(path: Path) -> Document:
+    """A text file, in which a line is never a heading."""
+    with open_text(path, ReadOptions()) as stream:
+        blocks = re.split(r"\n\s*\n", stream.read())
+    return Document(tuple(Passage(block.strip()) for block in blocks if block.strip()))
+
+
+def passages_of(text: str) -> list[Passage]:
+    """Passages of markdown; a fence of code is one passage whatever lines it holds."""
+    found: list[Passage] = []
+    headings: dict[int, str] = {}
+    block: list[str] = []
+    fence = None
+
+    def close() -> None:
+        if whole := "\n".join(block).strip("\n"):
+            found.append(Passage(whole, None, tuple(headings[level] for level in sorted(headings))))
+        block.clear()
+
+    for line in text.splitlines():
+        mark = _FENCE.match(line)
+        if mark and fence in (None, mark.group(1)):
+            fence = mark.group(1) if fence is None else None
+        heading = _HEADING.fullmatch(line) if fence is None else None
+        if heading or (not line.strip() and fence is None):
+            close()
+        if heading:
+            level = len(heading.group(1))
+            headings = {at: name for at, name in headings.items() if at < level} | {level: heading.group(2)}
+        elif line.strip() or fence is not None:
+            block.append(line)
+    close()
+    return found
