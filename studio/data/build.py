@@ -27,6 +27,7 @@ from studio.core.records import DatasetRecord, SourceRecord
 from studio.core.workspace import Workspace, read_dataset
 from studio.data.cache import Codec, Gone, Row, StepCache, library_versions
 from studio.data.memo import HashMemo
+from studio.data.shelf import Shelves
 from studio.data.sources import ResolvedSource
 from studio.data.split import Division
 from studio.data.stages import Stages, StepResult, Tell
@@ -55,6 +56,9 @@ class Builder(ABC, Generic[Recipe, Row, Gone]):
     """Whether writing may add rows (altered copies) to those that were read."""
     libraries: ClassVar[tuple[str, ...]]
     """The libraries that decide what ends up in the Dataset; their versions are written down."""
+
+    shelves: Shelves
+    """Where rows lie that are not held in memory; there while the Dataset is built."""
 
     def __init__(self, recipe: Recipe, workspace: Workspace, beside: Path, tell: Tell) -> None:
         """``beside``: folder of the recipe, for relative paths in it; ``tell``: gets one line per stage."""
@@ -97,7 +101,7 @@ class Builder(ABC, Generic[Recipe, Row, Gone]):
         """Read every source; ``figures["read"]`` holds the rows of each by name."""
 
     @abstractmethod
-    def judge(self, number: int, rows: list[Row]) -> StepResult[Row, Gone]:
+    def judge(self, number: int, rows: Sequence[Row]) -> StepResult[Row, Gone]:
         """Run the step with that number, counted from 0."""
 
     @abstractmethod
@@ -139,9 +143,9 @@ def build_dataset(builder: Builder[Any, Row, Gone], *, name: str) -> BuildOutcom
         return BuildOutcome(folder, read_dataset(folder), cached=True, reused=len(keys))
     workspace.check_writable()
     memo.save()
-    cache = StepCache(workspace.datasets / ".steps", builder.codec)
-    work: Stages[Row, Gone] = Stages(keys, cache, builder.tell)
-    with builder.staffed():
+    with Shelves(workspace.datasets / ".steps") as builder.shelves, builder.staffed():
+        cache = StepCache(workspace.datasets / ".steps", builder.codec, builder.shelves)
+        work: Stages[Row, Gone] = Stages(keys, cache, builder.tell)
         reused = work.run(lambda: builder.read(sources), builder.judge)
         division = _divide(builder, work)
         record = _draft(builder, name, fingerprint, sources, work, division)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,26 +16,19 @@ from studio.core.files import sha256_json, write_text
 from studio.core.records import DatasetRecord
 from studio.core.workspace import Workspace
 from studio.data.build import Builder, peak_bytes
-from studio.data.cache import Codec, code_files, code_version, library_versions
+from studio.data.cache import code_files, code_version, library_versions
 from studio.data.chat.feedback import resolve_feedback
 from studio.data.chat.formats import Choices, ColumnNames
 from studio.data.chat.noticing import Noticed
 from studio.data.chat.reading import CHAT_READERS, ChatReadOptions, ShapeOptions, read_source
-from studio.data.chat.rows import (
-    ChatRow,
-    RemovedRow,
-    characters,
-    removed_to_table,
-    rows_to_table,
-    table_to_removed,
-    table_to_rows,
-)
+from studio.data.chat.rows import CODEC, ChatRow, RemovedRow, character_count, write_removed, write_rows
 from studio.data.chat.runner import run_step
 from studio.data.chat.split import SplitPlan, divide
 from studio.data.chat.steps import STEPS
 from studio.data.memo import HashMemo
 from studio.data.page import REPORT_FILE
-from studio.data.parquet import REMOVED_FILE, write_table
+from studio.data.parquet import REMOVED_FILE
+from studio.data.shelf import Joined, Shelves
 from studio.data.similarity import Shingling
 from studio.data.sources import (
     READ_STEP,
@@ -61,7 +54,6 @@ from studio.schema.recipe import (
     WheelSource,
 )
 
-CODEC: Codec[ChatRow, RemovedRow] = Codec(rows_to_table, table_to_rows, removed_to_table, table_to_removed)
 LIBRARIES = ("ftfy", "gaoya", "py3langid", "phonenumbers", "tokenizers", "ijson", "pyarrow", "numpy")
 
 # Code that decides how rows are read; a change of it makes everything after new.
@@ -112,13 +104,14 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
 
     def read(self, sources: Sequence[ResolvedSource]) -> StepResult[ChatRow, RemovedRow]:
         """See :func:`read_rows`."""
-        return read_rows(self.recipe, sources)
+        return read_rows(self.recipe, sources, self.shelves)
 
-    def judge(self, number: int, rows: list[ChatRow]) -> StepResult[ChatRow, RemovedRow]:
+    def judge(self, number: int, rows: Sequence[ChatRow]) -> StepResult[ChatRow, RemovedRow]:
         """See :meth:`studio.data.build.Builder.judge`."""
         assert self._crew is not None
         settings = self.recipe.steps[number]
-        return run_step(settings.step, settings.model_dump(exclude={"step"}), make_step(settings), rows, self._crew)
+        step = make_step(settings)
+        return run_step(settings.step, settings.model_dump(exclude={"step"}), step, rows, self._crew, self.shelves)
 
     def divide(self, rows: Sequence[ChatRow]) -> Division[ChatRow]:
         """See :func:`studio.data.chat.split.divide`; the steps' processes are not needed any more."""
@@ -138,12 +131,13 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
 
         plain = all(row.is_plain for rows in division.splits.values() for row in rows)
         for split, rows in division.splits.items():
-            write_table(rows_to_table(rows, plain), place / f"{split}.parquet")
-        write_table(removed_to_table(work.removed), place / REMOVED_FILE)
-        kept = [row for rows in division.splits.values() for row in rows]
+            write_rows(rows, plain, place / f"{split}.parquet")
+        write_removed(work.removed, place / REMOVED_FILE)
+        kept = Joined(list(division.splits.values()))
         more = {"shapes": work.figures["shapes"], "columns_not_used": work.figures["unused"]}
         record = record.model_copy(update=more | ({} if plain else {"format": 2}))
-        page = render_report(record, work.removed, kept, work.figures["lengths"], histogram(characters(kept)), LENGTH_EDGES)
+        lengths = histogram(map(character_count, kept))
+        page = render_report(record, work.removed, kept, work.figures["lengths"], lengths, LENGTH_EDGES)
         write_text(place / REPORT_FILE, page)
         return record
 
@@ -216,11 +210,10 @@ def make_step(settings: Step) -> Any:
     return STEPS.get(settings.step)(**arguments)
 
 
-def read_rows(recipe: ChatRecipe, sources: Sequence[ResolvedSource]) -> StepResult[ChatRow, RemovedRow]:
-    """Read every source."""
+def read_rows(recipe: ChatRecipe, sources: Sequence[ResolvedSource], shelves: Shelves) -> StepResult[ChatRow, RemovedRow]:
+    """Read every source; as a list, or onto a shelf where there are more rows than are held in memory."""
     started = time.perf_counter()
-    rows: list[ChatRow] = []
-    removed: list[RemovedRow] = []
+    rows, removed = shelves.new(CODEC.row_form), shelves.new(CODEC.gone_form)
     counts: dict[str, int] = {}
     notes: list[str] = []
     shapes: Counter[str] = Counter()
@@ -246,9 +239,10 @@ def read_rows(recipe: ChatRecipe, sources: Sequence[ResolvedSource]) -> StepResu
     _one_form(rows)
     # Sentences about damaged rows name the row, so they are counted together.
     reasons = {"damaged": len(removed)} if removed else {}
-    figures = {"read": counts, "lengths": histogram(characters(rows)), "shapes": dict(shapes), "unused": dict(unused)}
+    figures = {"read": counts, "lengths": histogram(map(character_count, rows)), "shapes": dict(shapes), "unused": dict(unused)}
     read_in = sum(counts.values())
-    return judged(READ_STEP, {}, read_in, rows, removed, started=started, notes=notes, figures=figures, reasons=reasons)
+    found, gone = rows.held(), removed.held()
+    return judged(READ_STEP, {}, read_in, found, gone, started=started, notes=notes, figures=figures, reasons=reasons)
 
 
 def _shape_options(settings: Source) -> ShapeOptions:
@@ -271,9 +265,11 @@ def _shape_options(settings: Source) -> ShapeOptions:
     )
 
 
-def _one_form(rows: Sequence[ChatRow]) -> None:
+def _one_form(rows: Iterable[ChatRow]) -> None:
     """Refuse conversations, pairs and single thumbs in one Dataset."""
-    forms = {_form(row): row.id for row in reversed(rows)}
+    forms: dict[str, str] = {}
+    for row in rows:
+        forms.setdefault(_form(row), row.id)
     if len(forms) > 1:
         words = {"sft": "a conversation", "dpo": "a pair", "kto": "a single thumb"}
         firsts = ", ".join(f"{identity} is {words[form]}" for form, identity in forms.items())
@@ -287,7 +283,7 @@ def _form(row: ChatRow) -> str:
     return "sft" if not row.is_preference else "kto" if row.chosen is None or row.rejected is None else "dpo"
 
 
-def histogram(lengths: Sequence[int]) -> list[int]:
+def histogram(lengths: Iterable[int]) -> list[int]:
     """Rows per length class; class i holds lengths from LENGTH_EDGES[i-1] up to but not including LENGTH_EDGES[i]."""
     counts = [0] * (len(LENGTH_EDGES) + 1)
     for length in lengths:

@@ -115,7 +115,7 @@ class ImageBuilder(Builder[ImageRecipe, Picture, RemovedImage]):
         """List every source, then open and measure every picture."""
         return _read(self.recipe, sources, self.beside, self.workspace, self._crew)
 
-    def judge(self, number: int, rows: list[Picture]) -> StepResult[Picture, RemovedImage]:
+    def judge(self, number: int, rows: Sequence[Picture]) -> StepResult[Picture, RemovedImage]:
         """Run one step; what it drops gets a thumbnail for the report."""
         started = time.perf_counter()
         settings = self.recipe.steps[number]

@@ -111,7 +111,7 @@ class TableBuilder(Builder[TableRecipe, int, RemovedTableRow]):
             figures={"read": counts},
         )
 
-    def judge(self, number: int, rows: list[int]) -> StepResult[int, RemovedTableRow]:
+    def judge(self, number: int, rows: Sequence[int]) -> StepResult[int, RemovedTableRow]:
         """Run one step, or divide the rows."""
         started = time.perf_counter()
         settings = self._plan[number]

@@ -21,8 +21,9 @@ from studio.core.workspace import Workspace
 from studio.data.build import BuildOutcome
 from studio.data.cache import StepCache
 from studio.data.chat import build as build_module
-from studio.data.chat.build import CODEC, LENGTH_EDGES, build_chat_dataset, histogram
-from studio.data.chat.rows import read_removed, read_split
+from studio.data.chat.build import LENGTH_EDGES, build_chat_dataset, histogram
+from studio.data.chat.rows import CODEC, read_removed, read_split
+from studio.data.shelf import Shelves
 from studio.schema.loading import load_yaml, validate
 from studio.schema.recipe import ChatRecipe
 from tests.data.made_rows import sentence
@@ -142,7 +143,7 @@ def test_step_results_are_pruned_but_those_in_use_stay(own_folder: Path, workspa
     build(recipe(own_folder), workspace)
     folder = workspace.datasets / ".steps"
     keys = sorted(place.name for place in folder.iterdir())
-    StepCache(folder, CODEC, keep_bytes=0).prune(keys[:2])
+    StepCache(folder, CODEC, Shelves(folder), keep_bytes=0).prune(keys[:2])
     assert sorted(place.name for place in folder.iterdir()) == keys[:2]
     assert workspace.list_datasets()[0].name != ".steps"
 
@@ -316,7 +317,7 @@ def test_a_full_disk_leaves_nothing_half_made(own_folder: Path, workspace: Works
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(build_module, "write_table", full)
+    monkeypatch.setattr(build_module, "write_rows", full)
     with pytest.raises(StudioError, match="the disk is full. Make room or choose another place with --workspace"):
         build(recipe(own_folder), workspace)
     assert workspace.list_datasets() == []

@@ -37,8 +37,8 @@ class CorpusStep(ABC):
     """What a person should know about the last judgement (a cap that was reached)."""
 
     @abstractmethod
-    def judge_all(self, rows: Sequence[ChatRow]) -> list[Verdict]:
-        """One verdict per row, in order."""
+    def judge_all(self, rows: Sequence[ChatRow]) -> Sequence[Verdict | None]:
+        """One verdict per row, in order; None for one that stays, because not all rows may be in memory."""
 
 
 def with_texts(row: ChatRow, change: Callable[[str], str]) -> ChatRow:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from studio.data.chat.likeness import Comparison
 from studio.data.chat.rows import ChatRow
-from studio.data.chat.steps.base import CorpusStep, Verdict
+from studio.data.chat.steps.base import CorpusStep
 from studio.data.chat.turns import Message, as_json, turn_text
 from studio.data.similarity import Shingling, plain_key
 from studio.data.text import without_invisible
@@ -26,19 +26,19 @@ class ExactDuplicates(CorpusStep):
         """``of``: compare the whole ``conversation`` or its first ``question``."""
         self._of = of
 
-    def judge_all(self, rows: Sequence[ChatRow]) -> list[Verdict]:
+    def judge_all(self, rows: Sequence[ChatRow]) -> list[Drop | None]:
         """The first of equal rows stays."""
         # Rows by a hash that sets more aside than may be; those that share it are looked at closely.
         alike: dict[bytes, list[tuple[str, int]]] = {}
         close: dict[int, tuple[str, ...]] = {}
-        verdicts: list[Verdict] = []
+        verdicts: list[Drop | None] = []
         for index, row in enumerate(rows):
             parts = self._parts(row)
             known = alike.setdefault(_hash([plain_key(_composed(part)) for part in parts]), [])
             match = next((one for one, other in known if self._same(close, (index, parts), other, rows)), None)
             if match is None:
                 known.append((row.id, index))
-            verdicts.append(row if match is None else Drop(f"same {self._of}", "equal", "different", match))
+            verdicts.append(None if match is None else Drop(f"same {self._of}", "equal", "different", match))
         return verdicts
 
     def _same(self, close: dict[int, tuple[str, ...]], row: tuple[int, list[str]], other: int, rows: Sequence[ChatRow]) -> bool:
@@ -80,7 +80,7 @@ class NearDuplicates(CorpusStep):
         """See :class:`studio.schema.recipe.NearDuplicatesStep`."""
         self._threshold, self._shingling, self._cap = threshold, Shingling(unit, size), max_cluster
 
-    def judge_all(self, rows: Sequence[ChatRow]) -> list[Verdict]:
+    def judge_all(self, rows: Sequence[ChatRow]) -> list[Drop | None]:
         """The first of similar rows stays."""
         compared = Comparison(rows)
         pairs = compared.pairs(self._threshold, self._shingling)
@@ -101,18 +101,16 @@ class NearDuplicates(CorpusStep):
             folded[leader] = folded.get(leader, 1) + 1
             leaders[index] = (leader, best)
         self.notes = (*compared.notes, *self._tell(outside))
-        return [self._verdict(index, row, rows, pairs.same[index], leaders) for index, row in enumerate(rows)]
+        return [self._verdict(index, rows, pairs.same[index], leaders) for index in range(len(rows))]
 
-    def _verdict(
-        self, index: int, row: ChatRow, rows: Sequence[ChatRow], first: int, leaders: dict[int, tuple[int, float]]
-    ) -> Verdict:
+    def _verdict(self, index: int, rows: Sequence[ChatRow], first: int, leaders: dict[int, tuple[int, float]]) -> Drop | None:
         """Keep a row, or drop it for the kept row it resembles."""
         if first in leaders:
             leader, similarity = leaders[first]
         elif first != index:
             leader, similarity = first, 1.0
         else:
-            return row
+            return None
         return Drop("near duplicate", f"{similarity:.3f}", f"{self._threshold:g}", rows[leader].id)
 
     def _tell(self, outside: set[int]) -> tuple[str, ...]:
