@@ -62,7 +62,7 @@ from studio.schema.recipe import (
 )
 
 CODEC: Codec[ChatRow, RemovedRow] = Codec(rows_to_table, table_to_rows, removed_to_table, table_to_removed)
-LIBRARIES = ("ftfy", "gaoya", "py3langid", "phonenumbers", "tokenizers", "ijson", "pyarrow", "numpy")
+LIBRARIES = ("ftfy", "py3langid", "phonenumbers", "tokenizers", "ijson", "pyarrow", "numpy")
 
 # Code that decides how rows are read; a change of it makes everything after new.
 _READ_CODE = (
@@ -72,6 +72,8 @@ _READ_CODE = (
 _STEP_CODE = (
     "chat/steps/base.py",
     "similarity.py",
+    "sketch.py",
+    "bands.py",
     "text.py",
     "verdicts.py",
     "chat/tokens.py",
@@ -121,10 +123,11 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
         return run_step(settings.step, settings.model_dump(exclude={"step"}), make_step(settings), rows, self._crew)
 
     def divide(self, rows: Sequence[ChatRow]) -> Division[ChatRow]:
-        """See :func:`studio.data.chat.split.divide`; the steps' processes are not needed any more."""
+        """See :func:`studio.data.chat.split.divide`; the processes are not needed after it."""
+        division = divide(rows, split_plan(self.recipe.split), self._crew)
         if self._crew is not None:
             self._crew.close()
-        return divide(rows, split_plan(self.recipe.split))
+        return division
 
     def more_facts(self, division: Division[ChatRow]) -> dict[str, Any]:  # noqa: ARG002 - the same for every division
         """Memory that reading and cleaning took."""

@@ -14,6 +14,7 @@ import numpy as np
 from studio.data.chat.rows import ChatRow, comparable_text
 from studio.data.chat.turns import Message, turn_text
 from studio.data.similarity import NearPairs, Shingler, Shingling, jaccard, plain_key
+from studio.data.workers import Workers
 from studio.language.scripts import words_of
 
 # Words in a run: fewer ("what is the height of the") are shared by questions that have nothing to do with each other.
@@ -72,9 +73,9 @@ class Comparison:
             return True
         return jaccard(pairs.shingles_of(rest[0]), pairs.shingles_of(rest[1])) >= _LEAST_REST
 
-    def pairs(self, threshold: float, shingling: Shingling) -> NearPairs:
-        """Similar pairs among the texts."""
-        return NearPairs(self.texts, threshold, shingling)
+    def pairs(self, threshold: float, shingling: Shingling, crew: Workers | None = None) -> NearPairs:
+        """Similar pairs among the texts; ``crew``: processes that may help."""
+        return NearPairs(self.texts, threshold, shingling, crew)
 
 
 def _limit(rows: int) -> float:

@@ -27,6 +27,8 @@ def run_step(
         settings: what the recipe says about the step, for the record.
     """
     started = time.perf_counter()
+    if isinstance(step, CorpusStep):
+        step.crew = crew
     verdicts = _judge_rows(step, rows, crew) if isinstance(step, RowStep) else step.judge_all(rows)
     kept, dropped, changed = carry_out(rows, verdicts)
     removed = [RemovedRow(row, name, drop.reason, drop.value, drop.threshold, drop.matched) for row, drop in dropped]

@@ -83,7 +83,7 @@ class NearDuplicates(CorpusStep):
     def judge_all(self, rows: Sequence[ChatRow]) -> list[Verdict]:
         """The first of similar rows stays."""
         compared = Comparison(rows)
-        pairs = compared.pairs(self._threshold, self._shingling)
+        pairs = compared.pairs(self._threshold, self._shingling, self.crew)
         leaders: dict[int, tuple[int, float]] = {}
         folded: dict[int, int] = {}
         outside: set[int] = set()
@@ -97,9 +97,11 @@ class NearDuplicates(CorpusStep):
                 continue
             if folded.get(leader, 1) >= self._cap:
                 outside.add(index)
+                pairs.gone[index] = True
                 continue
             folded[leader] = folded.get(leader, 1) + 1
             leaders[index] = (leader, best)
+            pairs.gone[index] = True
         self.notes = (*compared.notes, *self._tell(outside))
         return [self._verdict(index, row, rows, pairs.same[index], leaders) for index, row in enumerate(rows)]
 
