@@ -45,6 +45,12 @@ class Workspace:
         """Folder of Runs: ``runs/<name>/<time>-<id>/``."""
         return self.root / "runs"
 
+    def benchmark_folder(self, kind: str) -> Path | None:
+        """Folder with the files of a published benchmark: below ``STUDIO_BENCHMARKS``, else below ``benchmarks`` in here."""
+        shared = os.environ.get("STUDIO_BENCHMARKS")
+        roots = [Path(shared).expanduser()] if shared else []
+        return next((root / kind for root in [*roots, self.root / "benchmarks"] if (root / kind).is_dir()), None)
+
     def check_writable(self) -> None:
         """Fail at once, in one sentence, when nothing could be written here later.
 

@@ -77,7 +77,7 @@ def sketch_part(texts: Sequence[str], shingling: Shingling) -> Sketches:
     keys: list[bytes] = []
     long: list[NDArray[np.bool_]] = [np.zeros(0, dtype=bool)]
     marks: list[NDArray[np.uint16]] = [np.zeros((0, BINS), dtype=np.uint16)]
-    for block in _blocks(texts, _AT_ONCE):
+    for block in text_blocks(texts):
         folded = [plain_key(text) for text in block]
         keys += [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in folded]
         units, counts = numbers_of_characters(folded) if shingling.unit == "character" else numbers_of_words(block)
@@ -89,7 +89,7 @@ def sketch_part(texts: Sequence[str], shingling: Shingling) -> Sketches:
 
 def sketch_texts(texts: Sequence[str], shingling: Shingling, crew: Workers | None = None) -> Sketches:
     """Sketches of texts, in order; in several processes where there are some and that is worth it."""
-    parts = _blocks(texts, _PART)
+    parts = text_blocks(texts, _PART)
     if crew is None or crew.count < 2 or len(parts) < _WORTH_PARTS:
         return sketch_part(texts, shingling)
     tasks = [crew.pool().submit(sketch_part, part, shingling) for part in parts]
@@ -101,7 +101,7 @@ def sketch_texts(texts: Sequence[str], shingling: Shingling, crew: Workers | Non
     )
 
 
-def _blocks(texts: Sequence[str], size: int) -> list[list[str]]:
+def text_blocks(texts: Sequence[str], size: int = _AT_ONCE) -> list[list[str]]:
     """Texts in order, as lists of about as many characters."""
     blocks: list[list[str]] = []
     room = 0

@@ -1,4 +1,4 @@
-"""Sketches: words as their regular expression finds them, bins that agree as often as Jaccard says, in any number of processes."""
+"""Sketches: words as their own pattern finds them, bins that agree as often as Jaccard says, in any number of processes."""
 
 from __future__ import annotations
 
