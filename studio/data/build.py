@@ -6,13 +6,14 @@ What differs between kinds stands in a :class:`Builder` in the kind's room.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import resource
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,9 +22,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import studio
-from studio.core.errors import DataError, UserError
+from studio.core.errors import DataError, StudioError, UserError
 from studio.core.files import new_folder, sha256_file, sha256_json, write_json
 from studio.core.records import DatasetRecord, SourceRecord
+from studio.core.telling import size_text
 from studio.core.workspace import Workspace, read_dataset
 from studio.data.cache import Codec, Gone, Row, StepCache, library_versions
 from studio.data.memo import HashMemo
@@ -143,14 +145,18 @@ def build_dataset(builder: Builder[Any, Row, Gone], *, name: str) -> BuildOutcom
         return BuildOutcome(folder, read_dataset(folder), cached=True, reused=len(keys))
     workspace.check_writable()
     memo.save()
-    with Shelves(workspace.datasets / ".steps") as builder.shelves, builder.staffed():
-        cache = StepCache(workspace.datasets / ".steps", builder.codec, builder.shelves)
-        work: Stages[Row, Gone] = Stages(keys, cache, builder.tell)
+    builder.shelves = Shelves(workspace.datasets / ".steps")
+    cache = StepCache(workspace.datasets / ".steps", builder.codec, builder.shelves)
+    work: Stages[Row, Gone] = Stages(keys, cache, builder.tell)
+    with builder.shelves, builder.staffed(), _room_to_make(cache):
         reused = work.run(lambda: builder.read(sources), builder.judge)
         division = _divide(builder, work)
         record = _draft(builder, name, fingerprint, sources, work, division)
-        _write(builder, folder, record, work, division)
+        made = _write(builder, folder, record, work, division)
     mark_newest(folder)
+    if not made:
+        builder.tell(f"found {name}/{fingerprint}: another build of the same was faster")
+        return BuildOutcome(folder, read_dataset(folder), cached=True, reused=reused)
     cache.prune(keys)
     builder.tidy()
     record = read_dataset(folder)
@@ -245,12 +251,33 @@ def _source_record(source: ResolvedSource, rows: int) -> SourceRecord:
 
 def _write(
     builder: Builder[Any, Row, Gone], folder: Path, record: DatasetRecord, work: Stages[Row, Gone], division: Division[Row]
-) -> None:
-    """Write the folder in one step; ``dataset.json`` goes last."""
-    with new_folder(folder) as place:
-        record = builder.write(place, record, work, division)
-        files = {file.name: sha256_file(file) for file in sorted(place.iterdir()) if file.is_file() and file.name[0] != "."}
-        write_json(place / "dataset.json", record.model_copy(update={"files": files}).model_dump(mode="json"))
+) -> bool:
+    """Write the folder in one step; ``dataset.json`` goes last. False when another build had put the same there meanwhile."""
+    try:
+        with new_folder(folder) as place:
+            record = builder.write(place, record, work, division)
+            files = {file.name: sha256_file(file) for file in sorted(place.iterdir()) if file.is_file() and file.name[0] != "."}
+            write_json(place / "dataset.json", record.model_copy(update={"files": files}).model_dump(mode="json"))
+    except StudioError:
+        if not (folder / "dataset.json").is_file():
+            raise
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _room_to_make(cache: StepCache[Row, Gone]) -> Iterator[None]:
+    """Say of a full disk how much room the results of earlier steps take, which are there to save time only."""
+    try:
+        yield
+    except StudioError as error:
+        full = isinstance(error.__cause__, OSError) and error.__cause__.errno in {errno.ENOSPC, errno.EDQUOT}
+        size = cache.size() if full else 0
+        if not size:
+            raise
+        raise StudioError(
+            f"{error} {size_text(size)} are results of steps in {cache.folder}, which only save time and may be deleted."
+        ) from error.__cause__
 
 
 def peak_bytes() -> int:

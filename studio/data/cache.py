@@ -95,6 +95,15 @@ class StepCache(Generic[Row, Gone]):
         """``folder`` is hidden from lists of Datasets (``datasets/.steps``); ``shelves`` take results that are not held."""
         self._folder, self._codec, self._shelves, self._keep_bytes = folder, codec, shelves, keep_bytes
 
+    @property
+    def folder(self) -> Path:
+        """Where the results lie."""
+        return self._folder
+
+    def size(self) -> int:
+        """Bytes of all results."""
+        return folder_size(self._folder) if self._folder.is_dir() else 0
+
     def has(self, key: str) -> bool:
         """True when the result of this step is there, whole."""
         return (self._folder / key / _STATE).is_file()

@@ -6,12 +6,19 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from studio.schema.duplicate_steps import (
+    DecontaminateStep,
+    ExactDuplicatesStep,
+    NearDuplicatesStep,
+    SemanticDuplicatesStep,
+)
+from studio.schema.duplicate_steps import Share as Share
+from studio.schema.duplicate_steps import ShingleUnit as ShingleUnit
 from studio.schema.loading import Settings
 from studio.schema.places import InWheel, OnHub
 
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(gt=0, le=1)]
 
 
 def _rows_or_share(value: float) -> float:
@@ -27,7 +34,6 @@ Format = Literal[
     "auto", "messages", "sharegpt", "alpaca", "prompt_completion", "question_answer", "chatterbot", "preference", "text"
 ]
 LengthUnit = Literal["characters", "words", "tokens"]
-ShingleUnit = Literal["word", "character"]
 
 
 class Columns(Settings):
@@ -226,30 +232,6 @@ class LengthStep(Settings):
         return self
 
 
-class ExactDuplicatesStep(Settings):
-    """Drop conversations that are the same once case, blanks and invisible characters are set aside; the first one stays."""
-
-    step: Literal["exact_duplicates"]
-    """Kind of step."""
-    of: Literal["conversation", "question"] = "conversation"
-    """What has to be equal: every turn, or the first question only."""
-
-
-class NearDuplicatesStep(Settings):
-    """Drop conversations nearly equal to one that stays: MinHash finds pairs, the exact Jaccard similarity decides."""
-
-    step: Literal["near_duplicates"]
-    """Kind of step."""
-    threshold: Share = 0.8
-    """Jaccard similarity from which a row goes. 0.8 is datasketch's and NeMo Curator's usual value."""
-    unit: ShingleUnit = "word"
-    """Shingles of words or of characters."""
-    size: Positive = 5
-    """Words or characters in a shingle."""
-    max_cluster: Positive = 1000
-    """At most so many rows are folded into one; what goes beyond stays and is reported."""
-
-
 class LanguageStep(Settings):
     """Keep conversations in some languages, told by py3langid."""
 
@@ -300,6 +282,8 @@ Step = Annotated[
     | LengthStep
     | ExactDuplicatesStep
     | NearDuplicatesStep
+    | DecontaminateStep
+    | SemanticDuplicatesStep
     | LanguageStep
     | ScrubStep
     | OutliersStep,

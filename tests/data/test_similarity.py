@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from studio.data.bands import bands_for
 from studio.data.chat.rows import ChatRow, comparable_text
 from studio.data.chat.steps.base import Drop
 from studio.data.chat.steps.duplicates import ExactDuplicates, NearDuplicates
-from studio.data.similarity import Clusters, NearPairs, Shingler, Shingling, bands_for, jaccard
+from studio.data.similarity import Clusters, NearPairs, Shingler, Shingling, jaccard
 from studio.language.scripts import MARK_SIGNS, words_of
 from tests.data.made_rows import WORDS, changed, pair, sentence
 

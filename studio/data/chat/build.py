@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,11 +20,13 @@ from studio.data.cache import code_files, code_version, library_versions
 from studio.data.chat.feedback import resolve_feedback
 from studio.data.chat.formats import Choices, ColumnNames
 from studio.data.chat.noticing import Noticed
+from studio.data.chat.others import Compared
 from studio.data.chat.reading import CHAT_READERS, ChatReadOptions, ShapeOptions, read_source
 from studio.data.chat.rows import CODEC, ChatRow, RemovedRow, character_count, write_removed, write_rows
 from studio.data.chat.runner import run_step
 from studio.data.chat.split import SplitPlan, divide
 from studio.data.chat.steps import STEPS
+from studio.data.chat.suite_texts import find_others
 from studio.data.memo import HashMemo
 from studio.data.page import REPORT_FILE
 from studio.data.parquet import REMOVED_FILE
@@ -42,6 +44,7 @@ from studio.data.sources import (
 from studio.data.split import Division
 from studio.data.stages import Stages, StepResult, judged
 from studio.data.workers import Workers, workers
+from studio.schema.duplicate_steps import DecontaminateStep, SemanticDuplicatesStep
 from studio.schema.recipe import (
     ChatRecipe,
     FeedbackSource,
@@ -54,7 +57,7 @@ from studio.schema.recipe import (
     WheelSource,
 )
 
-LIBRARIES = ("ftfy", "gaoya", "py3langid", "phonenumbers", "tokenizers", "ijson", "pyarrow", "numpy")
+LIBRARIES = ("ftfy", "py3langid", "phonenumbers", "tokenizers", "ijson", "pyarrow", "numpy")
 
 # Code that decides how rows are read; a change of it makes everything after new.
 _READ_CODE = (
@@ -64,6 +67,8 @@ _READ_CODE = (
 _STEP_CODE = (
     "chat/steps/base.py",
     "similarity.py",
+    "sketch.py",
+    "bands.py",
     "text.py",
     "verdicts.py",
     "chat/tokens.py",
@@ -71,6 +76,7 @@ _STEP_CODE = (
     "chat/turns.py",
     "chat/likeness.py",
 )
+_COMPARED_CODE = ("chat/others.py", "chat/suite_texts.py", "overlap.py")
 # Edges of length histograms in characters: powers of the square root of two, so that before and after share them.
 LENGTH_EDGES = [round(2 ** (power / 2)) for power in range(4, 45)]
 
@@ -83,6 +89,7 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
     libraries = LIBRARIES
 
     _crew: Workers | None = None
+    _others: dict[int, Compared]
 
     def resolve(self, memo: HashMemo) -> list[ResolvedSource]:
         """See :meth:`studio.data.build.Builder.resolve`."""
@@ -90,7 +97,8 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
 
     def keys(self, sources: Sequence[ResolvedSource], memo: HashMemo) -> list[str]:
         """See :meth:`studio.data.build.Builder.keys`."""
-        return _keys(self.recipe, sources, memo)
+        self._others = find_others(self.recipe, self.workspace, self.beside, memo)
+        return _keys(self.recipe, sources, memo, self._others)
 
     def identity(self, sources: Sequence[ResolvedSource], keys: Sequence[str]) -> list[object]:  # noqa: ARG002 - in the keys
         """See :meth:`studio.data.build.Builder.identity`."""
@@ -110,14 +118,15 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
         """See :meth:`studio.data.build.Builder.judge`."""
         assert self._crew is not None
         settings = self.recipe.steps[number]
-        step = make_step(settings)
+        step = make_step(settings, self._others.get(number))
         return run_step(settings.step, settings.model_dump(exclude={"step"}), step, rows, self._crew, self.shelves)
 
     def divide(self, rows: Sequence[ChatRow]) -> Division[ChatRow]:
-        """See :func:`studio.data.chat.split.divide`; the steps' processes are not needed any more."""
+        """See :func:`studio.data.chat.split.divide`; the processes are not needed after it."""
+        division = divide(rows, split_plan(self.recipe.split), self._crew)
         if self._crew is not None:
             self._crew.close()
-        return divide(rows, split_plan(self.recipe.split))
+        return division
 
     def more_facts(self, division: Division[ChatRow]) -> dict[str, Any]:  # noqa: ARG002 - the same for every division
         """Memory that reading and cleaning took."""
@@ -172,7 +181,7 @@ def _place(path: str, beside: Path) -> Path:
     return given if given.is_absolute() or given.exists() else beside / given
 
 
-def _keys(recipe: ChatRecipe, sources: Sequence[ResolvedSource], memo: HashMemo) -> list[str]:
+def _keys(recipe: ChatRecipe, sources: Sequence[ResolvedSource], memo: HashMemo, others: Mapping[int, Compared]) -> list[str]:
     """One key per stage (reading, then each step): a hash of all that its result depends on."""
     # Where a local file lies does not matter, what is in it does.
     unimportant = {"path", "attribution", "licence"}
@@ -184,13 +193,20 @@ def _keys(recipe: ChatRecipe, sources: Sequence[ResolvedSource], memo: HashMemo)
         library_versions(LIBRARIES),
     ]
     keys = [sha256_json(read)[:32]]
-    for step in recipe.steps:
+    for number, step in enumerate(recipe.steps):
         module = _step_file(step.step)
         parts: list[object] = [keys[-1], step.model_dump(), code_version(module, *_STEP_CODE)]
         if isinstance(step, LengthStep) and step.unit == "tokens" and (step.min is not None or step.max is not None):
             from studio.data.chat.tokens import tokenizer_identity
 
             parts.append(tokenizer_identity(step.model, memo))
+        if isinstance(step, SemanticDuplicatesStep):
+            from studio.models.text_encoder import encoder_identity
+
+            parts.append(encoder_identity(step.model))
+        if number in others:
+            # What is compared with is read as sources are.
+            parts += [[(one.name, one.identity) for one in others[number].others], code_version(*_READ_CODE, *_COMPARED_CODE)]
         keys.append(sha256_json(parts)[:32])
     return keys
 
@@ -200,9 +216,13 @@ def _step_file(name: str) -> str:
     return STEPS.target(name).partition(":")[0].removeprefix("studio.data.").replace(".", "/") + ".py"
 
 
-def make_step(settings: Step) -> Any:
-    """The step a recipe asks for."""
-    arguments = settings.model_dump(exclude={"step"})
+def make_step(settings: Step, compared: Compared | None = None) -> Any:
+    """The step a recipe asks for; ``compared``: what it compares rows with."""
+    arguments = settings.model_dump(exclude={"step", "against", "suites"})
+    if compared is not None:
+        arguments["others"] = compared.others
+    if isinstance(settings, DecontaminateStep):
+        arguments["missing"] = compared.missing if compared else ()
     if isinstance(settings, LengthStep):
         from studio.data.chat.tokens import open_counter
 

@@ -61,6 +61,7 @@ def run_step(
             found.take(name, part, verdicts)
         notes = step.tell(before, after)
     else:
+        step.crew = crew
         judged_by = iter(step.judge_all(rows))
         for part in parts_of(rows):
             found.take(name, part, itertools.islice(judged_by, len(part)))

@@ -313,13 +313,35 @@ def test_a_hit_takes_under_two_seconds_of_process_time_and_no_torch(own_folder: 
     assert min(spent, elapsed) < 2
 
 
+def test_of_two_equal_builds_at_once_the_slower_finds_it(
+    own_folder: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = recipe(own_folder)
+    write, said = build_module.ChatBuilder.write, list[str]()
+    faster: list[BuildOutcome] = []
+
+    def overtaken(*given: Any) -> Any:
+        if not faster:
+            monkeypatch.setattr(build_module.ChatBuilder, "write", write)
+            faster.append(build(made, workspace))
+        return write(*given)
+
+    monkeypatch.setattr(build_module.ChatBuilder, "write", overtaken)
+    slower = build(made, workspace, tell=said.append)
+    assert slower.cached and slower.folder == faster[0].folder and slower.record == faster[0].record
+    assert said[-1].endswith("another build of the same was faster")
+    assert [place.name for place in slower.folder.parent.iterdir()] == [slower.folder.name]
+
+
 def test_a_full_disk_leaves_nothing_half_made(own_folder: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(build_module, "write_rows", full)
-    with pytest.raises(StudioError, match="the disk is full. Make room or choose another place with --workspace"):
+    with pytest.raises(StudioError, match="the disk is full. Make room or choose another place with --workspace") as told:
         build(recipe(own_folder), workspace)
+    kept = workspace.datasets / ".steps"
+    assert str(told.value).endswith(f"are results of steps in {kept}, which only save time and may be deleted.")
     assert workspace.list_datasets() == []
     assert [place.name for place in (workspace.datasets / "made").iterdir()] == []
     monkeypatch.undo()
