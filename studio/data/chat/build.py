@@ -17,6 +17,7 @@ from studio.core.records import DatasetRecord
 from studio.core.workspace import Workspace
 from studio.data.build import Builder, peak_bytes
 from studio.data.cache import Codec, code_files, code_version, library_versions
+from studio.data.chat.exports import TalkOptions
 from studio.data.chat.feedback import resolve_feedback
 from studio.data.chat.formats import Choices, ColumnNames
 from studio.data.chat.noticing import Noticed
@@ -66,8 +67,8 @@ LIBRARIES = ("ftfy", "gaoya", "py3langid", "phonenumbers", "tokenizers", "ijson"
 
 # Code that decides how rows are read; a change of it makes everything after new.
 _READ_CODE = (
-    "sources.py", "hub.py", *code_files("readers", "chat/formats"), "chat/reading.py", "chat/noticing.py", "chat/documents.py",
-    "chat/feedback.py", "chat/rows.py", "chat/turns.py",
+    "sources.py", "hub.py", *code_files("readers", "chat/formats", "chat/exports"), "chat/reading.py", "chat/noticing.py",
+    "chat/documents.py", "chat/feedback.py", "chat/rows.py", "chat/turns.py",
 )  # fmt: skip
 _STEP_CODE = (
     "chat/steps/base.py",
@@ -226,7 +227,7 @@ def read_rows(recipe: ChatRecipe, sources: Sequence[ResolvedSource]) -> StepResu
     shapes: Counter[str] = Counter()
     unused: Counter[str] = Counter()
     for settings, source in zip(recipe.sources, sources, strict=True):
-        read = ChatReadOptions(settings.encoding, settings.records, prompt=settings.prompt)
+        read = _read_options(settings)
         noticed = Noticed(ColumnNames(**settings.columns.model_dump()))
         if settings.format not in {"auto", "preference"}:
             noticed.decided()
@@ -249,6 +250,17 @@ def read_rows(recipe: ChatRecipe, sources: Sequence[ResolvedSource]) -> StepResu
     figures = {"read": counts, "lengths": histogram(characters(rows)), "shapes": dict(shapes), "unused": dict(unused)}
     read_in = sum(counts.values())
     return judged(READ_STEP, {}, read_in, rows, removed, started=started, notes=notes, figures=figures, reasons=reasons)
+
+
+def _read_options(settings: Source) -> ChatReadOptions:
+    """How the files of a source are read."""
+    return ChatReadOptions(
+        settings.encoding,
+        settings.records,
+        prompt=settings.prompt,
+        talks=TalkOptions(tuple(settings.assistant), settings.pause),
+        exports="yes" if settings.format == "auto" else "only" if settings.format == "export" else "no",
+    )
 
 
 def _shape_options(settings: Source) -> ShapeOptions:

@@ -6,10 +6,11 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from studio.core.errors import DataError
 from studio.data.chat.documents import read_document
+from studio.data.chat.exports import PROGRAMS, TalkOptions, opened_row, read_chats, talks_of, wrapped_rows
 from studio.data.chat.formats import TURN_KEYS, Choices, ColumnNames, Shaped, ShapeError, shape_row
 from studio.data.chat.formats.base import fold
 from studio.data.chat.formats.names import ROLE_KEYS
@@ -23,7 +24,9 @@ from studio.data.sources import READ_STEP, DataFile, ResolvedSource
 
 
 def conversations_in(document: Mapping[str, Any]) -> list[Any] | None:
-    """The rows of a document of a chatterbot corpus: an object with a list of conversations, each a list of turns."""
+    """The rows of an object with conversations in it: of a chatterbot corpus (each is a list of turns), or of an export."""
+    if (exported := wrapped_rows(document)) is not None:
+        return exported
     conversations = document.get("conversations")
     if not isinstance(conversations, list) or not any(isinstance(turns, list) for turns in conversations):
         return None
@@ -38,10 +41,14 @@ def is_conversation(value: list[Any]) -> bool:
 
 @dataclass(frozen=True)
 class ChatReadOptions(ReadOptions):
-    """How files of conversations are read. prompt: question made for document sections."""
+    """How files of conversations are read. prompt: question made for document sections. talks: how exports of people's chats are
+    cut. exports: whether exports of chat programs are looked for; ``only`` refuses all else.
+    """
 
     prompt: str = "{heading}"
-    one_row: tuple[str, ...] = TURN_KEYS
+    talks: TalkOptions = field(default_factory=TalkOptions)
+    exports: Literal["no", "yes", "only"] = "yes"
+    one_row: tuple[str, ...] = (*TURN_KEYS, "comments")
     unfold: Callable[[Mapping[str, Any]], list[Any] | None] = conversations_in
     list_is_row: Callable[[list[Any]], bool] = is_conversation
 
@@ -80,7 +87,7 @@ class ShapeOptions:
 
 
 def read_source(
-    source: ResolvedSource, read: ReadOptions, shape: ShapeOptions, noticed: Noticed | None = None
+    source: ResolvedSource, read: ChatReadOptions, shape: ShapeOptions, noticed: Noticed | None = None
 ) -> Iterator[ChatRow | RemovedRow]:
     """Rows of a source in order; damaged ones come as removed rows when the recipe keeps the good ones.
 
@@ -93,7 +100,7 @@ def read_source(
     noticed = noticed or Noticed(shape.columns)
     seen: dict[str, int] = {}
     number = 0
-    for file, found in itertools.islice(_found(source, read), shape.limit):
+    for file, found in itertools.islice(_found(source, read, noticed), shape.limit):
         number += 1
         outcome = _to_row(source, file, found, shape, number, noticed)
         if isinstance(outcome, Damage):
@@ -107,7 +114,7 @@ def read_source(
         yield outcome if count == 1 else replace(outcome, id=f"{outcome.id}~{count}")
     if number == 0:
         raise DataError(f"{source.location} holds no rows.")
-    problem = noticed.problem()
+    problem = noticed.problem() or _unused_talk_options(read.talks, noticed)
     if problem:
         raise DataError(f"{source.location}: {problem}")
 
@@ -121,17 +128,52 @@ def _refusal(sentence: str) -> str:
     return f"{sentence.rstrip('.')}. Repair it, or keep the good rows with 'damaged: keep' in the source's recipe."
 
 
-def _found(source: ResolvedSource, read: ReadOptions) -> Iterator[tuple[DataFile, Raw | Damage]]:
-    """Everything that lies in a source's files, or in its Hub table."""
+def _unused_talk_options(talks: TalkOptions, noticed: Noticed) -> str | None:
+    """A sentence where the recipe says who answers, or how talks are cut, and nothing was read for which that matters."""
+    if noticed.heard.people:
+        return None
+    if talks.pause is not None:
+        return f"pause: {talks.pause:g} is for exports of people's chats, and none is there. Leave it out."
+    for said in talks.assistant:
+        if said not in noticed.heard.used:
+            where = "in no ticket" if noticed.heard.used else "for exports of chats and help desks, and none is there"
+            return f"assistant: {said!r} is {where}. Leave it out, or name who answers."
+    return None
+
+
+def _found(source: ResolvedSource, read: ChatReadOptions, noticed: Noticed) -> Iterator[tuple[DataFile, Raw | Damage]]:
+    """Everything that lies in a source's files, or in its Hub table; exports of chat programs come as conversations."""
     if source.table is not None:
         file = DataFile(Path(source.table.id), source.table.id)
         rows = enumerate(source.table.rows(), start=1)
-        yield from joined_replies((file, Raw(f"row {index:,}", value)) for index, value in rows)
+        yield from _opened(joined_replies((file, Raw(f"row {index:,}", value)) for index, value in rows), read, noticed)
     if source.known is not None:
         for index, value in enumerate(source.known.lines, start=1):
             yield DataFile(Path(source.location), source.known.id), Raw(f"row {index:,}", value)
-    for file in source.files:
-        yield from joined_replies((file, found) for found in read_file(file.path, read, CHAT_READERS))
+    files = source.files
+    if read.exports != "no" and files:
+        chats, rest = read_chats(files, read, noticed.heard)
+        if chats:
+            file = DataFile(Path(source.location), source.name)
+            talks = enumerate(talks_of(chats, read.talks, noticed.heard, source.location), start=1)
+            yield from ((file, Raw(f"conversation {index:,}", talk)) for index, talk in talks)
+        files = tuple(rest)
+    for file in files:
+        yield from _opened(joined_replies((file, found) for found in read_file(file.path, read, CHAT_READERS)), read, noticed)
+
+
+def _opened(
+    found: Iterator[tuple[DataFile, Raw | Damage]], read: ChatReadOptions, noticed: Noticed
+) -> Iterator[tuple[DataFile, Raw | Damage]]:
+    """What was found, with the conversations of programs that say who answers as rows of messages."""
+    for file, one in found:
+        row = opened_row(one.value, read.talks, noticed.heard) if read.exports != "no" and isinstance(one, Raw) else None
+        if row is not None:
+            yield file, Raw(one.place, row)
+        elif read.exports == "only" and isinstance(one, Raw):
+            yield file, Damage(one.place, f"is no export of a chat program that is known ({', '.join(PROGRAMS)})")
+        else:
+            yield file, one
 
 
 def joined_replies(found: Iterator[tuple[DataFile, Raw | Damage]]) -> Iterator[tuple[DataFile, Raw | Damage]]:
