@@ -132,8 +132,8 @@ TELEGRAM = {
     "name": "Bo", "type": "personal_chat", "id": 5,
     "messages": [
         {"id": 1, "type": "service", "date": "2024-01-01T12:00:00", "actor": "Bo", "action": "phone_call", "text": ""},
-        {"id": 2, "type": "message", "date": "2024-01-01T12:01:00", "date_unixtime": "1704110460", "from": "Bo", "from_id": "user8",
-         "text": [{"type": "mention", "text": "@ida"}, " Name a ", {"type": "bold", "text": "bird"}]},
+        {"id": 2, "type": "message", "date": "2024-01-01T12:01:00", "date_unixtime": "1704110460", "from": "Bo",
+         "from_id": "user8", "text": [{"type": "mention", "text": "@ida"}, " Name a ", {"type": "bold", "text": "bird"}]},
         {"id": 3, "type": "message", "date": "2024-01-01T12:02:00", "date_unixtime": "1704110520", "from": "Ida",
          "from_id": "user7", "text": "A wren"},
         {"id": 4, "type": "message", "date": "2024-01-01T12:03:00", "date_unixtime": "1704110580", "from": "Ida",

@@ -129,8 +129,8 @@ def _roles(comments: list[_Comment], requester: str, options: TalkOptions, heard
         else:
             counts = Counter(one.author for one in comments).most_common()
             raise DataError(
-                f"ticket {ticket or '(without id)'} does not say who of its authors answers: {listed_speakers(counts)}. Say it in "
-                f"the source, for example\n    assistant: [{in_yaml_list(counts[-1][0])}]"
+                f"ticket {ticket or '(without id)'} does not say who of its authors answers: {listed_speakers(counts)}. Say it "
+                f"in the source, for example\n    assistant: [{in_yaml_list(counts[-1][0])}]"
             )
     return roles
 
