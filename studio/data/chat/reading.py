@@ -95,6 +95,9 @@ def read_document_file(path: Path, options: ChatReadOptions) -> Iterator[Raw | D
         return
     with open_text(path, options) as stream:
         text = stream.read().replace("\r\n", "\n").lstrip("\ufeff")
+    if "\0" in text:
+        yield Damage("the file", "holds NUL bytes, so it is no text")
+        return
     found = rows_of_document(text, path.stem, markdown=markdown, prompt=options.prompt)
     if not found.rows:
         yield Damage("the file", "holds no text")

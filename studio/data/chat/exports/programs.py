@@ -21,6 +21,7 @@ from studio.data.sources import DataFile
 PROGRAMS = ("ChatGPT", "Claude", "Slack", "Discord", "WhatsApp", "Telegram", "a help desk")
 # Parts of a JSON file that are looked at before it is taken for something else.
 _LOOKED_AT = 20_000
+_DEEP = 2_000
 _LINES = 40
 _LINE = 4_000
 
@@ -124,6 +125,8 @@ def _head(path: Path, options: ReadOptions) -> _Head:
     try:
         for prefix, event, value in itertools.islice(ijson.parse(stream), _LOOKED_AT):
             first = first or event
+            if len(prefix) > _DEEP:
+                break
             if event == "map_key" and prefix == "":
                 top.add(value)
             elif (
