@@ -59,12 +59,11 @@ class Builder(ABC, Generic[Recipe, Row, Gone]):
     libraries: ClassVar[tuple[str, ...]]
     """The libraries that decide what ends up in the Dataset; their versions are written down."""
 
-    shelves: Shelves
-    """Where rows lie that are not held in memory; there while the Dataset is built."""
-
     def __init__(self, recipe: Recipe, workspace: Workspace, beside: Path, tell: Tell) -> None:
         """``beside``: folder of the recipe, for relative paths in it; ``tell``: gets one line per stage."""
         self.recipe, self.workspace, self.beside, self.tell = recipe, workspace, beside, tell
+        # Where rows lie that are not held in memory; taken away after the build.
+        self.shelves = Shelves(workspace.datasets / ".steps")
 
     @classmethod
     def build(
@@ -145,7 +144,6 @@ def build_dataset(builder: Builder[Any, Row, Gone], *, name: str) -> BuildOutcom
         return BuildOutcome(folder, read_dataset(folder), cached=True, reused=len(keys))
     workspace.check_writable()
     memo.save()
-    builder.shelves = Shelves(workspace.datasets / ".steps")
     cache = StepCache(workspace.datasets / ".steps", builder.codec, builder.shelves)
     work: Stages[Row, Gone] = Stages(keys, cache, builder.tell)
     with builder.shelves, builder.staffed(), _room_to_make(cache):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from studio.schema.duplicate_steps import (
     DecontaminateStep,
@@ -31,35 +31,45 @@ def _rows_or_share(value: float) -> float:
 Size = Annotated[float, AfterValidator(_rows_or_share)]
 
 Format = Literal[
-    "auto", "messages", "sharegpt", "alpaca", "prompt_completion", "question_answer", "chatterbot", "preference", "text"
+    "auto", "messages", "sharegpt", "alpaca", "prompt_completion", "question_answer", "chatterbot", "preference", "text", "export"
 ]
 LengthUnit = Literal["characters", "words", "tokens"]
 
 
-class Columns(Settings):
-    """Which columns hold what, when their names are not among the known ones. Dots reach into nested values."""
+def _place_or_name(value: object) -> object:
+    """A column by its place is written as a number."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else value
 
-    question: str | None = None
+
+Column = Annotated[str, BeforeValidator(_place_or_name)]
+
+
+class Columns(Settings):
+    """Which columns hold what, when their names are not among the known ones. Dots reach into nested values; numbers are places,
+    counted from 0, in a csv without a line of names (``{question: 0, answer: 1}``).
+    """
+
+    question: Column | None = None
     """The user's turn."""
-    answer: str | None = None
+    answer: Column | None = None
     """The assistant's turn."""
-    system: str | None = None
+    system: Column | None = None
     """A system turn before the conversation."""
-    context: str | None = None
+    context: Column | None = None
     """Text that is put under the question (alpaca calls it ``input``); a list of ``choices`` is written with letters."""
-    messages: str | None = None
+    messages: Column | None = None
     """A list of turns."""
-    id: str | None = None
+    id: Column | None = None
     """The row's own identity, kept in the Dataset's id."""
-    history: str | None = None
+    history: Column | None = None
     """Turns before the question."""
-    tools: str | None = None
+    tools: Column | None = None
     """What the assistant may call."""
-    label: str | None = None
+    label: Column | None = None
     """Whether the answer was liked; rows then become single thumbs (``chat/kto``)."""
-    chosen: str | None = None
+    chosen: Column | None = None
     """The liked answer of a pair."""
-    rejected: str | None = None
+    rejected: Column | None = None
     """The disliked answer of a pair."""
 
 
@@ -73,7 +83,7 @@ class SourceSettings(Settings):
     attribution: str | None = None
     """Who has to be named, and how, when the licence asks for it."""
     format: Format = "auto"
-    """Shape of the rows. ``auto`` looks at each row's columns."""
+    """Shape of the rows. ``auto`` looks at each row's columns; ``export`` takes exports of chat programs and nothing else."""
     columns: Columns = Columns()
     """Names of columns, where they differ from the usual ones."""
     group: str | None = None
@@ -96,6 +106,11 @@ class SourceSettings(Settings):
     false, 1 and 0."""
     roles: dict[str, Literal["system", "user", "assistant", "tool"]] = {}
     """What the roles of turns mean that are not among the usual ones (``{student: user, tutor: assistant}``)."""
+    assistant: list[str] = []
+    """Names or ids of those whose messages are the answers, in exports of people's chats (Slack, Discord, WhatsApp, Telegram) and
+    of help desks; all others are the user."""
+    pause: Annotated[float, Field(gt=0)] | None = None
+    """Hours without a message after which a new conversation begins in people's chats; None takes 6. A thread is always one."""
     thoughts: Literal["leave", "split"] = "leave"
     """A thought that an answer begins with (``<think>…</think>``) is left in its text, or split off as the turn's thought."""
     prompt_end: str = ""

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from studio.core.records import DatasetRecord
 from studio.core.workspace import Workspace
 from studio.data.build import Builder, peak_bytes
 from studio.data.cache import code_files, code_version, library_versions
+from studio.data.chat.exports import TalkOptions
 from studio.data.chat.feedback import resolve_feedback
+from studio.data.chat.folders import held_out_files, without_papers
 from studio.data.chat.formats import Choices, ColumnNames
 from studio.data.chat.noticing import Noticed
 from studio.data.chat.others import Compared
@@ -47,6 +50,7 @@ from studio.data.workers import Workers, workers
 from studio.schema.duplicate_steps import DecontaminateStep, SemanticDuplicatesStep
 from studio.schema.recipe import (
     ChatRecipe,
+    Columns,
     FeedbackSource,
     HubSource,
     LengthStep,
@@ -61,8 +65,8 @@ LIBRARIES = ("ftfy", "py3langid", "phonenumbers", "tokenizers", "ijson", "pyarro
 
 # Code that decides how rows are read; a change of it makes everything after new.
 _READ_CODE = (
-    "sources.py", "hub.py", *code_files("readers", "chat/formats"), "chat/reading.py", "chat/noticing.py", "chat/documents.py",
-    "chat/feedback.py", "chat/rows.py", "chat/turns.py",
+    "sources.py", "hub.py", *code_files("readers", "chat/formats", "chat/exports"), "chat/reading.py", "chat/noticing.py",
+    "chat/documents.py", "chat/faqs.py", "chat/labels.py", "chat/folders.py", "chat/feedback.py", "chat/rows.py", "chat/turns.py",
 )  # fmt: skip
 _STEP_CODE = (
     "chat/steps/base.py",
@@ -239,12 +243,13 @@ def read_rows(recipe: ChatRecipe, sources: Sequence[ResolvedSource], shelves: Sh
     shapes: Counter[str] = Counter()
     unused: Counter[str] = Counter()
     for settings, source in zip(recipe.sources, sources, strict=True):
-        read = ChatReadOptions(settings.encoding, settings.records, prompt=settings.prompt)
+        read = _read_options(settings)
         noticed = Noticed(ColumnNames(**settings.columns.model_dump()))
         if settings.format not in {"auto", "preference"}:
             noticed.decided()
+        files, papers = without_papers(source.files) if isinstance(settings, LocalSource) else (source.files, None)
         before = len(rows) + len(removed)
-        for outcome in read_source(source, read, _shape_options(settings), noticed):
+        for outcome in read_source(replace(source, files=files), read, _shape_options(settings), noticed):
             if isinstance(outcome, ChatRow):
                 rows.append(outcome)
             else:
@@ -254,6 +259,7 @@ def read_rows(recipe: ChatRecipe, sources: Sequence[ResolvedSource], shelves: Sh
         unused.update(noticed.unused + noticed.other)
         several = f"{source.name}: " if len(sources) > 1 else ""
         notes += [*(source.known.notes if source.known else ()), *(f"{several}{note}" for note in noticed.notes())]
+        notes += [f"{several}{note}" for note in (papers, held_out_files(files)) if note and isinstance(settings, LocalSource)]
         if isinstance(settings, LocalSource) and (note := files_left_out(source.location, settings.pattern, CHAT_READERS)):
             notes.append(f"{several}{note}")
     _one_form(rows)
@@ -263,6 +269,24 @@ def read_rows(recipe: ChatRecipe, sources: Sequence[ResolvedSource], shelves: Sh
     read_in = sum(counts.values())
     found, gone = rows.held(), removed.held()
     return judged(READ_STEP, {}, read_in, found, gone, started=started, notes=notes, figures=figures, reasons=reasons)
+
+
+def _read_options(settings: Source) -> ChatReadOptions:
+    """How the files of a source are read."""
+    return ChatReadOptions(
+        settings.encoding,
+        settings.records,
+        prompt=settings.prompt,
+        talks=TalkOptions(tuple(settings.assistant), settings.pause),
+        places=_by_number(settings.columns),
+        exports="yes" if settings.format == "auto" else "only" if settings.format == "export" else "no",
+    )
+
+
+def _by_number(columns: Columns) -> bool:
+    """True where every column that is named is named by its place."""
+    named = [name for name in columns.model_dump().values() if name is not None]
+    return bool(named) and all(name.isdecimal() for name in named)
 
 
 def _shape_options(settings: Source) -> ShapeOptions:

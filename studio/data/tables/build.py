@@ -48,6 +48,11 @@ class TableBuilder(Builder[TableRecipe, int, RemovedTableRow]):
 
     _table: DataTable
 
+    @property
+    def table(self) -> DataTable:
+        """The table at hand, once it was read."""
+        return self._table
+
     @cached_property
     def _plan(self) -> list[TableStep | None]:
         """The steps in order; None is where rows are divided."""
