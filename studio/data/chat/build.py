@@ -36,6 +36,7 @@ from studio.data.chat.steps import STEPS
 from studio.data.memo import HashMemo
 from studio.data.page import REPORT_FILE
 from studio.data.parquet import REMOVED_FILE, write_table
+from studio.data.remote import resolve_url
 from studio.data.similarity import Shingling
 from studio.data.sources import (
     READ_STEP,
@@ -43,6 +44,7 @@ from studio.data.sources import (
     files_left_out,
     resolve_hub_source,
     resolve_local,
+    resolve_query,
     resolve_wheel,
     resolved,
 )
@@ -51,23 +53,26 @@ from studio.data.stages import Stages, StepResult, judged
 from studio.data.workers import Workers, workers
 from studio.schema.recipe import (
     ChatRecipe,
+    DuckdbSource,
     FeedbackSource,
     HubSource,
     LengthStep,
     LocalSource,
     Source,
     SplitSettings,
+    SqliteSource,
     Step,
+    UrlSource,
     WheelSource,
 )
 
 CODEC: Codec[ChatRow, RemovedRow] = Codec(rows_to_table, table_to_rows, removed_to_table, table_to_removed)
-LIBRARIES = ("ftfy", "gaoya", "py3langid", "phonenumbers", "tokenizers", "ijson", "pyarrow", "numpy")
+LIBRARIES = ("ftfy", "gaoya", "py3langid", "phonenumbers", "tokenizers", "ijson", "charset-normalizer", "pyarrow", "numpy")
 
 # Code that decides how rows are read; a change of it makes everything after new.
 _READ_CODE = (
-    "sources.py", "hub.py", *code_files("readers", "chat/formats"), "chat/reading.py", "chat/noticing.py", "chat/documents.py",
-    "chat/feedback.py", "chat/rows.py", "chat/turns.py",
+    "sources.py", "hub.py", "remote.py", *code_files("readers", "chat/formats"), "chat/reading.py", "chat/noticing.py",
+    "chat/documents.py", "chat/feedback.py", "chat/rows.py", "chat/turns.py",
 )  # fmt: skip
 _STEP_CODE = (
     "chat/steps/base.py",
@@ -155,13 +160,17 @@ def _resolve(source: Source, index: int, beside: Path, memo: HashMemo, workspace
     """Know the bytes of one source."""
     match source:
         case LocalSource():
-            location, identity, files = resolve_local(source.path, source.pattern, beside, memo, CHAT_READERS)
+            location, identity, files = resolve_local(source.path, source.pattern, beside, memo, CHAT_READERS, links=source.links)
             return resolved(source, index, Path(location).stem, location, identity, files=files)
         case WheelSource():
             location, identity, files = resolve_wheel(source.package, source.version, source.files, source.sha256, memo)
             return resolved(source, index, source.package, location, identity, revision=source.version, files=files)
         case HubSource():
             return resolve_hub_source(source, source, index, memo)
+        case SqliteSource() | DuckdbSource():
+            return resolve_query(source, source, index, beside, memo)
+        case UrlSource():
+            return resolve_url(source, source, index, CHAT_READERS)
         case FeedbackSource():
             known, location, identity = resolve_feedback(
                 workspace,
@@ -226,7 +235,10 @@ def read_rows(recipe: ChatRecipe, sources: Sequence[ResolvedSource]) -> StepResu
     shapes: Counter[str] = Counter()
     unused: Counter[str] = Counter()
     for settings, source in zip(recipe.sources, sources, strict=True):
-        read = ChatReadOptions(settings.encoding, settings.records, prompt=settings.prompt)
+        told: list[str] = []
+        read = ChatReadOptions(
+            settings.encoding, settings.records, prompt=settings.prompt, sheet=settings.sheet, note=told.append
+        )
         noticed = Noticed(ColumnNames(**settings.columns.model_dump()))
         if settings.format not in {"auto", "preference"}:
             noticed.decided()
@@ -240,7 +252,8 @@ def read_rows(recipe: ChatRecipe, sources: Sequence[ResolvedSource]) -> StepResu
         shapes.update(noticed.shapes)
         unused.update(noticed.unused + noticed.other)
         several = f"{source.name}: " if len(sources) > 1 else ""
-        notes += [*(source.known.notes if source.known else ()), *(f"{several}{note}" for note in noticed.notes())]
+        notes += [*(source.known.notes if source.known else ()), *(f"{several}{note}" for note in (*source.notes, *told))]
+        notes += [f"{several}{note}" for note in noticed.notes()]
         if isinstance(settings, LocalSource) and (note := files_left_out(source.location, settings.pattern, CHAT_READERS)):
             notes.append(f"{several}{note}")
     _one_form(rows)

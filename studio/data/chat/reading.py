@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from studio.data.chat.noticing import Noticed
 from studio.data.chat.rows import ChatRow, RemovedRow
 from studio.data.readers import READERS, Damage, Raw, Reader, ReadOptions, read_file
 from studio.data.readers.encoding import open_text
+from studio.data.readers.queries import query_rows
+from studio.data.readers.repair import mended
 from studio.data.sources import READ_STEP, DataFile, ResolvedSource
 
 
@@ -125,13 +128,24 @@ def _found(source: ResolvedSource, read: ReadOptions) -> Iterator[tuple[DataFile
     """Everything that lies in a source's files, or in its Hub table."""
     if source.table is not None:
         file = DataFile(Path(source.table.id), source.table.id)
-        rows = enumerate(source.table.rows(), start=1)
-        yield from joined_replies((file, Raw(f"row {index:,}", value)) for index, value in rows)
+        rows = (Raw(f"row {index:,}", value) for index, value in enumerate(source.table.rows(), start=1))
+        yield from joined_replies((file, found) for found in mended(rows, read.note))
     if source.known is not None:
         for index, value in enumerate(source.known.lines, start=1):
             yield DataFile(Path(source.location), source.known.id), Raw(f"row {index:,}", value)
+    if source.kind in {"sqlite", "duckdb"}:
+        place = Path(source.location)
+        result = query_rows(place, "sqlite" if source.kind == "sqlite" else "duckdb", source.query)
+        yield from joined_replies((DataFile(place, place.name), found) for found in mended(result, read.note))
+        return
     for file in source.files:
-        yield from joined_replies((file, found) for found in read_file(file.path, read, CHAT_READERS))
+        told = replace(read, note=partial(_with_label, read.note, file.label))
+        yield from joined_replies((file, found) for found in read_file(file.path, told, CHAT_READERS))
+
+
+def _with_label(note: Callable[[str], None], label: str, text: str) -> None:
+    """Tell something of a file, with its name."""
+    note(f"{label}: {text}")
 
 
 def joined_replies(found: Iterator[tuple[DataFile, Raw | Damage]]) -> Iterator[tuple[DataFile, Raw | Damage]]:

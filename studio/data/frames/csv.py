@@ -16,7 +16,7 @@ from studio.core.errors import DataError
 from studio.data.frames.base import BadRow, Frame, FrameOptions, whole_frame
 from studio.data.readers import Damage, Raw, ReadOptions
 from studio.data.readers.csv import header_names, read_csv, separator_of
-from studio.data.readers.encoding import open_text, with_mark
+from studio.data.readers.encoding import known, open_text, settled, with_mark
 
 _BLOCK = 16 << 20
 
@@ -27,7 +27,9 @@ def read_csv_frame(path: Path, options: FrameOptions) -> Frame:
     Raises:
         DataError: two columns have the same name, there is no row, or the bytes are not in the encoding that was named.
     """
-    asked = ReadOptions(encoding=options.encoding, delimiter=options.delimiter, header=options.header)
+    notes: list[str] = []
+    asked = ReadOptions(encoding=options.encoding, delimiter=options.delimiter, header=options.header, note=notes.append)
+    asked = settled(path, asked)
     with open_text(path, asked) as stream:
         delimiter, skip = separator_of(stream, tabs=path.suffix.lower() == ".tsv", said=options.delimiter)
         names = list(options.header or ())
@@ -35,8 +37,9 @@ def read_csv_frame(path: Path, options: FrameOptions) -> Frame:
             lines = csv.reader(stream, delimiter=delimiter)
             names = header_names(path, next((line for line in lines if line), []))
             skip += lines.line_num
-    table = _sound(path, options.encoding, names, delimiter, skip)
+    table = _sound(path, known(asked), names, delimiter, skip)
     frame = whole_frame(table.to_pandas()) if table is not None else _row_by_row(path, asked, names)
+    frame.notes += notes
     if not len(frame.columns) and not frame.bad:
         raise DataError(f"{path} has a line of names and no rows. Add rows.")
     return frame

@@ -11,6 +11,8 @@ from typing import Any
 
 from studio.core.errors import DataError, nearest
 from studio.data.images.emoji_names import name_of, subgroup_of, without_skin_tone
+from studio.data.readers.parquet import text_rows
+from studio.data.readers.repair import without_halves
 from studio.schema.image_recipe import FileSource, ImageSourceSettings
 
 # Column names that say what they are, the usual ones first.
@@ -126,7 +128,7 @@ class FolderCaptions:
         for suffix in _SIDECARS:
             label = path.with_suffix(suffix).as_posix()
             if self._root is not None and label in self._labels:
-                return (self._root / label).read_text(encoding="utf-8-sig", errors="replace")
+                return _text_of(self._root / label)
         return ""
 
     def _read_metadata(self, label: str) -> None:
@@ -143,6 +145,18 @@ class FolderCaptions:
                 raise DataError(f"{path}: {place}: {error}") from error
             target = _joined(PurePosixPath(label).parent, name)
             self._rows.setdefault(target, replace(said, where=f"{label} {place}"))
+
+
+def _text_of(path: Path) -> str:
+    """Text of a side-car.
+
+    Raises:
+        DataError: it is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
 
 
 def _joined(folder: PurePosixPath, name: str) -> str:
@@ -186,7 +200,7 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     import pyarrow.parquet as pq
 
     try:
-        rows = pq.read_table(path).to_pylist()
+        rows, _ = text_rows(pq.read_table(path))
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{path} is not a readable parquet file ({error}).") from error
     for number, row in enumerate(rows, start=1):
@@ -199,6 +213,9 @@ def _object(path: Path, number: int, line: str) -> dict[str, Any]:
         row = json.loads(line)
     except json.JSONDecodeError as error:
         raise DataError(f"{path}: line {number} is not JSON ({error.msg}). Repair or remove it.") from error
+    except RecursionError as error:
+        raise DataError(f"{path}: line {number} is nested too deeply to be read. Repair or remove it.") from error
     if not isinstance(row, dict):
         raise DataError(f"{path}: line {number} is no JSON object.")
-    return row
+    whole: dict[str, Any] = without_halves(row)
+    return whole

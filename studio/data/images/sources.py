@@ -19,7 +19,7 @@ from studio.data.images.captions import FolderCaptions, Said, said_in_row
 from studio.data.images.decode import SUFFIXES, Place
 from studio.data.images.look import Picture
 from studio.data.memo import HashMemo
-from studio.data.sources import ResolvedSource, resolve_hub_source, resolved
+from studio.data.sources import ResolvedSource, check_pattern, refuse_links, resolve_hub_source, resolved
 from studio.schema.image_recipe import ImageFolderSource, ImageHubSource, ImageSource, ImageWheelSource
 
 
@@ -59,6 +59,9 @@ def resolve_source(source: ImageSource, index: int, beside: Path, memo: HashMemo
     match source:
         case ImageFolderSource():
             root = _find_folder(source.path, beside)
+            check_pattern(source.pattern)
+            if not source.links:
+                refuse_links(root, [root / label for label in _files_below(root)])
             identity = sha256_json({label: memo.sha256(root / label) for label in _files_below(root)})
             return resolved(source, index, root.resolve().name, str(root.resolve()), identity)
         case ImageWheelSource():

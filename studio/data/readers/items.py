@@ -43,7 +43,7 @@ def read_items(path: Path, options: ReadOptions, opening: str, *, after: int = 0
                     # A number may go on in the next piece.
                     text, place, ended = _more(stream.read(_CHUNK), text, place)
                     continue
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 if not ended and (_end_of(text, place) is None):
                     text, place, ended = _more(stream.read(max(_CHUNK, len(text))), text, place)
                     continue

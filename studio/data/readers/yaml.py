@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from studio.core.errors import DataError
 from studio.data.readers.base import Damage, Raw, ReadOptions
 from studio.data.readers.document import rows_of
 from studio.data.readers.encoding import open_text
+
+# A file without anchors holds fewer values than bytes. With them each may stand for others that stand for others.
+_VALUES = 10_000_000
 
 
 def read_yaml(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
@@ -18,8 +23,37 @@ def read_yaml(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
     with open_text(path, options) as stream:
         try:
             value = yaml.load(stream, Loader=loader)
+            _check_size(path, value)
+        except RecursionError:
+            yield Damage("the file", "is nested too deeply to be read")
+            return
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             yield Damage(f"line {mark.line + 1 if mark else 1}", f"is not valid YAML: {getattr(error, 'problem', error)}")
             return
     yield from rows_of(value, options)
+
+
+def _check_size(path: Path, value: Any) -> None:
+    """Refuse a document whose anchors, written out, are more than anyone writes.
+
+    Raises:
+        DataError: there are too many values, or one holds itself.
+    """
+    limit = max(_VALUES, path.stat().st_size)
+    known: dict[int, int] = {}
+
+    def size(inner: Any) -> int:
+        if not isinstance(inner, dict | list):
+            return 1
+        if id(inner) not in known:
+            known[id(inner)] = limit + 1  # one that holds itself has no end
+            items = [*inner.keys(), *inner.values()] if isinstance(inner, dict) else inner
+            known[id(inner)] = 1 + sum(map(size, items))
+        return known[id(inner)]
+
+    if size(value) > limit:
+        raise DataError(
+            f"{path}: its anchors (&name, *name) stand for more than {limit:,} values once they are written out. "
+            "Write the rows out, or save them as JSON lines."
+        )
