@@ -31,7 +31,7 @@ def read_json(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
         yield from read_jsonl(path, options)
         return
     check_encoding(path, known(options))
-    halves, deep = look_through(AsUtf8(path, known(options)))
+    odd, deep = look_through(AsUtf8(path, known(options)))
     if deep:
         yield Damage("the file", "is nested too deeply to be read")
         return
@@ -41,7 +41,7 @@ def read_json(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
     if found is None:
         yield from _read_json_object(path, options)
         return
-    if halves:
+    if odd:
         yield from read_items(path, options, _opening(found))
         return
     stream = AsUtf8(path, known(options))
@@ -94,7 +94,7 @@ def _holds_lines(path: Path) -> bool:
         return False
     try:
         json.loads(first)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 
@@ -104,9 +104,12 @@ def _list_key(path: Path, options: ReadOptions) -> str | None:
     stream = AsUtf8(path, known(options))
     candidate: str | None = None
     try:
-        for prefix, event, _ in ijson.parse(stream):
-            if prefix == "" and event == "start_array":
-                return ""
+        if stream.read(_CHUNK).lstrip()[:1] == b"[":
+            return ""
+        stream.close()
+        stream = AsUtf8(path, known(options))
+        # Without use_float a number of thousands of digits ends the process inside yajl.
+        for prefix, event, _ in ijson.parse(stream, use_float=True):
             if event == "start_array" and prefix and "." not in prefix:
                 candidate = prefix
             elif candidate is not None and prefix == f"{candidate}.item":
@@ -131,7 +134,7 @@ def _refuse_several(path: Path, options: ReadOptions) -> None:
     with open_text(path, options) as stream:
         try:
             value = json.load(stream)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
     lists = [key for key, inner in value.items() if list_of_objects(inner) and key not in options.one_row]
     if len(lists) > 1:
@@ -153,7 +156,7 @@ def _read_json_object(path: Path, options: ReadOptions) -> Iterator[Raw | Damage
             where = "is cut off" if error.pos >= len(error.doc.rstrip()) else "is not valid JSON"
             yield Damage(f"line {error.lineno}", f"{where}: {error.msg} (column {error.colno})")
             return
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             yield Damage("the file", f"is not valid JSON: {error}")
             return
     yield from rows_of(value, options)
@@ -212,7 +215,7 @@ def _opening_of_document(path: Path, options: ReadOptions) -> str | None:
     if starts[0][:1] == b"[" and (len(starts) == 1 or not starts[0].endswith(b"]")):
         try:
             value = json.loads(starts[0])
-        except ValueError:
+        except (ValueError, RecursionError):
             return r"\A\s*\[" if len(starts) == 2 and starts[1][:1] in {b"{", b"]", b"["} else None
         if list_of_objects(value) and not options.list_is_row(value):
             return r"\A\s*\["

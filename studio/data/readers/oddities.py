@@ -1,4 +1,4 @@
-"""What a JSON file may hold that the streaming parser cannot bear: half characters, and brackets nested without end."""
+"""What a JSON file may hold that the streaming parser cannot bear: half characters, endless numbers, brackets without end."""
 
 from __future__ import annotations
 
@@ -16,20 +16,23 @@ _HALF = re.compile(
     rb"\\u[dD][89aAbB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})|(?<!\\u[dD][89aAbB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
 _REACH = 12
+# More digits than Python makes a number of, unless it is told to.
+_DIGITS = re.compile(rb"[0-9]{4300}")
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
 
 
 def look_through(stream: AsUtf8) -> tuple[bool, bool]:
-    """Whether a file may hold half a character, and whether it is nested deeper than it can be read; reads it once.
+    """Whether a file may hold half a character or an endless number, and whether it is nested too deeply; reads it once.
 
     Both may be said of a file that only looks like it (an escaped backslash before ``ud83d``): it is then read with more care.
     """
-    halves, deep = False, False
+    odd, deep = False, False
     depth, before = 0, b""
     try:
         while chunk := stream.read(_CHUNK):
-            if not halves and (b"\\u" in chunk or before.endswith(b"\\")):
-                halves = _HALF.search(before + chunk + b" ") is not None
+            if not odd and (b"\\u" in chunk or before.endswith(b"\\")):
+                odd = _HALF.search(before + chunk + b" ") is not None
+            odd = odd or _DIGITS.search(chunk) is not None
             before = chunk[-_REACH:]
             signs = np.frombuffer(chunk, dtype=np.uint8)
             steps = np.where((signs == 0x5B) | (signs == 0x7B), 1, np.where((signs == 0x5D) | (signs == 0x7D), -1, 0))
@@ -38,7 +41,7 @@ def look_through(stream: AsUtf8) -> tuple[bool, bool]:
             depth = max(0, int(reached[-1])) if not deep else 0
     finally:
         stream.close()
-    return halves, deep
+    return odd, deep
 
 
 def _is_deep(chunk: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,10 +32,7 @@ def read_xml(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
         DataError: the file declares entities, no element repeats, or several do and none was named.
     """
     _check_prolog(path)
-    try:
-        place = _place_of_rows(path, options.records)
-    except ParseError:
-        place = None
+    place = _place_of_rows(path, options.records)
     number = 0
     try:
         for element in _elements(path, place, options.records):
@@ -93,14 +91,16 @@ def _place_of_rows(path: Path, asked: str | None) -> Place | None:
     counts: Counter[Place] = Counter()
     filled: set[Place] = set()
     names: set[str] = set()
-    for event, element, place in _walk(path):
-        if event == "start":
-            counts[place] += 1
-            names.add(place[-1])
-            filled |= {place} if element.attrib else set()
-            filled |= {place[:-1]} if len(place) > 1 else set()
-        else:
-            element.clear()
+    # Where the file is cut off the rows before that are known; that it is, is told when they are read.
+    with contextlib.suppress(ParseError):
+        for event, element, place in _walk(path):
+            if event == "start":
+                counts[place] += 1
+                names.add(place[-1])
+                filled |= {place} if element.attrib else set()
+                filled |= {place[:-1]} if len(place) > 1 else set()
+            else:
+                element.clear()
     if asked is not None:
         if asked not in names:
             raise DataError(f"{path} has no element {asked!r}.{nearest(asked, names)} It has {', '.join(sorted(names)[:20])}.")
@@ -142,9 +142,10 @@ def _elements(path: Path, place: Place | None, asked: str | None) -> Iterator[El
 
 
 def _value(element: Element) -> Any:
-    """Text of an element that holds nothing else, else an object of its attributes and of the elements in it."""
-    if not element.attrib and not len(element):
-        return element.text or ""
+    """Text of an element that holds nothing else, or text with marks in it; else an object of its attributes and elements."""
+    text = "".join([element.text or "", *(child.tail or "" for child in element)]).strip()
+    if not element.attrib and (text or not len(element)):
+        return "".join(element.itertext())
     value: dict[str, Any] = {_name(key): text for key, text in element.attrib.items()}
     for child in element:
         name = _name(child.tag)
@@ -156,7 +157,6 @@ def _value(element: Element) -> Any:
             value[name].append(inner)
         else:
             value[name] = _Several([value[name], inner])
-    text = "".join([element.text or "", *(child.tail or "" for child in element)]).strip()
     if text:
         value["text" if "text" not in value else "text (element)"] = text
     return value

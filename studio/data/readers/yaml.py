@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from studio.data.readers.encoding import open_text
 
 # A file without anchors holds fewer values than bytes. With them each may stand for others that stand for others.
 _VALUES = 10_000_000
+# libyaml's composer calls itself for each level, and some ten thousand of them end the process without a word.
+_DEEPEST = 400
+_LEVELS = re.compile(r"^[ \t]*(?:[-?:][ \t]+)*", re.MULTILINE)
 
 
 def read_yaml(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
@@ -22,16 +26,33 @@ def read_yaml(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
     loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     with open_text(path, options) as stream:
         try:
-            value = yaml.load(stream, Loader=loader)
+            text = stream.read()
+            if _is_deep(text, loader):
+                yield Damage("the file", "is nested too deeply to be read")
+                return
+            value = yaml.load(text, Loader=loader)
             _check_size(path, value)
-        except RecursionError:
-            yield Damage("the file", "is nested too deeply to be read")
-            return
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             yield Damage(f"line {mark.line + 1 if mark else 1}", f"is not valid YAML: {getattr(error, 'problem', error)}")
             return
     yield from rows_of(value, options)
+
+
+def _is_deep(text: str, loader: Any) -> bool:
+    """True where values lie in one another deeper than can be read; most files cannot be, and are not parsed to know it."""
+    flow = text.count("[") + text.count("{") > _DEEPEST
+    if not flow and max((found.end() - found.start() for found in _LEVELS.finditer(text)), default=0) <= _DEEPEST:
+        return False
+    depth = 0
+    for event in yaml.parse(text, Loader=loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _DEEPEST:
+            return True
+    return False
 
 
 def _check_size(path: Path, value: Any) -> None:
