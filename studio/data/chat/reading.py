@@ -21,7 +21,7 @@ from studio.data.chat.rows import ChatRow, RemovedRow
 from studio.data.readers import READERS, Damage, Raw, Reader, ReadOptions, read_file
 from studio.data.readers.encoding import open_text
 from studio.data.readers.queries import query_rows
-from studio.data.readers.repair import mended
+from studio.data.readers.repair import mended, without_halves
 from studio.data.sources import READ_STEP, DataFile, ResolvedSource
 
 
@@ -175,14 +175,23 @@ def _to_row(
     if isinstance(found, Damage):
         return found
     try:
-        shaped = shape_row(found.value, shape.format, shape.columns, shape.choices)
+        shaped = _whole(shape_row(found.value, shape.format, shape.columns, shape.choices))
     except ShapeError as error:
         return Damage(found.place, str(error))
+    except RecursionError:
+        return Damage(found.place, "is nested too deeply to be read")
     value: dict[str, Any] = found.value if isinstance(found.value, dict) else {}
     row = _made(source, file, found, shape, number, shaped, value)
     if isinstance(row, ChatRow):
         noticed.take(value, shaped)
     return row
+
+
+def _whole(shaped: Shaped) -> Shaped:
+    """What was made of a row, of whole characters: JSON that stood as text in a column may have written out a half of one."""
+    parts = {name: getattr(shaped, name) for name in ("messages", "chosen", "rejected", "tools", "meta")}
+    changed = {name: whole for name, part in parts.items() if (whole := without_halves(part)) is not part}
+    return replace(shaped, **changed) if changed else shaped
 
 
 def _made(

@@ -48,6 +48,13 @@ def mended(found: Iterable[Raw | Damage], note: Callable[[str], None]) -> Iterat
         note(repairs.note)
 
 
+def mended_note(count: int, first: str = "") -> str:
+    """What is said of rows that were mended."""
+    rows = "1 row holds" if count == 1 else f"{count:,} rows hold"
+    where = f"; first {first}" if first else ""
+    return f"{rows} half a character (such as \\ud83d without its other half{where}); it was replaced by U+FFFD"
+
+
 @dataclass
 class Repairs:
     """Rows of one file, mended and counted."""
@@ -69,7 +76,4 @@ class Repairs:
     @property
     def note(self) -> str | None:
         """What a person should know, None where nothing was mended."""
-        if not self.rows:
-            return None
-        rows = "1 row holds" if self.rows == 1 else f"{self.rows:,} rows hold"
-        return f"{rows} half a character (such as \\ud83d without its other half; first {self.first}); it was replaced by U+FFFD"
+        return mended_note(self.rows, self.first) if self.rows else None

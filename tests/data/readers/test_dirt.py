@@ -83,6 +83,14 @@ def test_half_a_character_in_tables_and_captions(tmp_path: Path) -> None:
     }
     made = build_image_dataset(validate(recipe, ImageRecipe), Workspace(tmp_path / "w"), name="i", beside=tmp_path)
     assert {row.caption for row in read_image_split(made.folder, "train")} == {f"bird \ufffd {number}" for number in range(4)}
+    assert any("metadata.jsonl: 4 rows hold half a character" in note for note in made.notes)
+
+
+def test_half_a_character_in_json_that_stands_in_a_column(tmp_path: Path) -> None:
+    talk = '[{""role"": ""user"", ""content"": ""Name \\ud83d bird""}, {""role"": ""assistant"", ""content"": ""A wren""}]'
+    (tmp_path / "rows.csv").write_text(f'id,messages\n1,"{talk}"\n2,"{talk.replace("bird", "fish")}"\n')
+    rows = read_split(chat(tmp_path, {"path": "rows.csv"}).folder, "train")
+    assert {row.messages[0]["content"] for row in rows} == {"Name \ufffd bird", "Name \ufffd fish"}
 
 
 def test_halves_that_belong_together_become_one_and_whole_values_stay_the_same() -> None:
