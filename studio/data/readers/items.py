@@ -50,7 +50,10 @@ def read_items(path: Path, options: ReadOptions, opening: str, *, after: int = 0
                 end = _end_of(text, place)
                 said = reason or f"is not valid JSON ({error})"
                 cut = "the file is cut off in the middle of this row"
-                outcome, stop = Damage(f"row {row + 1:,}", cut if end is None else said), end or len(text)
+                outcome, stop = (
+                    Damage(f"row {row + 1:,}", cut if end is None else said),
+                    len(text) if end is None else max(end, place + 1),
+                )
                 reason = ""
             row, place = row + 1, stop
             if row > after:

@@ -21,7 +21,8 @@ _REMEDIES = {
     "Pickles run code when they are opened and are never read: save the rows as parquet or JSON lines.": (
         ".pkl", ".pickle", ".pt", ".pth",
     ),
-    "Pack the files as zip, or give the folder they lie in.": (".tar", ".tgz", ".7z", ".rar", ".tbz2", ".txz", ".zip"),
+    "Pack the files as zip, or give the folder they lie in.": (".tar", ".tgz", ".7z", ".rar", ".tbz2", ".txz"),
+    "Name one of the files in it: archive.zip/inner.csv.": (".zip",),
     "Convert it to parquet: pyarrow reads it.": (".arrow", ".feather", ".orc"),
     "Read it with a query: 'type: sqlite'.": (".sqlite", ".sqlite3", ".db"),
     "Read it with a query: 'type: duckdb'.": (".duckdb",),

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import Element, ParseError, iterparse
+from xml.etree.ElementTree import Element, iterparse
 
-from studio.core.errors import DataError, UserError, nearest
+from studio.core.errors import DataError, StudioError, UserError, nearest
 from studio.data.readers.base import Damage, Raw, ReadOptions
 from studio.data.readers.csv import header_names
+from studio.data.readers.xml import refuse_entities
 
 Cells = tuple[Any, ...]
-_BROKEN = (zipfile.BadZipFile, KeyError, OSError, ValueError, ParseError, EOFError, TypeError, IndexError)
 # A workbook is a zip archive of XML, in which a small file can unpack to anything.
 _RATIO, _SMALL = 300, 512 << 20
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
@@ -143,9 +143,12 @@ def _sound(path: Path) -> Iterator[None]:
     """What a library says of a damaged workbook, as one sentence."""
     try:
         yield
-    except _BROKEN as error:
+    except (StudioError, MemoryError):
+        raise
+    except Exception as error:  # openpyxl raises whatever its parts stumble over, from KeyError to lxml's own errors
         kind = path.suffix.lower().removeprefix(".")
-        raise DataError(f"{path} cannot be read as an {kind} file ({error}). Save it again, or as csv.") from error
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path} cannot be read as an {kind} file ({said}). Save it again, or as csv.") from error
 
 
 def _guarded(path: Path, lines: Iterator[Cells]) -> Iterator[Cells]:
@@ -155,9 +158,13 @@ def _guarded(path: Path, lines: Iterator[Cells]) -> Iterator[Cells]:
 
 
 def _check_archive(path: Path) -> None:
-    """Refuse a workbook that unpacks to far more than its size."""
+    """Refuse a workbook that unpacks to far more than its size, or whose parts declare entities."""
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(item.file_size for item in archive.infolist())
+        for item in archive.infolist():
+            if item.filename.endswith((".xml", ".rels")):
+                with archive.open(item) as stream:
+                    refuse_entities(path, stream)
     if unpacked > max(_SMALL, _RATIO * path.stat().st_size):
         raise DataError(
             f"{path} unpacks to {unpacked >> 20:,} MB from {path.stat().st_size:,} bytes, which is what a zip bomb does. "

@@ -6,7 +6,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from xml.etree.ElementTree import Element, ParseError, iterparse
 from xml.parsers import expat
 
@@ -31,7 +31,8 @@ def read_xml(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
     Raises:
         DataError: the file declares entities, no element repeats, or several do and none was named.
     """
-    _check_prolog(path)
+    with path.open("rb") as stream:
+        refuse_entities(path, stream)
     place = _place_of_rows(path, options.records)
     number = 0
     try:
@@ -45,8 +46,14 @@ def read_xml(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
         yield Damage("the file", "holds no rows: no element repeats")
 
 
-def _check_prolog(path: Path) -> None:
-    """Refuse entities before anything is read that could use one."""
+def refuse_entities(path: Path, stream: IO[bytes]) -> None:
+    """Refuse a file that declares entities before anything is read that could use one.
+
+    Args:
+        path: for the message.
+    Raises:
+        DataError: names the first entity.
+    """
 
     def declared(name: str, *_: Any) -> None:
         raise DataError(
@@ -61,9 +68,8 @@ def _check_prolog(path: Path) -> None:
     parser.EntityDeclHandler = declared
     parser.StartElementHandler = begun
     try:
-        with path.open("rb") as stream:
-            while chunk := stream.read(_CHUNK):
-                parser.Parse(chunk, False)
+        while chunk := stream.read(_CHUNK):
+            parser.Parse(chunk, False)
     except (_Begun, expat.ExpatError):
         # What is not XML is told where it is read.
         return

@@ -253,3 +253,12 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     (tmp_path / "a.csv.gz").chmod(0)
     with pytest.raises(DataError, match="may not be read by this user"):
         read(tmp_path / "a.csv.gz")
+
+
+@pytest.mark.parametrize(
+    "text", ['[{"q": 1}}, {"q": 2}]', '[{"q": 1}, ]]', '[{"q": 1}, }}}, {"q": 2}]', '{"rows": [{"q": 1}}, {"q": 2}]}']
+)
+def test_brackets_too_many_are_damage_and_reading_ends(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    found, _ = read(tmp_path / "a.json")
+    assert found[0] == Raw("row 1", {"q": 1}) and len(found) < 10

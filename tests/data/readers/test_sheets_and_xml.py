@@ -183,3 +183,25 @@ def test_a_document_type_alone_is_no_harm_and_depth_has_a_bound(tmp_path: Path) 
     assert rows(path) == [{"x": "1"}, {"x": "2"}]
     with pytest.raises(DataError, match="is nested deeper than 200 elements"):
         rows(xml(path, "<a>" * 100_000))
+
+
+@pytest.mark.parametrize("suffix", ["xlsx", "ods"])
+def test_parts_of_workbooks_that_declare_entities_or_are_damaged(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "xlsx":
+        workbook(path, rows=[("q",), ("a",)])
+    else:
+        ods(path, ("rows", "<table:table-row>" + cell("q") + "</table:table-row>"))
+    with zipfile.ZipFile(path) as archive:
+        parts = {item.filename: archive.read(item) for item in archive.infolist()}
+    part = "content.xml" if suffix == "ods" else "xl/worksheets/sheet1.xml"
+    for bad, said in (
+        (b'<!DOCTYPE x [<!ENTITY a "lol">]><x>&a;</x>', "declares the entity 'a'"),
+        (parts[part][:-30], f"cannot be read as an {suffix} file"),
+        (parts[part].replace(b"=", b"", 1), f"cannot be read as an {suffix} file"),
+    ):
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in parts.items():
+                archive.writestr(name, bad if name == part else data)
+        with pytest.raises(DataError, match=said):
+            rows(path)
