@@ -19,7 +19,7 @@ from studio.data.chat.formats.turns import is_turn
 from studio.data.chat.noticing import Noticed
 from studio.data.chat.rows import ChatRow, RemovedRow
 from studio.data.readers import READERS, Damage, Raw, Reader, ReadOptions, read_file
-from studio.data.readers.encoding import open_text
+from studio.data.readers.encoding import HALVES, open_text
 from studio.data.readers.queries import query_rows
 from studio.data.readers.repair import mended, without_halves
 from studio.data.sources import READ_STEP, DataFile, ResolvedSource
@@ -51,7 +51,7 @@ class ChatReadOptions(ReadOptions):
 
 def read_document_file(path: Path, options: ChatReadOptions) -> Iterator[Raw | Damage]:
     """A text or markdown file: its sections, or the questions and answers written out in it."""
-    with open_text(path, options) as stream:
+    with open_text(path, options, HALVES) as stream:
         text = stream.read()
     rows = read_document(text, path.stem, markdown=path.suffix.lower() in {".md", ".markdown"}, prompt=options.prompt)
     if not rows:

@@ -14,6 +14,8 @@ from studio.data.readers.base import ReadOptions
 from studio.data.readers.guessing import find_encoding, misread
 
 _CHUNK = 1 << 20
+HALVES = "surrogatepass"
+"""How bytes are decoded that stand for half a character, which some programs write in UTF-8 and UTF-16 as if it were one."""
 _USUAL = "utf-8, gb18030, big5, shift_jis, euc-kr, cp1252, utf-16"
 # Marks that say the order of bytes, which encodings of one order would read as a letter.
 _MARKS = {
@@ -67,13 +69,15 @@ def _named(path: Path, options: ReadOptions) -> str:
     return name
 
 
-def check_encoding(path: Path, encoding: str) -> None:
+def check_encoding(path: Path, encoding: str, errors: str = "strict") -> None:
     """Decode a whole file once, in pieces.
 
+    Args:
+        errors: :data:`HALVES` lets half characters pass.
     Raises:
         DataError: names the first byte that does not belong.
     """
-    decoder = codecs.getincrementaldecoder(with_mark(encoding))()
+    decoder = codecs.getincrementaldecoder(with_mark(encoding))(errors)
     before = 0
     with path.open("rb") as stream:
         while True:
@@ -117,11 +121,15 @@ def known(options: ReadOptions) -> str:
     return options.encoding or "utf-8"
 
 
-def open_text(path: Path, options: ReadOptions) -> io.TextIOWrapper:
-    """A text stream whose bytes were checked; the encoding is found where none was named."""
+def open_text(path: Path, options: ReadOptions, errors: str = "strict") -> io.TextIOWrapper:
+    """A text stream whose bytes were checked; the encoding is found where none was named.
+
+    Args:
+        errors: :data:`HALVES` for who mends half characters (:func:`studio.data.readers.repair.without_halves`).
+    """
     encoding = known(options if options.encoding is not None else settled(path, options))
-    check_encoding(path, encoding)
-    return path.open("r", encoding=with_mark(encoding), newline="")
+    check_encoding(path, encoding, errors)
+    return path.open("r", encoding=with_mark(encoding), newline="", errors=errors)
 
 
 class AsUtf8:
@@ -129,7 +137,7 @@ class AsUtf8:
 
     def __init__(self, path: Path, encoding: str) -> None:
         self._plain = with_mark(encoding) == "utf-8-sig"
-        self._stream: Any = path.open("rb") if self._plain else path.open("r", encoding=encoding)
+        self._stream: Any = path.open("rb") if self._plain else path.open("r", encoding=encoding, errors=HALVES)
         self.position = 0
         if self._plain and self._stream.read(3) != codecs.BOM_UTF8:
             self._stream.seek(0)
@@ -137,7 +145,7 @@ class AsUtf8:
     def read(self, size: int = -1) -> bytes:
         """At most ``size`` units of the file, as UTF-8."""
         chunk = self._stream.read(size)
-        data: bytes = chunk if self._plain else chunk.encode()
+        data: bytes = chunk if self._plain else chunk.encode("utf-8", HALVES)
         self.position += len(data)
         return data
 

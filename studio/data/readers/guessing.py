@@ -98,7 +98,8 @@ def find_encoding(path: Path) -> Found:
 def _look_through(path: Path) -> _Bytes:
     """Read a file once, in pieces."""
     seen = _Bytes()
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    # Half a character written as if it were one is a matter of that row, not of the encoding.
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogatepass")
     with path.open("rb") as stream:
         while True:
             chunk = stream.read(_CHUNK)

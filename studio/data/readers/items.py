@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from studio.data.readers.base import Damage, Raw, ReadOptions
-from studio.data.readers.encoding import open_text
+from studio.data.readers.encoding import HALVES, open_text
 
 _CHUNK = 1 << 20
 _BETWEEN = re.compile(r"[\s,]*")
@@ -25,7 +25,7 @@ def read_items(path: Path, options: ReadOptions, opening: str, *, after: int = 0
         reason: why the first damaged value cannot be read, where that is known already.
     """
     row = 0
-    with open_text(path, options) as stream:
+    with open_text(path, options, HALVES) as stream:
         text, ended = stream.read(_CHUNK), False
         found = re.compile(opening).search(text)
         place = found.end() if found else 0

@@ -15,7 +15,7 @@ import ijson
 from studio.core.errors import DataError
 from studio.data.readers.base import Damage, Raw, ReadOptions
 from studio.data.readers.document import list_of_objects, rows_of
-from studio.data.readers.encoding import AsUtf8, check_encoding, known, open_text, with_mark
+from studio.data.readers.encoding import HALVES, AsUtf8, check_encoding, known, open_text, with_mark
 from studio.data.readers.items import read_items
 from studio.data.readers.oddities import look_through
 
@@ -30,7 +30,7 @@ def read_json(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
     if _holds_lines(path):
         yield from read_jsonl(path, options)
         return
-    check_encoding(path, known(options))
+    check_encoding(path, known(options), HALVES)
     odd, deep = look_through(AsUtf8(path, known(options)))
     if deep:
         yield Damage("the file", "is nested too deeply to be read")
@@ -116,7 +116,7 @@ def _list_key(path: Path, options: ReadOptions) -> str | None:
                 if event == "start_map" and candidate not in options.one_row:
                     return candidate
                 candidate = None
-    except ijson.JSONError:
+    except (ijson.JSONError, UnicodeDecodeError):
         return None
     finally:
         stream.close()
@@ -131,7 +131,7 @@ def _refuse_several(path: Path, options: ReadOptions) -> None:
     """
     if path.stat().st_size > _WHOLE:
         return
-    with open_text(path, options) as stream:
+    with open_text(path, options, HALVES) as stream:
         try:
             value = json.load(stream)
         except (ValueError, RecursionError):
@@ -146,7 +146,7 @@ def _refuse_several(path: Path, options: ReadOptions) -> None:
 
 def _read_json_object(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
     """A file that holds one object: one row, or a document of several."""
-    with open_text(path, options) as stream:
+    with open_text(path, options, HALVES) as stream:
         try:
             value = json.load(stream)
         except json.JSONDecodeError as error:
@@ -177,7 +177,7 @@ def read_jsonl(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
                 rows += 1
                 continue
             try:
-                text = line.decode(with_mark(encoding) if number == 1 else encoding)
+                text = line.decode(with_mark(encoding) if number == 1 else encoding, HALVES)
                 if not text.strip():
                     continue
                 yield Raw(place, json.loads(text.rstrip("\r\n")))
@@ -231,10 +231,10 @@ def _lines(stream: BinaryIO, path: Path, encoding: str) -> Iterator[tuple[int, b
     """Number, bytes and start of each line, None for one that is too long; encodings with wide characters are decoded first."""
     start = 0
     if _is_wide(encoding):
-        check_encoding(path, encoding)
-        with path.open("r", encoding=encoding) as text:
+        check_encoding(path, encoding, HALVES)
+        with path.open("r", encoding=encoding, errors=HALVES) as text:
             for number, line in enumerate(text, start=1):
-                yield number, line.encode(encoding), 0
+                yield number, line.encode(encoding, HALVES), 0
         return
     number = 0
     while data := stream.readline(_LONGEST_LINE):

@@ -18,6 +18,8 @@ _HALF = re.compile(
 _REACH = 12
 # More digits than Python makes a number of, unless it is told to.
 _DIGITS = re.compile(rb"[0-9]{4300}")
+# The same in bytes, which UTF-8 does not have.
+_BYTES = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
 
 
@@ -32,7 +34,7 @@ def look_through(stream: AsUtf8) -> tuple[bool, bool]:
         while chunk := stream.read(_CHUNK):
             if not odd and (b"\\u" in chunk or before.endswith(b"\\")):
                 odd = _HALF.search(before + chunk + b" ") is not None
-            odd = odd or _DIGITS.search(chunk) is not None
+            odd = odd or _DIGITS.search(chunk) is not None or _BYTES.search(before[-2:] + chunk) is not None
             before = chunk[-_REACH:]
             signs = np.frombuffer(chunk, dtype=np.uint8)
             steps = np.where((signs == 0x5B) | (signs == 0x7B), 1, np.where((signs == 0x5D) | (signs == 0x7D), -1, 0))

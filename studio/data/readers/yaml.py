@@ -12,7 +12,10 @@ import yaml
 from studio.core.errors import DataError
 from studio.data.readers.base import Damage, Raw, ReadOptions
 from studio.data.readers.document import rows_of
-from studio.data.readers.encoding import open_text
+from studio.data.readers.encoding import HALVES, open_text
+from studio.data.readers.repair import without_halves
+
+_HALVES = "holds half a character or several, written as if they were whole; they were replaced by U+FFFD"
 
 # A file without anchors holds fewer values than bytes. With them each may stand for others that stand for others.
 _VALUES = 10_000_000
@@ -24,9 +27,13 @@ _LEVELS = re.compile(r"^[ \t]*(?:[-?:][ \t]+)*", re.MULTILINE)
 def read_yaml(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
     """A YAML document; every value is read as text, so that the answer ``No`` does not become false."""
     loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
-    with open_text(path, options) as stream:
+    with open_text(path, options, HALVES) as stream:
         try:
-            text = stream.read()
+            read = stream.read()
+            # libyaml takes whole characters only.
+            text: str = without_halves(read)
+            if text is not read:
+                options.note(_HALVES)
             if _is_deep(text, loader):
                 yield Damage("the file", "is nested too deeply to be read")
                 return

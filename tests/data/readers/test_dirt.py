@@ -262,3 +262,24 @@ def test_brackets_too_many_are_damage_and_reading_ends(tmp_path: Path, text: str
     (tmp_path / "a.json").write_text(text)
     found, _ = read(tmp_path / "a.json")
     assert found[0] == Raw("row 1", {"q": 1}) and len(found) < 10
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.json", "a.yaml", "b.csv", "b.jsonl", "b.json"])
+def test_half_a_character_in_the_bytes_of_a_file(tmp_path: Path, name: str) -> None:
+    """Written by programs that take UTF-16 apart: as three bytes of UTF-8, or alone in UTF-16."""
+    rows = [{"q": "bird \ud83d", "a": "löv \ud83d\ude00"}, {"q": "fish", "a": "x"}]
+    separator = "\t" if name.endswith("tsv") else ","
+    text = {
+        "csv": "q,a\n" + "".join(f"{row['q']},{row['a']}\n" for row in rows),
+        "jsonl": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows),
+        "json": json.dumps(rows, ensure_ascii=False),
+        "yaml": "".join(f"- q: {row['q']}\n  a: {row['a']}\n" for row in rows),
+    }["csv" if name.endswith("tsv") else name[2:]].replace(",", separator if "sv" in name else ",")
+    path = tmp_path / name
+    path.write_bytes(text.encode("utf-16" if name[0] == "b" else "utf-8", "surrogatepass"))
+    found, notes = read(path)
+    assert [one.value for one in found] == [{"q": "bird \ufffd", "a": "löv 😀"}, {"q": "fish", "a": "x"}]
+    assert any("half a character" in note for note in notes)
+    if not name.endswith("yaml"):
+        frame = read_frame(path, FrameOptions())
+        assert frame.columns["q"].tolist() == ["bird \ufffd", "fish"] and any("half a character" in note for note in frame.notes)
