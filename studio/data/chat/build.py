@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -33,6 +33,7 @@ from studio.data.chat.suite_texts import find_others
 from studio.data.memo import HashMemo
 from studio.data.page import REPORT_FILE
 from studio.data.parquet import REMOVED_FILE
+from studio.data.remote import resolve_url
 from studio.data.shelf import Joined, Shelves
 from studio.data.similarity import Shingling
 from studio.data.sources import (
@@ -41,6 +42,7 @@ from studio.data.sources import (
     files_left_out,
     resolve_hub_source,
     resolve_local,
+    resolve_query,
     resolve_wheel,
     resolved,
 )
@@ -51,22 +53,26 @@ from studio.schema.duplicate_steps import DecontaminateStep, SemanticDuplicatesS
 from studio.schema.recipe import (
     ChatRecipe,
     Columns,
+    DuckdbSource,
     FeedbackSource,
     HubSource,
     LengthStep,
     LocalSource,
     Source,
     SplitSettings,
+    SqliteSource,
     Step,
+    UrlSource,
     WheelSource,
 )
 
-LIBRARIES = ("ftfy", "py3langid", "phonenumbers", "tokenizers", "ijson", "pyarrow", "numpy")
+LIBRARIES = ("ftfy", "py3langid", "phonenumbers", "tokenizers", "ijson", "charset-normalizer", "pyarrow", "numpy")
 
 # Code that decides how rows are read; a change of it makes everything after new.
 _READ_CODE = (
-    "sources.py", "hub.py", *code_files("readers", "chat/formats", "chat/exports"), "chat/reading.py", "chat/noticing.py",
-    "chat/documents.py", "chat/faqs.py", "chat/labels.py", "chat/folders.py", "chat/feedback.py", "chat/rows.py", "chat/turns.py",
+    "sources.py", "hub.py", "remote.py", *code_files("readers", "chat/formats", "chat/exports"), "chat/reading.py",
+    "chat/noticing.py", "chat/documents.py", "chat/faqs.py", "chat/labels.py", "chat/folders.py", "chat/feedback.py",
+    "chat/rows.py", "chat/turns.py",
 )  # fmt: skip
 _STEP_CODE = (
     "chat/steps/base.py",
@@ -162,13 +168,17 @@ def _resolve(source: Source, index: int, beside: Path, memo: HashMemo, workspace
     """Know the bytes of one source."""
     match source:
         case LocalSource():
-            location, identity, files = resolve_local(source.path, source.pattern, beside, memo, CHAT_READERS)
+            location, identity, files = resolve_local(source.path, source.pattern, beside, memo, CHAT_READERS, links=source.links)
             return resolved(source, index, Path(location).stem, location, identity, files=files)
         case WheelSource():
             location, identity, files = resolve_wheel(source.package, source.version, source.files, source.sha256, memo)
             return resolved(source, index, source.package, location, identity, revision=source.version, files=files)
         case HubSource():
             return resolve_hub_source(source, source, index, memo)
+        case SqliteSource() | DuckdbSource():
+            return resolve_query(source, source, index, beside, memo)
+        case UrlSource():
+            return resolve_url(source, source, index, CHAT_READERS)
         case FeedbackSource():
             known, location, identity = resolve_feedback(
                 workspace,
@@ -243,7 +253,8 @@ def read_rows(recipe: ChatRecipe, sources: Sequence[ResolvedSource], shelves: Sh
     shapes: Counter[str] = Counter()
     unused: Counter[str] = Counter()
     for settings, source in zip(recipe.sources, sources, strict=True):
-        read = _read_options(settings)
+        told: list[str] = []
+        read = _read_options(settings, told.append)
         noticed = Noticed(ColumnNames(**settings.columns.model_dump()))
         if settings.format not in {"auto", "preference"}:
             noticed.decided()
@@ -258,7 +269,8 @@ def read_rows(recipe: ChatRecipe, sources: Sequence[ResolvedSource], shelves: Sh
         shapes.update(noticed.shapes)
         unused.update(noticed.unused + noticed.other)
         several = f"{source.name}: " if len(sources) > 1 else ""
-        notes += [*(source.known.notes if source.known else ()), *(f"{several}{note}" for note in noticed.notes())]
+        notes += [*(source.known.notes if source.known else ()), *(f"{several}{note}" for note in (*source.notes, *told))]
+        notes += [f"{several}{note}" for note in noticed.notes()]
         notes += [f"{several}{note}" for note in (papers, held_out_files(files)) if note and isinstance(settings, LocalSource)]
         if isinstance(settings, LocalSource) and (note := files_left_out(source.location, settings.pattern, CHAT_READERS)):
             notes.append(f"{several}{note}")
@@ -271,12 +283,14 @@ def read_rows(recipe: ChatRecipe, sources: Sequence[ResolvedSource], shelves: Sh
     return judged(READ_STEP, {}, read_in, found, gone, started=started, notes=notes, figures=figures, reasons=reasons)
 
 
-def _read_options(settings: Source) -> ChatReadOptions:
-    """How the files of a source are read."""
+def _read_options(settings: Source, note: Callable[[str], None]) -> ChatReadOptions:
+    """How the files of a source are read; ``note`` takes what people should know of them."""
     return ChatReadOptions(
         settings.encoding,
         settings.records,
         prompt=settings.prompt,
+        sheet=settings.sheet,
+        note=note,
         talks=TalkOptions(tuple(settings.assistant), settings.pause),
         places=_by_number(settings.columns),
         exports="yes" if settings.format == "auto" else "only" if settings.format == "export" else "no",

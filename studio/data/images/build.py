@@ -185,6 +185,7 @@ def _read(
     for settings, source in zip(recipe.sources, sources, strict=True):
         listing = list_pictures(settings, source, beside, keep)
         counts[source.name] = len(listing.found)
+        notes += [f"{source.name}: {note}" for note in listing.notes]
         for suffix, count in sorted(listing.left_out.items()):
             notes.append(f"files of {source.name} that are no pictures were left out: {count:,} {suffix}")
         for item in listing.found:
