@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from studio.data.documents.base import Document, Passage
@@ -16,9 +17,14 @@ _FENCE = re.compile(r"\s*(```|~~~)")
 def read_markdown(path: Path) -> Document:
     """A markdown file; its title is its first heading of the first level."""
     with open_text(path, ReadOptions()) as stream:
-        passages = passages_of(stream.read())
-    tops = [passage.headings[0] for passage in passages if passage.headings]
-    return Document(tuple(passages), tops[0] if tops else None)
+        return titled(stream.read())
+
+
+def titled(text: str, title: str | None = None, notes: Iterable[str] = ()) -> Document:
+    """A document from markdown; without a title its first outermost heading is taken."""
+    passages = passages_of(text)
+    first = next((passage.headings[0] for passage in passages if passage.headings), None)
+    return Document(tuple(passages), title or first, tuple(notes))
 
 
 def read_plain(path: Path) -> Document:
