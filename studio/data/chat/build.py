@@ -33,6 +33,7 @@ from studio.data.chat.rows import (
 from studio.data.chat.runner import run_step
 from studio.data.chat.split import SplitPlan, divide
 from studio.data.chat.steps import STEPS
+from studio.data.chat.writing.lines import known_rows
 from studio.data.memo import HashMemo
 from studio.data.page import REPORT_FILE
 from studio.data.parquet import REMOVED_FILE, write_table
@@ -51,11 +52,13 @@ from studio.data.stages import Stages, StepResult, judged
 from studio.data.workers import Workers, workers
 from studio.schema.recipe import (
     ChatRecipe,
+    DocumentsSource,
     FeedbackSource,
     HubSource,
     LengthStep,
     LocalSource,
     Source,
+    SourceSettings,
     SplitSettings,
     Step,
     WheelSource,
@@ -66,8 +69,8 @@ LIBRARIES = ("ftfy", "gaoya", "py3langid", "phonenumbers", "tokenizers", "ijson"
 
 # Code that decides how rows are read; a change of it makes everything after new.
 _READ_CODE = (
-    "sources.py", "hub.py", *code_files("readers", "chat/formats"), "chat/reading.py", "chat/noticing.py", "chat/documents.py",
-    "chat/feedback.py", "chat/rows.py", "chat/turns.py",
+    "sources.py", "hub.py", *code_files("readers", "documents", "chat/formats", "chat/writing"),
+    "chat/reading.py", "chat/noticing.py", "chat/documents.py", "chat/feedback.py", "chat/rows.py", "chat/turns.py",
 )  # fmt: skip
 _STEP_CODE = (
     "chat/steps/base.py",
@@ -102,7 +105,7 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
 
     def identity(self, sources: Sequence[ResolvedSource], keys: Sequence[str]) -> list[object]:  # noqa: ARG002 - in the keys
         """See :meth:`studio.data.build.Builder.identity`."""
-        return [keys[-1], self.recipe.split.model_dump(), code_version(*code_files("", "readers", "chat"))]
+        return [keys[-1], self.recipe.split.model_dump(), code_version(*code_files("", "readers", "documents", "chat"))]
 
     @contextmanager
     def staffed(self) -> Iterator[None]:
@@ -142,6 +145,7 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
         write_table(removed_to_table(work.removed), place / REMOVED_FILE)
         kept = [row for rows in division.splits.values() for row in rows]
         more = {"shapes": work.figures["shapes"], "columns_not_used": work.figures["unused"]}
+        more |= {"writers": work.figures["writers"]} if "writers" in work.figures else {}
         record = record.model_copy(update=more | ({} if plain else {"format": 2}))
         page = render_report(record, work.removed, kept, work.figures["lengths"], histogram(characters(kept)), LENGTH_EDGES)
         write_text(place / REPORT_FILE, page)
@@ -170,6 +174,10 @@ def _resolve(source: Source, index: int, beside: Path, memo: HashMemo, workspace
                 **source.model_dump(include={"per_user", "models", "keep_out", "scrub", "phone_region"}),
             )
             return resolved(source, index, f"feedback-{source.form}", location, identity, known=known)
+        case DocumentsSource():
+            from studio.data.chat.writing.source import resolve_documents
+
+            return resolve_documents(source, index, beside, memo, workspace)
 
 
 def _place(path: str, beside: Path) -> Path:
@@ -226,32 +234,40 @@ def read_rows(recipe: ChatRecipe, sources: Sequence[ResolvedSource]) -> StepResu
     shapes: Counter[str] = Counter()
     unused: Counter[str] = Counter()
     for settings, source in zip(recipe.sources, sources, strict=True):
-        read = ChatReadOptions(settings.encoding, settings.records, prompt=settings.prompt)
-        noticed = Noticed(ColumnNames(**settings.columns.model_dump()))
-        if settings.format not in {"auto", "preference"}:
-            noticed.decided()
-        before = len(rows) + len(removed)
-        for outcome in read_source(source, read, _shape_options(settings), noticed):
-            if isinstance(outcome, ChatRow):
-                rows.append(outcome)
-            else:
-                removed.append(outcome)
-        counts[source.name] = len(rows) + len(removed) - before
+        outcomes, noticed, told = _read_one(settings, source)
+        rows += [outcome for outcome in outcomes if isinstance(outcome, ChatRow)]
+        removed += [outcome for outcome in outcomes if isinstance(outcome, RemovedRow)]
+        counts[source.name] = len(outcomes)
         shapes.update(noticed.shapes)
         unused.update(noticed.unused + noticed.other)
         several = f"{source.name}: " if len(sources) > 1 else ""
-        notes += [*(source.known.notes if source.known else ()), *(f"{several}{note}" for note in noticed.notes())]
-        if isinstance(settings, LocalSource) and (note := files_left_out(source.location, settings.pattern, CHAT_READERS)):
-            notes.append(f"{several}{note}")
+        notes += [*(source.known.notes if source.known else ()), *(f"{several}{note}" for note in told)]
     _one_form(rows)
     # Sentences about damaged rows name the row, so they are counted together.
-    reasons = {"damaged": len(removed)} if removed else {}
+    reasons = dict(Counter("damaged" if gone.step == READ_STEP else gone.reason for gone in removed).most_common())
+    writers = {source.name: source.known.figures for source in sources if source.known and source.known.figures}
     figures = {"read": counts, "lengths": histogram(characters(rows)), "shapes": dict(shapes), "unused": dict(unused)}
+    figures |= {"writers": writers} if writers else {}
     read_in = sum(counts.values())
     return judged(READ_STEP, {}, read_in, rows, removed, started=started, notes=notes, figures=figures, reasons=reasons)
 
 
-def _shape_options(settings: Source) -> ShapeOptions:
+def _read_one(settings: Source, source: ResolvedSource) -> tuple[list[ChatRow | RemovedRow], Noticed, list[str]]:
+    """What a source gives, what was noticed on the way, and the lines that a person should know."""
+    if isinstance(settings, DocumentsSource):
+        return known_rows(source, settings.system), Noticed(ColumnNames()), []
+    read = ChatReadOptions(settings.encoding, settings.records, prompt=settings.prompt)
+    noticed = Noticed(ColumnNames(**settings.columns.model_dump()))
+    if settings.format not in {"auto", "preference"}:
+        noticed.decided()
+    outcomes = list(read_source(source, read, _shape_options(settings), noticed))
+    notes = noticed.notes()
+    if isinstance(settings, LocalSource) and (note := files_left_out(source.location, settings.pattern, CHAT_READERS)):
+        notes.append(note)
+    return outcomes, noticed, notes
+
+
+def _shape_options(settings: SourceSettings) -> ShapeOptions:
     """Plain arguments of a source."""
     return ShapeOptions(
         settings.format,
