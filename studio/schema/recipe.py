@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from studio.schema.loading import Settings
 from studio.schema.places import InWheel, OnHub
-from studio.schema.writer import ChunkSettings, RaftSettings, WriterSettings
+from studio.schema.written_sources import DocumentsSource, SyntheticSource
 
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
@@ -142,47 +142,9 @@ class FeedbackSource(SourceSettings):
     """Country (``SE``) whose national phone numbers are understood; None finds numbers with ``+`` only."""
 
 
-class DocumentsSource(Settings):
-    """Documents (pdf, docx, html, epub, md, txt, srt, vtt, ipynb): the questions and answers that stand in them, and with a
-    ``writer`` those that a model writes about each part of them, with their source. Rows of one document never straddle splits.
-    """
-
-    type: Literal["documents"]
-    """Kind of source."""
-    path: Annotated[str, Field(min_length=1)]
-    """File or folder; a relative one is looked for in the current folder, then beside the recipe."""
-    pattern: str = "**/*"
-    """Which files of a folder are read."""
-    name: str | None = None
-    """Short name for reports and row ids; None takes it from the file or folder."""
-    licence: Annotated[str, Field(min_length=1)]
-    """Licence of the documents, and of what may be made of them."""
-    attribution: str | None = None
-    """Who has to be named, and how, when the licence asks for it."""
-    system: str | None = None
-    """A system turn put before every row that has none."""
-    damaged: Literal["refuse", "keep"] = "refuse"
-    """A document that cannot be read stops the build, or is listed among the removed rows."""
-    prompt: str = "{heading}"
-    """Question made for a section where there is no writer; ``{heading}``, ``{title}`` and ``{file}`` are filled in."""
-    own_questions: bool = True
-    """With a writer: questions and answers that stand in a document already become rows too."""
-    chunk: ChunkSettings = ChunkSettings()
-    """What the writer sees at once."""
-    writer: WriterSettings | None = None
-    """The model that writes questions and answers; None takes only what stands in the documents."""
-    raft: RaftSettings | None = None
-    """Put documents into the questions, so that the model learns to look things up in them; None asks the bare question."""
-
-    @model_validator(mode="after")
-    def _needs_writer(self) -> DocumentsSource:
-        """Refuse RAFT without anybody who writes."""
-        if self.raft is not None and self.writer is None:
-            raise ValueError("raft needs a writer, for it is made of questions about known parts of documents.")
-        return self
-
-
-Source = Annotated[LocalSource | WheelSource | HubSource | FeedbackSource | DocumentsSource, Field(discriminator="type")]
+Source = Annotated[
+    LocalSource | WheelSource | HubSource | FeedbackSource | DocumentsSource | SyntheticSource, Field(discriminator="type")
+]
 
 
 class UnicodeStep(Settings):

@@ -61,6 +61,7 @@ from studio.schema.recipe import (
     SourceSettings,
     SplitSettings,
     Step,
+    SyntheticSource,
     WheelSource,
 )
 
@@ -178,6 +179,10 @@ def _resolve(source: Source, index: int, beside: Path, memo: HashMemo, workspace
             from studio.data.chat.writing.source import resolve_documents
 
             return resolve_documents(source, index, beside, memo, workspace)
+        case SyntheticSource():
+            from studio.data.chat.writing.rewriting import resolve_synthetic
+
+            return resolve_synthetic(source, index, beside, memo, workspace)
 
 
 def _place(path: str, beside: Path) -> Path:
@@ -254,7 +259,7 @@ def read_rows(recipe: ChatRecipe, sources: Sequence[ResolvedSource]) -> StepResu
 
 def _read_one(settings: Source, source: ResolvedSource) -> tuple[list[ChatRow | RemovedRow], Noticed, list[str]]:
     """What a source gives, what was noticed on the way, and the lines that a person should know."""
-    if isinstance(settings, DocumentsSource):
+    if isinstance(settings, DocumentsSource | SyntheticSource):
         return known_rows(source, settings.system), Noticed(ColumnNames()), []
     read = ChatReadOptions(settings.encoding, settings.records, prompt=settings.prompt)
     noticed = Noticed(ColumnNames(**settings.columns.model_dump()))

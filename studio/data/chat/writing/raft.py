@@ -38,7 +38,8 @@ def pools_of(chunks: Sequence[Chunk], least: int) -> dict[str, str]:
             pools.append([])
         pools[-1].append(document)
     if len(pools) > 1 and sum(counts[name] for name in pools[-1]) < least:
-        pools[-2] += pools.pop()
+        rest = pools.pop()
+        pools[-1] += rest
     return {name: " + ".join(pool) for pool in pools for name in pool}
 
 

@@ -32,8 +32,8 @@ from studio.data.documents.chunks import Chunk, Measure
 from studio.data.memo import HashMemo
 from studio.data.sources import KnownRows, ResolvedSource, files_left_out, resolve_local, resolved
 from studio.language.scripts import words_of
-from studio.schema.recipe import DocumentsSource
 from studio.schema.writer import ChunkSettings, WriterSettings
+from studio.schema.written_sources import DocumentsSource
 
 
 def resolve_documents(source: DocumentsSource, index: int, beside: Path, memo: HashMemo, workspace: Workspace) -> ResolvedSource:
