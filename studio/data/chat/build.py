@@ -52,7 +52,6 @@ from studio.data.stages import Stages, StepResult, judged
 from studio.data.workers import Workers, workers
 from studio.schema.recipe import (
     ChatRecipe,
-    DocumentsSource,
     FeedbackSource,
     HubSource,
     LengthStep,
@@ -61,9 +60,9 @@ from studio.schema.recipe import (
     SourceSettings,
     SplitSettings,
     Step,
-    SyntheticSource,
     WheelSource,
 )
+from studio.schema.written_sources import DocumentsSource, SyntheticSource
 
 CODEC: Codec[ChatRow, RemovedRow] = Codec(rows_to_table, table_to_rows, removed_to_table, table_to_removed)
 LIBRARIES = ("ftfy", "gaoya", "py3langid", "phonenumbers", "tokenizers", "ijson", "pyarrow", "numpy")

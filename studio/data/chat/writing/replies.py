@@ -49,8 +49,7 @@ def items_of(reply: Reply, keys: Sequence[str]) -> tuple[list[dict[str, str]], s
     Args:
         keys: what each item must hold.
     """
-    # Some servers leave only the end of a thought in the text.
-    said = split_thought(reply.content)[1].rpartition("</think>")[2]
+    said = split_thought(reply.content)[1]
     if reply.finish == "content_filter":
         return [], FILTERED
     if not said.strip():
@@ -68,11 +67,13 @@ def items_of(reply: Reply, keys: Sequence[str]) -> tuple[list[dict[str, str]], s
 def _json_in(text: str) -> Any:
     """The JSON of an answer: all of it, or what stands in a fence or between words; None where there is none."""
     fenced = _FENCE.search(text)
-    for candidate in (text, fenced.group(1) if fenced else ""):
+    # Some servers leave the end of a thought in the text, and not its beginning; a row may speak of such marks too.
+    for candidate in (text, fenced.group(1) if fenced else "", text.rpartition("</think>")[2]):
         with suppress(ValueError, RecursionError):
             return json.loads(candidate, strict=False)
     decoder = json.JSONDecoder(strict=False)
-    for start in (match.start() for match in _BEGINS.finditer(text)):
+    # The last one: drafts in a thought come before it.
+    for start in reversed([match.start() for match in _BEGINS.finditer(text)]):
         with suppress(ValueError, RecursionError):
             return decoder.raw_decode(text, start)[0]
     return None
