@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,22 @@ def check_size(path: Path, most: int = _MOST_BYTES) -> None:
     size = path.stat().st_size
     if size > most:
         raise DataError(f"{path} has {size >> 20:,} MB, more than the {most >> 20} MB that are read. Cut it into parts.")
+
+
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8, or in UTF-16 with its mark; lines end in a line feed.
+
+    Raises:
+        DataError: it is in another encoding, or too large.
+    """
+    check_size(path)
+    data = path.read_bytes()
+    try:
+        text = data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        seen = f"byte {error.start} is 0x{data[error.start]:02x}"
+        raise DataError(f"{path} is not UTF-8 text: {seen}. Save it as UTF-8.") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_document(path: Path) -> Document:

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from studio.core.errors import DataError
-from studio.data.documents.base import Document, check_size
+from studio.data.documents.base import Document, read_text
 from studio.data.documents.markdown import titled
-from studio.data.readers.base import ReadOptions
-from studio.data.readers.encoding import open_text
 
 # Characters up to which the plain text of a result is kept.
 _SHORT = 500
@@ -22,12 +20,10 @@ def read_notebook(path: Path) -> Document:
     Raises:
         DataError: it is damaged, no notebook, or of an older format.
     """
-    check_size(path)
-    with open_text(path, ReadOptions()) as stream:
-        try:
-            book = json.load(stream)
-        except ValueError as error:
-            raise DataError(f"{path} is damaged or no notebook ({error}). Save it again.") from error
+    try:
+        book = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is damaged or no notebook ({error}). Save it again.") from error
     if not isinstance(book, dict) or not isinstance(book.get("cells"), list):
         raise DataError(f"{path} is no notebook of format 4: it has no list of cells. Save it again with a newer Jupyter.")
     language = _language(book)

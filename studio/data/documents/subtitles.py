@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studio.core.errors import DataError
-from studio.data.documents.base import Document, Passage, check_size
-from studio.data.readers.base import ReadOptions
-from studio.data.readers.encoding import open_text
+from studio.data.documents.base import Document, Passage, read_text
 
 # SubRip: 00:00:01,000 --> 00:00:02,500; WebVTT (W3C, 4.2): the hours may be missing, settings may follow.
 _TIMES = re.compile(r"\s*((?:\d+:)?\d{1,2}:\d{2}[.,]\d{1,3})\s*-->\s*((?:\d+:)?\d{1,2}:\d{2}[.,]\d{1,3}).*")
@@ -37,9 +35,7 @@ def read_subtitles(path: Path) -> Document:
     Raises:
         DataError: no line has times, so that it is no file of subtitles.
     """
-    check_size(path)
-    with open_text(path, ReadOptions()) as stream:
-        text = stream.read()
+    text = read_text(path)
     cues = list(_cues(text))
     if not cues and text.strip().removeprefix("WEBVTT").strip():
         raise DataError(f"{path} holds no line of times such as 00:00:01,000 --> 00:00:02,500, so it is no file of subtitles.")
@@ -48,7 +44,7 @@ def read_subtitles(path: Path) -> Document:
 
 def _cues(text: str) -> Iterator[_Cue]:
     """The cues of a file; its header, notes and styles have no times."""
-    for block in re.split(r"\n\s*\n", text.replace("\r\n", "\n").replace("\r", "\n")):
+    for block in re.split(r"\n\s*\n", text):
         lines = block.split("\n")
         place = next((number for number, line in enumerate(lines) if "-->" in line), None)
         times = _TIMES.fullmatch(lines[place]) if place is not None else None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from studio.core.errors import DataError
+from studio.core.errors import DataError, MissingExtraError
 from studio.data.documents import base
 from studio.data.documents.base import DOCUMENTS, Passage, read_document
 from tests.data.documents.making import WEB_PAGE, page_of, write_docx, write_epub, write_notebook, write_pdf
@@ -144,6 +145,7 @@ def _zip(path: Path) -> None:
         ("a.srt", lambda path: path.write_text("hello there"), "holds no line of times"),
         ("a.ipynb", lambda path: path.write_text("{"), "is damaged or no notebook"),
         ("a.ipynb", lambda path: path.write_text('{"worksheets": []}'), "is no notebook of format 4"),
+        ("a.md", lambda path: path.write_bytes("Tür".encode("cp1252")), "is not UTF-8 text: byte 1 is 0xfc. Save it as UTF-8."),
         ("a.doc", lambda path: path.write_text("x"), "is no document that can be read"),
     ],
 )
@@ -162,6 +164,20 @@ def test_sizes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         read_document(file)
     with pytest.raises(DataError, match="more than the 0 MB"):
         base.check_size(file, 10)
+
+
+def test_a_library_that_is_missing_is_named_with_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, module in (("a.pdf", "pypdfium2"), ("a.docx", "mammoth"), ("a.html", "trafilatura"), ("a.epub", "lxml.html")):
+        (tmp_path / name).write_bytes(b"x")
+        monkeypatch.setitem(sys.modules, module, None)
+        with pytest.raises(MissingExtraError, match=rf"reading {name} needs .*pip install 'finetuning-studio\[documents\]'"):
+            read_document(tmp_path / name)
+
+
+def test_text_in_utf_16_and_text_after_code_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("# Tür\r\nEins.\r\n```\r\nx\r\n\r\ny\r\n```\r\nZwei.", encoding="utf-16", newline="")
+    found = read_document(tmp_path / "a.md")
+    assert [one.text for one in found.passages] == ["Eins.", "```\nx\n\ny\n```", "Zwei."]
 
 
 def test_every_kind_that_is_registered_can_be_imported() -> None:

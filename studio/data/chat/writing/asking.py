@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter, deque
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from queue import Queue
 from typing import Any, Protocol
 
-from studio.core.errors import StudioError
 from studio.core.evidence import EvidenceCache
 from studio.core.files import sha256_json
 from studio.core.progress import Progress
@@ -74,7 +74,9 @@ class Asking:
     kept: int = 0
     unusable: Counter[str] = field(default_factory=Counter)
     stopped: str | None = None
-    _failed: StudioError | None = None
+    _failed: Exception | None = None
+    _running: int = 0
+    _came: Queue[tuple[_State, tuple[int, int], Sent]] = field(default_factory=Queue)
     _in_a_row: int = 0
     _unanswered: dict[str, Reply] = field(default_factory=dict)
 
@@ -135,42 +137,40 @@ class Asking:
 
     def _run(self, waiting: deque[_State], total: int) -> None:
         """Send requests until all is answered, a limit is reached, or the server is gone."""
-        running: dict[Future[Sent], tuple[_State, tuple[int, int]]] = {}
-        pool = ThreadPoolExecutor(max_workers=self.at_once)
-        try:
-            with Progress("ask", total, "prompts") as progress:
-                progress.start_at(total - len(waiting))
-                while waiting or running:
-                    self._fill(pool, waiting, running)
-                    if not running:
-                        break
-                    for future in wait(running, return_when=FIRST_COMPLETED).done:
-                        state, aside = running.pop(future)
-                        if self._settle(state, aside, future.result(), waiting):
-                            progress.advance(1, calls=self.client.budget.calls)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        with Progress("ask", total, "prompts") as progress:
+            progress.start_at(total - len(waiting))
+            while True:
+                self._fill(waiting)
+                if not self._running:
+                    break
+                state, aside, sent = self._came.get()
+                self._running -= 1
+                if self._settle(state, aside, sent, waiting):
+                    progress.advance(1, calls=self.client.budget.calls)
         for state in waiting:
             state.outcome.fault = state.outcome.fault or NOT_ASKED
 
-    def _fill(
-        self,
-        pool: ThreadPoolExecutor,
-        waiting: deque[_State],
-        running: dict[Future[Sent], tuple[_State, tuple[int, int]]],
-    ) -> None:
+    def _fill(self, waiting: deque[_State]) -> None:
         """Send as many requests as may run at once and as there is room for."""
-        while waiting and len(running) < self.at_once and self._failed is None and self.stopped is None:
-            messages = waiting[0].messages
-            aside = self.client.most(messages)
+        while waiting and self._running < self.at_once and self._failed is None and self.stopped is None:
+            aside = self.client.most(waiting[0].messages)
             reason = self.client.budget.reached(*aside)
             if reason is not None:
                 # What requests under way have set aside may turn out smaller, so they are waited for.
-                self.stopped = reason if not running else None
+                self.stopped = reason if not self._running else None
                 return
-            state = waiting.popleft()
             self.client.budget.set_aside(*aside)
-            running[pool.submit(self.client.send, messages, self.prompt)] = (state, aside)
+            self._running += 1
+            # A pool would be waited for at Ctrl-C, as long as a stalled server takes.
+            threading.Thread(target=self._send, args=(waiting.popleft(), aside), daemon=True).start()
+
+    def _send(self, state: _State, aside: tuple[int, int]) -> None:
+        """One request, in a thread of its own; whatever happens in it comes back."""
+        try:
+            sent = self.client.send(state.messages, self.prompt)
+        except Exception as error:
+            sent = Sent(failed=error)
+        self._came.put((state, aside, sent))
 
     def _settle(self, state: _State, aside: tuple[int, int], sent: Sent, waiting: deque[_State]) -> bool:
         """Keep what came of a request; True when its task is done with."""

@@ -49,7 +49,7 @@ class Sent:
 
     reply: Reply | None = None
     sentence: str = ""
-    failed: StudioError | None = None
+    failed: Exception | None = None
     limit: str | None = None
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,23 @@ def test_a_killed_build_goes_on_where_it_was(build: Build, writer: WriterServer,
     assert len(writer.asked) == 4 and built.facts["answers_kept"] == 2 and built.facts["answers_asked"] == 2
 
 
+def test_ctrl_c_does_not_wait_for_a_server_that_stalls(writer: WriterServer, folder: Path, workspace: Workspace) -> None:
+    writer.script = [None, *[lambda _body: time.sleep(60)] * 9]
+    asked = {"base_url": f"{writer.url}/v1", "model": "writer-1"}
+    source = {"type": "documents", "path": str(folder), "licence": "own data", "writer": asked}
+    (folder / "docs.yaml").write_text(json.dumps({"kind": "chat", "sources": [source]}), encoding="utf-8")
+    arguments = ["data", "build", str(folder / "docs.yaml"), "--workspace", str(workspace.root)]
+    command = [sys.executable, "-c", "from studio.cli.main import main; main()", *arguments]
+    build = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(Path.cwd())}, stderr=subprocess.PIPE, text=True)
+    while len(writer.asked) < 4:
+        assert build.poll() is None, build.stderr and build.stderr.read()
+        time.sleep(0.1)
+    time.sleep(0.5)
+    build.send_signal(signal.SIGINT)
+    _, said = build.communicate(timeout=15)
+    assert build.returncode == 130 and "Traceback" not in said
+
+
 def test_limits_hold_across_builds_and_going_on_asks_only_the_rest(build: Build, writer: WriterServer) -> None:
     built = build("sources.0.writer.limits.max_calls=2")
     assert len(writer.asked) == 2 and built.facts["stopped"] == "max_calls (2) is used up"
@@ -206,8 +224,6 @@ def test_a_wrong_key_is_one_sentence(build: Build, writer: WriterServer, monkeyp
 
 
 def test_requests_are_spaced(build: Build, writer: WriterServer) -> None:
-    import time
-
     started = time.monotonic()
     build("sources.0.writer.limits.requests_per_second=5", "sources.0.writer.at_once=4")
     assert time.monotonic() - started >= 3 / 5
@@ -252,6 +268,13 @@ def test_raft_shows_the_right_document_among_others_of_the_same_pool(build: Buil
         )
         assert (row.meta["chunk"] in shown) == (row not in absent)
         assert {name.partition("#")[0] for name in shown} <= set(str(row.group).split(" + "))
+
+
+def test_rows_about_one_chunk_are_no_near_duplicates_though_they_show_it(build: Build, writer: WriterServer) -> None:
+    near = "steps=[{step: exact_duplicates}, {step: near_duplicates, threshold: 0.8}]"
+    plain = build("sources.0.chunk.size=150", raft={"distractors": 2}, own_questions=False)
+    stepped = build(near, "sources.0.chunk.size=150", raft={"distractors": 2}, own_questions=False)
+    assert [row.id for row in stepped.rows] == [row.id for row in plain.rows]
 
 
 @pytest.mark.parametrize(
