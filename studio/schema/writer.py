@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -24,6 +25,18 @@ def _address(value: str) -> str:
     if parts.username or parts.password:
         raise ValueError("it holds a password. Put the key into an environment variable and name that (key_variable).")
     return value.rstrip("/")
+
+
+def _own_variable(value: str) -> str:
+    """Name of an environment variable that holds nothing but a key for the studio: a recipe of somebody else must not be able to
+    send another secret of this machine to a server that it names.
+    """
+    if not re.fullmatch(r"STUDIO_[A-Z0-9_]+", value):
+        raise ValueError(
+            f"{value!r} must begin with STUDIO_ and be in capitals, so that no recipe can send your other keys away. "
+            "Put the key there: export STUDIO_WRITER_KEY=..."
+        )
+    return value
 
 
 def fields_of(template: str) -> set[str]:
@@ -79,8 +92,8 @@ class WriterSettings(Settings):
     """Address of the server up to and with ``/v1``."""
     model: Annotated[str, Field(min_length=1)]
     """Name of the model there. Look whether its terms allow training on what it writes."""
-    key_variable: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")] = "STUDIO_WRITER_KEY"
-    """Environment variable that holds the key; the key itself stands in no recipe and in no Dataset."""
+    key_variable: Annotated[str, AfterValidator(_own_variable)] = "STUDIO_WRITER_KEY"
+    """Environment variable that holds the key, beginning with ``STUDIO_``; the key itself stands in no file."""
     questions: _Positive = 5
     """Rows asked for at a time: per chunk, per row that is paraphrased, or per group of examples."""
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.7

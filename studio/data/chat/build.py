@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from studio.core.errors import UserError
+from studio.core.errors import DataError, UserError
 from studio.core.files import sha256_json, write_text
 from studio.core.records import DatasetRecord
 from studio.core.workspace import Workspace
@@ -34,12 +34,14 @@ from studio.data.chat.runner import run_step
 from studio.data.chat.split import SplitPlan, divide
 from studio.data.chat.steps import STEPS
 from studio.data.chat.writing.lines import known_rows
+from studio.data.documents.base import DOCUMENTS
 from studio.data.memo import HashMemo
 from studio.data.page import REPORT_FILE
 from studio.data.parquet import REMOVED_FILE, write_table
 from studio.data.similarity import Shingling
 from studio.data.sources import (
     READ_STEP,
+    DataFile,
     ResolvedSource,
     files_left_out,
     resolve_hub_source,
@@ -82,6 +84,7 @@ _STEP_CODE = (
     "chat/turns.py",
     "chat/likeness.py",
 )
+_READS_DOCUMENTS = "Sources of 'type: documents' read pdf, docx, html and epub: studio data build chat/own-documents."
 # Edges of length histograms in characters: powers of the square root of two, so that before and after share them.
 LENGTH_EDGES = [round(2 ** (power / 2)) for power in range(4, 45)]
 
@@ -159,7 +162,7 @@ def _resolve(source: Source, index: int, beside: Path, memo: HashMemo, workspace
     """Know the bytes of one source."""
     match source:
         case LocalSource():
-            location, identity, files = resolve_local(source.path, source.pattern, beside, memo, CHAT_READERS)
+            location, identity, files = _local(source, beside, memo)
             return resolved(source, index, Path(location).stem, location, identity, files=files)
         case WheelSource():
             location, identity, files = resolve_wheel(source.package, source.version, source.files, source.sha256, memo)
@@ -182,6 +185,22 @@ def _resolve(source: Source, index: int, beside: Path, memo: HashMemo, workspace
             from studio.data.chat.writing.rewriting import resolve_synthetic
 
             return resolve_synthetic(source, index, beside, memo, workspace)
+
+
+def _local(source: LocalSource, beside: Path, memo: HashMemo) -> tuple[str, str, tuple[DataFile, ...]]:
+    """The files of a local source; where there are only documents that it does not read, what does."""
+    try:
+        return resolve_local(source.path, source.pattern, beside, memo, CHAT_READERS)
+    except DataError as error:
+        place = _place(source.path, beside)
+        if not place.is_dir() or not _documents_in(place, source.pattern):
+            raise
+        raise DataError(f"{error} {_READS_DOCUMENTS}") from None
+
+
+def _documents_in(folder: Path, pattern: str) -> bool:
+    """True where a folder holds documents that only a source of documents reads."""
+    return any(file.suffix.lower() in DOCUMENTS and file.suffix.lower() not in CHAT_READERS for file in folder.glob(pattern))
 
 
 def _place(path: str, beside: Path) -> Path:
@@ -267,7 +286,8 @@ def _read_one(settings: Source, source: ResolvedSource) -> tuple[list[ChatRow | 
     outcomes = list(read_source(source, read, _shape_options(settings), noticed))
     notes = noticed.notes()
     if isinstance(settings, LocalSource) and (note := files_left_out(source.location, settings.pattern, CHAT_READERS)):
-        notes.append(note)
+        more = f". {_READS_DOCUMENTS}" if _documents_in(Path(source.location), settings.pattern) else ""
+        notes.append(f"{note}{more.rstrip('.')}")
     return outcomes, noticed, notes
 
 

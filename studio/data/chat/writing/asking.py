@@ -19,6 +19,7 @@ from studio.models.openai_client import EndpointError
 
 FILE = "writer-answers.sqlite"
 NOT_ASKED = "not asked: a limit was reached"
+_REMINDER = "Answer with the JSON object alone, in exactly the form above: no other words before or after it."
 # So many requests in a row without an answer, each tried several times, mean that the server is gone.
 _GONE_AFTER = 3
 
@@ -51,8 +52,11 @@ class _State:
 
     @property
     def messages(self) -> list[dict[str, str]]:
-        """The next request."""
-        return self.task.messages(self.count)
+        """The next request; after an answer of no use it says once more what is wanted."""
+        messages = self.task.messages(self.count)
+        if self.outcome.fault in {None, CUT_OFF}:
+            return messages
+        return [*messages[:-1], {**messages[-1], "content": f"{messages[-1]['content']}\n\n{_REMINDER}"}]
 
 
 @dataclass

@@ -56,8 +56,11 @@ def resolve_documents(source: DocumentsSource, index: int, beside: Path, memo: H
         own = _own(source, reading.documents, written_out=True) if source.own_questions else []
         chunks = chunked(reading.documents, source.chunk.size, measure_of(source.chunk))
         written, figures = _written(source.writer, chunks, workspace, without_repeats(own, repeats), repeats)
-        rows += written if source.raft is None else _as_raft(written, chunks, Raft(**source.raft.model_dump()))
         notes += notes_of(figures)
+        if source.raft is not None:
+            written, told = _as_raft(written, chunks, Raft(**source.raft.model_dump()))
+            notes += told
+        rows += written
     lines = tuple(as_line(row) for row in rows)
     name = source.name or Path(location).stem
     known = KnownRows(name, lines, tuple(notes), figures)
@@ -73,11 +76,18 @@ def _own(source: DocumentsSource, documents: Mapping[str, Document], *, written_
     ]
 
 
-def _as_raft(rows: Sequence[ChatRow | RemovedRow], chunks: Sequence[Chunk], raft: Raft) -> list[ChatRow | RemovedRow]:
-    """Written rows with documents in their questions; rows that a document gives itself stay, in the group of its pool."""
+def _as_raft(
+    rows: Sequence[ChatRow | RemovedRow], chunks: Sequence[Chunk], raft: Raft
+) -> tuple[list[ChatRow | RemovedRow], list[str]]:
+    """Written rows with documents in their questions, and what a person should know of them; rows that a document gives itself
+    stay, in the group of its pool.
+    """
     pools = pools_of(chunks, raft.distractors + 2)
     by_id = {chunk.id: chunk for chunk in chunks}
-    return [with_documents(row, by_id, pools, raft) if isinstance(row, ChatRow) else row for row in rows]
+    made = [with_documents(row, by_id, pools, raft) if isinstance(row, ChatRow) else row for row in rows]
+    wanted = raft.distractors + 1
+    fewer = sum(len(row.meta.get("documents_shown", [0] * wanted)) < wanted for row in made if isinstance(row, ChatRow))
+    return made, [f"{fewer:,} questions show fewer than {wanted} documents, for there are no more chunks"] if fewer else []
 
 
 def measure_of(chunk: ChunkSettings) -> Measure:

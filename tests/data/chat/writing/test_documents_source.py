@@ -14,6 +14,9 @@ import pytest
 
 from studio.core.errors import DataError, StudioError, UserError
 from studio.core.workspace import Workspace
+from studio.data.chat.build import build_chat_dataset
+from studio.schema.loading import load_value
+from studio.schema.recipe import ChatRecipe
 from tests.data.chat.writing.conftest import Build
 from tests.data.chat.writing.writer_server import WriterServer, good_rows, rows, saying, sentences_of, wanted
 
@@ -84,6 +87,8 @@ def test_prose_cut_off_and_lies_about_the_form_are_asked_again_and_counted(build
     ]
     built = build(pattern="*.pdf")
     assert [wanted(body) for body in writer.asked] == [5, 5, 2] and len(built.rows) == 2
+    reminded = ["JSON object alone" in body["messages"][-1]["content"] for body in writer.asked]
+    assert reminded == [False, True, False]
     assert built.facts["unusable"] == {"prose instead of JSON": 1, "cut off at max_tokens": 1}
 
 
@@ -126,6 +131,9 @@ KILLED = """
 import json, os, signal, sys
 from pathlib import Path
 from studio.core.workspace import Workspace
+from studio.data.chat.build import build_chat_dataset
+from studio.schema.loading import load_value
+from studio.schema.recipe import ChatRecipe
 from studio.data.chat.build import build_chat_dataset
 from studio.data.chat.writing import asking
 from studio.schema.loading import load_value
@@ -229,6 +237,28 @@ def test_requests_are_spaced(build: Build, writer: WriterServer) -> None:
     assert time.monotonic() - started >= 3 / 5
 
 
+def test_only_a_changed_document_is_asked_about_again(build: Build, writer: WriterServer, folder: Path) -> None:
+    build()
+    asked = len(writer.asked)
+    (folder / "faq.md").write_text("# Cellars\n\nEvery flat has a cellar of 4 square metres.\n", encoding="utf-8")
+    built = build()
+    assert len(writer.asked) == asked + 1 and "What is written about Every flat has a cellar of?" in {
+        row.messages[0]["content"] for row in built.rows
+    }
+
+
+def test_chunks_are_measured_in_tokens_of_a_base(build: Build, writer: WriterServer, tiny_base: Path) -> None:
+    chunk = {"size": 120, "unit": "tokens", "model": str(tiny_base)}
+    few = build(pattern="*.pdf", chunk=chunk)
+    assert {row.meta["chunk"] for row in few.rows} == {"manual.pdf#1", "manual.pdf#2"}
+    assert len(build(pattern="*.pdf", chunk={"size": 9, "unit": "words"}).rows) >= 4
+
+
+def test_raft_says_where_there_are_too_few_documents(build: Build, writer: WriterServer) -> None:
+    built = build(pattern="*.pdf", raft={"distractors": 3, "absent": 0})
+    assert "read: 4 questions show fewer than 4 documents, for there are no more chunks" in built.outcome.notes
+
+
 def test_several_requests_run_at_once_and_rows_keep_their_order(build: Build, writer: WriterServer) -> None:
     one = build("sources.0.chunk.size=150", "sources.0.writer.at_once=1")
     other = build("sources.0.chunk.size=150", "sources.0.writer.at_once=8", space=Workspace.open(one.outcome.folder / "other"))
@@ -286,6 +316,7 @@ def test_rows_about_one_chunk_are_no_near_duplicates_though_they_show_it(build: 
         (["sources.0.writer.base_url=localhost"], {}, "is no address of a server"),
         (["sources.0.writer.base_url=http://a:b@c/v1"], {}, "holds a password"),
         ([], {"writer": None, "raft": {}}, "raft needs a writer"),
+        (["sources.0.writer.key_variable=AWS_SECRET_ACCESS_KEY"], {}, "must begin with STUDIO_"),
         (["sources.0.writer.question=3"], {}, "Did you mean 'questions'"),
         ([], {"raft": {"template": "{question}"}}, "template must hold"),
     ],
@@ -301,3 +332,15 @@ def test_the_language_and_place_stand_in_the_prompt(build: Build, writer: Writer
     said = writer.asked[0]["messages"][-1]["content"]
     assert "Write in the language of the text." in said and "Document: Manual\nSection: Ovens\n" in said
     assert sentences_of(writer.asked[0])
+
+
+def test_a_local_source_names_what_reads_documents(build: Build, folder: Path, workspace: Workspace) -> None:
+    local = {"type": "local", "path": str(folder), "licence": "own data"}
+    recipe = {"kind": "chat", "sources": [local], "split": {"validation": 0, "test": 0}}
+    built = build_chat_dataset(load_value(recipe, ChatRecipe), workspace, name="local")
+    assert any(
+        ".docx (1), .html (1), .pdf (1)" in note and "studio data build chat/own-documents" in note for note in built.notes
+    )
+    (folder / "faq.md").unlink()
+    with pytest.raises(DataError, match=r"holds no file that can be read .* Sources of 'type: documents' read pdf"):
+        build_chat_dataset(load_value(recipe, ChatRecipe), workspace, name="local")
