@@ -257,14 +257,27 @@ def read_rows(recipe: ChatRecipe, sources: Sequence[ResolvedSource]) -> StepResu
     shapes: Counter[str] = Counter()
     unused: Counter[str] = Counter()
     for settings, source in zip(recipe.sources, sources, strict=True):
-        outcomes, noticed, told = _read_one(settings, source)
-        rows += [outcome for outcome in outcomes if isinstance(outcome, ChatRow)]
-        removed += [outcome for outcome in outcomes if isinstance(outcome, RemovedRow)]
-        counts[source.name] = len(outcomes)
+        if isinstance(settings, DocumentsSource | SyntheticSource):
+            counts[source.name] = _take_known(source, settings.system, rows, removed, notes)
+            continue
+        read = ChatReadOptions(settings.encoding, settings.records, prompt=settings.prompt)
+        noticed = Noticed(ColumnNames(**settings.columns.model_dump()))
+        if settings.format not in {"auto", "preference"}:
+            noticed.decided()
+        before = len(rows) + len(removed)
+        for outcome in read_source(source, read, _shape_options(settings), noticed):
+            if isinstance(outcome, ChatRow):
+                rows.append(outcome)
+            else:
+                removed.append(outcome)
+        counts[source.name] = len(rows) + len(removed) - before
         shapes.update(noticed.shapes)
         unused.update(noticed.unused + noticed.other)
         several = f"{source.name}: " if len(sources) > 1 else ""
-        notes += [*(source.known.notes if source.known else ()), *(f"{several}{note}" for note in told)]
+        notes += [*(source.known.notes if source.known else ()), *(f"{several}{note}" for note in noticed.notes())]
+        if isinstance(settings, LocalSource) and (note := files_left_out(source.location, settings.pattern, CHAT_READERS)):
+            more = f". {_READS_DOCUMENTS}" if _documents_in(Path(source.location), settings.pattern) else ""
+            notes.append(f"{several}{note}{more.rstrip('.')}")
     _one_form(rows)
     # Sentences about damaged rows name the row, so they are counted together.
     reasons = dict(Counter("damaged" if gone.step == READ_STEP else gone.reason for gone in removed).most_common())
@@ -275,20 +288,15 @@ def read_rows(recipe: ChatRecipe, sources: Sequence[ResolvedSource]) -> StepResu
     return judged(READ_STEP, {}, read_in, rows, removed, started=started, notes=notes, figures=figures, reasons=reasons)
 
 
-def _read_one(settings: Source, source: ResolvedSource) -> tuple[list[ChatRow | RemovedRow], Noticed, list[str]]:
-    """What a source gives, what was noticed on the way, and the lines that a person should know."""
-    if isinstance(settings, DocumentsSource | SyntheticSource):
-        return known_rows(source, settings.system), Noticed(ColumnNames()), []
-    read = ChatReadOptions(settings.encoding, settings.records, prompt=settings.prompt)
-    noticed = Noticed(ColumnNames(**settings.columns.model_dump()))
-    if settings.format not in {"auto", "preference"}:
-        noticed.decided()
-    outcomes = list(read_source(source, read, _shape_options(settings), noticed))
-    notes = noticed.notes()
-    if isinstance(settings, LocalSource) and (note := files_left_out(source.location, settings.pattern, CHAT_READERS)):
-        more = f". {_READS_DOCUMENTS}" if _documents_in(Path(source.location), settings.pattern) else ""
-        notes.append(f"{note}{more.rstrip('.')}")
-    return outcomes, noticed, notes
+def _take_known(
+    source: ResolvedSource, system: str | None, rows: list[ChatRow], removed: list[RemovedRow], notes: list[str]
+) -> int:
+    """Add the rows of a source that were written before, kept and dropped; how many there are."""
+    known = known_rows(source, system)
+    rows += [row for row in known if isinstance(row, ChatRow)]
+    removed += [row for row in known if isinstance(row, RemovedRow)]
+    notes += source.known.notes if source.known else ()
+    return len(known)
 
 
 def _shape_options(settings: SourceSettings) -> ShapeOptions:
