@@ -36,10 +36,18 @@ def read_book(path: Path) -> Document:
         missing = [page for page in pages if page not in archive.namelist()]
         if missing:
             raise DataError(f"{path} is damaged: it names {missing[0]!r} and does not hold it. Save it again.")
-        chapters = [html.fromstring(data) for page in pages if (data := archive.read(page)).strip()]
+        chapters = [_chapter(html, archive.read(page)) for page in pages]
     found = root.find(".//{*}metadata/{*}title")
     title = " ".join(found.text.split()) if found is not None and found.text else None
-    return titled("\n\n".join(map(markdown_of, chapters)), title)
+    return titled("\n\n".join(chapters), title)
+
+
+def _chapter(html: Any, data: bytes) -> str:
+    """A page as markdown; one that holds nothing is empty."""
+    try:
+        return markdown_of(html.fromstring(data)) if data.strip() else ""
+    except html.etree.ParserError:
+        return ""
 
 
 def _package_place(path: Path, archive: zipfile.ZipFile) -> str:

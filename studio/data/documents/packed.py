@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,9 @@ from studio.data.documents.base import check_size
 
 # Bytes that all files of one document may unpack to.
 MOST_UNPACKED = 500 << 20
+
+# What Python's zipfile raises on damaged files, beside its own error: offsets below 0, broken streams, names in no encoding.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, ValueError, struct.error, NotImplementedError)
 
 
 @contextmanager
@@ -30,7 +35,7 @@ def opened_zip(path: Path, kind: str) -> Iterator[zipfile.ZipFile]:
             if total > MOST_UNPACKED:
                 raise DataError(f"{path} unpacks to {total >> 20:,} MB, more than the {MOST_UNPACKED >> 20} MB that are read.")
             yield archive
-    except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError) as error:
+    except _DAMAGE as error:
         raise DataError(f"{path} is damaged or no {kind.partition(' ')[2]} ({error}). Save it again.") from error
     except RuntimeError as error:
         if "encrypted" not in str(error):

@@ -132,6 +132,21 @@ def _zip(path: Path) -> None:
         archive.writestr("nothing.txt", "x")
 
 
+def _torn(path: Path) -> None:
+    write_docx(path)
+    data = bytearray(path.read_bytes())
+    data[60:160] = b"\xff" * 100
+    path.write_bytes(bytes(data))
+
+
+def _early(path: Path) -> None:
+    """The table of a zip file says that it begins before the file does."""
+    write_epub(path, ("<p>x</p>",))
+    data = path.read_bytes()
+    place = data.rindex(b"PK\x05\x06")
+    path.write_bytes(data[: place + 16] + b"\xff\xff\xff\x00" + data[place + 20 :])
+
+
 @pytest.mark.parametrize(
     ("name", "make", "said"),
     [
@@ -139,6 +154,8 @@ def _zip(path: Path) -> None:
         ("a.pdf", lambda path: write_pdf(path, [page_of("A", ("b.",))], encrypted=True), "is encrypted. Save a copy without a"),
         ("a.docx", lambda path: path.write_bytes(b"PK\x03\x04 nothing"), "is damaged or no Word document"),
         ("a.docx", _zip, "is damaged or no Word document"),
+        ("a.docx", _torn, "is damaged or no Word document"),
+        ("a.epub", _early, "is damaged or no EPUB book"),
         ("a.docx", _compound, "is encrypted, or of Word before 2007"),
         ("a.epub", _zip, "is damaged or no EPUB book"),
         ("a.html", lambda path: path.write_bytes(b"\0\1\2\3" * 50), "is no web page"),

@@ -107,11 +107,23 @@ def test_faults_of_the_server_are_tried_again_and_counted(build: Build, writer: 
     assert built.facts["failed_tries"] == {"status 429": 1, "status 500": 1, "no answer in time": 1}
 
 
-def test_a_server_that_takes_no_schema_is_asked_without(build: Build, writer: WriterServer) -> None:
-    writer.plain = True
+def test_what_a_server_does_not_take_is_left_out_from_then_on(build: Build, writer: WriterServer) -> None:
+    writer.refuses = {
+        "response_format": "response_format of type json_schema is not supported",
+        "max_tokens": "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.",
+        "temperature": "'temperature' does not support 0.7 with this model.",
+    }
     built = build()
-    assert all("response_format" not in body for body in writer.asked) and len(built.rows) > 5
-    assert built.facts["sent_without"] == ["response_format"] and built.facts["calls"] == len(writer.asked) + 1
+    assert all(set(body) == {"model", "messages", "max_completion_tokens"} for body in writer.asked) and len(built.rows) > 5
+    assert built.facts["sent_without"] == ["max_tokens", "response_format", "temperature"]
+    assert built.facts["calls"] == len(writer.asked) + 3
+
+
+def test_a_model_that_the_server_does_not_know_ends_the_build(build: Build, writer: WriterServer) -> None:
+    writer.script = [404]
+    with pytest.raises(StudioError, match="answers 404"):
+        build()
+    assert len(writer.asked) == 1
 
 
 def test_nothing_is_asked_twice_and_a_rebuild_needs_no_server(build: Build, writer: WriterServer) -> None:

@@ -55,19 +55,20 @@ def rows(*items: dict[str, str]) -> dict[str, Any]:
 @dataclass(kw_only=True)
 class WriterServer(OpenAIServer):
     """script: what to do at each request in turn, then rightly for ever; a number is a status, ``stall`` waits, a function makes
-    the reply of the request's body. plain: it takes no response_format. dies_after: requests it answers before it is gone.
+    the reply of the request's body. refuses: parts of a request that it does not take, and what it says of them.
     """
 
     script: list[Any] = field(default_factory=list)
-    plain: bool = False
+    refuses: dict[str, str] = field(default_factory=dict)
     lock: Any = field(default_factory=threading.Lock)
 
     def models(self) -> list[dict[str, Any]]:
         return [{"id": "writer-1"}]
 
     def take(self, body: dict[str, Any]) -> None:
-        if self.plain and "response_format" in body:
-            raise RefusedError(400, "response_format of type json_schema is not supported")
+        for part, said in self.refuses.items():
+            if part in body:
+                raise RefusedError(400, said)
         super().take(body)
 
     def answer(self, path: str, body: dict[str, Any]) -> dict[str, Any] | bytes:
