@@ -16,6 +16,7 @@ from studio.schema.duplicate_steps import Share as Share
 from studio.schema.duplicate_steps import ShingleUnit as ShingleUnit
 from studio.schema.loading import Settings
 from studio.schema.places import AtUrl, InDuckdb, InSqlite, InWheel, OnHub
+from studio.schema.written_sources import DocumentsSource, SyntheticSource
 
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
@@ -182,7 +183,16 @@ class FeedbackSource(SourceSettings):
 
 
 Source = Annotated[
-    LocalSource | WheelSource | HubSource | SqliteSource | DuckdbSource | UrlSource | FeedbackSource, Field(discriminator="type")
+    LocalSource
+    | WheelSource
+    | HubSource
+    | SqliteSource
+    | DuckdbSource
+    | UrlSource
+    | FeedbackSource
+    | DocumentsSource
+    | SyntheticSource,
+    Field(discriminator="type"),
 ]
 
 

@@ -68,7 +68,7 @@ FILES: dict[str, tuple[Any, str | None]] = {
     "long.jsonl": (json.dumps({"question": "a", "answer": "x" * 2_000_000}), "chat:"),
     "two.json": (json.dumps({"train": [{"question": "a", "answer": "b"}], "test": [{"question": "c", "answer": "d"}]}), "chat:"),
     "note.txt": ("a short note on wrens\n", "chat: conversations"),
-    "long.txt": ("long text. " * 5000, "chat: conversations"),
+    "long.txt": ("long text. " * 5000, "chat: documents, from which questions are written"),
     "nul.txt": (b"ab\x00\x00cd" * 50, "not as chat"),
     "tabs.txt": ("Name a small bird\tA wren it is\nName a big fish\tA cod I think\n", "chat:"),
     "chat.txt": (made.WHATSAPP["iOS"], "chat: conversations, read as messages (1)"),

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
 from studio.core.errors import StudioError
 from studio.core.workspace import Workspace
@@ -45,6 +44,8 @@ def propose_chat(path: Path) -> Proposal | Refusal | None:
             reason = str(error)
             if not _follow(attempt, reason):
                 break
+            if attempt.source["type"] == "documents":
+                return _of_documents(path)
             continue
         if result.rows:
             return _proposal(path, attempt, result)
@@ -75,31 +76,16 @@ def _follow(attempt: Attempt, reason: str) -> bool:
         offered = {"damaged": "keep"}
     if not offered or all(attempt.source.get(key) == value for key, value in offered.items()):
         return False
-    if offered.get("type") == "documents":
-        offered = _without_documents(attempt.source, offered)
     attempt.source |= offered
     lines = yaml.safe_dump(offered, allow_unicode=True, default_flow_style=None, sort_keys=False, width=200).strip()
     attempt.choices.append(f"Check {', '.join(lines.splitlines())}: {glimpse(reason.split(chr(10))[0], 240)}")
     return True
 
 
-def _without_documents(source: dict[str, Any], offered: dict[str, Any]) -> dict[str, Any]:
-    """What is offered, without a kind of source that this recipe does not know or that needs more than a type."""
-    try:
-        ChatRecipe.model_validate({"kind": "chat", "sources": [{**source, "type": "documents"}]})
-    except ValidationError:
-        return {key: value for key, value in offered.items() if key != "type"}
-    return {"type": "documents"}
-
-
-def _of_documents(path: Path) -> Proposal | Refusal:
+def _of_documents(path: Path) -> Proposal:
     """A recipe that has questions written from documents."""
     source = local_source(path) | {"type": "documents"}
     recipe: dict[str, Any] = {"kind": "chat", "description": f"Questions about {path.name}.", "sources": [source]}
-    try:
-        ChatRecipe.model_validate(recipe)
-    except ValidationError:
-        return Refusal("chat", f"{path.name} is a document without rows. Save it as text or markdown with questions and answers.")
     recipe |= {"steps": steps_of(_STEPS)}
     return Proposal("chat", 0.6, "documents, from which questions are written", recipe, ("Say under writer: who writes.",))
 

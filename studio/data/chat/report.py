@@ -69,6 +69,7 @@ def render_report(
         clusters=extra.get("clusters", {}),
         shapes=extra.get("shapes", {}),
         unused=extra.get("columns_not_used", {}),
+        writers=extra.get("writers", {}),
         kept=sum(record.splits.values()),
         seconds=sum(step.seconds for step in record.steps),
         histogram=_bars(lengths_before, lengths_after, edges),
