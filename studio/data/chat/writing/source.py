@@ -29,6 +29,7 @@ from studio.data.chat.writing.prompts import Form, open_prompt
 from studio.data.chat.writing.raft import Raft, pools_of, with_documents
 from studio.data.documents.base import DOCUMENTS, Document
 from studio.data.documents.chunks import Chunk, Measure
+from studio.data.documents.shelf import opened_shelf
 from studio.data.memo import HashMemo
 from studio.data.sources import KnownRows, ResolvedSource, files_left_out, resolve_local, resolved
 from studio.language.scripts import words_of
@@ -45,7 +46,8 @@ def resolve_documents(source: DocumentsSource, index: int, beside: Path, memo: H
     """
     endings = DOCUMENTS.in_order()
     location, bytes_identity, files = resolve_local(source.path, source.pattern, beside, memo, endings)
-    reading = read_documents(files, keep_damaged=source.damaged == "keep")
+    with opened_shelf(workspace.root / "cache", memo) as shelf:
+        reading = read_documents(files, shelf, keep_damaged=source.damaged == "keep")
     notes = reading.notes + [note for note in [files_left_out(location, source.pattern, endings)] if note]
     rows: list[ChatRow | RemovedRow] = list(reading.damaged)
     figures: dict[str, Any] = {}

@@ -155,7 +155,7 @@ plain, done = asking.EvidenceCache.put, []
 
 def dying(self, subject, values):
     plain(self, subject, values)
-    done.append(1)
+    done.extend([1] * (subject != "document"))
     if len(done) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
 
