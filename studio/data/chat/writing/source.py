@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,8 @@ def resolve_documents(source: DocumentsSource, index: int, beside: Path, memo: H
             written, told = _as_raft(written, chunks, Raft(**source.raft.model_dump()))
             notes += told
         rows += written
+    if source.group == "chunk":
+        rows = [replace(row, group=row.meta.get("chunk")) if isinstance(row, ChatRow) else row for row in rows]
     lines = tuple(as_line(row) for row in rows)
     name = source.name or Path(location).stem
     known = KnownRows(name, lines, tuple(notes), figures)
