@@ -15,7 +15,7 @@ _Share = Annotated[float, Field(gt=0, le=1)]
 
 class DocumentsSource(Settings):
     """Documents (pdf, docx, html, epub, md, txt, srt, vtt, ipynb): the questions and answers that stand in them, and with a
-    ``writer`` those that a model writes about each part of them, with their source. Rows of one document never straddle splits.
+    ``writer`` those that a model writes about each part of them, with their source.
     """
 
     type: Literal["documents"]
@@ -34,6 +34,9 @@ class DocumentsSource(Settings):
     """A system turn put before every row that has none."""
     damaged: Literal["refuse", "keep"] = "refuse"
     """A document that cannot be read stops the build, or is listed among the removed rows."""
+    group: Literal["document", "chunk"] = "document"
+    """Rows of one document never straddle two splits, so that test asks about documents that training has not seen; or only
+    those of one chunk, for a single long document. Then test is nearer to training, and its scores are higher."""
     prompt: str = "{heading}"
     """Question made for a section where there is no writer; ``{heading}``, ``{title}`` and ``{file}`` are filled in."""
     own_questions: bool = True
@@ -47,9 +50,11 @@ class DocumentsSource(Settings):
 
     @model_validator(mode="after")
     def _needs_writer(self) -> DocumentsSource:
-        """Refuse RAFT without anybody who writes."""
+        """Refuse RAFT without anybody who writes, or where its prompts would show test to training."""
         if self.raft is not None and self.writer is None:
             raise ValueError("raft needs a writer, for it is made of questions about known parts of documents.")
+        if self.raft is not None and self.group == "chunk":
+            raise ValueError("raft shows other chunks of a document in its prompts, so its rows cannot be divided by chunk.")
         return self
 
 

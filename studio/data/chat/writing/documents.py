@@ -15,8 +15,9 @@ from studio.data.chat.writing.asking import Outcome
 from studio.data.chat.writing.checks import Repeats, check_source
 from studio.data.chat.writing.lines import dropped, unwritten, written_row
 from studio.data.chat.writing.prompts import Prompt
-from studio.data.documents.base import Document, read_document
+from studio.data.documents.base import Document
 from studio.data.documents.chunks import Chunk, Measure, chunks_of
+from studio.data.documents.shelf import Shelf
 from studio.data.sources import READ_STEP, DataFile
 from studio.data.verdicts import Drop
 
@@ -32,10 +33,11 @@ class Reading:
     notes: list[str]
 
 
-def read_documents(files: Sequence[DataFile], *, keep_damaged: bool) -> Reading:
+def read_documents(files: Sequence[DataFile], shelf: Shelf, *, keep_damaged: bool) -> Reading:
     """Read every document.
 
     Args:
+        shelf: those that were read before.
         keep_damaged: go on without one that cannot be read.
     Raises:
         DataError: the first one that cannot be read; none of them holds any text.
@@ -44,7 +46,7 @@ def read_documents(files: Sequence[DataFile], *, keep_damaged: bool) -> Reading:
     found = Reading({}, [], [])
     for file in files:
         try:
-            document = read_document(file.path)
+            document = shelf.read(file.path)
         except DataError as error:
             if not keep_damaged:
                 raise DataError(f"{error} Or go on without it: 'damaged: keep' in the source's recipe.") from None

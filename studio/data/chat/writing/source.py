@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from studio.data.chat.writing.prompts import Form, open_prompt
 from studio.data.chat.writing.raft import Raft, pools_of, with_documents
 from studio.data.documents.base import DOCUMENTS, Document
 from studio.data.documents.chunks import Chunk, Measure
+from studio.data.documents.shelf import opened_shelf
 from studio.data.memo import HashMemo
 from studio.data.sources import KnownRows, ResolvedSource, files_left_out, resolve_local, resolved
 from studio.language.scripts import words_of
@@ -45,7 +47,8 @@ def resolve_documents(source: DocumentsSource, index: int, beside: Path, memo: H
     """
     endings = DOCUMENTS.in_order()
     location, bytes_identity, files = resolve_local(source.path, source.pattern, beside, memo, endings)
-    reading = read_documents(files, keep_damaged=source.damaged == "keep")
+    with opened_shelf(workspace.root / "cache", memo) as shelf:
+        reading = read_documents(files, shelf, keep_damaged=source.damaged == "keep")
     notes = reading.notes + [note for note in [files_left_out(location, source.pattern, endings)] if note]
     rows: list[ChatRow | RemovedRow] = list(reading.damaged)
     figures: dict[str, Any] = {}
@@ -61,6 +64,8 @@ def resolve_documents(source: DocumentsSource, index: int, beside: Path, memo: H
             written, told = _as_raft(written, chunks, Raft(**source.raft.model_dump()))
             notes += told
         rows += written
+    if source.group == "chunk":
+        rows = [replace(row, group=row.meta.get("chunk")) if isinstance(row, ChatRow) else row for row in rows]
     lines = tuple(as_line(row) for row in rows)
     name = source.name or Path(location).stem
     known = KnownRows(name, lines, tuple(notes), figures)
