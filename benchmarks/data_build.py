@@ -111,7 +111,7 @@ def tables(runs: list[Run], again: Run) -> str:
     lines.append(f"| rows read, kept | {record['rows_read']:,}, {sum(record['splits'].values()):,} | |")
     near = next((step["settings"] for step in record["steps"] if step["name"] == "near_duplicates"), {})
     lines.append(
-        f"\nNear-duplicates: MinHash (gaoya) on {near.get('unit')} {near.get('size')}-grams, threshold {near.get('threshold')}, "
+        f"\nNear-duplicates: MinHash on {near.get('unit')} {near.get('size')}-grams, threshold {near.get('threshold')}, "
         "every pair verified by exact Jaccard; the split compares again with word 3-grams at 0.6."
     )
     return "\n".join(lines)
@@ -138,7 +138,7 @@ def main() -> int:
         table = tables(runs, again)
     print(f"\n{table}")
     if options.write_docs:
-        docs.write_section("data-build", table, packages=("gaoya", "ftfy", "py3langid", "pyarrow"))
+        docs.write_section("data-build", table, packages=("ftfy", "py3langid", "pyarrow"))
     met = statistics.median(run.wall for run in runs) <= TARGET_SECONDS and max(run.peak for run in runs) <= TARGET_BYTES
     print("\nTargets met." if met and again.wall < 2 else "\nTargets not met.")
     return 0 if met and again.wall < 2 else 3
