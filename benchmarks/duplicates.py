@@ -14,18 +14,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from data_build import fetch_corpus, watch
+from peers.near_duplicates import peak_of_this
 
 import docs
 
@@ -56,37 +56,43 @@ def texts_of(rows: Sequence[Any]) -> list[str]:
     return [comparable_text(row).encode("utf-8", "replace").decode() for row in rows]
 
 
-def measured(work: Any) -> dict[str, Any]:
-    """Call and time something that may start processes. cpu: of all of them; peak: an upper bound, in bytes."""
-    before, began = os.times(), time.perf_counter()
-    pairs = work()
-    wall, after = time.perf_counter() - began, os.times()
-    cpu = sum(getattr(after, name) - getattr(before, name) for name in ("user", "system", "children_user", "children_system"))
-    own, child = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return {"pairs": pairs, "wall": wall, "cpu": cpu, "peak": (own + len(os.sched_getaffinity(0)) * child) * 1024}
+def measured(work: Callable[[Any], Any]) -> dict[str, Any]:
+    """Call and time something that is given processes, from before these start until they have stopped.
 
+    cpu: of all of them, in seconds; peak: the most that this one held and what the others hold at the end, in bytes.
+    """
+    import psutil
 
-def ours(texts: Sequence[str]) -> list[tuple[int, int]]:
-    """Pairs as the studio finds them, verified; starting processes and stopping them included."""
-    from studio.data.similarity import NearPairs, Shingling
     from studio.data.workers import workers
 
+    before, began = os.times(), time.perf_counter()
     with workers() as crew:
-        pairs = NearPairs(texts, THRESHOLD, Shingling("word", SIZE), crew)
-        near = [(index, other) for index, others in pairs.earlier() for other in others]
-        return [(index, other) for index, other in near if pairs.similarity(index, other) >= THRESHOLD]
+        pairs = work(crew)
+        helpers = psutil.Process().children(recursive=True)
+        helped = sum(sum(one.cpu_times()[:2]) for one in helpers)
+        held = sum(one.memory_info().rss for one in helpers)
+    wall, after = time.perf_counter() - began, os.times()
+    cpu = after.user + after.system - before.user - before.system + helped
+    return {"pairs": pairs, "wall": wall, "cpu": cpu, "peak": peak_of_this() + held}
 
 
-def step(rows: Sequence[Any]) -> list[tuple[int, int]]:
+def ours(texts: Sequence[str], crew: Any) -> list[tuple[int, int]]:
+    """Pairs as the studio finds them, verified."""
+    from studio.data.similarity import NearPairs, Shingling
+
+    pairs = NearPairs(texts, THRESHOLD, Shingling("word", SIZE), crew)
+    near = [(index, other) for index, others in pairs.earlier() for other in others]
+    return [(index, other) for index, other in near if pairs.similarity(index, other) >= THRESHOLD]
+
+
+def step(rows: Sequence[Any], crew: Any) -> list[tuple[int, int]]:
     """The step near_duplicates on whole conversations; gives the rows that go, each with itself."""
     from studio.data.chat.steps.base import Drop
     from studio.data.chat.steps.duplicates import NearDuplicates
-    from studio.data.workers import workers
 
-    with workers() as crew:
-        judge = NearDuplicates(THRESHOLD, "word", SIZE)
-        judge.crew = crew
-        return [(index, index) for index, verdict in enumerate(judge.judge_all(rows)) if isinstance(verdict, Drop)]
+    judge = NearDuplicates(THRESHOLD, "word", SIZE)
+    judge.crew = crew
+    return [(index, index) for index, verdict in enumerate(judge.judge_all(rows)) if isinstance(verdict, Drop)]
 
 
 def made_rows(count: int) -> list[Any]:
@@ -116,15 +122,11 @@ def made_rows(count: int) -> list[Any]:
 def many(count: int) -> dict[str, Any]:
     """Seconds of the step and of the split's clusters on made rows, in this process and its helpers."""
     from studio.data.chat.split import SplitPlan, cluster_rows
-    from studio.data.workers import workers
-
-    def divided() -> list[Any]:
-        with workers() as crew:
-            return cluster_rows(rows, SplitPlan(), crew)
 
     rows = made_rows(count)
     characters = sum(len(turn["content"]) for row in rows for turn in row.messages)
-    judged, clustered = measured(lambda: step(rows)), measured(divided)
+    judged = measured(lambda crew: step(rows, crew))
+    clustered = measured(lambda crew: cluster_rows(rows, SplitPlan(), crew))
     return {
         "characters": characters / count, "gone": len(judged["pairs"]),
         "step": judged["wall"], "split": clustered["wall"], "cpu": judged["cpu"] + clustered["cpu"],
@@ -242,7 +244,7 @@ def main() -> int:
         side, folder, corpus = options.side
         rows = conversations(Path(corpus)) if side == "step" else []
         texts = json.loads((Path(folder) / "texts.json").read_text(encoding="utf-8"))
-        result = measured(lambda: step(rows) if side == "step" else ours(texts))
+        result = measured(lambda crew: step(rows, crew) if side == "step" else ours(texts, crew))
         (Path(folder) / "out.json").write_text(json.dumps(result), encoding="utf-8")
         return 0
     peers = options.peers if (options.peers / "bin" / "python").is_file() else None
