@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from studio.core.errors import DataError
@@ -89,7 +90,7 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
     libraries = LIBRARIES
 
     _crew: Workers | None = None
-    _others: dict[int, Compared]
+    _others: Mapping[int, Compared] = MappingProxyType({})
 
     def resolve(self, memo: HashMemo) -> list[ResolvedSource]:
         """See :meth:`studio.data.build.Builder.resolve`."""
@@ -227,10 +228,10 @@ def _keys(recipe: ChatRecipe, sources: Sequence[ResolvedSource], memo: HashMemo,
         if isinstance(step, SemanticDuplicatesStep):
             from studio.models.text_encoder import encoder_identity
 
-            parts.append(encoder_identity(step.model))
+            parts += [encoder_identity(step.model), code_version("chat/contrasts.txt")]
         if number in others:
             # What is compared with is read as sources are.
-            parts += [[(one.name, one.identity) for one in others[number].others], code_version(*_READ_CODE, *_COMPARED_CODE)]
+            parts += [others[number].identity(), code_version(*_READ_CODE, *_COMPARED_CODE)]
         keys.append(sha256_json(parts)[:32])
     return keys
 
