@@ -126,7 +126,7 @@ def test_a_pattern_that_leads_out_of_the_folder_is_refused(tmp_path: Path, patte
 
 
 def test_a_star_without_quotes_says_to_put_it_in_quotes() -> None:
-    with pytest.raises(ConfigError, match=r"Put it in quotes if it is meant as text: '\*.json'"):
+    with pytest.raises(ConfigError, match=r"""quote it twice: --set 'sources.0.pattern="\*.json"'"""):
         load_value({"kind": "chat", "sources": [{}]}, ChatRecipe, ["sources.0.pattern=*.json"])
 
 
