@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,12 @@ def test_a_folder_of_texts_keeps_its_readme(tmp_path: Path) -> None:
     (folder / "fish.md").write_text("## Name a fish\nA cod\n")
     rows, notes = read(folder)
     assert len(rows) == 2 and notes == []
+
+
+@pytest.mark.parametrize("piece", ["<details><summary>", "<details><summary>a</summary>", "Q. a\nA. b\n", "**a?**\n", "# a\n"])
+def test_reading_is_linear_on_hostile_text(piece: str) -> None:
+    from studio.data.chat.documents import read_document
+
+    started = time.process_time()
+    read_document(piece * (100_000 // len(piece)), "x", markdown=True, prompt="{heading}")
+    assert time.process_time() - started < 8, "a second or less where time grows with the length; minutes where with its square"
