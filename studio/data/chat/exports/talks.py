@@ -55,7 +55,10 @@ def _answering(chats: Sequence[Chat], options: TalkOptions, where: str) -> froze
     for said in itertools.chain.from_iterable(chat.messages for chat in chats):
         names.setdefault(said.speaker, said.name)
         counts[said.speaker] += 1
-    spoken = [(_called(speaker, names[speaker], names), count) for speaker, count in counts.most_common()]
+    shared = Counter(names.values())
+    # A name that several people have says nobody; their ids do.
+    called = {speaker: name if name and shared[name] == 1 else speaker for speaker, name in names.items()}
+    spoken = [(called[speaker], count) for speaker, count in counts.most_common()]
     program = " and ".join(dict.fromkeys(chat.program for chat in chats))
     if not options.assistant:
         example = in_yaml_list(spoken[0][0] if spoken else "...")
@@ -72,11 +75,6 @@ def _answering(chats: Sequence[Chat], options: TalkOptions, where: str) -> froze
                 f"{listed_speakers(spoken) or 'nobody'}."
             )
     return frozenset(speaker for speaker, entry in found.items() if entry)
-
-
-def _called(speaker: str, name: str, names: dict[str, str]) -> str:
-    """A speaker's name, or the id where several share the name."""
-    return name if name and list(names.values()).count(name) == 1 else speaker
 
 
 def in_yaml_list(text: str) -> str:
@@ -118,7 +116,7 @@ def _row(chat: Chat, talk: Sequence[Said], answering: frozenset[str]) -> dict[st
             turns.append({"role": role, "content": text})
         before = said.speaker
     row: dict[str, Any] = {"messages": turns, "program": chat.program, "chat_name": chat.name or chat.identity}
-    first = talk[0]
+    first = next((said for said in talk if said.text.strip()), talk[0])
     row |= {"thread_id": first.thread} if first.thread else {}
     row |= {"began": datetime.fromtimestamp(first.when, UTC).isoformat(timespec="seconds")} if first.when else {}
     return row | {"speakers": _speakers(talk, answering)}
