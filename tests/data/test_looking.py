@@ -175,8 +175,8 @@ def test_the_screen_shows_what_is_there(places: dict[str, Path], studio: Callabl
 
 def test_who_answers_is_a_choice_to_check(places: dict[str, Path], tmp_path: Path, studio: Callable[..., Any]) -> None:
     shown = studio("data", "look", tmp_path / "slack", "--recipe")
-    assert yaml.safe_load(shown.out)["sources"][0]["assistant"] == ["Bo Alm"]
-    assert "# Check assistant: [Bo Alm]" in shown.out and "Ida (3)" in shown.out
+    assert yaml.safe_load(shown.out)["sources"][0]["assistant"] == ["Ida"]
+    assert "# Check assistant: [Ida]" in shown.out and "Ida (3)" in shown.out
 
 
 def test_nothing_is_overwritten_and_mistakes_are_sentences(tmp_path: Path, studio: Callable[..., Any]) -> None:

@@ -17,8 +17,10 @@ ANSWER_WORDS = (
     "答え", "답", "답변", "جواب", "إجابة", "پاسخ", "תשובה", "उत्तर", "đáp", "trả lời", "jawaban", "jawab", "ตอบ", "คำตอบ",
 )  # fmt: skip
 _TALKERS = {
-    **dict.fromkeys(("user", "human", "用户", "用戶"), "user"),
-    **dict.fromkeys(("assistant", "bot", "助手"), "assistant"),
+    **dict.fromkeys(("user", "human", "customer", "client", "you said", "用户", "用戶", "ユーザー", "사용자"), "user"),
+    **dict.fromkeys(
+        ("assistant", "bot", "agent", "ai", "chatgpt", "chatgpt said", "claude", "助手", "アシスタント"), "assistant"
+    ),
     "system": "system",
 }
 _WORDS = {**dict.fromkeys(QUESTION_WORDS, "user"), **dict.fromkeys(ANSWER_WORDS, "assistant"), **_TALKERS}

@@ -79,7 +79,8 @@ def _follow(attempt: Attempt, reason: str) -> bool:
         offered = _without_documents(attempt.source, offered)
     attempt.source |= offered
     lines = yaml.safe_dump(offered, allow_unicode=True, default_flow_style=None, sort_keys=False, width=200).strip()
-    attempt.choices.append(f"Check {', '.join(lines.splitlines())}: {glimpse(reason.split(chr(10))[0], 240)}")
+    said = reason.split("\n")[0].removeprefix(f"{attempt.source['path']}").lstrip(": ")
+    attempt.choices.append(f"Check {', '.join(lines.splitlines())}: {glimpse(said, 240)}")
     return True
 
 

@@ -66,6 +66,7 @@ def test_slack_is_cut_at_threads_and_pauses(tmp_path: Path) -> None:
     told = " ".join(notes)
     assert "became 3 conversations" in told and "6 hours" in told and "notices of Slack (1)" in told
     assert "3 of 8 messages are the assistant's; the others are of 2 speakers" in told
+    assert "left out: channels.json, users.json" in told
     everything, _ = read(root, assistant=["U1"], pause=1000)
     assert len(everything) == 2, "a thread stays apart however long the pause"
 
@@ -75,7 +76,7 @@ def test_who_answers_has_to_be_said(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         read(root)
     assert "Slack" in str(error.value) and "Bo Alm (3), Ida (3), Cy (2)" in str(error.value)
-    assert "\n    assistant: [Bo Alm]" in str(error.value)
+    assert "\n    assistant: [Ida]" in str(error.value)
     with pytest.raises(DataError, match=r"nobody is called 'Idda'\. Did you mean 'Ida'\? Those who speak are"):
         read(root, assistant=["Idda"])
 
@@ -133,6 +134,11 @@ def test_tickets_without_a_requester_ask_who_answers(tmp_path: Path) -> None:
         read(path)
     rows, _ = read(path, assistant=["7"])
     assert said(rows[0]) == PAIR
+
+
+def test_a_log_is_no_chat(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.txt", "2024-01-01 10:00:00 - INFO: started\n2024-01-01 10:00:01 - ERROR: no\n")
+    assert "asked for by the name of the file" in read(path)[1][0]
 
 
 def test_only_exports_are_taken_where_the_recipe_says_so(tmp_path: Path) -> None:

@@ -45,10 +45,10 @@ def read_chats(files: Sequence[DataFile], options: ReadOptions, heard: Heard) ->
     workspaces = _slack_workspaces(files)
     chats: list[Chat] = []
     rest: list[DataFile] = []
-    about = 0
+    about: list[str] = []
     for file in files:
         if file.path.parent in workspaces and file.path.name in slack.ABOUT:
-            about += 1
+            about.append(file.path.name)
             continue
         program = program_of_file(file.path, options)
         if program is None:
@@ -63,7 +63,7 @@ def read_chats(files: Sequence[DataFile], options: ReadOptions, heard: Heard) ->
             continue
         chats += _read(program, file, options, heard)
     if about:
-        heard.lines.append(f"{about:,} files of Slack hold no messages ({', '.join(sorted(slack.ABOUT)[:3])}, ...)")
+        heard.lines.append(f"files of Slack that hold no messages were left out: {', '.join(sorted(set(about)))}")
     return chats, rest
 
 

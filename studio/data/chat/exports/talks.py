@@ -61,7 +61,8 @@ def _answering(chats: Sequence[Chat], options: TalkOptions, where: str) -> froze
     spoken = [(called[speaker], count) for speaker, count in counts.most_common()]
     program = " and ".join(dict.fromkeys(chat.program for chat in chats))
     if not options.assistant:
-        example = in_yaml_list(spoken[0][0] if spoken else "...")
+        likely = _likely(chats)
+        example = in_yaml_list(called[likely] if likely else "...")
         raise DataError(
             f"{where} is an export of {program}, and nobody said whose messages are the answers. Those who speak are "
             f"{listed_speakers(spoken) or 'nobody'}. Say it in the source, for example\n    assistant: [{example}]"
@@ -75,6 +76,22 @@ def _answering(chats: Sequence[Chat], options: TalkOptions, where: str) -> froze
                 f"{listed_speakers(spoken) or 'nobody'}."
             )
     return frozenset(speaker for speaker, entry in found.items() if entry)
+
+
+def _likely(chats: Sequence[Chat]) -> str | None:
+    """The speaker who looks most like the one who answers: speaks after the most people, and begins the fewest chats."""
+    after: dict[str, set[str]] = {}
+    replies: Counter[str] = Counter()
+    for chat in chats:
+        threads: dict[str | None, str] = {}
+        for said in chat.messages:
+            before = threads.get(said.thread)
+            if before is not None and before != said.speaker:
+                after.setdefault(said.speaker, set()).add(before)
+                replies[said.speaker] += 1
+            threads[said.thread] = said.speaker
+    best = max(after, key=lambda speaker: (len(after[speaker]), replies[speaker]), default=None)
+    return best or next((said.speaker for chat in chats for said in chat.messages), None)
 
 
 def in_yaml_list(text: str) -> str:

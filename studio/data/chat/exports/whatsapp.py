@@ -25,6 +25,8 @@ _HOUR_FIRST = re.compile(rf"{_START}{_CLOCK}{_HALF},?\s+(?P<date>{_DATE})(?P<bef
 _AFTERNOON = ("p", "下午", "晚上", "午後", "오후", "م", "μμ")
 _MORNING = ("a", "上午", "早上", "凌晨", "午前", "오전", "ص", "πμ")
 _SPEAKER = re.compile(r"(?P<name>[^:\"“”„«»]{1,60}?)\s?:(?: (?P<text>.*)|)\Z", re.DOTALL)
+# A program's own log has stamps too, and these in the place of speakers.
+_LEVELS = frozenset({"DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR", "CRITICAL", "FATAL", "TRACE"})
 _MARKS = "\u200e\u200f"
 _ATTACHED = re.compile(r"\A[\u200e\u200f]*[^\s/]+\.\w{2,5} \([^()\n]+\)\s*")
 _IN_ANGLES = re.compile(r"[\u200e\u200f]+<[^<>\n]+>|<This message was edited>")
@@ -42,7 +44,8 @@ def is_whatsapp(lines: Sequence[str]) -> bool:
     """True where the first line that holds something has a stamp, and one of the lines a speaker behind it."""
     filled = [line for line in lines if line.strip()]
     stamped = [found for line in filled if (found := _stamp(line))]
-    return bool(filled) and _stamp(filled[0]) is not None and any(_SPEAKER.match(one["rest"]) for one in stamped)
+    speakers = {speaker["name"].strip().upper() for one in stamped if (speaker := _SPEAKER.match(one["rest"]))}
+    return bool(filled) and _stamp(filled[0]) is not None and bool(speakers - _LEVELS)
 
 
 def _stamp(line: str) -> re.Match[str] | None:
