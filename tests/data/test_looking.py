@@ -197,6 +197,17 @@ def test_nothing_is_overwritten_and_mistakes_are_sentences(tmp_path: Path, studi
     assert refused.code == 2 and "nothing here reads x.bin" in refused.err and refused.out == ""
 
 
+def test_a_large_table_is_read_at_its_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [f"{DAYS[number % 200]},{number},{'yes' if number % 3 else 'no'}" for number in range(20_000)]
+    path = tmp_path / "large.csv"
+    path.write_text("\n".join(["day,sold,churn", *lines, '"never closed']))
+    monkeypatch.setattr("studio.data.proposals._LARGE", 1000)
+    monkeypatch.setattr("studio.data.proposals._BEGINNING", 5000)
+    best = look_at(path, "table").best
+    assert best is not None and best.recipe["target"] == "churn", "the bad end is not among the first lines"
+    assert best.recipe["sources"][0]["path"] == str(path)
+
+
 def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "rows.csv")
     with pytest.raises(UserError, match="neither a file nor a folder"):

@@ -43,6 +43,8 @@ def propose_chat(path: Path) -> Proposal | Refusal | None:
             result = _read(attempt.source)
         except StudioError as error:
             reason = str(error)
+            if "\n    type: documents" in reason and isinstance(written := _of_documents(path), Proposal):
+                return written
             if not _follow(attempt, reason):
                 break
             continue
@@ -65,7 +67,10 @@ def _follow(attempt: Attempt, reason: str) -> bool:
     """Put into the source what the reader offers; False where it offers nothing new."""
     offered: dict[str, Any] = {}
     for line in [line.strip() for line in reason.split("\n")[1:] if line.startswith("    ")]:
-        said = yaml.safe_load(line)
+        try:
+            said = yaml.safe_load(line)
+        except yaml.YAMLError:
+            continue
         if isinstance(said, dict) and not (set(said) & set(offered)):
             offered |= said
     found = _OFFERED.search(reason)
@@ -75,22 +80,12 @@ def _follow(attempt: Attempt, reason: str) -> bool:
         offered = {"damaged": "keep"}
     if not offered or all(attempt.source.get(key) == value for key, value in offered.items()):
         return False
-    if offered.get("type") == "documents":
-        offered = _without_documents(attempt.source, offered)
+    offered.pop("type", None)
     attempt.source |= offered
     lines = yaml.safe_dump(offered, allow_unicode=True, default_flow_style=None, sort_keys=False, width=200).strip()
     said = reason.split("\n")[0].removeprefix(f"{attempt.source['path']}").lstrip(": ")
     attempt.choices.append(f"Check {', '.join(lines.splitlines())}: {glimpse(said, 240)}")
     return True
-
-
-def _without_documents(source: dict[str, Any], offered: dict[str, Any]) -> dict[str, Any]:
-    """What is offered, without a kind of source that this recipe does not know or that needs more than a type."""
-    try:
-        ChatRecipe.model_validate({"kind": "chat", "sources": [{**source, "type": "documents"}]})
-    except ValidationError:
-        return {key: value for key, value in offered.items() if key != "type"}
-    return {"type": "documents"}
 
 
 def _of_documents(path: Path) -> Proposal | Refusal:
