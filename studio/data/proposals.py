@@ -15,7 +15,7 @@ import yaml
 LOOKED_AT = 200
 """Rows that are read before a recipe is proposed."""
 _BY_LINES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson"})
-_LARGE, _BEGINNING = 32 << 20, 8 << 20
+_LARGE, _BEGINNING = 32 << 20, 2 << 20
 FEW = 60
 """Up to so many rows, splits are proposed as whole numbers: shares of so few would be empty."""
 

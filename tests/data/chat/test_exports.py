@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import random
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from studio.core.errors import DataError
+from studio.core.errors import DataError, UserError
 from studio.core.workspace import Workspace
 from studio.data.chat.build import ChatBuilder
 from studio.data.chat.rows import ChatRow
@@ -67,6 +71,8 @@ def test_slack_is_cut_at_threads_and_pauses(tmp_path: Path) -> None:
     assert "became 3 conversations" in told and "6 hours" in told and "notices of Slack (1)" in told
     assert "3 of 8 messages are the assistant's; the others are of 2 speakers" in told
     assert "left out: channels.json, users.json" in told
+    limited, notes = read(root, assistant=["ida"], limit=1)
+    assert len(limited) == 1 and any("became 3 conversations" in note for note in notes)
     everything, _ = read(root, assistant=["U1"], pause=1000)
     assert len(everything) == 2, "a thread stays apart however long the pause"
 
@@ -156,3 +162,33 @@ def test_a_damaged_export_is_one_sentence(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match="cut off or damaged"):
         read(path, assistant=["Ida"])
+
+
+def _places(value: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place inside a value."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in inner:
+        yield (*before, key)
+        yield from _places(one, (*before, key))
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_no_damage_inside_an_export_is_a_traceback(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    junk = (None, 1, 1e20, True, "x", [], {}, [1], {"a": 1}, [[]])
+    whole = {
+        "conversations.json": made.chatgpt(), "claude.json": made.claude(), "tickets.json": made.ZENDESK,
+        "intercom.json": made.INTERCOM, "result.json": made.TELEGRAM, "discord.json": made.discord(),
+    }  # fmt: skip
+    name = list(whole)[seed % len(whole)]
+    value = copy.deepcopy(whole[name])
+    for _ in range(3):
+        *way, last = chance.choice(list(_places(value)))
+        inner = value
+        for key in way:
+            inner = inner[key]
+        inner[last] = copy.deepcopy(chance.choice(junk))
+    path = write(tmp_path / name, value)
+    for source in ({}, {"assistant": ["Ida"]}, {"damaged": "keep"}):
+        with contextlib.suppress(UserError):
+            read(path, **source)

@@ -26,14 +26,10 @@ def talks_of(chats: Sequence[Chat], options: TalkOptions, heard: Heard, where: s
     whole = _merged(chats)
     answering = _answering(whole, options, where)
     pause = USUAL_PAUSE if options.pause is None else options.pause
-    made = 0
-    for chat in whole:
-        for talk in _cut(chat.messages, pause * 3600):
-            row = _row(chat, talk, answering)
-            if row["messages"]:
-                made += 1
-                yield row
-    _tell(whole, answering, made, pause, heard)
+    rows = [_row(chat, talk, answering) for chat in whole for talk in _cut(chat.messages, pause * 3600)]
+    rows = [row for row in rows if row["messages"]]
+    _tell(whole, answering, len(rows), pause, heard)
+    yield from rows
 
 
 def _merged(chats: Sequence[Chat]) -> list[Chat]:
@@ -163,3 +159,6 @@ def _tell(chats: Sequence[Chat], answering: frozenset[str], made: int, pause: fl
         f"{answers:,} of {spoken.total():,} messages are the assistant's; the others are of {others:,} "
         f"speaker{plural(others)}, whose names stand in meta only"
     )
+    timeless = sum(said.when is None and said.thread is None for chat in chats for said in chat.messages)
+    if timeless:
+        heard.lines.append(f"{timeless:,} messages have no time that can be read, so no pause was seen between them")
