@@ -7,6 +7,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,8 +24,10 @@ from studio.data.chat.noticing import Noticed
 from studio.data.chat.rows import ChatRow, RemovedRow
 from studio.data.readers import READERS, Damage, Raw, Reader, ReadOptions, read_file
 from studio.data.readers.csv import read_csv, separator_of
-from studio.data.readers.encoding import open_text
+from studio.data.readers.encoding import HALVES, open_text
 from studio.data.readers.json import read_jsonl
+from studio.data.readers.queries import query_rows
+from studio.data.readers.repair import mended, without_halves
 from studio.data.sources import READ_STEP, DataFile, ResolvedSource
 
 USUAL_PROMPT = "{heading}"
@@ -93,7 +96,7 @@ def read_document_file(path: Path, options: ChatReadOptions) -> Iterator[Raw | D
     if other is not None:
         yield from other
         return
-    with open_text(path, options) as stream:
+    with open_text(path, options, HALVES) as stream:
         text = stream.read().replace("\r\n", "\n").lstrip("\ufeff")
     if "\0" in text:
         yield Damage("the file", "holds NUL bytes, so it is no text")
@@ -222,11 +225,17 @@ def _found(source: ResolvedSource, read: ChatReadOptions, noticed: Noticed) -> I
     """Everything that lies in a source's files, or in its Hub table; exports of chat programs come as conversations."""
     if source.table is not None:
         file = DataFile(Path(source.table.id), source.table.id)
-        rows = enumerate(source.table.rows(), start=1)
-        yield from _opened(joined_replies((file, Raw(f"row {index:,}", value)) for index, value in rows), read, noticed)
+        rows = (Raw(f"row {index:,}", value) for index, value in enumerate(source.table.rows(), start=1))
+        yield from _opened(joined_replies((file, found) for found in mended(rows, read.note)), read, noticed)
     if source.known is not None:
         for index, value in enumerate(source.known.lines, start=1):
             yield DataFile(Path(source.location), source.known.id), Raw(f"row {index:,}", value)
+    if source.kind in {"sqlite", "duckdb"}:
+        place = Path(source.location)
+        result = query_rows(place, "sqlite" if source.kind == "sqlite" else "duckdb", source.query)
+        found = joined_replies((DataFile(place, place.name), one) for one in mended(result, read.note))
+        yield from _opened(found, read, noticed)
+        return
     files = source.files
     if read.exports != "no" and files:
         chats, rest = read_chats(files, read, noticed.heard)
@@ -236,7 +245,13 @@ def _found(source: ResolvedSource, read: ChatReadOptions, noticed: Noticed) -> I
             yield from ((file, Raw(f"conversation {index:,}", talk)) for index, talk in talks)
         files = tuple(rest)
     for file in files:
-        yield from _opened(joined_replies((file, found) for found in read_file(file.path, read, CHAT_READERS)), read, noticed)
+        told = replace(read, note=partial(_with_label, read.note, file.label))
+        yield from _opened(joined_replies((file, found) for found in read_file(file.path, told, CHAT_READERS)), read, noticed)
+
+
+def _with_label(note: Callable[[str], None], label: str, text: str) -> None:
+    """Tell something of a file, with its name."""
+    note(f"{label}: {text}")
 
 
 def _opened(
@@ -283,14 +298,23 @@ def _to_row(
     if isinstance(found, Damage):
         return found
     try:
-        shaped = shape_row(found.value, shape.format, shape.columns, shape.choices)
+        shaped = _whole(shape_row(found.value, shape.format, shape.columns, shape.choices))
     except ShapeError as error:
         return Damage(found.place, str(error))
+    except RecursionError:
+        return Damage(found.place, "is nested too deeply to be read")
     value: dict[str, Any] = found.value if isinstance(found.value, dict) else {}
     row = _made(source, file, found, shape, number, shaped, value)
     if isinstance(row, ChatRow):
         noticed.take(value, shaped)
     return row
+
+
+def _whole(shaped: Shaped) -> Shaped:
+    """What was made of a row, of whole characters: JSON that stood as text in a column may have written out a half of one."""
+    parts = {name: getattr(shaped, name) for name in ("messages", "chosen", "rejected", "tools", "meta")}
+    changed = {name: whole for name, part in parts.items() if (whole := without_halves(part)) is not part}
+    return replace(shaped, **changed) if changed else shaped
 
 
 def _made(

@@ -5,17 +5,17 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import ijson
 
-from studio.core.errors import DataError
+from studio.core.errors import DataError, StudioError
 from studio.data.chat.exports import discord, slack, telegram, whatsapp
 from studio.data.chat.exports.base import Chat, Heard
 from studio.data.readers.base import ReadOptions
-from studio.data.readers.encoding import AsUtf8
+from studio.data.readers.encoding import AsUtf8, known, settled, with_mark
 from studio.data.sources import DataFile
 
 PROGRAMS = ("ChatGPT", "Claude", "Slack", "Discord", "WhatsApp", "Telegram", "a help desk")
@@ -82,15 +82,17 @@ def _read(program: str, file: DataFile, options: ReadOptions, heard: Heard) -> l
 def program_of_file(path: Path, options: ReadOptions) -> str | None:
     """The program whose people's chats a file holds; None for any other file, and one that cannot be read."""
     suffix = path.suffix.lower()
+    if suffix not in {".txt", ".csv", ".json"}:
+        return None
     try:
+        # Who reads the file in the end tells its encoding, or that none is certain.
+        options = settled(path, replace(options, note=lambda _: None))
         if suffix == ".txt":
             return whatsapp.PROGRAM if whatsapp.is_whatsapp(first_lines(path, options)) else None
         if suffix == ".csv":
             return discord.PROGRAM if discord.is_discord_csv("".join(first_lines(path, options)[:1]).strip()) else None
-        if suffix != ".json":
-            return None
         head = _head(path, options)
-    except (OSError, UnicodeError, LookupError):
+    except (OSError, UnicodeError, StudioError):
         return None
     if head.is_list:
         day = slack.DAY.fullmatch(path.name)
@@ -104,9 +106,9 @@ def first_lines(path: Path, options: ReadOptions, count: int = _LINES) -> list[s
     """The first lines of a text, each of bounded length.
 
     Raises:
-        UnicodeError: they are not in the encoding that was named. LookupError: nobody knows that encoding.
+        UnicodeError: they are not in the encoding that was named.
     """
-    with path.open("r", encoding="utf-8-sig" if options.encoding.lower() in {"utf-8", "utf8"} else options.encoding) as stream:
+    with path.open("r", encoding=with_mark(known(options))) as stream:
         return list(itertools.islice(iter(lambda: stream.readline(_LINE), ""), count))
 
 
@@ -117,7 +119,7 @@ def _slack_workspaces(files: Sequence[DataFile]) -> set[Path]:
 
 def _head(path: Path, options: ReadOptions) -> _Head:
     """Keys at the beginning of a JSON file."""
-    stream = AsUtf8(path, options.encoding)
+    stream = AsUtf8(path, known(options))
     top: set[str] = set()
     item: set[str] = set()
     first = None
@@ -154,7 +156,7 @@ def _loaded(path: Path, options: ReadOptions) -> Any:
     Raises:
         DataError: it is cut off or damaged.
     """
-    stream = AsUtf8(path, options.encoding)
+    stream = AsUtf8(path, known(settled(path, options)))
     try:
         return json.loads(stream.read())
     except ValueError as error:
