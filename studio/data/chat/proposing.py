@@ -18,6 +18,7 @@ from studio.data.chat.rows import ChatRow
 from studio.data.documents.base import DOCUMENTS
 from studio.data.memo import HashMemo
 from studio.data.proposals import LOOKED_AT, Attempt, Proposal, Refusal, glimpse, local_source, split_for, steps_of
+from studio.data.readers.packed import ARCHIVE, kind_of
 from studio.data.stages import StepResult
 from studio.schema.recipe import ChatRecipe
 
@@ -31,10 +32,10 @@ _OFFERED = re.compile(r"\b(encoding|records): ([\w-]+)")
 def propose_chat(path: Path) -> Proposal | Refusal | None:
     """A recipe of conversations; None where nothing has an ending that is known."""
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    endings = {file.suffix.lower() for file in files}
-    if not endings & {*CHAT_READERS, *DOCUMENTS}:
+    endings = {kind_of(file) for file in files}
+    if not endings & {*CHAT_READERS, *DOCUMENTS, ARCHIVE}:
         return None
-    if not endings & set(CHAT_READERS):
+    if not endings & {*CHAT_READERS, ARCHIVE}:
         return _of_documents(path)
     attempt = Attempt(local_source(path))
     reason = ""

@@ -11,6 +11,7 @@ from studio.core.workspace import Workspace
 from studio.data.frames import FRAMES
 from studio.data.memo import HashMemo
 from studio.data.proposals import Proposal, Refusal, beginning_of, local_source
+from studio.data.readers.packed import ARCHIVE, kind_of
 from studio.data.series.build import SeriesBuilder
 from studio.schema.series_recipe import SeriesRecipe
 
@@ -20,7 +21,7 @@ _USUAL_SHARE = 0.9
 def propose_series(path: Path) -> Proposal | Refusal | None:
     """A recipe of series; None where nothing has an ending that is known."""
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    if not any(file.suffix.lower() in FRAMES for file in files):
+    if not any(kind_of(file) in {*FRAMES, ARCHIVE} for file in files):
         return None
     recipe: dict[str, Any] = {
         "kind": "series",

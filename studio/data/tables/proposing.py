@@ -14,6 +14,7 @@ from studio.data.frames import FRAMES
 from studio.data.frames.queries import query_sqlite
 from studio.data.memo import HashMemo
 from studio.data.proposals import Proposal, Refusal, beginning_of, local_source, split_for, steps_of
+from studio.data.readers.packed import ARCHIVE, kind_of
 from studio.data.tables.build import TableBuilder
 from studio.data.tables.table import DataTable
 from studio.schema.table_recipe import TableRecipe
@@ -32,7 +33,7 @@ def propose_table(path: Path) -> Proposal | Refusal | None:
     if path.is_file() and path.suffix.lower() in _DATABASES:
         return _of_database(path)
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    if not any(file.suffix.lower() in FRAMES for file in files):
+    if not any(kind_of(file) in {*FRAMES, ARCHIVE} for file in files):
         return None
     source = local_source(path)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import random
+import zipfile
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -192,3 +193,16 @@ def test_no_damage_inside_an_export_is_a_traceback(tmp_path: Path, seed: int) ->
     for source in ({}, {"assistant": ["Ida"]}, {"damaged": "keep"}):
         with contextlib.suppress(UserError):
             read(path, **source)
+
+
+def test_packed_exports_are_read_as_they_are(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "Chat with Bo.zip", "w") as archive:
+        archive.writestr("_chat.txt", made.WHATSAPP["iOS"])
+    rows, _ = read(tmp_path / "Chat with Bo.zip", assistant=["Ida"])
+    assert [turn["role"] for turn in rows[0].messages] == ["user", "assistant"] and rows[0].meta["chat_name"] == "Chat with Bo"
+    root = made.slack(tmp_path / "export")
+    with zipfile.ZipFile(tmp_path / "slack.zip", "w") as archive:
+        for file in sorted(root.rglob("*.json")):
+            archive.write(file, file.relative_to(root))
+    rows, _ = read(tmp_path / "slack.zip", assistant=["Ida"])
+    assert len(rows) == 3

@@ -58,7 +58,7 @@ def read_whatsapp(path: Path, label: str, options: ReadOptions, heard: Heard) ->
     with open_text(path, options) as stream:
         found = list(_messages(stream))
     day_first = _day_first([stamp for stamp, _, _ in found])
-    chat = Chat(PROGRAM, label, _name_of(path))
+    chat = Chat(PROGRAM, label, _name_of(label, path))
     for stamp, name, text in found:
         if name is None:
             heard.left["notices of WhatsApp"] += 1
@@ -150,6 +150,8 @@ def _when(stamp: re.Match[str], day_first: bool) -> float | None:
         return None
 
 
-def _name_of(path: Path) -> str:
-    """The name of a chat: iOS calls every file ``_chat.txt`` and the folder after the chat."""
-    return path.parent.name if path.stem == "_chat" else path.stem
+def _name_of(label: str, path: Path) -> str:
+    """The name of a chat: iOS calls every file ``_chat.txt`` and the folder or archive after the chat."""
+    if path.stem != "_chat":
+        return path.stem
+    return Path(label).parent.stem or path.parent.name
