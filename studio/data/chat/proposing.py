@@ -98,7 +98,8 @@ def _of_documents(path: Path) -> Proposal | Refusal:
     except ValidationError:
         return Refusal("chat", f"{path.name} is a document without rows. Save it as text or markdown with questions and answers.")
     recipe |= {"steps": steps_of(_STEPS)}
-    return Proposal("chat", 0.6, "documents, from which questions are written", recipe, ("Say under writer: who writes.",))
+    choice = "Say under writer who writes questions; without one the documents' own questions and headings are read."
+    return Proposal("chat", 0.6, "documents", recipe, (choice,))
 
 
 def _proposal(path: Path, attempt: Attempt, result: StepResult[ChatRow, Any]) -> Proposal:
