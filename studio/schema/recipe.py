@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from studio.schema.loading import Settings
 from studio.schema.places import InWheel, OnHub
+from studio.schema.scrubbing import USUAL_KINDS, PersonalKind, ScrubStep
 
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
@@ -135,7 +136,7 @@ class FeedbackSource(SourceSettings):
     """Only what was said of these models (as the apps show their names); empty takes all."""
     keep_out: list[str] | None = None
     """Datasets whose validation and test questions stay out; None means all of the workspace that are not made from feedback."""
-    scrub: list[Literal["email", "phone", "key"]] = ["email", "phone", "key"]
+    scrub: list[PersonalKind] = [*USUAL_KINDS]
     """What is replaced by placeholders in every text."""
     phone_region: Annotated[str, Field(min_length=2, max_length=2)] | None = None
     """Country (``SE``) whose national phone numbers are understood; None finds numbers with ``+`` only."""
@@ -259,19 +260,6 @@ class LanguageStep(Settings):
     """ISO 639-1 codes."""
     min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.5
     """A conversation is dropped for its language only when the identifier is at least this sure of another one."""
-
-
-class ScrubStep(Settings):
-    """Replace e-mail addresses, phone numbers and API keys with placeholders such as ``[EMAIL]``."""
-
-    step: Literal["scrub"]
-    """Kind of step."""
-    what: list[Literal["email", "phone", "key"]] = ["email", "phone", "key"]
-    """What is looked for."""
-    action: Literal["replace", "drop"] = "replace"
-    """Put a placeholder, or drop the conversation."""
-    phone_region: Annotated[str, Field(min_length=2, max_length=2)] | None = None
-    """Country (``SE``) whose national numbers are understood; None finds numbers with ``+`` and a country code only."""
 
 
 class OutliersStep(Settings):

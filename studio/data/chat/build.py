@@ -20,6 +20,7 @@ from studio.data.cache import Codec, code_files, code_version, library_versions
 from studio.data.chat.feedback import resolve_feedback
 from studio.data.chat.formats import Choices, ColumnNames
 from studio.data.chat.noticing import Noticed
+from studio.data.chat.personal.presidio import Presidio
 from studio.data.chat.reading import CHAT_READERS, ChatReadOptions, ShapeOptions, read_source
 from studio.data.chat.rows import (
     ChatRow,
@@ -60,6 +61,7 @@ from studio.schema.recipe import (
     Step,
     WheelSource,
 )
+from studio.schema.scrubbing import PresidioSettings, ScrubStep
 
 CODEC: Codec[ChatRow, RemovedRow] = Codec(rows_to_table, table_to_rows, removed_to_table, table_to_removed)
 LIBRARIES = ("ftfy", "gaoya", "py3langid", "phonenumbers", "tokenizers", "ijson", "pyarrow", "numpy")
@@ -79,6 +81,8 @@ _STEP_CODE = (
     "chat/turns.py",
     "chat/likeness.py",
 )
+# Code that single steps rest on besides.
+_MORE_CODE = {"scrub": code_files("chat/personal"), "language": ("../language/identify.py",)}
 # Edges of length histograms in characters: powers of the square root of two, so that before and after share them.
 LENGTH_EDGES = [round(2 ** (power / 2)) for power in range(4, 45)]
 
@@ -192,11 +196,13 @@ def _keys(recipe: ChatRecipe, sources: Sequence[ResolvedSource], memo: HashMemo)
     keys = [sha256_json(read)[:32]]
     for step in recipe.steps:
         module = _step_file(step.step)
-        parts: list[object] = [keys[-1], step.model_dump(), code_version(module, *_STEP_CODE)]
+        parts: list[object] = [keys[-1], step.model_dump(), code_version(module, *_STEP_CODE, *_MORE_CODE.get(step.step, ()))]
         if isinstance(step, LengthStep) and step.unit == "tokens" and (step.min is not None or step.max is not None):
             from studio.data.chat.tokens import tokenizer_identity
 
             parts.append(tokenizer_identity(step.model, memo))
+        if isinstance(step, ScrubStep) and step.engine == "presidio":
+            parts.append(_presidio(step).identity())
         keys.append(sha256_json(parts)[:32])
     return keys
 
@@ -208,12 +214,22 @@ def _step_file(name: str) -> str:
 
 def make_step(settings: Step) -> Any:
     """The step a recipe asks for."""
-    arguments = settings.model_dump(exclude={"step"})
+    arguments = settings.model_dump(exclude={"step", "presidio"})
+    if isinstance(settings, ScrubStep):
+        arguments["engine"] = _presidio(settings) if settings.engine == "presidio" else None
     if isinstance(settings, LengthStep):
         from studio.data.chat.tokens import open_counter
 
         arguments["counter"] = partial(open_counter, settings.model)
     return STEPS.get(settings.step)(**arguments)
+
+
+def _presidio(settings: ScrubStep) -> Presidio:
+    """The engine that a step asks for, tried out."""
+    given = settings.presidio or PresidioSettings()
+    engine = Presidio(given.language, tuple(given.entities), given.min_score, given.model)
+    engine.check()
+    return engine
 
 
 def read_rows(recipe: ChatRecipe, sources: Sequence[ResolvedSource]) -> StepResult[ChatRow, RemovedRow]:

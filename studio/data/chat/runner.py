@@ -29,13 +29,15 @@ def run_step(
     started = time.perf_counter()
     verdicts = _judge_rows(step, rows, crew) if isinstance(step, RowStep) else step.judge_all(rows)
     kept, dropped, changed = carry_out(rows, verdicts)
-    removed = [RemovedRow(row, name, drop.reason, drop.value, drop.threshold, drop.matched) for row, drop in dropped]
+    form = step.removed_form if isinstance(step, RowStep) else (lambda row: row)
+    removed = [RemovedRow(form(row), name, drop.reason, drop.value, drop.threshold, drop.matched) for row, drop in dropped]
     if isinstance(step, CorpusStep):
         notes = list(step.notes)
     else:
         pairs = [(row, verdict) for row, verdict in zip(rows, verdicts, strict=True) if verdict is not row]
         altered = [(row, verdict) for row, verdict in pairs if isinstance(verdict, ChatRow)]
         notes = step.tell([row for row, _ in altered], [verdict for _, verdict in altered])
+        notes += step.tell_removed([row for row, _ in dropped])
     return judged(name, settings, len(rows), kept, removed, changed=changed, started=started, notes=notes)
 
 

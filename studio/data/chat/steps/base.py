@@ -29,6 +29,14 @@ class RowStep(ABC):
         """What a person should know of the rows that were changed, in lines."""
         return []
 
+    def tell_removed(self, rows: Sequence[ChatRow]) -> list[str]:  # noqa: ARG002 - for steps whose reasons do not say it all
+        """What a person should know of the rows that were dropped, in lines."""
+        return []
+
+    def removed_form(self, row: ChatRow) -> ChatRow:
+        """A dropped row as it is kept among the removed ones."""
+        return row
+
 
 class CorpusStep(ABC):
     """A step that needs to see all rows at once."""
