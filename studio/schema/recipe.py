@@ -6,6 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from studio.schema.chat_cleaning import (
+    BoilerplateStep,
+    FilterStep,
+    GibberishStep,
+    RefusalsStep,
+    RepetitionStep,
+    ScoreStep,
+    StitchStep,
+    TurnsStep,
+)
 from studio.schema.loading import Settings
 from studio.schema.places import InWheel, OnHub
 from studio.schema.scrubbing import USUAL_KINDS, PersonalKind, ScrubStep
@@ -290,7 +300,15 @@ Step = Annotated[
     | NearDuplicatesStep
     | LanguageStep
     | ScrubStep
-    | OutliersStep,
+    | OutliersStep
+    | StitchStep
+    | TurnsStep
+    | BoilerplateStep
+    | RefusalsStep
+    | RepetitionStep
+    | GibberishStep
+    | ScoreStep
+    | FilterStep,
     Field(discriminator="step"),
 ]
 

@@ -82,7 +82,17 @@ _STEP_CODE = (
     "chat/likeness.py",
 )
 # Code that single steps rest on besides.
-_MORE_CODE = {"scrub": code_files("chat/personal"), "language": ("../language/identify.py",)}
+_LISTS_CODE = code_files("../language")
+_MORE_CODE = {
+    "scrub": code_files("chat/personal"),
+    "language": (*_LISTS_CODE, "chat/prose.py"),
+    "whitespace": ("chat/prose.py",),
+    "length": _LISTS_CODE,
+    "turns": (*_LISTS_CODE, "chat/steps/presence.py", "chat/steps/roles.py"),
+    "refusals": (*_LISTS_CODE, "chat/steps/presence.py", "chat/steps/roles.py"),
+    "boilerplate": _LISTS_CODE,
+    **dict.fromkeys(("repetition", "gibberish", "score"), (*_LISTS_CODE, "chat/prose.py")),
+}
 # Edges of length histograms in characters: powers of the square root of two, so that before and after share them.
 LENGTH_EDGES = [round(2 ** (power / 2)) for power in range(4, 45)]
 

@@ -38,7 +38,10 @@ def run_step(
         altered = [(row, verdict) for row, verdict in pairs if isinstance(verdict, ChatRow)]
         notes = step.tell([row for row, _ in altered], [verdict for _, verdict in altered])
         notes += step.tell_removed([row for row, _ in dropped])
-    return judged(name, settings, len(rows), kept, removed, changed=changed, started=started, notes=notes)
+    result = judged(name, settings, len(rows), kept, removed, changed=changed, started=started, notes=notes)
+    if isinstance(step, CorpusStep) and step.box is not None:
+        result.record = result.record.model_copy(update={"box": step.box})
+    return result
 
 
 def _judge_rows(step: RowStep, rows: Sequence[ChatRow], crew: Workers) -> list[Verdict]:

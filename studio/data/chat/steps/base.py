@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from studio.data.chat.rows import ChatRow
 from studio.data.chat.turns import Message
@@ -43,6 +44,8 @@ class CorpusStep(ABC):
 
     notes: tuple[str, ...] = ()
     """What a person should know about the last judgement (a cap that was reached)."""
+    box: dict[str, Any] | None = None
+    """What a box plot in the report shows of the last judgement; None draws none."""
 
     @abstractmethod
     def judge_all(self, rows: Sequence[ChatRow]) -> list[Verdict]:
