@@ -17,6 +17,7 @@ from studio.schema.chat_cleaning import (
     TurnsStep,
 )
 from studio.schema.loading import Settings
+from studio.schema.mixing import MixSettings
 from studio.schema.places import InWheel, OnHub
 from studio.schema.scrubbing import USUAL_KINDS, PersonalKind, ScrubStep
 
@@ -96,6 +97,10 @@ class SourceSettings(Settings):
     a turn that are not understood stop the build too, or go to ``meta``."""
     limit: Positive | None = None
     """Read only so many rows."""
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    """Use so many times the rows that the steps left: 0.5 draws half of them; above 1 they repeat (``mix.repeat``)."""
+    cap: Positive | None = None
+    """Use at most so many rows of what the steps left, drawn by ``mix.seed``."""
     liked: list[str] = []
     """Words in the column of judgements (``columns.label``) that mean liked, all others then mean disliked; empty knows true and
     false, 1 and 0."""
@@ -347,5 +352,20 @@ class ChatRecipe(Settings):
     """Where the rows come from, in order."""
     steps: list[Step] = []
     """What is done to them, in order."""
+    mix: MixSettings = MixSettings()
+    """How many rows of each source are used."""
     split: SplitSettings = SplitSettings()
     """How they are divided."""
+
+    @model_validator(mode="after")
+    def _drawn(self) -> ChatRecipe:
+        """Refuse a weight that needs rows to repeat where they may not, and a temperature that has nothing to bring together."""
+        heavy = next((index for index, source in enumerate(self.sources) if source.weight > 1), None)
+        if heavy is not None and not self.mix.repeat:
+            raise ValueError(
+                f"the weight {self.sources[heavy].weight:g} of sources.{heavy} uses rows more than once. "
+                "Allow it with 'mix: {repeat: true}', or give the other sources weights below 1."
+            )
+        if self.mix.temperature not in {None, 1.0} and len(self.sources) < 2:
+            raise ValueError("mix.temperature brings the shares of sources together, and there is one source. Leave it out.")
+        return self

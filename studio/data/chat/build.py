@@ -19,6 +19,7 @@ from studio.data.build import Builder, peak_bytes
 from studio.data.cache import Codec, code_files, code_version, library_versions
 from studio.data.chat.feedback import resolve_feedback
 from studio.data.chat.formats import Choices, ColumnNames
+from studio.data.chat.mixing import MIX_STEP, Mix, Mixture, mixed
 from studio.data.chat.noticing import Noticed
 from studio.data.chat.personal.presidio import Presidio
 from studio.data.chat.reading import CHAT_READERS, ChatReadOptions, ShapeOptions, read_source
@@ -105,6 +106,7 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
     libraries = LIBRARIES
 
     _crew: Workers | None = None
+    _mixture = Mixture()
 
     def resolve(self, memo: HashMemo) -> list[ResolvedSource]:
         """See :meth:`studio.data.build.Builder.resolve`."""
@@ -112,7 +114,12 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
 
     def keys(self, sources: Sequence[ResolvedSource], memo: HashMemo) -> list[str]:
         """See :meth:`studio.data.build.Builder.keys`."""
-        return _keys(self.recipe, sources, memo)
+        self._mixture = _mixture(self.recipe, sources)
+        keys = _keys(self.recipe, sources, memo)
+        if self._mixture.asks:
+            mixed = [keys[-1], _mix_settings(self.recipe), code_version("chat/mixing.py", "verdicts.py")]
+            keys.append(sha256_json(mixed)[:32])
+        return keys
 
     def identity(self, sources: Sequence[ResolvedSource], keys: Sequence[str]) -> list[object]:  # noqa: ARG002 - in the keys
         """See :meth:`studio.data.build.Builder.identity`."""
@@ -131,6 +138,8 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
     def judge(self, number: int, rows: list[ChatRow]) -> StepResult[ChatRow, RemovedRow]:
         """See :meth:`studio.data.build.Builder.judge`."""
         assert self._crew is not None
+        if number == len(self.recipe.steps):
+            return run_step(MIX_STEP, _mix_settings(self.recipe), Mix(self._mixture), rows, self._crew)
         settings = self.recipe.steps[number]
         return run_step(settings.step, settings.model_dump(exclude={"step"}), make_step(settings), rows, self._crew)
 
@@ -150,12 +159,16 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
         """Tables and the report."""
         from studio.data.chat.report import render_report
 
+        splits, mixture = mixed(division.splits, work.removed, work.figures["read"], self._mixture)
         plain = all(row.is_plain for rows in division.splits.values() for row in rows)
-        for split, rows in division.splits.items():
+        for split, rows in splits.items():
             write_table(rows_to_table(rows, plain), place / f"{split}.parquet")
         write_table(removed_to_table(work.removed), place / REMOVED_FILE)
         kept = [row for rows in division.splits.values() for row in rows]
-        more = {"shapes": work.figures["shapes"], "columns_not_used": work.figures["unused"]}
+        more = {"shapes": work.figures["shapes"], "columns_not_used": work.figures["unused"], "mixture": mixture}
+        if added := sum(source["repeated"] for source in mixture.values()):
+            told = [*(record.model_extra or {})["notes"], f"mix: {added:,} rows of train repeat others"]
+            more |= {"splits": {name: len(rows) for name, rows in splits.items()}, "rows_added": added, "notes": told}
         record = record.model_copy(update=more | ({} if plain else {"format": 2}))
         page = render_report(record, work.removed, kept, work.figures["lengths"], histogram(characters(kept)), LENGTH_EDGES)
         write_text(place / REPORT_FILE, page)
@@ -195,7 +208,7 @@ def _place(path: str, beside: Path) -> Path:
 def _keys(recipe: ChatRecipe, sources: Sequence[ResolvedSource], memo: HashMemo) -> list[str]:
     """One key per stage (reading, then each step): a hash of all that its result depends on."""
     # Where a local file lies does not matter, what is in it does.
-    unimportant = {"path", "attribution", "licence"}
+    unimportant = {"path", "attribution", "licence", "weight", "cap"}
     settings = [source.model_dump(exclude=unimportant) for source in recipe.sources]
     read = [
         settings,
@@ -215,6 +228,23 @@ def _keys(recipe: ChatRecipe, sources: Sequence[ResolvedSource], memo: HashMemo)
             parts.append(_presidio(step).identity())
         keys.append(sha256_json(parts)[:32])
     return keys
+
+
+def _mixture(recipe: ChatRecipe, sources: Sequence[ResolvedSource]) -> Mixture:
+    """What the recipe asks for, by the names that sources have."""
+    given = list(zip(recipe.sources, sources, strict=True))
+    weights = {source.name: settings.weight for settings, source in given}
+    caps = {source.name: settings.cap for settings, source in given if settings.cap is not None}
+    return Mixture(weights, caps, recipe.mix.temperature, recipe.mix.repeat, recipe.mix.seed)
+
+
+def _mix_settings(recipe: ChatRecipe) -> dict[str, Any]:
+    """The same for keys and records."""
+    return {
+        **recipe.mix.model_dump(),
+        "weights": [one.weight for one in recipe.sources],
+        "caps": [one.cap for one in recipe.sources],
+    }
 
 
 def _step_file(name: str) -> str:

@@ -66,6 +66,8 @@ def render_report(
         notes=extra.get("notes", []),
         clusters=extra.get("clusters", {}),
         shapes=extra.get("shapes", {}),
+        mixture=extra.get("mixture", {}),
+        added=extra.get("rows_added", 0),
         unused=extra.get("columns_not_used", {}),
         kept=sum(record.splits.values()),
         seconds=sum(step.seconds for step in record.steps),

@@ -16,8 +16,8 @@ class WordLists:
     only when aimed at people ("stupid", "scum").
     good, bad: words of praise and of blame; negations, which turn the mood of what follows. Empty for English, which has VADER.
     openings: what assistants put before an answer and could leave out ("Great question!"), as patterns for text as it is
-    written, without regard to case, each with the signs that end it. function_words: the commonest words, some of which any running
-    text holds.
+    written, without regard to case, each with the signs that end it. function_words: the commonest words, some of which running
+    text always holds.
     spaced: words stand between blanks.
     """
 
