@@ -19,7 +19,7 @@ class StitchStep(Settings):
     step: Literal["stitch"]
     """Kind of step."""
     separator: Annotated[str, Field(min_length=1)] = "_"
-    """What stands in an id between the conversation and the number of its part."""
+    """What stands in an id between the conversation and the number of its part, or of the turn that the part begins with."""
     max_turns: Whole | None = None
     """A joined conversation gets no more turns than this; what follows begins another. None sets no limit."""
 

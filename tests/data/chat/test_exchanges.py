@@ -43,13 +43,13 @@ def test_parts_are_joined_in_order_and_the_others_name_the_row() -> None:
 
 def test_overlap_is_taken_once_and_gaps_begin_anew() -> None:
     step = Stitch()
-    parts = [row("s:S|u:1|a:A|u:2|a:B", "src/x_0"), row("s:S|u:2|a:B|u:3|a:C", "src/x_1"), row("u:5|a:E", "src/x_3")]
+    parts = [row("s:S|u:1|a:A|u:2|a:B", "src/x_0"), row("s:S|u:2|a:B|u:3|a:C", "src/x_1"), row("u:5|a:E", "src/x_9")]
     verdicts = step.judge_all(parts)
     assert said(verdicts[0]) == "s:S|u:1|a:A|u:2|a:B|u:3|a:C" and verdicts[2] is parts[2]
     assert step.notes == (
         "2 parts were joined to 1 conversations",
         "2 turns stood in two parts and were taken once",
-        "1 parts are missing between others; what comes after such a gap is a row of its own",
+        "1 times a part is missing before the next, which is a row of its own",
     )
     odd = [row("u:1|a:A", "src/x_0"), row("a:B|u:2|a:C", "src/x_1")]
     assert step.judge_all(odd) == odd  # An answer cannot follow an answer.
@@ -57,6 +57,19 @@ def test_overlap_is_taken_once_and_gaps_begin_anew() -> None:
     limited = Stitch(max_turns=4).judge_all([row(f"u:{n}|a:{n}", f"src/x_{n}") for n in range(3)])
     assert [said(one) for one in limited if isinstance(one, ChatRow)] == ["u:0|a:0|u:1|a:1", "u:2|a:2"]
     assert Stitch().judge_all([row("u:1|a:A", "src/x-0"), row("u:2|a:B", "src/x-1")])[1].id == "src/x-1"  # type: ignore[union-attr]
+
+
+def test_numbers_that_count_turns_as_in_sharegpt() -> None:
+    # ShareGPT's cleaned split: a number is the turn that a part begins with, and this may be the last answer before.
+    parts = [
+        row("u:1|a:A|u:2|a:B", "src/x_0"),
+        row("a:B|u:3|a:C", "src/x_3"),
+        row("u:4|a:D", "src/x_6"),
+        row("u:9|a:Z", "src/x_12"),
+    ]
+    verdicts = Stitch().judge_all([row("", "src/x_0~2"), *parts])
+    assert said(verdicts[1]) == "u:1|a:A|u:2|a:B|u:3|a:C|u:4|a:D" and verdicts[4] is parts[3]
+    assert [one.matched for one in verdicts if isinstance(one, Drop)] == ["src/x_0", "src/x_0"]
 
 
 def test_numbered_rows_are_no_parts() -> None:

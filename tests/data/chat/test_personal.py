@@ -101,6 +101,9 @@ def test_wrong_checksums_and_other_numbers_are_left() -> None:
         "550e8400-e29b-41d4-a716-446655440000", "2024-05-01 10:00", "1,234.56", "https://user:password@host",
         "https://a.b/?token=<your-token>",
         "we meet at noon dot the i", "look at it", "0.5, 0.25", "git@github.com:a/b.git",
+        "6. At what point in your life", "sign up now at fitness.com", "face at some point in time",
+        "np.arange(0, 1.00101, 0.00101)",
+        "[-1.537602, -1.229147, -1.050609]", "-1.537602 -1.229147", "https://a.b/?password=\\(password)", "postgresql://admin:...@db",
         "da39a3ee5e6b4b0d3255bfef95601890afd80709",
     ):  # fmt: skip
         assert found(text, regions=("US", "SE", "DE", "CN")) == [], text

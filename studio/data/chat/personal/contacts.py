@@ -12,17 +12,29 @@ _EMAIL = re.compile(
     rf"(?<![{LETTERS}.%+-])(?!git@)[{LETTERS}.%+-]++@(?:[{LETTERS}-]{{1,63}}\.){{1,8}}[A-Za-z{BEYOND_ASCII}]{{2,24}}"
     rf"(?![{LETTERS}-])"
 )
-# How an address is said or hidden, in the languages of the lists: "anna at example dot org", "anna (at) example [punkt] se".
-_AT = r"(?:\s{0,2}[\[({<]\s?(?:at|@|ät|arroba|arobase|snabel-a)\s?[\])}>]\s{0,2}|\s(?:at|ät|arroba|arobase|snabel-a)\s)"
-_DOT = r"(?:\s{0,2}[\[({<]\s?(?:dot|\.|punkt|punto|point|pt)\s?[\])}>]\s{0,2}|\s(?:dot|punkt|punto|point)\s)"
+# How an address is said or hidden, in the languages of the lists: "anna at example dot org", "anna (at) example.org". Between
+# blanks both signs have to be words of one language: "face at some point in life" and "now at example.com" are no addresses.
+_BRACKETED_AT = r"\s{0,2}[\[({<]\s?(?:at|@|ät|arroba|arobase|snabel-a)\s?[\])}>]\s{0,2}"
+_ANY_DOT = r"(?:\s{0,2}[\[({<]\s?(?:dot|\.|punkt|punto|point|pt)\s?[\])}>]\s{0,2}|\s(?:dot|punkt|punto|point)\s|\.)"
+_SAID = (("at", "dot"), ("at|ät|snabel-a", "punkt"), ("arroba", "punto"), ("arobase", "point"))
 _LABEL = rf"[{LETTERS}-]{{1,63}}"
 # Said aloud, only these are taken for the end of an address: "at noon dot the" is none.
 _ENDING = (
     "(?:com|org|net|edu|gov|io|info|biz|co|ai|dev|app|me|eu|uk|us|de|fr|es|it|se|no|dk|fi|nl|be|ch|at|pl|pt|br|cn|jp|in|kr|ru|tw|mx|"
     "ar|cl|au|ca|nz|ie|cz|gr|tr|hu|ro)"
 )
+
+
+def _said_email(at: str, dot: str) -> str:
+    """An address whose signs are said."""
+    return rf"(?:\s(?:{dot})\s{_LABEL}){{0,3}}\s(?:{at})\s(?:{_LABEL}\s(?:{dot})\s){{1,4}}"
+
+
 _SPOKEN_EMAIL = re.compile(
-    rf"(?<![{LETTERS}.%+-])[{LETTERS}.%+-]{{1,64}}+(?:{_DOT}{_LABEL}){{0,3}}{_AT}(?:{_LABEL}(?:{_DOT}|\.)){{1,4}}{_ENDING}{END}",
+    rf"(?<![{LETTERS}.%+-])[{LETTERS}.%+-]{{1,64}}+(?<![.%+-])"
+    rf"(?:(?:{_ANY_DOT}{_LABEL}){{0,3}}{_BRACKETED_AT}(?:{_LABEL}{_ANY_DOT}){{1,4}}"
+    rf"|{'|'.join(_said_email(*pair) for pair in _SAID)})"
+    rf"{_ENDING}{END}",
     re.IGNORECASE,
 )
 _SPOKEN_HINT = re.compile(r"\b(?:at|ät|arroba|arobase|snabel-a)\b|[\[({<]\s?@", re.IGNORECASE)

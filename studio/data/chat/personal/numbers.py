@@ -50,10 +50,11 @@ _MAC = re.compile(
     rf"(?<![{LETTERS}:-])(?:[0-9A-Fa-f]{{2}}(?P<by>[:-])(?:[0-9A-Fa-f]{{2}}(?P=by)){{4}}[0-9A-Fa-f]{{2}}"
     rf"|(?:[0-9A-Fa-f]{{4}}\.){{2}}[0-9A-Fa-f]{{4}})(?![{LETTERS}:-])"
 )
-# Latitude and longitude with at least three decimals (about a hundred metres), or in degrees, minutes and seconds.
+# Latitude and longitude with at least four decimals (ten metres), or in degrees, minutes and seconds. Two numbers of a longer
+# row of numbers are no place.
 _GEO = re.compile(
-    rf"(?<![{LETTERS}.,-])(?P<lat>[+-]?[0-9]{{1,2}}\.[0-9]{{3,12}})°?\s?[NS]?\s?[,;\s]\s?"
-    rf"(?P<lon>[+-]?[0-9]{{1,3}}\.[0-9]{{3,12}})°?(?:\s?[EWO]\b)?(?![{LETTERS}]|\.[0-9])"
+    rf"(?<![{LETTERS}.,-])(?<![0-9][,;\s])(?<![0-9][,;]\s)(?P<lat>[+-]?[0-9]{{1,2}}\.[0-9]{{4,12}})°?\s?[NS]?\s?[,;]\s?"
+    rf"(?P<lon>[+-]?[0-9]{{1,3}}\.[0-9]{{4,12}})°?(?:\s?[EWO]\b)?(?![{LETTERS}]|\.[0-9]|[,;]?\s?[+-]?[0-9]+\.[0-9])"
 )
 _DEGREES = r"[0-9]{1,3}\s?°\s?[0-9]{1,2}\s?['′’]\s?(?:[0-9]{1,2}(?:\.[0-9]{1,6})?\s?(?:\"|″|”|''))?\s?"
 _GEO_DEGREES = re.compile(rf"(?<![0-9]){_DEGREES}[NS]\s?[,;]?\s?{_DEGREES}[EWO](?![{LETTERS}])")

@@ -33,7 +33,9 @@ _QUERY = re.compile(
     re.IGNORECASE,
 )
 # Placeholders of documentation, which are nobody's.
-_EXAMPLE = re.compile(r"[<{\[$*]|(?:user(?:name)?|login|name):(?:pass(?:word)?|pwd|secret)\Z|\Ax+\Z|\Ayour[_-]?", re.IGNORECASE)
+_EXAMPLE = re.compile(
+    r"[<{\[$*\\]|\.\.\.|%[sd(]|(?:user(?:name)?|login|name):(?:pass(?:word)?|pwd|secret)\Z|\Ax+\Z|\Ayour[_-]?", re.IGNORECASE
+)
 _BASE58 = re.compile(rf"{START}[13][1-9A-HJ-NP-Za-km-z]{{25,34}}{END}")
 _BECH32 = re.compile(rf"{START}(?:bc1[02-9ac-hj-np-z]{{11,71}}|BC1[02-9AC-HJ-NP-Z]{{11,71}}){END}")
 # Ethereum: 20 bytes in hexadecimal digits (EIP-55, whose checksum in upper case is optional).

@@ -19,35 +19,36 @@ STITCHED = "stitched"
 _NUMBERED_ROWS = 20
 
 
+Chain = list[tuple[ChatRow, list[Message]]]
+
+
 class Stitch(CorpusStep):
-    """Rows ``X_0``, ``X_1`` … joined to the first of them, where numbers follow each other and turns fit; the others go, each
+    """Rows ``X_0``, ``X_1`` … joined to the first of them, where nothing is missing between and turns fit; the others go, each
     naming the row it was joined to.
     """
 
     def __init__(self, separator: str = "_", max_turns: int | None = None) -> None:
         """See :class:`studio.schema.chat_cleaning.StitchStep`."""
-        self._pattern = re.compile(rf"(?P<whole>.+){re.escape(separator)}(?P<part>[0-9]{{1,9}})", re.DOTALL)
+        self._pattern = re.compile(rf"(?P<whole>.+){re.escape(separator)}(?P<part>[0-9]{{1,9}})(?:~[0-9]+)?", re.DOTALL)
         self._separator, self._most = separator, max_turns
 
     def judge_all(self, rows: Sequence[ChatRow]) -> list[Verdict]:
-        """Parts are brought into order; a missing number, or two turns that do not follow each other, begin another row.
+        """Parts are brought into order; a hole between two, or turns that do not follow each other, begin another row.
 
         Raises:
             DataError: nearly all ids begin alike, so that the numbers count rows.
         """
-        groups = self._groups(rows)
         verdicts: list[Verdict] = list(rows)
-        joined = parts = gaps = overlaps = 0
-        for numbers in groups.values():
-            places = [numbers[number] for number in sorted(numbers)]
-            for run in _runs(sorted(numbers)):
-                for chain, overlap in self._chains([rows[numbers[number]] for number in run]):
-                    overlaps += overlap
-                    if len(chain) > 1:
-                        joined, parts = joined + 1, parts + len(chain)
-                        self._carry_out(chain, [numbers[number] for number in run], rows, verdicts)
-            gaps += len(places) and sorted(numbers)[-1] - sorted(numbers)[0] + 1 - len(places)
-        self.notes = self._told(joined, parts, gaps, overlaps)
+        joined = parts = holes = overlaps = 0
+        for numbers in self._groups(rows).values():
+            chains, missing = self._chains([(number, rows[place]) for number, place in sorted(numbers.items())])
+            holes += missing
+            for chain, overlap in chains:
+                overlaps += overlap
+                if len(chain) > 1:
+                    joined, parts = joined + 1, parts + len(chain)
+                    self._carry_out(chain, list(numbers.values()), rows, verdicts)
+        self.notes = self._told(joined, parts, holes, overlaps)
         return verdicts
 
     def _groups(self, rows: Sequence[ChatRow]) -> dict[str, dict[int, int]]:
@@ -55,8 +56,12 @@ class Stitch(CorpusStep):
         found: dict[str, dict[int, int]] = defaultdict(dict)
         for place, row in enumerate(rows):
             match = None if row.is_preference else self._pattern.fullmatch(row.id)
-            if match and int(match["part"]) not in found[match["whole"]]:
-                found[match["whole"]][int(match["part"])] = place
+            if match is None:
+                continue
+            numbers, part = found[match["whole"]], int(match["part"])
+            # Of two rows with one number the longer one counts: the other is empty, or a copy.
+            if part not in numbers or len(row.messages) > len(rows[numbers[part]].messages):
+                numbers[part] = place
         several = {whole: numbers for whole, numbers in found.items() if len(numbers) > 1}
         for whole, numbers in several.items():
             if len(numbers) > max(_NUMBERED_ROWS, len(rows) / 2):
@@ -67,30 +72,34 @@ class Stitch(CorpusStep):
                 )
         return several
 
-    def _chains(self, parts: Sequence[ChatRow]) -> list[tuple[list[tuple[ChatRow, list[Message]]], int]]:
-        """Parts that follow each other, each with the turns it adds; and how many turns were there twice."""
-        chains: list[tuple[list[tuple[ChatRow, list[Message]]], int]] = []
-        turns: list[Message] = []
-        for part in parts:
-            own = list(part.messages)
-            if chains:
-                if own and turns and own[0] == turns[0] and own[0]["role"] == "system":
-                    own = own[1:]
-                twice = _overlap(turns, own)
-                added = own[twice:]
-                fits = bool(turns) and (not added or _follows(turns[-1], added[0]))
-                if fits and (self._most is None or len(turns) + len(added) <= self._most):
-                    chain, overlap = chains[-1]
-                    chains[-1] = ([*chain, (part, added)], overlap + twice)
-                    turns = turns + added
-                    continue
-            chains.append(([(part, list(part.messages))], 0))
-            turns = list(part.messages)
-        return chains
+    def _chains(self, parts: Sequence[tuple[int, ChatRow]]) -> tuple[list[tuple[Chain, int]], int]:
+        """Parts that follow each other, each with the turns it adds, and how many turns were there twice; and the holes between.
 
-    def _carry_out(
-        self, chain: list[tuple[ChatRow, list[Message]]], places: list[int], rows: Sequence[ChatRow], verdicts: list[Verdict]
-    ) -> None:
+        Numbers count parts (0, 1, 2), or say at which turn of the whole a part begins (0, 11, 17), as in ShareGPT's files.
+        """
+        chains: list[tuple[Chain, int]] = []
+        turns: list[Message] = []
+        holes = reached = 0
+        for place, (number, part) in enumerate(parts):
+            own = list(part.messages)
+            hole = place > 0 and number > parts[place - 1][0] + 1 and number > reached
+            holes += hole
+            reached = max(reached, number + len(own))
+            if own and turns and own[0] == turns[0] and own[0]["role"] == "system":
+                own = own[1:]
+            twice = _overlap(turns, own)
+            added = own[twice:]
+            fits = not hole and bool(turns) and (not added or _follows(turns[-1], added[0]))
+            if fits and (self._most is None or len(turns) + len(added) <= self._most):
+                chain, overlap = chains[-1]
+                chains[-1] = ([*chain, (part, added)], overlap + twice)
+                turns = turns + added
+            else:
+                chains.append(([(part, list(part.messages))], 0))
+                turns = list(part.messages)
+        return chains, holes
+
+    def _carry_out(self, chain: Chain, places: list[int], rows: Sequence[ChatRow], verdicts: list[Verdict]) -> None:
         """Put the joined row into the first part's place; the other parts name it."""
         place_of = {rows[place].id: place for place in places}
         first = chain[0][0]
@@ -105,25 +114,14 @@ class Stitch(CorpusStep):
                 "joined to the conversation it continues", count, "one row per conversation", first.id
             )
 
-    def _told(self, joined: int, parts: int, gaps: int, overlaps: int) -> tuple[str, ...]:
+    def _told(self, joined: int, parts: int, holes: int, overlaps: int) -> tuple[str, ...]:
         """What was joined, and what could not be."""
-        if not joined and not gaps:
+        if not joined and not holes:
             return (f"no id ends in {self._separator!r} and a number that another id shares",)
         lines = [f"{parts:,} parts were joined to {joined:,} conversations"]
         lines += [f"{overlaps:,} turns stood in two parts and were taken once"] if overlaps else []
-        lines += [f"{gaps:,} parts are missing between others; what comes after such a gap is a row of its own"] if gaps else []
+        lines += [f"{holes:,} times a part is missing before the next, which is a row of its own"] if holes else []
         return tuple(lines)
-
-
-def _runs(numbers: Sequence[int]) -> list[list[int]]:
-    """Numbers that follow each other without a gap."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return runs
 
 
 def _overlap(before: Sequence[Message], after: Sequence[Message]) -> int:
