@@ -80,8 +80,8 @@ class RepetitionStep(Settings):
     min_words: Whole = 50
     """Texts with fewer words are not judged: in a short one everything is a large share. Letters of scripts without blanks count
     as words."""
-    factor: Annotated[float, Field(gt=0)] = 1.0
-    """All limits times this: 2 is twice as lenient."""
+    factor: Annotated[float, Field(gt=0)] = 2.0
+    """All limits of the paper times this. 1 takes the paper's, made for web pages, which lists and templates often break."""
 
 
 class GibberishStep(Settings):

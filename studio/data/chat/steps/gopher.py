@@ -52,7 +52,7 @@ def is_unspaced(text: str) -> bool:
 class Repetition(RowStep):
     """Rows with a turn that repeats lines, paragraphs or runs of words."""
 
-    def __init__(self, of: str = "answer", min_words: int = 50, factor: float = 1.0) -> None:
+    def __init__(self, of: str = "answer", min_words: int = 50, factor: float = 2.0) -> None:
         """See :class:`studio.schema.chat_cleaning.RepetitionStep`."""
         self._of, self._least, self._factor = of, min_words, factor
 
