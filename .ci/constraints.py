@@ -45,7 +45,7 @@ def requirements() -> list[str]:
 
 
 def tried(known: dict[str, str]) -> dict[str, str]:
-    """Versions of extras that were tried in environments of their own: as the file has them, where they are not installed here."""
+    """Versions of extras that were tried in an environment of their own, as the file has them; of what is not installed here."""
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     written = dict(line.split("==") for line in lines if not line.startswith("#"))
     return {name: written[name] for name in ("presidio-analyzer", "spacy", "tldextract") if name in written and name not in known}
