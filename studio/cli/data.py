@@ -1,4 +1,4 @@
-"""``studio data``: build a Dataset from a recipe, list what was built, and look into it row by row."""
+"""``studio data``: look at a file, build a Dataset from a recipe, list what was built, and look into it row by row."""
 
 from __future__ import annotations
 
@@ -52,6 +52,28 @@ def build(
             ("look", f"studio data show {record.name}"),
         ]
     )
+
+
+@app.command("look")
+def look(
+    place: Annotated[str, typer.Argument(help="A file or a folder.", metavar="FILE|FOLDER")],
+    recipe: Annotated[bool, typer.Option("--recipe", help="Print the proposed recipe and nothing else.")] = False,
+    to: Annotated[str | None, typer.Option("--to", help="Write the proposed recipe into this file; none is overwritten.")] = None,
+    kind: Annotated[str | None, typer.Option("--kind", help="Propose a recipe of this kind only.")] = None,
+) -> None:
+    """Look at a file or folder: what it is, what stands in it, and the recipe that reads it."""
+    from pathlib import Path
+
+    from studio.data.looking import look_at, proposed_text, told_of, write_recipe
+
+    looked = look_at(Path(place).expanduser(), kind)
+    if to is not None:
+        write_recipe(looked, Path(to).expanduser())
+        output.note(f"written: {to}. Build it: studio data build {to}")
+    if recipe and not output.json_wanted():
+        output.say(proposed_text(looked).rstrip())
+    elif to is None or output.json_wanted():
+        output.tell(told_of(looked))
 
 
 @app.command("list")

@@ -91,6 +91,21 @@ def evaluate(
         table(columns, rows, right=columns[1:])
     if gate:
         _hold_to_gate([(name, record) for name, _, record in reports], len(plan.thresholds))
+    _refuse_nothing([(name, record) for name, _, record in reports])
+
+
+def _refuse_nothing(reports: list[tuple[str, ReportRecord]]) -> None:
+    """A report without a single score is no measurement, and a script has to notice.
+
+    Raises:
+        UserError: no task of a suite could be computed; names the first reason.
+    """
+    from studio.core.errors import UserError
+
+    for name, record in reports:
+        reasons = [task.reason for task in record.tasks]
+        if reasons and all(reasons):
+            raise UserError(f"nothing of the suite {record.suite} was measured of {name}: {reasons[0]}")
 
 
 def _hold_to_gate(reports: list[tuple[str, ReportRecord]], thresholds: int) -> None:
@@ -140,7 +155,10 @@ def _print_json(reports: list[tuple[str, Path, ReportRecord]], gate: bool) -> No
 
 
 def score_table(record: ReportRecord) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows of the table metric, base, tuned, difference with interval, verdict; without a base, the scores."""
+    """Headings and rows of the table metric, base, tuned (baseline and model of what predicts), difference with interval,
+    verdict; without a base, the scores.
+    """
+    from studio.core.records import side_names
     from studio.evals.numbers import interval_text, number
 
     if "base" not in record.scores:
@@ -162,7 +180,8 @@ def score_table(record: ReportRecord) -> tuple[list[str], list[list[str]]]:
                 item.verdict if item else "not computed" if score.value is None else "",
             ]
         )
-    return ["metric", "base", "tuned", "difference", "95% interval", "verdict"], rows
+    names = side_names(record.models)
+    return ["metric", names["base"], names["tuned"], "difference", "95% interval", "verdict"], rows
 
 
 def correction_note(record: ReportRecord) -> str | None:

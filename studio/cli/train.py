@@ -68,6 +68,8 @@ def new_run(
     Raises:
         UserError: preset, Dataset, base or setting is wrong.
     """
+    if data is not None:
+        workspace.find_dataset(data)  # a name that is wrong is told before torch is imported, which takes seconds
     from studio.train.kinds import preset_kind
     from studio.train.opening import Asked, find_preset
 

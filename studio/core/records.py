@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -211,6 +212,17 @@ class ReportRecord(Record):
     settings: dict[str, Any] = {}
     seconds: float = 0.0
     studio_version: str
+
+
+def side_names(models: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """What the two models of a Report are called before people: what predicts by itself was not tuned and has no base.
+
+    Args:
+        models: as in :class:`ReportRecord`.
+    """
+    if models.get("tuned", {}).get("kind") == "predictor":
+        return {"tuned": "model", "base": "baseline"}
+    return {"tuned": "tuned", "base": "base"}
 
 
 def read_record(path: Path, model: type[R]) -> R:

@@ -10,6 +10,9 @@ from studio.core.errors import UserError, nearest
 from studio.core.files import disk_errors
 from studio.core.records import DatasetRecord, RunRecord, read_record
 
+# So many names are listed where one is wrong, the newest.
+_LISTED = 10
+
 
 def cache_folder() -> Path:
     """Folder for fetched starters and probes, shared by all workspaces: ``STUDIO_CACHE`` or ``~/.cache/finetuning-studio``."""
@@ -45,6 +48,12 @@ class Workspace:
         """Folder of Runs: ``runs/<name>/<time>-<id>/``."""
         return self.root / "runs"
 
+    def benchmark_folder(self, kind: str) -> Path | None:
+        """Folder with the files of a published benchmark: below ``STUDIO_BENCHMARKS``, else below ``benchmarks`` in here."""
+        shared = os.environ.get("STUDIO_BENCHMARKS")
+        roots = [Path(shared).expanduser()] if shared else []
+        return next((root / kind for root in [*roots, self.root / "benchmarks"] if (root / kind).is_dir()), None)
+
     def check_writable(self) -> None:
         """Fail at once, in one sentence, when nothing could be written here later.
 
@@ -65,6 +74,12 @@ class Workspace:
         """Folders of all Runs, whole or not, newest first."""
         return _newest_first(self.runs, "run.json")
 
+    def built_names(self) -> str:
+        """Names of the newest Datasets for a sentence, ten at most, and how many more there are; empty without any."""
+        names = list(dict.fromkeys(folder.parent.name for folder in self.list_datasets()))
+        more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+        return ", ".join(sorted(names[:_LISTED])) + more
+
     def find_dataset(self, reference: str) -> Path:
         """Resolve a Dataset by path, by name (its newest build), or by the start of its fingerprint.
 
@@ -82,10 +97,10 @@ class Workspace:
         prefixed = [folder for folder in folders if len(name) >= 4 and folder.name.startswith(name)]
         if prefixed:
             return prefixed[0]
-        names = sorted({folder.parent.name for folder in folders})
+        names = [folder.parent.name for folder in folders]
         raise UserError(
             f"there is no dataset {reference!r} in {self.datasets}.{nearest(reference, names)} "
-            f"Built: {', '.join(names) or 'none'}. Build one: studio data build RECIPE"
+            f"Built: {self.built_names() or 'none'}. Build one: studio data build RECIPE"
         )
 
     def find_run(self, reference: str) -> Path:

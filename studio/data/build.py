@@ -6,13 +6,14 @@ What differs between kinds stands in a :class:`Builder` in the kind's room.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import resource
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,12 +22,14 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import studio
-from studio.core.errors import DataError, UserError
+from studio.core.errors import DataError, StudioError, UserError
 from studio.core.files import new_folder, sha256_file, sha256_json, write_json
 from studio.core.records import DatasetRecord, SourceRecord
+from studio.core.telling import size_text
 from studio.core.workspace import Workspace, read_dataset
 from studio.data.cache import Codec, Gone, Row, StepCache, library_versions
 from studio.data.memo import HashMemo
+from studio.data.shelf import Shelves
 from studio.data.sources import ResolvedSource
 from studio.data.split import Division
 from studio.data.stages import Stages, StepResult, Tell
@@ -59,6 +62,8 @@ class Builder(ABC, Generic[Recipe, Row, Gone]):
     def __init__(self, recipe: Recipe, workspace: Workspace, beside: Path, tell: Tell) -> None:
         """``beside``: folder of the recipe, for relative paths in it; ``tell``: gets one line per stage."""
         self.recipe, self.workspace, self.beside, self.tell = recipe, workspace, beside, tell
+        # Where rows lie that are not held in memory; taken away after the build.
+        self.shelves = Shelves(workspace.datasets / ".steps")
 
     @classmethod
     def build(
@@ -97,7 +102,7 @@ class Builder(ABC, Generic[Recipe, Row, Gone]):
         """Read every source; ``figures["read"]`` holds the rows of each by name."""
 
     @abstractmethod
-    def judge(self, number: int, rows: list[Row]) -> StepResult[Row, Gone]:
+    def judge(self, number: int, rows: Sequence[Row]) -> StepResult[Row, Gone]:
         """Run the step with that number, counted from 0."""
 
     @abstractmethod
@@ -139,14 +144,17 @@ def build_dataset(builder: Builder[Any, Row, Gone], *, name: str) -> BuildOutcom
         return BuildOutcome(folder, read_dataset(folder), cached=True, reused=len(keys))
     workspace.check_writable()
     memo.save()
-    cache = StepCache(workspace.datasets / ".steps", builder.codec)
+    cache = StepCache(workspace.datasets / ".steps", builder.codec, builder.shelves)
     work: Stages[Row, Gone] = Stages(keys, cache, builder.tell)
-    with builder.staffed():
+    with builder.shelves, builder.staffed(), _room_to_make(cache):
         reused = work.run(lambda: builder.read(sources), builder.judge)
         division = _divide(builder, work)
         record = _draft(builder, name, fingerprint, sources, work, division)
-        _write(builder, folder, record, work, division)
+        made = _write(builder, folder, record, work, division)
     mark_newest(folder)
+    if not made:
+        builder.tell(f"found {name}/{fingerprint}: another build of the same was faster")
+        return BuildOutcome(folder, read_dataset(folder), cached=True, reused=reused)
     cache.prune(keys)
     builder.tidy()
     record = read_dataset(folder)
@@ -241,12 +249,33 @@ def _source_record(source: ResolvedSource, rows: int) -> SourceRecord:
 
 def _write(
     builder: Builder[Any, Row, Gone], folder: Path, record: DatasetRecord, work: Stages[Row, Gone], division: Division[Row]
-) -> None:
-    """Write the folder in one step; ``dataset.json`` goes last."""
-    with new_folder(folder) as place:
-        record = builder.write(place, record, work, division)
-        files = {file.name: sha256_file(file) for file in sorted(place.iterdir()) if file.is_file() and file.name[0] != "."}
-        write_json(place / "dataset.json", record.model_copy(update={"files": files}).model_dump(mode="json"))
+) -> bool:
+    """Write the folder in one step; ``dataset.json`` goes last. False when another build had put the same there meanwhile."""
+    try:
+        with new_folder(folder) as place:
+            record = builder.write(place, record, work, division)
+            files = {file.name: sha256_file(file) for file in sorted(place.iterdir()) if file.is_file() and file.name[0] != "."}
+            write_json(place / "dataset.json", record.model_copy(update={"files": files}).model_dump(mode="json"))
+    except StudioError:
+        if not (folder / "dataset.json").is_file():
+            raise
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _room_to_make(cache: StepCache[Row, Gone]) -> Iterator[None]:
+    """Say of a full disk how much room the results of earlier steps take, which are there to save time only."""
+    try:
+        yield
+    except StudioError as error:
+        full = isinstance(error.__cause__, OSError) and error.__cause__.errno in {errno.ENOSPC, errno.EDQUOT}
+        size = cache.size() if full else 0
+        if not size:
+            raise
+        raise StudioError(
+            f"{error} {size_text(size)} are results of steps in {cache.folder}, which only save time and may be deleted."
+        ) from error.__cause__
 
 
 def peak_bytes() -> int:

@@ -62,6 +62,11 @@ class Examples:
     others: pd.DataFrame = field(default_factory=pd.DataFrame)
     notes: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        """Without further columns there are still so many rows."""
+        if self.others.empty and len(self.others) != len(self.ids):
+            self.others = pd.DataFrame(index=range(len(self.ids)))
+
     def __len__(self) -> int:
         """Rows."""
         return len(self.ids)

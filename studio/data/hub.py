@@ -72,7 +72,15 @@ class HubTable:
             raise UserError(f"the dataset {self.id!r} cannot be read as asked: {_first_sentence(error)}.") from error
         except (ConnectionError, OSError) as error:
             raise StudioError(_unreachable(self.id, error)) from error
-        except RuntimeError as error:
+        except ImportError as error:
+            raise UserError(
+                f"the dataset {self.id!r} holds files for which a package is not installed ({_first_sentence(error)}). Point "
+                "a source of type local at the files that can be read, or of type documents at texts."
+            ) from error
+        except (RuntimeError, datasets.exceptions.DatasetsError) as error:
+            if isinstance(error, datasets.exceptions.DatasetsError):
+                cause = error.__cause__ or error
+                raise UserError(f"the dataset {self.id!r} cannot be read: {_first_sentence(cause)}.") from error
             raise UserError(
                 f"the dataset {self.id!r} needs code of its own, which is never run: {_first_sentence(error)}."
             ) from error

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from studio.core.workspace import Workspace
     from studio.data.build import BuildOutcome
     from studio.data.entries import Entry
+    from studio.data.proposals import Proposal, Refusal
     from studio.data.stages import Tell
     from studio.schema.loading import Settings
 
@@ -86,6 +87,13 @@ class DatasetKind(ABC):
         Raises:
             UserError: there is no such split, row, id or page.
         """
+
+    def propose(self, path: Path) -> Proposal | Refusal | None:  # noqa: ARG002 - a kind need not propose anything
+        """A recipe of this kind that reads a file or folder, tried on its first rows; None where it holds nothing of this kind.
+
+        Called by ``studio data look`` (:mod:`studio.data.looking`).
+        """
+        return None
 
 
 def dataset_kind(record: DatasetRecord) -> DatasetKind:

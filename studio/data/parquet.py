@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,6 +19,18 @@ REMOVED_FILE = "removed.parquet"
 def write_table(table: pa.Table, path: Path) -> None:
     """Write a parquet file; the folder around it is moved into place as a whole by the caller."""
     pq.write_table(table, path, compression="zstd", compression_level=1)
+
+
+def write_tables(tables: Iterable[pa.Table], path: Path) -> None:
+    """Write tables of one schema into a single parquet file, one after the other, so that only one has to be in memory."""
+    writer: pq.ParquetWriter | None = None
+    try:
+        for table in tables:
+            writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd", compression_level=1)
+            writer.write_table(table)
+    finally:
+        if writer is not None:
+            writer.close()
 
 
 def read_whole_dataset(folder: Path) -> DatasetRecord:

@@ -1,4 +1,4 @@
-"""How alike two texts are. MinHash proposes pairs (gaoya, in Rust); the exact Jaccard similarity of their shingles decides.
+"""How alike two texts are. MinHash proposes pairs (:mod:`studio.data.sketch`); the exact Jaccard similarity of shingles decides.
 
 Unverified hash matches closed transitively once deleted 859,090 of 859,092 rows of a corpus; here no pair counts before its
 shingles were compared.
@@ -6,36 +6,19 @@ shingles were compared.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.language.scripts import MARKS, UNSPACED_SIGN, words_of
+from studio.data.bands import earlier_alike
+from studio.data.sketch import BASE, Shingling, plain_key, sketch_texts
+from studio.data.workers import Workers
+from studio.language.scripts import words_of
+
+__all__ = ["Clusters", "NearPairs", "Shingler", "Shingles", "Shingling", "jaccard", "plain_key"]
 
 Shingles = NDArray[np.uint64]
-
-_FOREIGN = re.compile("[^\\x00-\\x7f]+")
-# An odd constant with no structure; shingles are polynomials in it, modulo 2^64 (Karp and Rabin, 1987).
-_BASE = 0x9E3779B97F4A7C15
-# Documents asked for at once: bounds the memory of the answers when very many rows resemble each other.
-_BLOCK = 2048
-
-
-def plain_key(text: str) -> str:
-    """Text with case and blanks set aside; punctuation stays, for ``3+4`` is not ``3-4``."""
-    return " ".join(text.split()).casefold()
-
-
-@dataclass(frozen=True)
-class Shingling:
-    """Shingles of ``size`` words or characters."""
-
-    unit: str = "word"
-    size: int = 5
 
 
 class Shingler:
@@ -65,7 +48,7 @@ class Shingler:
         total = np.zeros(count, dtype=np.uint64)
         with np.errstate(over="ignore"):
             for offset in range(width):
-                total = total * np.uint64(_BASE) + units[offset : offset + count]
+                total = total * np.uint64(BASE) + units[offset : offset + count]
         return np.unique(total)
 
 
@@ -84,73 +67,27 @@ class NearPairs:
     Texts shorter than one shingle are similar only to equal ones: MinHash would call them all alike.
     """
 
-    def __init__(self, texts: Sequence[str], threshold: float, shingling: Shingling) -> None:
-        """``threshold``: least Jaccard similarity of a pair."""
-        self._texts, self._threshold, self._shingling = texts, threshold, shingling
+    def __init__(self, texts: Sequence[str], threshold: float, shingling: Shingling, crew: Workers | None = None) -> None:
+        """``threshold``: least Jaccard similarity of a pair; ``crew``: processes that help where there is much text."""
+        self._texts, self._threshold = texts, threshold
         self._shingler = Shingler(shingling)
         self._cache: dict[int, Shingles] = {}
+        sketches = sketch_texts(texts, shingling, crew)
         self.same: list[int] = []
         """For each text, the index of the first one equal to it but for case and blanks (its own index for the first)."""
-        self._indexed: list[int] = []
-        first_of: dict[Any, int] = {}
-        for index, text in enumerate(texts):
-            key = self._key(text)
-            first = first_of.setdefault(key, index)
-            self.same.append(first)
-            if first == index and not isinstance(key, str):
-                self._indexed.append(index)
-
-    def _key(self, text: str) -> object:
-        """Identity of a text: a number, or the text itself where it is shorter than a shingle."""
-        if self._shingling.unit == "character":
-            folded = plain_key(text)
-            return hash(folded) if len(folded) >= self._shingling.size else folded
-        if len(text) < 40 * self._shingling.size and len(words_of(text)) < self._shingling.size:
-            return plain_key(text)
-        return hash(plain_key(text))
+        first_of: dict[bytes, int] = {}
+        for index, key in enumerate(sketches.keys):
+            self.same.append(first_of.setdefault(key, index))
+        firsts = np.array(self.same, dtype=np.intp) == np.arange(len(texts))
+        self._indexed = np.flatnonzero(firsts & sketches.long)
+        self._marks = sketches.marks[self._indexed]
+        self.gone = np.zeros(len(texts), dtype=bool)
+        """Texts that need not be proposed any more; may be set while `earlier` is read, and saves work where many are alike."""
 
     def earlier(self) -> Iterator[tuple[int, list[int]]]:
-        """For each first-of-its-kind text in order, the earlier ones that MinHash proposes, in order; not yet verified."""
-        proposed = self._propose()
-        for index in self._indexed:
-            yield index, next(proposed)
-
-    def _propose(self) -> Iterator[list[int]]:
-        """Earlier candidates of each indexed text, block by block."""
-        import gaoya
-
-        bands, width = bands_for(self._threshold)
-        # The estimate of 125 hashes has a standard deviation of at most 0.045; three of them below the threshold lose nothing.
-        floor = max(0.05, self._threshold - 0.135)
-        analyzer = "char" if self._shingling.unit == "character" else "word"
-        index = gaoya.minhash.MinHashStringIndex(
-            32, floor, bands, width, None, analyzer, True, (self._shingling.size, self._shingling.size), "smallvec"
-        )
-        for start in range(0, len(self._indexed), _BLOCK):
-            numbers = self._indexed[start : start + _BLOCK]
-            texts = [self._spaced(self._texts[number]) for number in numbers]
-            # Only earlier texts are asked for, so that those of later blocks need not be there yet.
-            index.par_bulk_insert_docs(numbers, texts)
-            answers = index.par_bulk_query(texts)
-            for number, found in zip(numbers, answers, strict=True):
-                yield sorted({other for other in found if other < number})
-
-    def _spaced(self, text: str) -> str:
-        """Text as gaoya is to cut it, into the words of :func:`words_of`: what is proposed and what decides are cut alike.
-
-        Gaoya takes signs outside ASCII for letters where they are no part of a word.
-        """
-        if self._shingling.unit == "character":
-            return plain_key(text)
-        if text.isascii():
-            return text
-        foreign = "".join(_FOREIGN.findall(text))
-        if MARKS.search(foreign):
-            return " ".join(words_of(text))
-        # A few signs (curly quotes, dashes) are replaced one by one: a search for all of them takes three times as long.
-        for sign in {sign for sign in foreign if not (sign.isalnum() or sign == "_")}:
-            text = text.replace(sign, " ")
-        return UNSPACED_SIGN.sub(r" \g<0> ", text) if UNSPACED_SIGN.search(foreign) else text
+        """For each text that has any, in order, the earlier ones that MinHash proposes, in order; not yet verified."""
+        for place, found in earlier_alike(self._marks, self._threshold, lambda: self.gone[self._indexed]):
+            yield int(self._indexed[place]), self._indexed[found].tolist()
 
     def similarity(self, first: int, second: int) -> float:
         """Exact Jaccard similarity of two texts by index."""
@@ -168,18 +105,6 @@ class NearPairs:
                 self._cache.clear()
             found = self._cache[index] = self._shingler(self._texts[index])
         return found
-
-
-def bands_for(threshold: float) -> tuple[int, int]:
-    """Bands and hashes per band (about 128 in all) that miss a pair at the threshold less than once in 500.
-
-    A pair of similarity t shares a band with probability 1 - (1 - t^r)^b (Leskovec et al., Mining of Massive Datasets, 3.4.2).
-    """
-    for width in (8, 6, 5, 4, 3, 2):
-        bands = 128 // width
-        if (1 - threshold**width) ** bands < 0.002:
-            return bands, width
-    return 128, 1
 
 
 class Clusters:

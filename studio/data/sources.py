@@ -7,7 +7,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from studio.core.errors import DataError, UserError, nearest
@@ -16,7 +16,9 @@ from studio.core.files import sha256_json
 from studio.core.modelscope import on_modelscope
 from studio.data.hub import HubTable, resolve_revision
 from studio.data.memo import HashMemo
-from studio.schema.places import OnHub
+from studio.data.readers.kinds import remedy_for
+from studio.data.readers.packed import ARCHIVE, file_on_disk, kind_of, members
+from studio.schema.places import InDuckdb, InSqlite, OnHub
 
 READ_STEP = "read"
 
@@ -43,7 +45,7 @@ class ResolvedSource:
     """A source whose bytes are known but not yet read.
 
     identity: hash of the bytes (or of the Hub commit) and of nothing else. files: empty for a ``table`` of the Hub and for rows
-    that are ``known``.
+    that are ``known``. query: what is asked of a database file. notes: for people, on how it was found.
     """
 
     name: str
@@ -56,6 +58,8 @@ class ResolvedSource:
     files: tuple[DataFile, ...] = ()
     table: HubTable | None = None
     known: KnownRows | None = None
+    query: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class SourceSettings(Protocol):
@@ -89,6 +93,8 @@ def resolved(
     files: tuple[DataFile, ...] = (),
     table: HubTable | None = None,
     known: KnownRows | None = None,
+    query: str = "",
+    notes: tuple[str, ...] = (),
 ) -> ResolvedSource:
     """A source with what its recipe says of it; ``name`` where the recipe gives none, ``index`` where there is neither."""
     return ResolvedSource(
@@ -102,6 +108,8 @@ def resolved(
         files=files,
         table=table,
         known=known,
+        query=query,
+        notes=notes,
     )
 
 
@@ -120,19 +128,63 @@ def resolve_hub_source(settings: SourceSettings, source: OnHub, index: int, memo
     return resolved(settings, index, name, location, identity, revision=table.revision, table=table)
 
 
+def resolve_query(
+    settings: SourceSettings, source: InSqlite | InDuckdb, index: int, beside: Path, memo: HashMemo
+) -> ResolvedSource:
+    """The file, or for DuckDB the folder, that a query reads.
+
+    Args:
+        settings, source: the same source, once for what all sources have and once for where it lies.
+    Raises:
+        DataError: it is not there.
+    """
+    suffixes = {Path(source.path).suffix.lower()}
+    if isinstance(source, InDuckdb):
+        suffixes |= {".duckdb", ".db", ".csv", ".tsv", ".parquet", ".json", ".jsonl"}
+    # What a query says of links and archives is DuckDB's own business, which stays inside the folder.
+    location, identity, files = resolve_local(source.path, "**/*", beside, memo, suffixes | {ARCHIVE}, links=True)
+    return resolved(settings, index, Path(location).stem, location, identity, files=files, query=source.query)
+
+
 def resolve_local(
-    path: str, pattern: str, beside: Path, memo: HashMemo, suffixes: Collection[str]
+    path: str, pattern: str, beside: Path, memo: HashMemo, suffixes: Collection[str], *, links: bool = False
 ) -> tuple[str, str, tuple[DataFile, ...]]:
     """Find the files of a local source.
 
     Args:
         path: as in the recipe; a relative one is looked for in the current folder, then in ``beside``.
         pattern: glob inside a folder; hidden files and those with other suffixes are left out.
-        suffixes: endings of the files that can be read.
+        suffixes: endings of the files that can be read, packed (``.csv.gz``) or not; of archives, what lies in them.
+        links: whether links that lead out of the folder are followed.
     Returns:
         location, identity (hash), files in order of name.
     Raises:
-        DataError: nothing is there, or nothing that can be read.
+        DataError: nothing is there, or nothing that can be read; a link leads out of the folder.
+    """
+    root = find_place(path, beside)
+    if root.is_file():
+        files = single_file(root, suffixes)
+    else:
+        check_pattern(pattern)
+        found = sorted(file for file in root.glob(pattern) if file.is_file() and not _hidden(file.relative_to(root)))
+        if not links:
+            refuse_links(root, found)
+        files = tuple(one for file in found for one in _readable(file, file.relative_to(root).as_posix(), suffixes))
+        if not files:
+            other = sorted({kind_of(file) or file.name for file in found})
+            remedy = f" {remedy_for(other[0])}" if other else ""
+            raise DataError(
+                f"the folder {root} holds no file that can be read ({len(found)} others: {', '.join(other[:6]) or 'none'}). "
+                f"Known: {', '.join(sorted(suffixes))}.{remedy}"
+            )
+    return str(root.resolve()), _identity(files, memo), files
+
+
+def find_place(path: str, beside: Path) -> Path:
+    """The file or folder of a local source: looked for in the current folder, then in ``beside``.
+
+    Raises:
+        DataError: nothing is there.
     """
     given = Path(path).expanduser()
     places = [given] if given.is_absolute() else [Path.cwd() / given, beside / given]
@@ -140,31 +192,73 @@ def resolve_local(
     if root is None:
         looked = " or ".join(str(place) for place in dict.fromkeys(places))
         raise DataError(f"there is no file or folder {path!r} (looked for {looked}). Give its path: --set sources.0.path=FOLDER")
-    if root.is_file():
-        files: tuple[DataFile, ...] = (DataFile(root, root.name),)
-    else:
-        found = sorted(file for file in root.glob(pattern) if file.is_file() and not _hidden(file.relative_to(root)))
-        files = tuple(DataFile(file, file.relative_to(root).as_posix()) for file in found if file.suffix.lower() in suffixes)
-        if not files:
-            other = sorted({file.suffix.lower() or file.name for file in found})
+    return root
+
+
+def check_pattern(pattern: str) -> None:
+    """Refuse a pattern that cannot be looked for inside a folder.
+
+    Raises:
+        UserError: says how one is written.
+    """
+    if not pattern.strip() or pattern.startswith("/") or ".." in Path(pattern).parts or "\0" in pattern:
+        raise UserError(
+            f"pattern {pattern!r} names no files inside the folder. Write it relative to it, for example '**/*.jsonl'."
+        )
+
+
+def refuse_links(root: Path, files: Collection[Path]) -> None:
+    """Refuse files that lie outside their folder and are only linked into it: whoever packs a folder decides what is read.
+
+    Raises:
+        DataError: names the first one.
+    """
+    inside = root.resolve()
+    for file in files:
+        if not file.resolve().is_relative_to(inside):
             raise DataError(
-                f"the folder {root} holds no file that can be read ({len(found)} others: {', '.join(other[:6]) or 'none'}). "
-                f"Known: {', '.join(sorted(suffixes))}."
+                f"{file} is a link to {file.resolve()}, which lies outside {root}. Copy the file into the folder, or allow such "
+                "links in the source (links: true)."
             )
-    return str(root.resolve()), _identity(files, memo), files
+
+
+def single_file(file: Path, suffixes: Collection[str]) -> tuple[DataFile, ...]:
+    """A file that was named, or the files of an archive that can be read.
+
+    Raises:
+        DataError: the archive holds none.
+    """
+    if file.suffix.lower() != ARCHIVE or ARCHIVE in suffixes:
+        return (DataFile(file, file.name),)
+    files = _readable(file, file.name, suffixes)
+    if not files:
+        raise DataError(f"{file} holds no file that can be read. Known: {', '.join(sorted(suffixes))}.")
+    return files
+
+
+def _readable(file: Path, label: str, suffixes: Collection[str]) -> tuple[DataFile, ...]:
+    """A file of a folder that can be read, the files of an archive that can be, or nothing."""
+    if file.suffix.lower() == ARCHIVE and ARCHIVE not in suffixes:
+        return tuple(DataFile(file / name, f"{label}/{name}") for name in members(file, suffixes)[0])
+    return (DataFile(file, label),) if kind_of(file) in suffixes else ()
 
 
 def files_left_out(location: str, pattern: str, suffixes: Collection[str]) -> str | None:
-    """A line about the files of a folder that are not read: of another kind, or behind a link; None where there are none."""
+    """A line about the files of a folder or an archive that are not read: of another kind, or behind a link; None for none."""
     root = Path(location)
     kinds: Counter[str] = Counter()
+    archives = [root] if root.is_file() and root.suffix.lower() == ARCHIVE else []
     for file in root.glob(pattern) if root.is_dir() else ():
         if _hidden(file.relative_to(root)):
             continue
-        if file.is_file():
-            kinds.update([] if file.suffix.lower() in suffixes else [file.suffix.lower() or file.name])
+        if file.is_file() and file.suffix.lower() == ARCHIVE:
+            archives.append(file)
+        elif file.is_file():
+            kinds.update([] if kind_of(file) in suffixes else [kind_of(file) or file.name])
         elif file.is_symlink():
             kinds["link to a folder" if file.is_dir() else "broken link"] += 1
+    for archive in archives:
+        kinds.update(PurePosixPath(name).suffix.lower() or name for name in members(archive, suffixes)[1])
     if not kinds:
         return None
     listed = ", ".join(f"{kind} ({count:,})" for kind, count in sorted(kinds.items())[:10]) + (", ..." if len(kinds) > 10 else "")
@@ -226,7 +320,7 @@ def resolve_hub(table: HubTable, memo: HashMemo) -> tuple[HubTable, str, str]:
 
 def _identity(files: tuple[DataFile, ...], memo: HashMemo) -> str:
     """One hash over the bytes of several files and their labels; of a single file, its own sha256."""
-    hashes = {file.label: memo.sha256(file.path) for file in files}
+    hashes = {file.label: memo.sha256(file_on_disk(file.path)) for file in files}
     return next(iter(hashes.values())) if len(hashes) == 1 else sha256_json(hashes)
 
 

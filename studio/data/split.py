@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from studio.core.errors import DataError
+from studio.data.shelf import Picked
 
 SPLITS = ("train", "validation", "test")
 R = TypeVar("R")
@@ -20,7 +21,7 @@ class Division(Generic[R]):
     clusters: how many there are; tied: rows in clusters of more than one; largest: rows in the largest.
     """
 
-    splits: dict[str, list[R]]
+    splits: dict[str, Sequence[R]]
     clusters: int
     tied: int
     largest: int
@@ -51,7 +52,9 @@ def divide_clusters(
         )
     notes: list[str] = []
     chosen = _assign(clusters, wanted, len(rows), seed, remedy, notes)
-    splits = {name: [rows[index] for index in sorted(chosen[name])] for name in SPLITS}
+    picked = {name: Picked(rows, sorted(chosen[name])) for name in SPLITS}
+    # Of rows in memory a list is the quicker one.
+    splits = {name: list(some) if isinstance(rows, list) else some for name, some in picked.items()}
     largest = max(clusters, key=len)
     tied = sum(len(cluster) for cluster in clusters if len(cluster) > 1)
     return Division({name: part for name, part in splits.items() if part}, len(clusters), tied, len(largest), notes)

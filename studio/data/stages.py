@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from studio.core.errors import DataError
 from studio.core.records import StepRecord
 from studio.data.cache import Gone, Row, Snapshot, StepCache
+from studio.data.shelf import Joined, Shelf
 
 Tell = Callable[[str], None]
 
@@ -19,8 +20,8 @@ Tell = Callable[[str], None]
 class StepResult(Generic[Row, Gone]):
     """What a step left, what it removed, and its record. figures: plain JSON values to keep with it."""
 
-    rows: list[Row]
-    removed: list[Gone]
+    rows: Sequence[Row]
+    removed: Sequence[Gone]
     record: StepRecord
     notes: list[str] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
@@ -41,8 +42,8 @@ def judged(
     name: str,
     settings: dict[str, Any],
     rows_in: int,
-    kept: list[Row],
-    removed: list[R],
+    kept: Sequence[Row],
+    removed: Sequence[R],
     *,
     changed: int = 0,
     started: float,
@@ -82,13 +83,20 @@ class Stages(Generic[Row, Gone]):
 
     def _forget(self) -> None:
         """Start over."""
-        self.rows: list[Row] = []
-        self.removed: list[Gone] = []
+        self.rows: Sequence[Row] = []
+        self._removed: list[Sequence[Gone]] = []
         self.steps: list[StepRecord] = []
         self.notes: list[str] = []
         self.figures: dict[str, Any] = {}
 
-    def run(self, read: Callable[[], StepResult[Row, Gone]], judge: Callable[[int, list[Row]], StepResult[Row, Gone]]) -> int:
+    @property
+    def removed(self) -> Sequence[Gone]:
+        """All that was removed so far, in order."""
+        if any(isinstance(part, Shelf) for part in self._removed):
+            return Joined(self._removed)
+        return [gone for part in self._removed for gone in part]
+
+    def run(self, read: Callable[[], StepResult[Row, Gone]], judge: Callable[[int, Sequence[Row]], StepResult[Row, Gone]]) -> int:
         """Run what is not known yet.
 
         Args:
@@ -109,6 +117,8 @@ class Stages(Generic[Row, Gone]):
             self._take(result)
             figures = {"record": result.record.model_dump(), "notes": result.notes, **result.figures}
             self._cache.put(self._keys[position], Snapshot(result.rows, result.removed, figures))
+            if position:
+                self._cache.forget_parts(self._keys[position - 1])
             if not position:
                 self.figures = figures
         if not self.rows:
@@ -134,10 +144,10 @@ class Stages(Generic[Row, Gone]):
                 return known
         return 0
 
-    def _adopt(self, removed: list[Gone], figures: dict[str, Any]) -> None:
+    def _adopt(self, removed: Sequence[Gone], figures: dict[str, Any]) -> None:
         """Take over what one stage removed and recorded."""
         record = StepRecord.model_validate(figures["record"])
-        self.removed += removed
+        self._removed.append(removed)
         self.notes += [f"{record.name}: {note}" for note in figures.get("notes", [])]
         self.figures = self.figures or figures
         self.steps.append(record)
@@ -145,7 +155,7 @@ class Stages(Generic[Row, Gone]):
     def _take(self, result: StepResult[Row, Gone]) -> None:
         """Go on with what a step left."""
         self.rows = result.rows
-        self.removed += result.removed
+        self._removed.append(result.removed)
         self.steps.append(result.record)
         self.notes += [f"{result.record.name}: {note}" for note in result.notes]
         record = result.record

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 
-
-def leave_interrupts() -> None:
-    """Ctrl-C reaches all processes of a terminal; the first one deals with it and stops the others."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+from studio.core.children import prepare_child
 
 
 class Workers:
     """Processes that judge rows; none is started before the first step that is worth it."""
 
-    def __init__(self, count: int | None = None, prepare: Callable[[], None] = leave_interrupts) -> None:
+    def __init__(self, count: int | None = None, prepare: Callable[[], None] = prepare_child) -> None:
         """``count``: None means one per processor this process may use, at most 8; ``prepare`` is called in each process."""
         available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.count = count or min(available, 8)

@@ -15,6 +15,7 @@ import pandas as pd
 
 from studio.core.errors import DataError, nearest
 from studio.core.files import sha256_file
+from studio.core.records import side_names
 from studio.core.registry import Registry
 from studio.core.workspace import read_dataset
 from studio.evals.evidence import Evidence
@@ -81,9 +82,8 @@ class Labelled:
         return [Part(self.prompted, self.prompts[place])] if self.prompts and self.prompts[place] else [], picture
 
     def called(self, label: str) -> str:
-        """A model's label for people: what predicts by itself was not tuned."""
-        names = {"tuned": "model", "base": "baseline"} if self.about.get("tuned", {}).get("kind") == "predictor" else {}
-        return names.get(label, label)
+        """A model's label for people."""
+        return side_names(self.about).get(label, label)
 
     def part(self, places: Sequence[int]) -> Labelled:
         """Some of the examples, with all that is known about them."""

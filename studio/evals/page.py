@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Template
 
-from studio.core.records import Difference, GroupScores, ReportRecord, Score, TaskRecord
+from studio.core.records import Difference, GroupScores, ReportRecord, Score, TaskRecord, side_names
 from studio.evals.charts import bars, difference_picture, scale_of
 from studio.evals.gate import Judged, judged, means
 from studio.evals.languages import told
@@ -73,7 +73,7 @@ def render_page(
         basis=basis(record),
         limits=limits(record),
         answers=not predicts(record) and any(task.type != "images" for task in record.tasks),
-        names={"tuned": "Model", "base": "Baseline"} if predicts(record) else {"tuned": "Tuned", "base": "Base"},
+        names={label: name.capitalize() for label, name in side_names(record.models).items()},
     )
 
 

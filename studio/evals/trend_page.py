@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Template
 from markupsafe import Markup
 
-from studio.core.records import Score
+from studio.core.records import Score, side_names
 from studio.evals.numbers import figure, interval_text
 from studio.evals.page_templates import page_template
 from studio.evals.trend import Evaluation, Followed, Point, Series, Trend, segments
@@ -37,7 +37,9 @@ def render_trends(followed: Followed, trends: Sequence[Trend], place: Path) -> s
         }
         for trend in trends
     ]
-    return _template().render(followed=followed, sections=sections, runs=len({run for run, _ in followed.runs}))
+    newest = trends[-1].evaluations[-1].record if trends else None
+    names = side_names(newest.models if newest is not None else {})
+    return _template().render(followed=followed, sections=sections, names=names, runs=len({run for run, _ in followed.runs}))
 
 
 def _evaluation(item: Evaluation, place: Path) -> dict[str, Any]:

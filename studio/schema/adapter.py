@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from studio.schema.loading import Settings
+from studio.schema.preset import Preset
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -57,15 +58,11 @@ class PreferenceSettings(Settings):
     """KTO only: weight of answers that were disliked; None is 1."""
 
 
-class ChatAdapter(Settings):
+class ChatAdapter(Preset):
     """A preset for tuning a language model on conversations."""
 
     kind: Literal["chat"]
     """What is tuned."""
-    description: str = ""
-    """One line for lists."""
-    why: str = ""
-    """When this preset is the right one, and what its values rest on."""
 
     model: str = "smollm2-135m-instruct"
     """Base model: a starter name, a Hub id, ``ms:owner/name`` on ModelScope, or a local folder of safetensors."""

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from studio.schema.estimators import Preparation
 from studio.schema.loading import Settings
+from studio.schema.preset import Preset
 from studio.schema.tasks import Count, Positive
 
 Several = Annotated[int, Field(ge=2)]
@@ -147,15 +148,11 @@ class Evened(Preparation):
     """A further column says where a number was missing; rows would be grouped by what is missing in them."""
 
 
-class ClustersPreset(Settings):
+class ClustersPreset(Preset):
     """Groups of rows that are alike: of tables, texts or pictures. No labels are needed or looked at."""
 
     kind: Literal["clusters"]
     """What is trained."""
-    description: str = ""
-    """One line for lists."""
-    why: str = ""
-    """When to take it, and on what that rests."""
     data: str | None = None
     """Default Dataset."""
     model: str | None = None

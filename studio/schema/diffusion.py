@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from studio.schema.adapter import Fraction, Optimizer, Positive, Schedule
 from studio.schema.loading import Settings
+from studio.schema.preset import Preset
 
 NonNegative = Annotated[float, Field(ge=0)]
 FamilyName = Literal["pixel", "sd15", "sdxl", "sd3", "flux", "unconditional"]
@@ -128,15 +129,11 @@ class SampleSettings(Settings):
     """Classifier-free guidance; None is the family's own, 1 is none."""
 
 
-class DiffusionAdapter(Settings):
+class DiffusionAdapter(Preset):
     """A preset for training or tuning a diffusion model on pictures."""
 
     kind: Literal["diffusion"]
     """What is tuned."""
-    description: str = ""
-    """One line for lists."""
-    why: str = ""
-    """When this preset is the right one, and what its values rest on."""
 
     family: FamilyName | Literal["auto"] = "auto"
     """Family of the base; ``auto`` reads it from the base's ``model_index.json``."""

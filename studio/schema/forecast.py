@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from studio.schema.loading import Settings
+from studio.schema.preset import Preset
 
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
@@ -196,15 +197,11 @@ class Backtest(Settings):
     """Learn anew before each window; False learns once, before the first one, and only moves on."""
 
 
-class ForecastPreset(Settings):
+class ForecastPreset(Preset):
     """Forecasts of time series."""
 
     kind: Literal["forecast"]
     """What is trained."""
-    description: str = ""
-    """One line for lists."""
-    why: str = ""
-    """When to take it, and on what that rests."""
     data: str | None = None
     """Default Dataset."""
     estimator: Estimator

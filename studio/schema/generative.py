@@ -8,16 +8,12 @@ from pydantic import Field, model_validator
 
 from studio.schema.adapter import Fraction, Positive
 from studio.schema.diffusion import NonNegative, SampleSettings
-from studio.schema.loading import Settings
+from studio.schema.preset import Preset
 
 
-class LabelledAdapter(Settings):
+class LabelledAdapter(Preset):
     """What a VAE and a GAN share: small convolutional networks from noise and a label to a picture, in pixels."""
 
-    description: str = ""
-    """One line for lists."""
-    why: str = ""
-    """When this preset is the right one, and what its values rest on."""
     data: str | None = None
     """Default Dataset; ``--data`` on the command line wins."""
 

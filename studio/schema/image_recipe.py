@@ -73,6 +73,8 @@ class ImageFolderSource(FileSource):
     """Folder; a relative one is looked for in the current folder, then beside the recipe."""
     pattern: str = "**/*"
     """Which files are pictures."""
+    links: bool = False
+    """Read files outside the folder that are only linked into it."""
 
 
 class ImageWheelSource(FileSource, InWheel):

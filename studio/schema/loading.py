@@ -167,7 +167,9 @@ def read_value(text: str, place: str) -> Any:
     try:
         return yaml.load(text, Loader=_Loader)  # a subclass of SafeLoader
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{place}: the value is not valid YAML ({getattr(error, 'problem', error)}).") from error
+        # A star begins an alias in YAML, which nobody means who writes a pattern; other signs mean something too.
+        quoted = f" Put it in quotes if it is meant as text: '{text}'" if text[:1] in "*&!%@`" and "'" not in text else ""
+        raise ConfigError(f"{place}: the value is not valid YAML ({getattr(error, 'problem', error)}).{quoted}") from error
 
 
 def _apply(override: str, value: dict[str, Any], places: dict[Location, str]) -> None:

@@ -40,3 +40,45 @@ class OnHub(Settings):
     """Which of its splits is read; this recipe's own split comes afterwards."""
     streaming: bool = False
     """Read row by row over the network instead of downloading everything; good with ``limit``."""
+
+
+class InSqlite(Settings):
+    """Rows of a query on an SQLite file. The query may only read."""
+
+    type: Literal["sqlite"]
+    """Kind of source."""
+    path: Annotated[str, Field(min_length=1)]
+    """The file; a relative one is looked for in the current folder, then beside the recipe."""
+    query: Annotated[str, Field(min_length=1)]
+    """``SELECT …``; its result are the rows, in the order it gives."""
+
+
+class InDuckdb(Settings):
+    """Rows of a query on a DuckDB file, or on csv and parquet files of a folder. Needs the extra ``duckdb``."""
+
+    type: Literal["duckdb"]
+    """Kind of source."""
+    path: Annotated[str, Field(min_length=1)]
+    """A DuckDB file, or the folder whose files the query names (``FROM './orders-*.parquet'``); nothing outside it can be
+    read."""
+    query: Annotated[str, Field(min_length=1)]
+    """``SELECT …``; its result are the rows, in the order it gives."""
+
+
+class AtUrl(Settings):
+    """A file at an address, fetched and kept by its hash. Needs the extra ``s3`` or ``gs`` for ``s3://`` and ``gs://``."""
+
+    type: Literal["url"]
+    """Kind of source."""
+    url: Annotated[str, Field(pattern=r"^(https?|s3|gs)://[^/\s]+/\S+$")]
+    """Address of the file: ``https://``, ``http://``, ``s3://bucket/key`` or ``gs://bucket/key``. Its ending says how it
+    is read."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    """Hash of the file. Another file is refused, and one that was fetched before is not asked for again."""
+    hosts: list[str] = []
+    """Hosts that it may come from when the address redirects (``objects.example.org``); the host of the address always may."""
+    max_mb: Annotated[int, Field(gt=0)] = 4096
+    """Largest file that is fetched, in megabytes."""
+    private: bool = False
+    """Allow addresses of private networks and of this machine. A recipe from elsewhere could otherwise read what only this
+    machine reaches."""

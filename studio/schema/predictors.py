@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from studio.schema.estimators import Boosting, Forest, Logistic, NaiveBayes, Preparation, Ridge, Svm
-from studio.schema.loading import Settings
 from studio.schema.networks import Bert, Gru, Lstm, Mlp, MobileNet, ResNet, SmallCnn, TextCnn
+from studio.schema.preset import Preset
 
 ClassifierEstimator = Annotated[
     Logistic | Svm | NaiveBayes | Forest | Boosting | Mlp | Bert | Lstm | Gru | TextCnn | ResNet | MobileNet | SmallCnn,
@@ -17,13 +17,9 @@ ClassifierEstimator = Annotated[
 RegressorEstimator = Annotated[Ridge | Forest | Boosting | Mlp, Field(discriminator="type")]
 
 
-class PredictorPreset(Settings):
+class PredictorPreset(Preset):
     """What presets of labels and of numbers share."""
 
-    description: str = ""
-    """One line for lists."""
-    why: str = ""
-    """When to take it, and on what that rests."""
     data: str | None = None
     """Default Dataset."""
     model: str | None = None

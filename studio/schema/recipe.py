@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from studio.schema.chat_cleaning import (
     BoilerplateStep,
@@ -16,14 +16,21 @@ from studio.schema.chat_cleaning import (
     StitchStep,
     TurnsStep,
 )
+from studio.schema.duplicate_steps import (
+    DecontaminateStep,
+    ExactDuplicatesStep,
+    NearDuplicatesStep,
+    SemanticDuplicatesStep,
+)
+from studio.schema.duplicate_steps import Share as Share
+from studio.schema.duplicate_steps import ShingleUnit as ShingleUnit
 from studio.schema.loading import Settings
 from studio.schema.mixing import MixSettings
-from studio.schema.places import InWheel, OnHub
+from studio.schema.places import AtUrl, InDuckdb, InSqlite, InWheel, OnHub
 from studio.schema.scrubbing import USUAL_KINDS, PersonalKind, ScrubStep
 
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(gt=0, le=1)]
 
 
 def _rows_or_share(value: float) -> float:
@@ -36,36 +43,45 @@ def _rows_or_share(value: float) -> float:
 Size = Annotated[float, AfterValidator(_rows_or_share)]
 
 Format = Literal[
-    "auto", "messages", "sharegpt", "alpaca", "prompt_completion", "question_answer", "chatterbot", "preference", "text"
+    "auto", "messages", "sharegpt", "alpaca", "prompt_completion", "question_answer", "chatterbot", "preference", "text", "export"
 ]
 LengthUnit = Literal["characters", "words", "tokens"]
-ShingleUnit = Literal["word", "character"]
+
+
+def _place_or_name(value: object) -> object:
+    """A column by its place is written as a number."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else value
+
+
+Column = Annotated[str, BeforeValidator(_place_or_name)]
 
 
 class Columns(Settings):
-    """Which columns hold what, when their names are not among the known ones. Dots reach into nested values."""
+    """Which columns hold what, when their names are not among the known ones. Dots reach into nested values; numbers are places,
+    counted from 0, in a csv without a line of names (``{question: 0, answer: 1}``).
+    """
 
-    question: str | None = None
+    question: Column | None = None
     """The user's turn."""
-    answer: str | None = None
+    answer: Column | None = None
     """The assistant's turn."""
-    system: str | None = None
+    system: Column | None = None
     """A system turn before the conversation."""
-    context: str | None = None
+    context: Column | None = None
     """Text that is put under the question (alpaca calls it ``input``); a list of ``choices`` is written with letters."""
-    messages: str | None = None
+    messages: Column | None = None
     """A list of turns."""
-    id: str | None = None
+    id: Column | None = None
     """The row's own identity, kept in the Dataset's id."""
-    history: str | None = None
+    history: Column | None = None
     """Turns before the question."""
-    tools: str | None = None
+    tools: Column | None = None
     """What the assistant may call."""
-    label: str | None = None
+    label: Column | None = None
     """Whether the answer was liked; rows then become single thumbs (``chat/kto``)."""
-    chosen: str | None = None
+    chosen: Column | None = None
     """The liked answer of a pair."""
-    rejected: str | None = None
+    rejected: Column | None = None
     """The disliked answer of a pair."""
 
 
@@ -79,19 +95,22 @@ class SourceSettings(Settings):
     attribution: str | None = None
     """Who has to be named, and how, when the licence asks for it."""
     format: Format = "auto"
-    """Shape of the rows. ``auto`` looks at each row's columns."""
+    """Shape of the rows. ``auto`` looks at each row's columns; ``export`` takes exports of chat programs and nothing else."""
     columns: Columns = Columns()
     """Names of columns, where they differ from the usual ones."""
     group: str | None = None
     """Column whose value ties rows together: rows of one group never straddle two splits. ``file`` is the file's name."""
     records: str | None = None
-    """Key under which the rows lie in a JSON or YAML file (``questions``); None finds it."""
+    """Key under which the rows lie in a JSON or YAML file (``questions``), or name of the elements in XML; None finds it."""
+    sheet: str | None = None
+    """Sheet of an xlsx or ods file; None takes the only one that holds something."""
     system: str | None = None
     """A system turn put before every conversation that has none."""
     prompt: str = "{heading}"
     """Question made for a section of a text or markdown document; ``{heading}``, ``{title}`` and ``{file}`` are filled in."""
-    encoding: str = "utf-8"
-    """Encoding of text files; a byte-order mark is understood."""
+    encoding: str | None = None
+    """Encoding of text files (``gb18030``); a byte-order mark is understood. None finds it where it is certain and tells so in
+    the Dataset, and asks where it is not."""
     damaged: Literal["refuse", "keep"] = "refuse"
     """A file with damaged rows stops the build, or its good rows are kept and each bad one is listed among the removed. Fields of
     a turn that are not understood stop the build too, or go to ``meta``."""
@@ -106,6 +125,11 @@ class SourceSettings(Settings):
     false, 1 and 0."""
     roles: dict[str, Literal["system", "user", "assistant", "tool"]] = {}
     """What the roles of turns mean that are not among the usual ones (``{student: user, tutor: assistant}``)."""
+    assistant: list[str] = []
+    """Names or ids of those whose messages are the answers, in exports of people's chats (Slack, Discord, WhatsApp, Telegram) and
+    of help desks; all others are the user."""
+    pause: Annotated[float, Field(gt=0)] | None = None
+    """Hours without a message after which a new conversation begins in people's chats; None takes 6. A thread is always one."""
     thoughts: Literal["leave", "split"] = "leave"
     """A thought that an answer begins with (``<think>…</think>``) is left in its text, or split off as the turn's thought."""
     prompt_end: str = ""
@@ -115,7 +139,9 @@ class SourceSettings(Settings):
 
 
 class LocalSource(SourceSettings):
-    """A file or a folder on this machine (csv, tsv, json, jsonl, parquet, yaml, txt, md), read in order of file names."""
+    """A file or a folder on this machine (csv, tsv, json, jsonl, parquet, xlsx, ods, xml, yaml, txt, md; packed as gz, zst, bz2,
+    xz or zip), read in order of file names.
+    """
 
     type: Literal["local"]
     """Kind of source."""
@@ -123,6 +149,8 @@ class LocalSource(SourceSettings):
     """File or folder; a relative one is looked for in the current folder, then beside the recipe."""
     pattern: str = "**/*"
     """Which files of a folder are read."""
+    links: bool = False
+    """Read files outside the folder that are only linked into it."""
 
 
 class WheelSource(SourceSettings, InWheel):
@@ -131,6 +159,18 @@ class WheelSource(SourceSettings, InWheel):
 
 class HubSource(SourceSettings, OnHub):
     """A dataset on the Hugging Face Hub, or on ModelScope."""
+
+
+class SqliteSource(SourceSettings, InSqlite):
+    """Rows of a query on an SQLite file. The query may only read."""
+
+
+class DuckdbSource(SourceSettings, InDuckdb):
+    """Rows of a query on a DuckDB file, or on csv and parquet files of a folder. Needs the extra ``duckdb``."""
+
+
+class UrlSource(SourceSettings, AtUrl):
+    """A file at an address, fetched once and kept by its hash."""
 
 
 class FeedbackSource(SourceSettings):
@@ -157,7 +197,9 @@ class FeedbackSource(SourceSettings):
     """Country (``SE``) whose national phone numbers are understood; None finds numbers with ``+`` only."""
 
 
-Source = Annotated[LocalSource | WheelSource | HubSource | FeedbackSource, Field(discriminator="type")]
+Source = Annotated[
+    LocalSource | WheelSource | HubSource | SqliteSource | DuckdbSource | UrlSource | FeedbackSource, Field(discriminator="type")
+]
 
 
 class UnicodeStep(Settings):
@@ -242,30 +284,6 @@ class LengthStep(Settings):
         return self
 
 
-class ExactDuplicatesStep(Settings):
-    """Drop conversations that are the same once case, blanks and invisible characters are set aside; the first one stays."""
-
-    step: Literal["exact_duplicates"]
-    """Kind of step."""
-    of: Literal["conversation", "question"] = "conversation"
-    """What has to be equal: every turn, or the first question only."""
-
-
-class NearDuplicatesStep(Settings):
-    """Drop conversations nearly equal to one that stays: MinHash finds pairs, the exact Jaccard similarity decides."""
-
-    step: Literal["near_duplicates"]
-    """Kind of step."""
-    threshold: Share = 0.8
-    """Jaccard similarity from which a row goes. 0.8 is datasketch's and NeMo Curator's usual value."""
-    unit: ShingleUnit = "word"
-    """Shingles of words or of characters."""
-    size: Positive = 5
-    """Words or characters in a shingle."""
-    max_cluster: Positive = 1000
-    """At most so many rows are folded into one; what goes beyond stays and is reported."""
-
-
 class LanguageStep(Settings):
     """Keep conversations in some languages, told by py3langid."""
 
@@ -303,6 +321,8 @@ Step = Annotated[
     | LengthStep
     | ExactDuplicatesStep
     | NearDuplicatesStep
+    | DecontaminateStep
+    | SemanticDuplicatesStep
     | LanguageStep
     | ScrubStep
     | OutliersStep

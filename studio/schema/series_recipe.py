@@ -67,6 +67,8 @@ class SeriesLocalSource(SeriesSourceSettings):
     """File or folder; a relative one is looked for in the current folder, then beside the recipe."""
     pattern: str = "**/*"
     """Which files of a folder are read."""
+    links: bool = False
+    """Read files outside the folder that are only linked into it."""
 
 
 class SeriesWheelSource(SeriesSourceSettings, InWheel):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from studio.schema.loading import Settings
-from studio.schema.places import InWheel, OnHub
+from studio.schema.places import AtUrl, InDuckdb, InSqlite, InWheel, OnHub
 from studio.schema.recipe import Positive, Share, Size
 from studio.schema.table_steps import TableStep
 
@@ -32,23 +32,26 @@ class TableSourceSettings(Settings):
 class TableFiles(TableSourceSettings):
     """What sources of files share."""
 
-    encoding: str = "utf-8"
-    """Encoding of text files; a byte-order mark is understood."""
+    encoding: str | None = None
+    """Encoding of text files (``gb18030``); a byte-order mark is understood. None finds it where it is certain and tells so in
+    the Dataset, and asks where it is not."""
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     """What stands between the values of csv; None takes what its first line uses most of comma, semicolon, tab and bar."""
     header: list[str] | None = None
-    """Names of the columns of csv and xlsx without a first line of names."""
+    """Names of the columns of csv, xlsx and ods without a first line of names."""
     sheet: str | None = None
-    """Sheet of an xlsx file; None takes the only one that holds something."""
+    """Sheet of an xlsx or ods file; None takes the only one that holds something."""
     records: str | None = None
-    """Key under which the rows lie in a JSON file; None finds it."""
+    """Key under which the rows lie in a JSON file, or name of the elements in XML; None finds it."""
     damaged: Literal["refuse", "keep"] = "refuse"
     """A file with damaged rows (more or fewer values than columns, a quote that nobody closed) stops the build, or its good rows
     are kept and each bad one is listed among the removed."""
 
 
 class LocalTable(TableFiles):
-    """A file or a folder on this machine (csv, tsv, xlsx, parquet, json, jsonl), read in order of file names."""
+    """A file or a folder on this machine (csv, tsv, xlsx, ods, parquet, json, jsonl, xml; packed as gz, zst, bz2, xz or zip),
+    read in order of file names.
+    """
 
     type: Literal["local"]
     """Kind of source."""
@@ -56,6 +59,8 @@ class LocalTable(TableFiles):
     """File or folder; a relative one is looked for in the current folder, then beside the recipe."""
     pattern: str = "**/*"
     """Which files of a folder are read."""
+    links: bool = False
+    """Read files outside the folder that are only linked into it."""
 
 
 class WheelTable(TableFiles, InWheel):
@@ -77,31 +82,20 @@ class PackageTable(TableSourceSettings):
     """Name of the data set: iris, wine, breast_cancer or diabetes of scikit-learn; a module of ``statsmodels.datasets``."""
 
 
-class SqliteTable(TableSourceSettings):
+class SqliteTable(TableSourceSettings, InSqlite):
     """Rows of a query on an SQLite file. The query may only read."""
 
-    type: Literal["sqlite"]
-    """Kind of source."""
-    path: Name
-    """The file; a relative one is looked for in the current folder, then beside the recipe."""
-    query: Name
-    """``SELECT …``; its result is the table, in the order it gives."""
 
-
-class DuckdbTable(TableSourceSettings):
+class DuckdbTable(TableSourceSettings, InDuckdb):
     """Rows of a query on a DuckDB file, or on csv and parquet files of a folder. Needs the extra ``duckdb``."""
 
-    type: Literal["duckdb"]
-    """Kind of source."""
-    path: Name
-    """A DuckDB file, or the folder whose files the query names (``FROM './orders-*.parquet'``); nothing outside it can be
-    read."""
-    query: Name
-    """``SELECT …``; its result is the table, in the order it gives."""
+
+class UrlTable(TableFiles, AtUrl):
+    """A file at an address, fetched once and kept by its hash."""
 
 
 TableSource = Annotated[
-    LocalTable | WheelTable | HubTableSource | PackageTable | SqliteTable | DuckdbTable, Field(discriminator="type")
+    LocalTable | WheelTable | HubTableSource | PackageTable | SqliteTable | DuckdbTable | UrlTable, Field(discriminator="type")
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -61,9 +62,11 @@ def open_search(wish: Wish, workspace: Workspace) -> Path:
     written = load_yaml(wish.file, SearchFile) if wish.file is not None else None
     model = [f"model={wish.model}"] if wish.model else []
     space = read_space(path, kind.schema, wish.settings, written.space if written else None, str(wish.file))
-    resolved = flatten(load_yaml(path, kind.schema, [*space.fixed, *model]).model_dump(mode="json"))
+    preset = load_yaml(path, kind.schema, [*space.fixed, *model])
+    resolved = flatten(preset.model_dump(mode="json", exclude={"search"}))
     if not space.dimensions:
-        space = known_space(path, kind.schema, space.fixed, resolved, wish.preset)
+        own: Mapping[str, Any] | None = getattr(preset, "search", None)
+        space = known_space(path, kind.schema, space.fixed, resolved, wish.preset, own)
     given = wish.data or resolved.get("data")
     folder = workspace.find_dataset(named_dataset(given, workspace))
     dataset = _with_validation(folder)

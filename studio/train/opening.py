@@ -79,8 +79,8 @@ def named_dataset(reference: str | None, workspace: Workspace) -> str:
         UserError: none was given; what is built is named.
     """
     if reference is None:
-        built = ", ".join(sorted({folder.parent.name for folder in workspace.list_datasets()}))
-        raise UserError(f"which Dataset? Add --data NAME. Built: {built or 'none; build one with studio data build RECIPE'}")
+        built = workspace.built_names() or "none; build one with studio data build RECIPE"
+        raise UserError(f"which Dataset? Add --data NAME. Built: {built}")
     return reference
 
 

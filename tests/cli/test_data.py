@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,6 +106,41 @@ def test_tokens_in_colour(built: Path, studio: Callable[..., Any], tiny_base: Pa
     result = studio("data", "show", "walls", "--row", 1, "--tokens", "--model", tiny_base)
     assert "\x1b[1;30;42m" in result.out, "trained tokens stand on green"
     assert "[<|im_end|>]" not in result.out
+
+
+def test_tokens_of_preferences_are_those_of_their_answers(
+    tmp_path: Path, studio: Callable[..., Any], tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUDIO_WORKSPACE", str(tmp_path / "ws"))
+    monkeypatch.chdir(tmp_path)
+    rows = [{"prompt": f"Wall {number}?", "chosen": f"High {number}.", "rejected": f"Low {number}."} for number in range(12)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, [*rows, rows[0]])))
+    (tmp_path / "walls.yaml").write_text(RECIPE.replace("drop_empty", "exact_duplicates"))
+    assert studio("data", "build", tmp_path / "walls.yaml").code == 0
+    for more in ((), ("--removed",)):
+        shown = studio("data", "show", "walls", "--row", 1, "--tokens", "--model", tiny_base, *more)
+        assert shown.code == 0, shown.err
+        assert "row 1, chosen): " in shown.out and "row 1, rejected): " in shown.out and "0 trained" not in shown.out
+        assert re.search(r"\[High \d+\.\]", shown.out) and re.search(r"\[Low \d+\.\]", shown.out)
+    both = studio("data", "show", "walls", "--row", 1, "--tokens", "--model", tiny_base, "--json").json
+    assert [value["answer"] for value in both] == ["chosen", "rejected"] and both[0]["row"] == both[1]["row"] == 1
+
+
+def test_a_wrong_dataset_is_told_before_torch_is_imported(tmp_path: Path) -> None:
+    """And of many names ten are listed."""
+    for number in range(14):
+        folder = tmp_path / "datasets" / f"walls{number}" / "aaaabbbb"
+        folder.mkdir(parents=True)
+        (folder / "dataset.json").write_text("{}")
+    code = (
+        "import sys; from studio.cli.main import main\n"
+        "try: main()\nexcept SystemExit as end: print(end.code, 'torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, "train", "chat/lora", "--data", "wals3", "--workspace", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["2", "False"], done.stderr
+    assert "there is no dataset 'wals3'" in done.stderr and "Did you mean 'walls3'?" in done.stderr
+    assert done.stderr.count(", walls") == 9 and "and 4 more. Build one" in done.stderr
 
 
 @pytest.fixture

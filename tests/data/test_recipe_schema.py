@@ -36,17 +36,17 @@ MISTAKES = {
     "unknown step": (
         ("step: near_duplicates", "step: near_duplicate"),
         "{file}:8: 'steps.0.step' is 'near_duplicate'. Did you mean 'near_duplicates'? Allowed: unicode, whitespace, drop_empty, "
-        "missing, roles, length, exact_duplicates, near_duplicates, language, scrub, outliers, stitch, turns, boilerplate, "
-        "refusals, repetition, gibberish, score, filter.",
+        "missing, roles, length, exact_duplicates, near_duplicates, decontaminate, semantic_duplicates, language, scrub, "
+        "outliers, stitch, turns, boilerplate, refusals, repetition, gibberish, score, filter.",
     ),
     "unknown source": (
         ("type: local", "type: locl"),
-        "{file}:3: 'sources.0.type' is 'locl'. Did you mean 'local'? Allowed: local, wheel, hub, feedback.",
+        "{file}:3: 'sources.0.type' is 'locl'. Did you mean 'local'? Allowed: local, wheel, hub, sqlite, duckdb, url, feedback.",
     ),
     "no licence": (("  licence: own data\n", ""), "{file}:3: the field 'sources.0.licence' is missing. Add it."),
     "no source type": (
         ("- type: local\n  path", "- path"),
-        "{file}:3: 'sources.0' needs 'type'. Allowed: local, wheel, hub, feedback.",
+        "{file}:3: 'sources.0' needs 'type'. Allowed: local, wheel, hub, sqlite, duckdb, url, feedback.",
     ),
     "wrong type": (
         ("threshold: 0.8", "threshold: high"),

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from studio.data.bands import bands_for
 from studio.data.chat.rows import ChatRow, comparable_text
 from studio.data.chat.steps.base import Drop
 from studio.data.chat.steps.duplicates import ExactDuplicates, NearDuplicates
-from studio.data.similarity import Clusters, NearPairs, Shingler, Shingling, bands_for, jaccard
+from studio.data.similarity import Clusters, NearPairs, Shingler, Shingling, jaccard
 from studio.language.scripts import MARK_SIGNS, words_of
 from tests.data.made_rows import WORDS, changed, pair, sentence
 
@@ -78,7 +79,7 @@ def test_short_and_unspaced_texts_are_not_all_alike() -> None:
         pair(f"zh{number}", text, "好")
         for number, text in enumerate(["这是一个关于屋顶的问题吗", "窗户必须有多高才安全呢", "邻居晚上可以弹钢琴吗"])
     ]
-    assert NearDuplicates().judge_all(rows) == rows
+    assert NearDuplicates().judge_all(rows) == [None] * len(rows)
 
 
 def test_same_text_in_chinese_is_found() -> None:
@@ -96,7 +97,7 @@ def test_dropped_rows_name_a_kept_row_that_is_really_alike() -> None:
         text = changed(text, 0.02, number)
         rows.append(pair(str(number), "q", text))
     verdicts = NearDuplicates(threshold=0.8).judge_all(rows)
-    kept = {verdict.id for verdict in verdicts if isinstance(verdict, ChatRow)}
+    kept = {row.id for row, verdict in zip(rows, verdicts, strict=True) if verdict is None}
     assert len(kept) > 10
     shingler = Shingler(Shingling("word", 5))
     by_id = {row.id: shingler(comparable_text(row)) for row in rows}
@@ -112,7 +113,7 @@ def test_common_boilerplate_in_characters_deletes_nothing() -> None:
         pair(str(number), "Question: please answer briefly.", f"Thank you for asking! {sentence(number, 30)}")
         for number in range(200)
     ]
-    assert NearDuplicates(unit="character").judge_all(rows) == rows
+    assert NearDuplicates(unit="character").judge_all(rows) == [None] * len(rows)
 
 
 def test_clusters_are_capped_and_the_cap_is_told() -> None:
@@ -129,7 +130,7 @@ def test_a_shared_system_turn_makes_nothing_alike() -> None:
     system = {"role": "system", "content": sentence(9, 400)}
     rows = [pair(str(number), f"q{number}", sentence(number)) for number in range(10)]
     rows = [ChatRow(row.id, [system, *row.messages], row.source) for row in rows]
-    assert NearDuplicates().judge_all(rows) == rows
+    assert NearDuplicates().judge_all(rows) == [None] * len(rows)
 
 
 def test_exact_duplicates_set_case_blanks_and_form_aside_but_not_signs() -> None:
@@ -139,7 +140,7 @@ def test_exact_duplicates_set_case_blanks_and_form_aside_but_not_signs() -> None
         pair("c", "What is 3-4?", "The first: 7"),
     ]
     verdicts = ExactDuplicates().judge_all(rows)
-    assert verdicts == [rows[0], Drop("same conversation", "equal", "different", "a"), rows[2]]
+    assert verdicts == [None, Drop("same conversation", "equal", "different", "a"), None]
     assert [isinstance(verdict, Drop) for verdict in ExactDuplicates("question").judge_all(rows)] == [False, True, False]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 STUDIO = Path(__file__).resolve().parents[2] / "studio"
-KINDS = ("chat", "images")
+KINDS = ("chat", "images", "predictors", "forecast", "clusters")
 
 
 def module_of(path: Path) -> str:

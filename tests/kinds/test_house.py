@@ -36,6 +36,10 @@ def test_the_command_line_names_no_kind() -> None:
 def test_every_room_stands_in_every_stage_that_has_one_of_its_kind() -> None:
     for stage in ("data", "train", "models", "adapters", "evals"):
         assert {folder.name for folder in (STUDIO / stage).iterdir() if folder.name in ROOMS} == set(ROOMS), stage
+    # What learns from rows of several kinds of Dataset has rooms of its own where it trains, opens and is measured.
+    for stage in ("train", "models", "evals"):
+        assert {folder.name for folder in (STUDIO / stage).iterdir()} >= {"predictors", "forecast", "clusters"}, stage
+    assert {folder.name for folder in (STUDIO / "data").iterdir()} >= {"tables", "series"}
 
 
 def test_every_kind_is_whole() -> None:

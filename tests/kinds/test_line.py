@@ -202,7 +202,7 @@ def test_what_is_no_line_is_said_and_measured_nowhere(trained: Path, studio: Stu
     write_json(chat / "run.json", record.model_dump(mode="json"))
     for model in ("talker", "http://127.0.0.1:9/v1#x"):
         done = studio("eval", trained / "suite.yaml", "--model", model, "--baseline", "none", "--data", "heights")
-        assert done.code == 0 and "is no finished run of kind 'line'" in done.out and "bug" not in done.err, done.err
+        assert done.code == 2 and "is no finished run of kind 'line'" in done.out and "bug" not in done.err, done.err
     other = studio("eval", trained / "suite.yaml", "--model", "straight", "--baseline", "talker")
     assert "talker0 is no finished run of kind 'line'" in other.out
 

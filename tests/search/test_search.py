@@ -96,6 +96,19 @@ def test_a_search_that_was_stopped_goes_on_as_if_it_had_not_been(
     assert again.code == 2 and f"the search cut/{place.name} is finished" in again.err
 
 
+def test_a_preset_says_what_is_worth_trying(studio: Studio, flowers: Workspace, tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("kind: classifier\nestimator: {type: logistic}\nsearch:\n  estimator.C: [0.1, 10]\n", encoding="utf-8")
+    assert search(studio, "--by", "grid", preset=str(own)).code == 0
+    assert [trial.settings["estimator.C"] for trial in Journal(the_search(flowers, "iris-own")).trials] == [1.0, 0.1, 10]
+    # A range of the command line wins, what is fixed there is not tried, and a slip is named with its place.
+    assert search(studio, "--set", "estimator.C=[2, 3]", "--by", "grid", "--name", "said", preset=str(own)).code == 0
+    assert [trial.settings["estimator.C"] for trial in Journal(the_search(flowers, "said")).trials] == [1.0, 2, 3]
+    assert "is fixed with --set" in search(studio, "--set", "estimator.C=3", preset=str(own)).err
+    own.write_text("kind: classifier\nestimator: {type: logistic}\nsearch:\n  estimator.c: [0.1, 10]\n", encoding="utf-8")
+    assert "search: space.estimator.c" in (refused := search(studio, preset=str(own))).err and refused.code == 2, refused.err
+
+
 def test_a_grid_tries_every_combination_once(studio: Studio, flowers: Workspace) -> None:
     settings = ["--set", "estimator.C=[0.1, 1.0]", "--set", "estimator.penalty=[l2, none]", "--by", "grid"]
     short = search(studio, *settings, "--trials", 3)

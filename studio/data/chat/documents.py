@@ -3,48 +3,115 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from dataclasses import dataclass, field
 
-_HEADING = re.compile(r"^(#{1,6})\s+(.+?)\s*#*\s*$")
-_FENCE = re.compile(r"^\s*(```|~~~)")
-_SPEAKER = re.compile(
-    r"^\s*(?:\*\*)?(Q|A|Question|Answer|User|Human|Assistant|Bot|System)(?:\*\*)?\s*[:.](?:\*\*)?\s*(.*)$", re.I
-)
-_ROLES = {
-    "q": "user",
-    "question": "user",
-    "user": "user",
-    "human": "user",
-    "a": "assistant",
-    "answer": "assistant",
-    "assistant": "assistant",
-    "bot": "assistant",
-    "system": "system",
-}
+from studio.data.chat.faqs import FENCE, HEADING, Talk, Written, read_blocks, read_labelled, read_section
+from studio.data.chat.labels import without_label
+
+LONGEST_ANSWER = 4_000
+"""Characters that a text without questions may have to be one answer; a page or two."""
+_FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?)\n(?:\1|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
+_TITLE = re.compile(r"^title\s*[:=]\s*[\"']?(.+?)[\"']?\s*$", re.MULTILINE)
+_UNDERLINE = re.compile(r"\s{0,3}(=+|-{3,})\s*")
+_SHOWN = 3
+
+
+@dataclass
+class DocumentsMet:
+    """What a person should know of the documents of a source.
+
+    by_name: texts without questions, asked for by the name of their file. left: characters that belong to no question, by file.
+    """
+
+    by_name: list[str] = field(default_factory=list)
+    left: Counter[str] = field(default_factory=Counter)
+
+    def notes(self) -> list[str]:
+        """What is told at the end of a build, a line each."""
+        lines = []
+        if self.by_name:
+            texts, each = ("text", "") if len(self.by_name) == 1 else ("texts", " each")
+            lines.append(
+                f"{len(self.by_name):,} {texts} without a question or a heading became one answer{each}, asked for by the name "
+                f"of the file ({_some(self.by_name)}); prompt: words the question, type: documents writes questions from texts"
+            )
+        if self.left:
+            lines.append(f"{self.left.total():,} characters that belong to no question were left out ({_some(list(self.left))})")
+        return lines
+
+
+def _some(names: list[str]) -> str:
+    """The first of some names."""
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+
+
+@dataclass
+class DocumentRows:
+    """Rows of a document. left: text that belongs to none. whole: the text is one answer, asked for by the file's name."""
+
+    rows: list[dict[str, object]]
+    left: str = ""
+    whole: bool = False
 
 
 def read_document(text: str, name: str, *, markdown: bool, prompt: str) -> list[dict[str, object]]:
-    """Rows of a document.
+    """Rows of a document; see :func:`rows_of_document`."""
+    return rows_of_document(text, name, markdown=markdown, prompt=prompt).rows
 
-    Lines that start with ``Q:`` and ``A:`` (or ``User:`` and ``Assistant:``) are taken at their word. A markdown file is cut at
-    its headings: the heading is the question, the section its answer. Any other text is one row, asked for by its file name.
+
+def rows_of_document(text: str, name: str, *, markdown: bool, prompt: str) -> DocumentRows:
+    """Questions and answers of a document.
+
+    Labelled ones (``Q:``, ``**Frage 1:**``, ``## Answer``) are taken at their word. A markdown file is then cut at its headings:
+    of each section the folded, bold, listed or tabled questions, else the heading is the question and the section its answer. Of
+    any other text each block or item that is a question with its answer; else it is one row, asked for by its file name.
 
     Args:
         name: file name without suffix; it is the title of a document that has none.
         prompt: question made from ``{heading}``, ``{title}`` and ``{file}``.
     """
-    spoken = read_transcript(text)
-    if spoken:
-        return [{"messages": messages} for messages in spoken]
-    readable = re.sub(r"[-_]+", " ", name).strip()
-    rows: list[dict[str, object]] = []
-    title = readable
-    for level, heading, body in _sections(text, readable) if markdown else [(0, readable, text.strip())]:
+    title = re.sub(r"[-_]+", " ", name).strip()
+    if markdown and (front := _FRONT_MATTER.match(text)):
+        text = text[front.end() :]
+        said = _TITLE.search(front.group(2))
+        title = said.group(1) if said else title
+    whole = read_labelled(text)
+    if whole.talks and len(whole.left) <= len(text) / 2:
+        return DocumentRows([_row(talk, title) for talk in whole.talks], whole.left)
+    if not markdown:
+        found = next((one for one in (read_section(text), read_blocks(text)) if one.talks), Written())
+        if found.talks:
+            return DocumentRows([_row(talk, title) for talk in found.talks], found.left)
+    return _by_sections(text, name, title, markdown=markdown, prompt=prompt)
+
+
+def _row(talk: Talk, title: str) -> dict[str, object]:
+    """A conversation with the heading it stands under."""
+    return {"messages": talk.messages, **({"heading": talk.heading, "title": title} if talk.heading else {})}
+
+
+def _by_sections(text: str, name: str, title: str, *, markdown: bool, prompt: str) -> DocumentRows:
+    """The sections of a document, each with its own questions or asked for by its heading."""
+    found = DocumentRows([])
+    left = []
+    for level, heading, body in _sections(text, title) if markdown else [(0, title, text.strip())]:
         if level == 1:
             title = heading
-        if body:
-            question = prompt.replace("{heading}", heading).replace("{title}", title).replace("{file}", name)
-            rows.append({"question": question, "answer": body, "heading": heading, "title": title})
-    return rows
+        if not body:
+            continue
+        written = read_section(body) if markdown else Written()
+        if written.talks:
+            found.rows += [_row(Talk(talk.messages, talk.heading or heading), title) for talk in written.talks]
+            left.append(written.left)
+            continue
+        asked = without_label(heading, "user")
+        question = prompt.replace("{heading}", asked).replace("{title}", title).replace("{file}", name)
+        answer = without_label(body, "assistant") if level else body
+        found.rows.append({"question": question, "answer": answer, "heading": heading, "title": title})
+        found.whole |= not level
+    found.left = "\n".join(part for part in left if part)
+    return found
 
 
 def read_transcript(text: str) -> list[list[dict[str, str]]]:
@@ -52,27 +119,8 @@ def read_transcript(text: str) -> list[list[dict[str, str]]]:
 
     Returns an empty list when the text does not start with a speaker or has no answer.
     """
-    turns: list[dict[str, str]] = []
-    labels: list[str] = []
-    for line in text.strip().splitlines():
-        match = _SPEAKER.match(line.removeprefix("###").strip() if line.startswith("###") else line)
-        if match:
-            labels.append(match.group(1).lower())
-            turns.append({"role": _ROLES[labels[-1]], "content": match.group(2)})
-        elif turns:
-            turns[-1]["content"] += "\n" + line
-        elif line.strip() and not line.startswith("#"):
-            return []
-    if {"user", "assistant"} - {turn["role"] for turn in turns}:
-        return []
-    conversations: list[list[dict[str, str]]] = []
-    for label, turn in zip(labels, turns, strict=True):
-        turn["content"] = turn["content"].strip()
-        # Q: and A: are separate questions; User: and Assistant: are one talk.
-        if not conversations or (label in {"q", "question"} and conversations[-1][-1]["role"] == "assistant"):
-            conversations.append([])
-        conversations[-1].append(turn)
-    return conversations
+    found = read_labelled(text)
+    return [] if found.left else [talk.messages for talk in found.talks]
 
 
 def _sections(text: str, title: str) -> list[tuple[int, str, str]]:
@@ -80,11 +128,23 @@ def _sections(text: str, title: str) -> list[tuple[int, str, str]]:
     sections: list[tuple[int, str, list[str]]] = [(0, title, [])]
     fenced = False
     for line in text.splitlines():
-        if _FENCE.match(line):
+        if FENCE.match(line):
             fenced = not fenced
-        heading = None if fenced else _HEADING.match(line)
+        heading = None if fenced else HEADING.fullmatch(line)
+        body = sections[-1][2]
         if heading:
             sections.append((len(heading.group(1)), heading.group(2), []))
+        elif not fenced and _is_underlined(body, line):
+            above = body.pop().strip()
+            sections.append((1 if "=" in line else 2, above, []))
         else:
-            sections[-1][2].append(line)
+            body.append(line)
     return [(level, heading, "\n".join(body).strip()) for level, heading, body in sections]
+
+
+def _is_underlined(body: list[str], line: str) -> bool:
+    """True for the line below a heading of one line: ``====`` or ``----``."""
+    if not _UNDERLINE.fullmatch(line) or not body or not body[-1].strip():
+        return False
+    alone = len(body) == 1 or not body[-2].strip()
+    return alone and body[-1].lstrip()[:1] not in {"|", "-", "*", "+", ">", "#"} and not body[-1].startswith("    ")

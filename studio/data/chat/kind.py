@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from studio.data.build import BuildOutcome
     from studio.data.entries import Entry
     from studio.data.kinds import Wanted
+    from studio.data.proposals import Proposal, Refusal
     from studio.data.stages import Tell
     from studio.schema.loading import Settings
     from studio.schema.recipe import ChatRecipe
@@ -62,6 +63,12 @@ class ChatKind(DatasetKind):
         from studio.data.chat.showing import show_conversations
 
         return show_conversations(folder, wanted, **options)
+
+    def propose(self, path: Path) -> Proposal | Refusal | None:
+        """See :func:`studio.data.chat.proposing.propose_chat`."""
+        from studio.data.chat.proposing import propose_chat
+
+        return propose_chat(path)
 
 
 CHAT = ChatKind()

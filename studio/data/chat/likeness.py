@@ -14,6 +14,7 @@ import numpy as np
 from studio.data.chat.rows import ChatRow, comparable_text
 from studio.data.chat.turns import Message, turn_text
 from studio.data.similarity import NearPairs, Shingler, Shingling, jaccard, plain_key
+from studio.data.workers import Workers
 from studio.language.scripts import words_of
 
 # Words in a run: fewer ("what is the height of the") are shared by questions that have nothing to do with each other.
@@ -30,8 +31,9 @@ Runs = frozenset[tuple[str, ...]]
 class Comparison:
     """The texts of rows as they are compared. notes: what a person should know about that."""
 
-    def __init__(self, rows: Sequence[ChatRow]) -> None:
-        self._rows = rows
+    def __init__(self, rows: Sequence[ChatRow], on: str = "rows") -> None:
+        """``on``: what is compared: questions and answers (``rows``), or only ``prompts`` or ``answers``."""
+        self._rows, self._on = rows, on
         self._runs, share = shared_runs(rows)
         self.questions = [_first_question(row) for row in rows]
         asked = Counter(self.questions)
@@ -48,9 +50,11 @@ class Comparison:
 
     def _text(self, row: ChatRow, question: str) -> str:
         """What of one row is compared; a system turn only where the question says nothing, for it then holds what it is about."""
+        if self._on == "answers":
+            return "\n".join(map(turn_text, turns_of(row, self._on)))
         text = comparable_text(row)
-        if self._runs:
-            text = "\n".join(self._own(turn) for turn in row.turns if turn["role"] != "system")
+        if self._runs or self._on == "prompts":
+            text = "\n".join(self._own(turn) for turn in turns_of(row, self._on) if turn["role"] != "system")
         if question in self.common and row.messages[0]["role"] == "system":
             text = f"{self._own(row.messages[0])}\n{text}"
         return text
@@ -62,19 +66,29 @@ class Comparison:
 
     def really_alike(self, pairs: NearPairs, first: int, second: int) -> bool:
         """True for two rows that are alike in more than the lines that both are given (one passage, other questions)."""
+        if self._on == "answers":
+            return True
         one, other = (_lines(self._rows[index]) for index in (first, second))
         shared = set(one) & set(other)
         if not shared:
             return True
         own = ["\n".join(line for line in lines if line not in shared) for lines in (one, other)]
-        rest = [f"{lines}\n{_answers(self._rows[index], shared)}" for lines, index in zip(own, (first, second), strict=True)]
+        rest = own
+        if self._on == "rows":
+            rest = [f"{lines}\n{_answers(self._rows[index], shared)}" for lines, index in zip(own, (first, second), strict=True)]
         if plain_key(rest[0]) == plain_key(rest[1]):
             return True
         return jaccard(pairs.shingles_of(rest[0]), pairs.shingles_of(rest[1])) >= _LEAST_REST
 
-    def pairs(self, threshold: float, shingling: Shingling) -> NearPairs:
-        """Similar pairs among the texts."""
-        return NearPairs(self.texts, threshold, shingling)
+    def pairs(self, threshold: float, shingling: Shingling, crew: Workers | None = None) -> NearPairs:
+        """Similar pairs among the texts; ``crew``: processes that may help."""
+        return NearPairs(self.texts, threshold, shingling, crew)
+
+
+def turns_of(row: ChatRow, on: str) -> list[Message]:
+    """The turns of a row that are compared: all, those the assistant is given (``prompts``), or those it says (``answers``)."""
+    said = {"assistant", "chosen", "rejected"}
+    return [turn for turn in row.turns if on == "rows" or (turn["role"] in said) == (on == "answers")]
 
 
 def _limit(rows: int) -> float:

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from studio.data.chat.rows import ChatRow, RemovedRow
-from studio.data.chat.steps.base import CorpusStep, Verdict
+from studio.data.chat.steps.base import CorpusStep
+from studio.data.shelf import Joined
 from studio.data.verdicts import Drop
+from studio.schema.recipe import ChatRecipe
 
 MIX_STEP = "mix"
 """What the mixing is called in records and in ``removed.parquet``."""
@@ -51,19 +53,36 @@ class Mixture:
         return {name: min(count, self.caps.get(name, count)) for name, count in wanted.items()}
 
 
+def mixture_asked(recipe: ChatRecipe, names: Sequence[str]) -> Mixture:
+    """What a recipe asks for, by the names that its sources have."""
+    given = list(zip(recipe.sources, names, strict=True))
+    weights = {name: settings.weight for settings, name in given}
+    caps = {name: settings.cap for settings, name in given if settings.cap is not None}
+    return Mixture(weights, caps, recipe.mix.temperature, recipe.mix.repeat, recipe.mix.seed)
+
+
+def mix_settings(recipe: ChatRecipe) -> dict[str, Any]:
+    """The same for keys and records."""
+    return {
+        **recipe.mix.model_dump(),
+        "weights": [one.weight for one in recipe.sources],
+        "caps": [one.cap for one in recipe.sources],
+    }
+
+
 class Mix(CorpusStep):
     """Rows that are used; the others go, drawn by the seed, with what their source was given."""
 
     def __init__(self, mixture: Mixture) -> None:
         self._mixture = mixture
 
-    def judge_all(self, rows: Sequence[ChatRow]) -> list[Verdict]:
+    def judge_all(self, rows: Sequence[ChatRow]) -> list[Drop | None]:
         """Order stays. A choice depends on the seed, the source and its rows, not on other sources."""
         places: dict[str, list[int]] = {}
         for place, row in enumerate(rows):
             places.setdefault(row.source, []).append(place)
         wanted = self._mixture.wanted({name: len(own) for name, own in places.items()})
-        verdicts: list[Verdict] = list(rows)
+        verdicts: list[Drop | None] = [None] * len(rows)
         for name, own in places.items():
             count = max(1, round(wanted[name]))
             if count >= len(own):
@@ -79,14 +98,14 @@ class Mix(CorpusStep):
         return verdicts
 
 
-def repeated(rows: Sequence[ChatRow], mixture: Mixture, kept: Mapping[str, int]) -> list[ChatRow]:
+def repeated(rows: Sequence[ChatRow], mixture: Mixture, kept: Mapping[str, int]) -> Sequence[ChatRow]:
     """Training rows with their repetitions at the end; ids of these say so.
 
     Args:
         kept: rows of each source that the steps left, over all splits.
     """
     if not mixture.repeat:
-        return list(rows)
+        return rows
     wanted = mixture.wanted(kept)
     added: list[ChatRow] = []
     for name, count in kept.items():
@@ -99,12 +118,12 @@ def repeated(rows: Sequence[ChatRow], mixture: Mixture, kept: Mapping[str, int])
         chance = random.Random(f"{mixture.seed} {name} again")
         drawn = sorted(chance.sample(range(len(own)), rest))
         added += [replace(own[place], id=f"{own[place].id}/again-{max(0, more) // len(own) + 1}") for place in drawn]
-    return [*rows, *added]
+    return Joined([rows, added])
 
 
 def mixed(
-    divided: Mapping[str, list[ChatRow]], removed: Sequence[RemovedRow], read: Mapping[str, int], mixture: Mixture
-) -> tuple[dict[str, list[ChatRow]], dict[str, dict[str, Any]]]:
+    divided: Mapping[str, Sequence[ChatRow]], removed: Sequence[RemovedRow], read: Mapping[str, int], mixture: Mixture
+) -> tuple[dict[str, Sequence[ChatRow]], dict[str, dict[str, Any]]]:
     """The splits, with training rows that repeat where that is asked for, and the mixture for ``dataset.json``.
 
     Args:
@@ -115,9 +134,9 @@ def mixed(
     """
     drawn = Counter(row.source for rows in divided.values() for row in rows)
     kept = drawn + Counter(gone.row.source for gone in removed if gone.step == MIX_STEP)
-    train = divided.get("train", [])
+    train: Sequence[ChatRow] = divided.get("train", [])
     whole = repeated(train, mixture, kept)
-    added = Counter(row.source for row in whole[len(train) :])
+    added = Counter(row.source for row in whole[len(train) :]) if whole is not train else Counter()
     used = drawn + added
     told = {
         name: {

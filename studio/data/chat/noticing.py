@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from studio.core.errors import nearest
+from studio.data.chat.documents import DocumentsMet
+from studio.data.chat.exports.base import Heard
 from studio.data.chat.formats.asking import OTHER_ANSWERS
 from studio.data.chat.formats.base import ColumnNames, Shaped, fold, is_filled, is_placeholder
 from studio.data.chat.formats.names import KNOWN, LABELS, WEIGHT_KEYS
@@ -48,7 +50,7 @@ class Noticed:
     """Counts over the rows of one source.
 
     shapes: rows by shape. unused: rows by column that looks as if it said something, and was not used. other: rows by any other
-    column that was not used.
+    column that was not used. heard: what exports of chat programs held. documents: how texts were read.
     """
 
     def __init__(self, columns: ColumnNames) -> None:
@@ -66,6 +68,8 @@ class Noticed:
         self._marks: Counter[str] = Counter()
         self._thoughts = self._several = self._replies = 0
         self.rows = 0
+        self.heard = Heard()
+        self.documents = DocumentsMet()
         self.shapes: Counter[str] = Counter()
         self.unused: Counter[str] = Counter()
         self.other: Counter[str] = Counter()
@@ -170,7 +174,7 @@ class Noticed:
 
     def notes(self) -> list[str]:
         """What is told at the end of a build, a line each."""
-        lines = []
+        lines = [*self.heard.notes(), *self.documents.notes()]
         if self.unused:
             columns = ", ".join(f"{name} ({_rows(count)})" for name, count in self.unused.most_common())
             lines.append(f"columns not used: {columns}; they are kept in meta, and the model never sees them")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -112,16 +114,18 @@ def _shorten(text: str) -> str:
 
 def _reasons(removed: Sequence[RemovedRow], kept: Sequence[ChatRow]) -> list[Reason]:
     """Removed rows by step and reason, in the order of the steps, with a few examples each."""
-    grouped: dict[tuple[str, str], list[RemovedRow]] = {}
+    counts: Counter[tuple[str, str]] = Counter()
+    chosen: dict[tuple[str, str], list[RemovedRow]] = {}
     for gone in removed:
         # Sentences about damaged rows name the row, so they are one group.
         key = (gone.step, gone.reason if gone.matched or gone.step != "read" else "damaged")
-        grouped.setdefault(key, []).append(gone)
-    chosen = {key: rows[:_EXAMPLES] for key, rows in grouped.items()}
+        counts[key] += 1
+        if counts[key] <= _EXAMPLES:
+            chosen.setdefault(key, []).append(gone)
     wanted = {gone.matched for rows in chosen.values() for gone in rows if gone.matched}
-    known = {row.id: row for row in [*kept, *(gone.row for gone in removed)] if row.id in wanted}
+    known = {row.id: row for row in itertools.chain(kept, (gone.row for gone in removed)) if row.id in wanted}
     return [
-        Reason(step, reason, len(grouped[step, reason]), [_example(gone, known) for gone in rows])
+        Reason(step, reason, counts[step, reason], [_example(gone, known) for gone in rows])
         for (step, reason), rows in chosen.items()
     ]
 
@@ -134,16 +138,17 @@ def _example(gone: RemovedRow, known: dict[str, ChatRow]) -> Example:
 
 
 def _turn_counts(kept: Sequence[ChatRow]) -> list[tuple[str, int]]:
-    """How many rows have one exchange, several, and a system turn."""
-    single = sum(sum(message["role"] == "user" for message in row.messages) <= 1 for row in kept)
-    system = sum(row.messages[0]["role"] == "system" for row in kept)
-    counts = [("one exchange", single), ("several exchanges", len(kept) - single), ("with a system turn", system)]
-    more = [
-        ("with tools", sum(bool(row.tools) or any("tool_calls" in turn for turn in row.messages) for row in kept)),
-        ("with thoughts", sum(any("reasoning_content" in turn for turn in row.messages) for row in kept)),
-        ("with turns that train less or not", sum(any("weight" in turn for turn in row.messages) for row in kept)),
-    ]
-    return [*counts, *((label, count) for label, count in more if count)]
+    """How many rows have one exchange, several, and a system turn; in one walk, because rows may lie on disk."""
+    labels = ("one exchange", "several exchanges", "with a system turn")
+    more = ("with tools", "with thoughts", "with turns that train less or not")
+    counts: Counter[str] = Counter()
+    for row in kept:
+        counts[labels[sum(message["role"] == "user" for message in row.messages) > 1]] += 1
+        counts[labels[2]] += row.messages[0]["role"] == "system"
+        counts[more[0]] += bool(row.tools) or any("tool_calls" in turn for turn in row.messages)
+        counts[more[1]] += any("reasoning_content" in turn for turn in row.messages)
+        counts[more[2]] += any("weight" in turn for turn in row.messages)
+    return [*((label, counts[label]) for label in labels), *((label, counts[label]) for label in more if counts[label])]
 
 
 def _bars(before: Sequence[int], after: Sequence[int], edges: Sequence[int]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,11 @@ from typing import Any
 import pyarrow as pa
 
 from studio.core.errors import UserError
+from studio.data.cache import Codec
 from studio.data.chat.turns import EXTRAS, Message, as_json, is_plain, turn_text
 from studio.data.kinds import rows_of
-from studio.data.parquet import read_removed_table, read_split_table, read_whole_dataset
+from studio.data.parquet import read_removed_table, read_split_table, read_whole_dataset, write_table, write_tables
+from studio.data.shelf import batches
 
 _PLAIN_TURN = [("role", pa.string()), ("content", pa.string())]
 _MESSAGES = pa.list_(pa.struct(_PLAIN_TURN))
@@ -97,11 +99,12 @@ class RemovedRow:
     matched: str | None = None
 
 
-def rows_to_table(rows: Sequence[ChatRow], plain: bool | None = None) -> pa.Table:
+def rows_to_table(rows: Sequence[ChatRow], plain: bool | None = None, pairs: bool | None = None) -> pa.Table:
     """Arrow table of rows, in order.
 
     Args:
         plain: whether turns are written as role and content only; None looks whether these rows allow it.
+        pairs: whether there are columns for liked and disliked answers; None looks whether these rows have some.
     """
     plain = all(row.is_plain for row in rows) if plain is None else plain
     table = pa.table(
@@ -117,7 +120,7 @@ def rows_to_table(rows: Sequence[ChatRow], plain: bool | None = None) -> pa.Tabl
     if not plain:
         tools = [as_json(row.tools) if row.tools else None for row in rows]
         table = table.append_column("tools", pa.array(tools, type=pa.string()))
-    if any(row.is_preference for row in rows):
+    if any(row.is_preference for row in rows) if pairs is None else pairs:
         for column in PREFERENCE_SCHEMA:
             table = table.append_column(column, pa.array([getattr(row, column.name) for row in rows], type=column.type))
     return table
@@ -167,10 +170,10 @@ def table_to_rows(table: pa.Table) -> list[ChatRow]:
     ]
 
 
-def removed_to_table(removed: Sequence[RemovedRow]) -> pa.Table:
-    """Arrow table of removed rows, in the order they were removed."""
+def removed_to_table(removed: Sequence[RemovedRow], plain: bool | None = None) -> pa.Table:
+    """Arrow table of removed rows, in the order they were removed; ``plain`` as in :func:`rows_to_table`."""
     turns = [gone.row.turns for gone in removed]
-    plain = all(map(is_plain, turns))
+    plain = all(map(is_plain, turns)) if plain is None else plain
     return pa.table(
         {
             "id": [gone.row.id for gone in removed],
@@ -201,6 +204,28 @@ def table_to_removed(table: pa.Table) -> list[RemovedRow]:
     ]
 
 
+def write_rows(rows: Sequence[ChatRow], plain: bool, path: Path) -> None:
+    """Write a parquet file of rows; those on a shelf part by part.
+
+    Args:
+        plain: see :func:`rows_to_table`; the same for all files of a Dataset.
+    """
+    if isinstance(rows, list):
+        write_table(rows_to_table(rows, plain), path)
+        return
+    pairs = any(row.is_preference for row in rows)
+    write_tables((rows_to_table(part, plain, pairs) for part in batches(rows)), path)
+
+
+def write_removed(removed: Sequence[RemovedRow], path: Path) -> None:
+    """Write a parquet file of removed rows; those on a shelf part by part."""
+    if isinstance(removed, list):
+        write_table(removed_to_table(removed), path)
+        return
+    plain = all(is_plain(gone.row.turns) for gone in removed)
+    write_tables((removed_to_table(part, plain) for part in batches(removed)), path)
+
+
 def read_split(dataset_folder: Path, split: str) -> list[ChatRow]:
     """Read one split of a finished Dataset.
 
@@ -225,9 +250,15 @@ def read_removed(dataset_folder: Path) -> list[RemovedRow]:
     return table_to_removed(read_removed_table(dataset_folder))
 
 
-def characters(rows: Iterable[ChatRow]) -> list[int]:
-    """Length of each conversation in characters, roles not counted."""
-    return [sum(len(turn_text(turn)) for turn in row.turns) for row in rows]
+def character_count(row: ChatRow) -> int:
+    """Length of a conversation in characters, roles not counted."""
+    return sum(len(turn_text(turn)) for turn in row.turns)
+
+
+def memory_of(row: ChatRow) -> int:
+    """About how many bytes a row takes in memory: its text, and what Python needs for each turn and column."""
+    texts = sum(len(turn["content"]) for turn in row.turns)
+    return texts + 1000 + 350 * len(row.messages) + 150 * len(row.meta)
 
 
 def comparable_text(row: ChatRow) -> str:
@@ -238,3 +269,14 @@ def comparable_text(row: ChatRow) -> str:
 def spoken_text(row: ChatRow) -> str:
     """What people and the assistant say, without system turns, calls and results of tools."""
     return "\n".join(turn["content"] for turn in row.turns if turn["role"] not in {"system", "tool"})
+
+
+CODEC: Codec[ChatRow, RemovedRow] = Codec(
+    rows_to_table,
+    table_to_rows,
+    removed_to_table,
+    table_to_removed,
+    row_bytes=memory_of,
+    gone_bytes=lambda gone: memory_of(gone.row),
+)
+"""How conversations lie in the cache of steps, and on shelves."""

@@ -2,46 +2,89 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from studio.data.chat.rows import ChatRow, RemovedRow
+from studio.data.chat.rows import CODEC, ChatRow, RemovedRow
 from studio.data.chat.steps.base import CorpusStep, RowStep, Verdict
+from studio.data.shelf import Form, Shelf, Shelves, parts_of
 from studio.data.stages import StepResult, judged
-from studio.data.verdicts import carry_out
+from studio.data.verdicts import Drop, carry_out
 from studio.data.workers import Workers
+
+T = TypeVar("T")
 
 # Below this much text, starting processes costs more than they save.
 _WORTH_CHARACTERS = 8_000_000
 _CHUNK_CHARACTERS = 1_000_000
 
 
+@dataclass
+class _Outcome:
+    """What became of rows: those that stay, those that go, how many were changed."""
+
+    kept: list[ChatRow] | Shelf[ChatRow]
+    removed: list[RemovedRow] | Shelf[RemovedRow]
+    changed: int = 0
+
+    def take(
+        self,
+        name: str,
+        rows: Sequence[ChatRow],
+        verdicts: Iterable[Verdict | None],
+        form: Callable[[ChatRow], ChatRow] = lambda row: row,
+    ) -> None:
+        """Carry out the verdicts of a step on some rows; ``form``: how a row is kept among the removed ones."""
+        kept, dropped, changed = carry_out(rows, verdicts)
+        self.kept.extend(kept)
+        self.removed.extend(
+            RemovedRow(form(row), name, drop.reason, drop.value, drop.threshold, drop.matched) for row, drop in dropped
+        )
+        self.changed += changed
+
+
 def run_step(
-    name: str, settings: dict[str, Any], step: RowStep | CorpusStep, rows: Sequence[ChatRow], crew: Workers
+    name: str, settings: dict[str, Any], step: RowStep | CorpusStep, rows: Sequence[ChatRow], crew: Workers, shelves: Shelves
 ) -> StepResult[ChatRow, RemovedRow]:
-    """Judge all rows with one step.
+    """Judge all rows with one step; rows on a shelf part by part, and what is left of them goes onto a new one.
 
     Args:
         name: registry key, for the record and ``removed.parquet``.
         settings: what the recipe says about the step, for the record.
     """
     started = time.perf_counter()
-    verdicts = _judge_rows(step, rows, crew) if isinstance(step, RowStep) else step.judge_all(rows)
-    kept, dropped, changed = carry_out(rows, verdicts)
-    form = step.removed_form if isinstance(step, RowStep) else (lambda row: row)
-    removed = [RemovedRow(form(row), name, drop.reason, drop.value, drop.threshold, drop.matched) for row, drop in dropped]
-    if isinstance(step, CorpusStep):
-        notes = list(step.notes)
+    found = _Outcome(_empty(rows, shelves, CODEC.row_form), _empty(rows, shelves, CODEC.gone_form))
+    if isinstance(step, RowStep):
+        before, after, gone = (_empty(rows, shelves, CODEC.row_form) for _ in range(3))
+        for part in parts_of(rows):
+            verdicts = _judge_rows(step, part, crew)
+            if type(step).tell is not RowStep.tell:
+                altered = [(row, verdict) for row, verdict in zip(part, verdicts, strict=True) if verdict is not row]
+                changed = [(row, verdict) for row, verdict in altered if isinstance(verdict, ChatRow)]
+                before.extend(row for row, _ in changed)
+                after.extend(row for _, row in changed)
+            if type(step).tell_removed is not RowStep.tell_removed:
+                gone.extend(row for row, verdict in zip(part, verdicts, strict=True) if isinstance(verdict, Drop))
+            found.take(name, part, verdicts, step.removed_form)
+        notes = [*step.tell(before, after), *step.tell_removed(gone)]
     else:
-        pairs = [(row, verdict) for row, verdict in zip(rows, verdicts, strict=True) if verdict is not row]
-        altered = [(row, verdict) for row, verdict in pairs if isinstance(verdict, ChatRow)]
-        notes = step.tell([row for row, _ in altered], [verdict for _, verdict in altered])
-        notes += step.tell_removed([row for row, _ in dropped])
-    result = judged(name, settings, len(rows), kept, removed, changed=changed, started=started, notes=notes)
+        step.crew = crew
+        judged_by = iter(step.judge_all(rows))
+        for part in parts_of(rows):
+            found.take(name, part, itertools.islice(judged_by, len(part)))
+        notes = list(step.notes)
+    result = judged(name, settings, len(rows), found.kept, found.removed, changed=found.changed, started=started, notes=notes)
     if isinstance(step, CorpusStep) and step.box is not None:
         result.record = result.record.model_copy(update={"box": step.box})
     return result
+
+
+def _empty(rows: Sequence[ChatRow], shelves: Shelves, form: Form[T]) -> list[T] | Shelf[T]:
+    """Where rows go that come of others: into a list, or onto a shelf where those lie on one."""
+    return shelves.new(form) if isinstance(rows, Shelf) else []
 
 
 def _judge_rows(step: RowStep, rows: Sequence[ChatRow], crew: Workers) -> list[Verdict]:

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from rich.console import Console
     from transformers import PreTrainedTokenizerBase
 
-    from studio.models.chat.encoding import EncodedRow
+    from studio.models.chat.encoding import EncodedRow, TrainOn
+    from studio.models.chat.templates import ChatTemplate
     from studio.schema.adapter import ChatAdapter
 
 Look = Literal["trained", "masked", "special", "special_trained"]
 
 PAGE = 10
+_JUDGED = ("chosen", "rejected")
 _TRAIN_ON = ("assistant", "last_assistant", "all")
 _THINKING = ("keep", "mask", "drop")
 _ROLE_STYLE = {"system": "yellow", "user": "cyan", "assistant": "green", "tool": "magenta", "chosen": "green", "rejected": "red"}
@@ -120,7 +122,6 @@ def _as_trained(preset: str | None, given: dict[str, Any]) -> ChatAdapter:
 def _tokens(rows: list[ChatRow], first: int, adapter: ChatAdapter, max_length: int | None) -> Told:
     """Rows as the model sees them."""
     from studio.models.bases import resolve_base
-    from studio.models.chat.encoding import encode_examples
     from studio.models.chat.loading import load_tokenizer
     from studio.models.chat.templates import template_of
 
@@ -128,16 +129,15 @@ def _tokens(rows: list[ChatRow], first: int, adapter: ChatAdapter, max_length: i
     template = template_of(tokenizer, adapter, adapter.model)
     drawn, document = [], []
     for number, row in enumerate(rows, start=first):
-        tools, asked = row.tools, adapter.train_on
-        found = encode_examples(tokenizer, template, row.messages, tools=tools, train_on=asked, max_length=max_length)
-        for place, item in enumerate(found.rows):
-            title = f"{row.id} (row {number}" + (f", answer {place + 1} of {len(found.rows)})" if len(found.rows) > 1 else ")")
+        for place, (name, item) in enumerate(_examples(tokenizer, template, row, adapter.train_on, max_length)):
+            title = f"{row.id} (row {number}{f', {name}' if name else ''})"
             legend = number == first and place == 0
             drawn.append(Drawn(partial(_draw_tokens, tokenizer=tokenizer, row=item, title=title, legend=legend)))
             document.append(
                 {
                     "row": number,
                     "id": row.id,
+                    **({"answer": name} if name in _JUDGED else {}),
                     "tokens": tokenizer.convert_ids_to_tokens(item.input_ids),
                     "input_ids": item.input_ids,
                     "trained": item.trained,
@@ -146,6 +146,27 @@ def _tokens(rows: list[ChatRow], first: int, adapter: ChatAdapter, max_length: i
                 }
             )
     return Told(tuple(drawn), document)
+
+
+def _examples(
+    tokenizer: PreTrainedTokenizerBase, template: ChatTemplate, row: ChatRow, train_on: TrainOn, max_length: int | None
+) -> list[tuple[str, EncodedRow]]:
+    """What a row teaches, each example with what tells it from the others; a preference teaches its answers and nothing else."""
+    from studio.models.chat.encoding import encode_examples
+
+    judged = [turn for turn in row.turns if turn["role"] in _JUDGED]
+    if not judged:
+        found = encode_examples(tokenizer, template, row.messages, tools=row.tools, train_on=train_on, max_length=max_length).rows
+        return [(f"answer {place} of {len(found)}" if len(found) > 1 else "", item) for place, item in enumerate(found, start=1)]
+    asked = [turn for turn in row.turns if turn["role"] not in _JUDGED]
+    examples = []
+    for turn in judged:
+        whole = [*asked, {"role": "assistant", "content": turn["content"]}]
+        found = encode_examples(
+            tokenizer, template, whole, tools=row.tools, train_on="last_assistant", max_length=max_length
+        ).rows
+        examples += [(str(turn["role"]), item) for item in found]
+    return examples
 
 
 def _draw_conversation(console: Console, *, row: ChatRow, title: str) -> None:

@@ -9,6 +9,7 @@ from studio.data.chat.likeness import Comparison
 from studio.data.chat.rows import ChatRow
 from studio.data.similarity import Clusters, Shingling
 from studio.data.split import Division, divide_clusters
+from studio.data.workers import Workers
 
 _REMEDY = "Add other rows, raise split.threshold, set split.same_question: false, or name a finer group."
 
@@ -25,18 +26,20 @@ class SplitPlan:
     same_question: bool = True
 
 
-def divide(rows: Sequence[ChatRow], plan: SplitPlan) -> Division[ChatRow]:
+def divide(rows: Sequence[ChatRow], plan: SplitPlan, crew: Workers | None = None) -> Division[ChatRow]:
     """Divide rows into train, validation and test; every cluster lies in one of them.
+
+    ``crew``: processes that may help.
 
     Clusters are joined over near-duplicate pairs (whatever the cleaning steps left), equal first questions, and groups.
 
     Raises:
         DataError: there are too few rows or too few clusters for what is asked.
     """
-    return divide_clusters(rows, cluster_rows(rows, plan), plan.validation, plan.test, plan.seed, _REMEDY)
+    return divide_clusters(rows, cluster_rows(rows, plan, crew), plan.validation, plan.test, plan.seed, _REMEDY)
 
 
-def cluster_rows(rows: Sequence[ChatRow], plan: SplitPlan) -> list[list[int]]:
+def cluster_rows(rows: Sequence[ChatRow], plan: SplitPlan, crew: Workers | None = None) -> list[list[int]]:
     """Row numbers that have to stay together, as clusters in order of their first row.
 
     Two rows are tied when their texts are at least ``threshold`` alike (verified), when their first question is the same, or
@@ -45,7 +48,7 @@ def cluster_rows(rows: Sequence[ChatRow], plan: SplitPlan) -> list[list[int]]:
     """
     clusters = Clusters(len(rows))
     compared = Comparison(rows)
-    pairs = compared.pairs(plan.threshold, plan.shingling)
+    pairs = compared.pairs(plan.threshold, plan.shingling, crew)
     for index, first in enumerate(pairs.same):
         clusters.join(first, index)
     known: dict[tuple[str, str], int] = {}

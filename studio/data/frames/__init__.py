@@ -8,38 +8,43 @@ from pathlib import Path
 from studio.core.errors import DataError
 from studio.data.frames.base import BadRow, Frame, FrameOptions
 from studio.data.frames.csv import read_csv_frame
-from studio.data.frames.json import read_json_frame
 from studio.data.frames.parquet import read_parquet_frame
+from studio.data.frames.rows import read_rows_frame
 from studio.data.frames.workbook import read_workbook
+from studio.data.readers.kinds import LINES, check_kind, unknown_kind
+from studio.data.readers.packed import kind_of, plain_file
 
 __all__ = ["FRAMES", "BadRow", "Frame", "FrameOptions", "read_frame"]
 
 FRAMES: dict[str, Callable[[Path, FrameOptions], Frame]] = {
     ".csv": read_csv_frame,
     ".tsv": read_csv_frame,
-    ".json": read_json_frame,
-    ".jsonl": read_json_frame,
-    ".ndjson": read_json_frame,
+    ".json": read_rows_frame,
+    **dict.fromkeys(LINES, read_rows_frame),
+    ".ods": read_workbook,
     ".parquet": read_parquet_frame,
     ".xlsx": read_workbook,
+    ".xml": read_rows_frame,
 }
 """Suffix to reader."""
 
 
 def read_frame(path: Path, options: FrameOptions) -> Frame:
-    """The table of one file.
+    """The table of one file; a packed file is unpacked.
 
     Raises:
         DataError: the file is empty, cannot be opened, is of no known kind, has two columns of one name, or is not in the
             encoding that was named.
     """
-    reader = FRAMES.get(path.suffix.lower())
+    reader = FRAMES.get(kind_of(path))
     if reader is None:
-        raise DataError(f"{path} is of no known kind. Known: {', '.join(sorted(FRAMES))}.")
+        raise DataError(unknown_kind(path, FRAMES))
     try:
-        if path.stat().st_size == 0:
-            raise DataError(f"{path} is empty. Give a file with a first line of names and rows below it.")
-        return reader(path, options)
+        with plain_file(path) as plain:
+            if plain.stat().st_size == 0:
+                raise DataError(f"{path} is empty. Give a file with a first line of names and rows below it.")
+            check_kind(plain)
+            return reader(plain, options)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.") from None
     except PermissionError:

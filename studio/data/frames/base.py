@@ -17,7 +17,7 @@ import pandas as pd
 class FrameOptions:
     """How files are read; see :class:`studio.schema.table_recipe.TableFiles` for what each option means."""
 
-    encoding: str = "utf-8"
+    encoding: str | None = None
     delimiter: str | None = None
     header: tuple[str, ...] | None = None
     sheet: str | None = None

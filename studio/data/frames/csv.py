@@ -16,7 +16,8 @@ from studio.core.errors import DataError
 from studio.data.frames.base import BadRow, Frame, FrameOptions, whole_frame
 from studio.data.readers import Damage, Raw, ReadOptions
 from studio.data.readers.csv import header_names, read_csv, separator_of
-from studio.data.readers.encoding import open_text, with_mark
+from studio.data.readers.encoding import HALVES, known, open_text, settled, with_mark
+from studio.data.readers.repair import mended, without_halves
 
 _BLOCK = 16 << 20
 
@@ -27,16 +28,19 @@ def read_csv_frame(path: Path, options: FrameOptions) -> Frame:
     Raises:
         DataError: two columns have the same name, there is no row, or the bytes are not in the encoding that was named.
     """
-    asked = ReadOptions(encoding=options.encoding, delimiter=options.delimiter, header=options.header)
-    with open_text(path, asked) as stream:
+    notes: list[str] = []
+    asked = ReadOptions(encoding=options.encoding, delimiter=options.delimiter, header=options.header, note=notes.append)
+    asked = settled(path, asked)
+    with open_text(path, asked, HALVES) as stream:
         delimiter, skip = separator_of(stream, tabs=path.suffix.lower() == ".tsv", said=options.delimiter)
         names = list(options.header or ())
         if not names:
             lines = csv.reader(stream, delimiter=delimiter)
-            names = header_names(path, next((line for line in lines if line), []))
+            names = without_halves(header_names(path, next((line for line in lines if line), [])))
             skip += lines.line_num
-    table = _sound(path, options.encoding, names, delimiter, skip)
+    table = _sound(path, known(asked), names, delimiter, skip)
     frame = whole_frame(table.to_pandas()) if table is not None else _row_by_row(path, asked, names)
+    frame.notes += notes
     if not len(frame.columns) and not frame.bad:
         raise DataError(f"{path} has a line of names and no rows. Add rows.")
     return frame
@@ -46,7 +50,7 @@ def _sound(path: Path, encoding: str, names: Sequence[str], delimiter: str, skip
     """The table, or None where a row has more or fewer values than there are columns, or a quote is never closed."""
     data = path.read_bytes()
     if with_mark(encoding) != "utf-8-sig":
-        data = data.decode(encoding).encode()
+        data = data.decode(encoding, HALVES).encode("utf-8", HALVES)
     # A quote that nobody closes would swallow all rows below it without a word.
     if data.count(b'"') % 2:
         return None
@@ -68,7 +72,7 @@ def _row_by_row(path: Path, options: ReadOptions, names: Sequence[str]) -> Frame
     values: list[list[str]] = [[] for _ in names]
     numbers: list[int] = []
     bad: list[BadRow] = []
-    for number, found in enumerate(read_csv(path, options), start=1):
+    for number, found in enumerate(mended(read_csv(path, options), options.note), start=1):
         if isinstance(found, Raw):
             numbers.append(number)
             for column, value in zip(values, found.value.values(), strict=True):

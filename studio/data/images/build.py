@@ -115,7 +115,7 @@ class ImageBuilder(Builder[ImageRecipe, Picture, RemovedImage]):
         """List every source, then open and measure every picture."""
         return _read(self.recipe, sources, self.beside, self.workspace, self._crew)
 
-    def judge(self, number: int, rows: list[Picture]) -> StepResult[Picture, RemovedImage]:
+    def judge(self, number: int, rows: Sequence[Picture]) -> StepResult[Picture, RemovedImage]:
         """Run one step; what it drops gets a thumbnail for the report."""
         started = time.perf_counter()
         settings = self.recipe.steps[number]
@@ -185,6 +185,7 @@ def _read(
     for settings, source in zip(recipe.sources, sources, strict=True):
         listing = list_pictures(settings, source, beside, keep)
         counts[source.name] = len(listing.found)
+        notes += [f"{source.name}: {note}" for note in listing.notes]
         for suffix, count in sorted(listing.left_out.items()):
             notes.append(f"files of {source.name} that are no pictures were left out: {count:,} {suffix}")
         for item in listing.found:

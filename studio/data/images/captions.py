@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from studio.core.errors import DataError, nearest
 from studio.data.images.emoji_names import name_of, subgroup_of, without_skin_tone
+from studio.data.readers.parquet import text_rows, wrong_text
+from studio.data.readers.repair import mended_note, without_halves
 from studio.schema.image_recipe import FileSource, ImageSourceSettings
 
 # Column names that say what they are, the usual ones first.
@@ -81,11 +84,22 @@ class FolderCaptions:
         self._root, self._settings = root, settings
         self._labels = frozenset(labels)
         self._rows: dict[str, Said] = {}
+        self._told: list[str] = []
+        self._mended: Counter[str] = Counter()
         wants_metadata = settings.captions in {"auto", "metadata"}
         self._metadata = [label for label in labels if wants_metadata and PurePosixPath(label).name in _METADATA]
         for label in self._metadata:
             self._read_metadata(label)
         self._unused = dict(self._rows)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know of the metadata files."""
+        return [*self._told, *(f"{label}: {mended_note(rows)}" for label, rows in self._mended.items() if rows)]
+
+    def _notes_of(self, label: str) -> Callable[[str], None]:
+        """Takes what is to be known of a file."""
+        return lambda text: self._told.append(f"{label}: {text}")
 
     def uses(self, label: str) -> bool:
         """True for a file that holds captions instead of a picture."""
@@ -126,14 +140,16 @@ class FolderCaptions:
         for suffix in _SIDECARS:
             label = path.with_suffix(suffix).as_posix()
             if self._root is not None and label in self._labels:
-                return (self._root / label).read_text(encoding="utf-8-sig", errors="replace")
+                return _text_of(self._root / label)
         return ""
 
     def _read_metadata(self, label: str) -> None:
         """Rows of one metadata file, by the picture's path in the folder."""
         assert self._root is not None
         path = self._root / label
-        for place, row in _rows_of(path):
+        for place, found in _rows_of(path, self._notes_of(label)):
+            row = without_halves(found)
+            self._mended[label] += row is not found
             name = plain(row.get(_FILE_COLUMN))
             if name is None:
                 raise DataError(f"{path}: {place} has no {_FILE_COLUMN!r}. Name the picture, relative to the metadata file.")
@@ -143,6 +159,18 @@ class FolderCaptions:
                 raise DataError(f"{path}: {place}: {error}") from error
             target = _joined(PurePosixPath(label).parent, name)
             self._rows.setdefault(target, replace(said, where=f"{label} {place}"))
+
+
+def _text_of(path: Path) -> str:
+    """Text of a side-car.
+
+    Raises:
+        DataError: it is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
 
 
 def _joined(folder: PurePosixPath, name: str) -> str:
@@ -156,14 +184,14 @@ def _joined(folder: PurePosixPath, name: str) -> str:
     return "/".join(parts)
 
 
-def _rows_of(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _rows_of(path: Path, note: Callable[[str], None]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Place and columns of every row of a metadata file.
 
     Raises:
         DataError: a line cannot be read.
     """
     if path.suffix == ".parquet":
-        yield from _parquet_rows(path)
+        yield from _parquet_rows(path, note)
         return
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -180,15 +208,17 @@ def _rows_of(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise DataError(f"{path} is not valid CSV ({error}).") from error
 
 
-def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _parquet_rows(path: Path, note: Callable[[str], None]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Rows of a parquet metadata file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        rows = pq.read_table(path).to_pylist()
+        rows, wrong = text_rows(pq.read_table(path))
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{path} is not a readable parquet file ({error}).") from error
+    if wrong:
+        note(f"{wrong_text(wrong)}; what is wrong in it was replaced by U+FFFD")
     for number, row in enumerate(rows, start=1):
         yield f"row {number}", row
 
@@ -197,8 +227,10 @@ def _object(path: Path, number: int, line: str) -> dict[str, Any]:
     """One line of JSON."""
     try:
         row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}: line {number} is not JSON ({error.msg}). Repair or remove it.") from error
+    except ValueError as error:
+        raise DataError(f"{path}: line {number} is not JSON ({getattr(error, 'msg', error)}). Repair or remove it.") from error
+    except RecursionError as error:
+        raise DataError(f"{path}: line {number} is nested too deeply to be read. Repair or remove it.") from error
     if not isinstance(row, dict):
         raise DataError(f"{path}: line {number} is no JSON object.")
     return row

@@ -13,13 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from studio.core.children import prepare_child
 from studio.core.errors import StudioError
 from studio.data.images import decode as decoding
 from studio.data.images.decode import DecodeOptions, Place, looks_like_svg, read_bytes
 from studio.data.images.look import Look, Unusable, look_at
 from studio.data.images.making import Made, Order, made_before, make_pictures, make_thumbnails
 from studio.data.images.problems import PictureProblem
-from studio.data.workers import Workers, leave_interrupts
+from studio.data.workers import Workers
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -119,7 +120,7 @@ def _is_drawn(item: object) -> bool:
 
 def _limit() -> None:
     """Run in each process at its start: limits on memory and on the time of one picture."""
-    leave_interrupts()
+    prepare_child()
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     limit = _MEMORY if most == resource.RLIM_INFINITY else min(_MEMORY, most)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, most))

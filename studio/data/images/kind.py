@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from studio.data.build import BuildOutcome
     from studio.data.entries import Entry
     from studio.data.kinds import Wanted
+    from studio.data.proposals import Proposal, Refusal
     from studio.data.stages import Tell
     from studio.schema.image_recipe import ImageRecipe
     from studio.schema.loading import Settings
@@ -52,6 +53,12 @@ class ImageKind(DatasetKind):
         from studio.data.images.showing import show_pictures
 
         return show_pictures(folder, wanted)
+
+    def propose(self, path: Path) -> Proposal | Refusal | None:
+        """See :func:`studio.data.images.proposing.propose_pictures`."""
+        from studio.data.images.proposing import propose_pictures
+
+        return propose_pictures(path)
 
 
 IMAGE = ImageKind()

@@ -19,7 +19,7 @@ from studio.data.images.captions import FolderCaptions, Said, said_in_row
 from studio.data.images.decode import SUFFIXES, Place
 from studio.data.images.look import Picture
 from studio.data.memo import HashMemo
-from studio.data.sources import ResolvedSource, resolve_hub_source, resolved
+from studio.data.sources import ResolvedSource, check_pattern, refuse_links, resolve_hub_source, resolved
 from studio.schema.image_recipe import ImageFolderSource, ImageHubSource, ImageSource, ImageWheelSource
 
 
@@ -36,10 +36,11 @@ class Missing:
 
 @dataclass(frozen=True)
 class Listing:
-    """What lies in a source. left_out: suffix to number of files that are no pictures."""
+    """What lies in a source. left_out: suffix to number of files that are no pictures. notes: on its captions, for people."""
 
     found: list[Picture | Missing]
     left_out: dict[str, int]
+    notes: tuple[str, ...] = ()
 
 
 class Keep(Protocol):
@@ -59,6 +60,9 @@ def resolve_source(source: ImageSource, index: int, beside: Path, memo: HashMemo
     match source:
         case ImageFolderSource():
             root = _find_folder(source.path, beside)
+            check_pattern(source.pattern)
+            if not source.links:
+                refuse_links(root, [root / label for label in _files_below(root)])
             identity = sha256_json({label: memo.sha256(root / label) for label in _files_below(root)})
             return resolved(source, index, root.resolve().name, str(root.resolve()), identity)
         case ImageWheelSource():
@@ -76,19 +80,20 @@ def list_pictures(settings: ImageSource, resolved: ResolvedSource, beside: Path,
         DataError: the source holds no pictures at all.
     """
     left_out: dict[str, int] = {}
+    notes: list[str] = []
     if isinstance(settings, ImageHubSource):
         listed = _from_table(settings, resolved, keep)
     elif isinstance(settings, ImageWheelSource):
         listed = _from_wheel(settings, resolved)
     else:
-        listed = _from_folder(settings, resolved, _find_folder(settings.path, beside), left_out)
+        listed = _from_folder(settings, resolved, _find_folder(settings.path, beside), left_out, notes)
     chosen = (item for item in listed if _belongs(item, settings))
     found = list(_numbered(itertools.islice(chosen, settings.limit)))
     if not found:
         wanted = f" with labels {', '.join(settings.labels)}" if settings.labels else ""
         others = ", ".join(f"{count} {suffix}" for suffix, count in left_out.items())
         raise DataError(f"{resolved.location} holds no pictures{wanted}{f' (but {others})' if others else ''}.")
-    return Listing(found, left_out)
+    return Listing(found, left_out, tuple(notes))
 
 
 def _belongs(item: Picture | Missing, settings: ImageSource) -> bool:
@@ -129,7 +134,7 @@ def _files_below(root: Path) -> list[str]:
 
 
 def _from_folder(
-    settings: ImageFolderSource, resolved: ResolvedSource, root: Path, left_out: dict[str, int]
+    settings: ImageFolderSource, resolved: ResolvedSource, root: Path, left_out: dict[str, int], notes: list[str]
 ) -> Iterator[Picture | Missing]:
     """Pictures of a folder, then those that a metadata file announces and that are not there."""
     labels = _files_below(root)
@@ -144,6 +149,7 @@ def _from_folder(
             continue
         said = captions.of(label)
         yield _picture(resolved.name, label, Place(str(root / label)), said)
+    notes += captions.notes
     for label, said in captions.missing():
         yield Missing(f"{resolved.name}/{label}", label, said.caption, "announced, but not there", said.where)
 

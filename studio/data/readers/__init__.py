@@ -8,8 +8,14 @@ from pathlib import Path
 from studio.core.errors import DataError
 from studio.data.readers.base import Damage, Raw, Reader, ReadOptions
 from studio.data.readers.csv import read_csv
+from studio.data.readers.encoding import settled
 from studio.data.readers.json import read_json, read_jsonl
+from studio.data.readers.kinds import LINES, TEXTS, check_kind, unknown_kind
+from studio.data.readers.packed import kind_of, plain_file
 from studio.data.readers.parquet import read_parquet
+from studio.data.readers.repair import mended
+from studio.data.readers.sheets import read_ods, read_xlsx
+from studio.data.readers.xml import read_xml
 from studio.data.readers.yaml import read_yaml
 
 __all__ = ["READERS", "Damage", "Raw", "ReadOptions", "Reader", "read_file"]
@@ -18,9 +24,11 @@ READERS: dict[str, Reader] = {
     ".csv": read_csv,
     ".tsv": read_csv,
     ".json": read_json,
-    ".jsonl": read_jsonl,
-    ".ndjson": read_jsonl,
+    **dict.fromkeys(LINES, read_jsonl),
+    ".ods": read_ods,
     ".parquet": read_parquet,
+    ".xlsx": read_xlsx,
+    ".xml": read_xml,
     ".yaml": read_yaml,
     ".yml": read_yaml,
 }
@@ -28,22 +36,28 @@ READERS: dict[str, Reader] = {
 
 
 def read_file(path: Path, options: ReadOptions, readers: Mapping[str, Reader] = READERS) -> Iterator[Raw | Damage]:
-    """Rows of one file, in order, in bounded memory for csv, json, jsonl and parquet.
+    """Rows of one file, in order, in bounded memory for csv, json, jsonl, parquet, xml and workbooks; packed files are unpacked.
 
     Args:
+        path: of a file, or of a member of a zip archive as a path that goes on behind the archive's.
         readers: by suffix: :data:`READERS`, and those that only one kind of rows knows.
 
     Raises:
         DataError: the file cannot be opened, is of no known kind, or is not in the encoding that was named.
     """
-    reader = readers.get(path.suffix.lower())
+    kind = kind_of(path)
+    reader = readers.get(kind)
     if reader is None:
-        raise DataError(f"{path} is of no known kind. Known: {', '.join(sorted(readers))}.")
+        raise DataError(unknown_kind(path, readers))
     try:
-        if path.stat().st_size == 0:
-            yield Damage("the file", "is empty")
-            return
-        yield from reader(path, options)
+        with plain_file(path) as plain:
+            if plain.stat().st_size == 0:
+                yield Damage("the file", "is empty")
+                return
+            check_kind(plain)
+            if kind in TEXTS:
+                options = settled(plain, options, by_line=kind in LINES)
+            yield from mended(reader(plain, options), options.note)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.") from None
     except PermissionError:

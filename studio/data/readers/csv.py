@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from studio.core.errors import DataError
 from studio.data.readers.base import Damage, Raw, ReadOptions
-from studio.data.readers.encoding import open_text
+from studio.data.readers.encoding import HALVES, open_text
 
 # Lines that one quoted value may span before it is taken for one that nobody closed; fewer once there was one.
 _LONGEST = 20_000
@@ -55,7 +55,7 @@ def read_csv(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
         DataError: two columns have the same name.
     """
     csv.field_size_limit(sys.maxsize)
-    with open_text(path, options) as stream:
+    with open_text(path, options, HALVES) as stream:
         separator, skipped = separator_of(stream, tabs=path.suffix.lower() == ".tsv", said=options.delimiter)
         lines = _Lines(stream)
         lines.number = skipped

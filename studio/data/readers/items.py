@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from studio.data.readers.base import Damage, Raw, ReadOptions
-from studio.data.readers.encoding import open_text
+from studio.data.readers.encoding import HALVES, open_text
 
 _CHUNK = 1 << 20
 _BETWEEN = re.compile(r"[\s,]*")
@@ -25,7 +25,7 @@ def read_items(path: Path, options: ReadOptions, opening: str, *, after: int = 0
         reason: why the first damaged value cannot be read, where that is known already.
     """
     row = 0
-    with open_text(path, options) as stream:
+    with open_text(path, options, HALVES) as stream:
         text, ended = stream.read(_CHUNK), False
         found = re.compile(opening).search(text)
         place = found.end() if found else 0
@@ -43,14 +43,17 @@ def read_items(path: Path, options: ReadOptions, opening: str, *, after: int = 0
                     # A number may go on in the next piece.
                     text, place, ended = _more(stream.read(_CHUNK), text, place)
                     continue
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 if not ended and (_end_of(text, place) is None):
                     text, place, ended = _more(stream.read(max(_CHUNK, len(text))), text, place)
                     continue
                 end = _end_of(text, place)
                 said = reason or f"is not valid JSON ({error})"
                 cut = "the file is cut off in the middle of this row"
-                outcome, stop = Damage(f"row {row + 1:,}", cut if end is None else said), end or len(text)
+                outcome, stop = (
+                    Damage(f"row {row + 1:,}", cut if end is None else said),
+                    len(text) if end is None else max(end, place + 1),
+                )
                 reason = ""
             row, place = row + 1, stop
             if row > after:

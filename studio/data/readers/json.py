@@ -15,12 +15,14 @@ import ijson
 from studio.core.errors import DataError
 from studio.data.readers.base import Damage, Raw, ReadOptions
 from studio.data.readers.document import list_of_objects, rows_of
-from studio.data.readers.encoding import AsUtf8, check_encoding, open_text, with_mark
+from studio.data.readers.encoding import HALVES, AsUtf8, check_encoding, known, open_text, with_mark
 from studio.data.readers.items import read_items
+from studio.data.readers.oddities import look_through
 
 _CHUNK = 1 << 20
 # Files up to this size are looked through for a second list of rows.
 _WHOLE = 32 << 20
+_LONGEST_LINE = 512 << 20
 
 
 def read_json(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
@@ -28,14 +30,21 @@ def read_json(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
     if _holds_lines(path):
         yield from read_jsonl(path, options)
         return
-    check_encoding(path, options.encoding)
+    check_encoding(path, known(options), HALVES)
+    odd, deep = look_through(AsUtf8(path, known(options)))
+    if deep:
+        yield Damage("the file", "is nested too deeply to be read")
+        return
     found = options.records or _list_key(path, options)
     if found and not options.records:
         _refuse_several(path, options)
     if found is None:
         yield from _read_json_object(path, options)
         return
-    stream = AsUtf8(path, options.encoding)
+    if odd:
+        yield from read_items(path, options, _opening(found))
+        return
+    stream = AsUtf8(path, known(options))
     row = 0
     try:
         prefix = "item" if found == "" else f"{found}.item"
@@ -63,8 +72,12 @@ def read_json(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
 def _read_on(path: Path, options: ReadOptions, found: str, row: int, error: Exception, stream: AsUtf8) -> Iterator[Raw | Damage]:
     """Go on after so many rows, the next of which ijson cannot read (``NaN``, which Python writes, is read)."""
     reason = f"is not valid JSON ({_first_line(error)}, before byte {stream.position:,})"
-    opening = r"\A\s*\[" if found == "" else rf'"{re.escape(found.rpartition(".")[2])}"\s*:\s*\['
-    yield from read_items(path, options, opening, after=row, reason=reason)
+    yield from read_items(path, options, _opening(found), after=row, reason=reason)
+
+
+def _opening(found: str) -> str:
+    """Pattern of what stands before the first row."""
+    return r"\A\s*\[" if found == "" else rf'"{re.escape(found.rpartition(".")[2])}"\s*:\s*\['
 
 
 def _first_line(error: Exception) -> str:
@@ -81,26 +94,29 @@ def _holds_lines(path: Path) -> bool:
         return False
     try:
         json.loads(first)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 
 
 def _list_key(path: Path, options: ReadOptions) -> str | None:
     """Where the rows lie: '' for a top-level array, a key, or None when the file is one object (or not JSON)."""
-    stream = AsUtf8(path, options.encoding)
+    stream = AsUtf8(path, known(options))
     candidate: str | None = None
     try:
-        for prefix, event, _ in ijson.parse(stream):
-            if prefix == "" and event == "start_array":
-                return ""
+        if stream.read(_CHUNK).lstrip()[:1] == b"[":
+            return ""
+        stream.close()
+        stream = AsUtf8(path, known(options))
+        # Without use_float a number of thousands of digits ends the process inside yajl.
+        for prefix, event, _ in ijson.parse(stream, use_float=True):
             if event == "start_array" and prefix and "." not in prefix:
                 candidate = prefix
             elif candidate is not None and prefix == f"{candidate}.item":
                 if event == "start_map" and candidate not in options.one_row:
                     return candidate
                 candidate = None
-    except ijson.JSONError:
+    except (ijson.JSONError, UnicodeDecodeError):
         return None
     finally:
         stream.close()
@@ -115,10 +131,10 @@ def _refuse_several(path: Path, options: ReadOptions) -> None:
     """
     if path.stat().st_size > _WHOLE:
         return
-    with open_text(path, options) as stream:
+    with open_text(path, options, HALVES) as stream:
         try:
             value = json.load(stream)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
     lists = [key for key, inner in value.items() if list_of_objects(inner) and key not in options.one_row]
     if len(lists) > 1:
@@ -130,7 +146,7 @@ def _refuse_several(path: Path, options: ReadOptions) -> None:
 
 def _read_json_object(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
     """A file that holds one object: one row, or a document of several."""
-    with open_text(path, options) as stream:
+    with open_text(path, options, HALVES) as stream:
         try:
             value = json.load(stream)
         except json.JSONDecodeError as error:
@@ -139,6 +155,9 @@ def _read_json_object(path: Path, options: ReadOptions) -> Iterator[Raw | Damage
                 return
             where = "is cut off" if error.pos >= len(error.doc.rstrip()) else "is not valid JSON"
             yield Damage(f"line {error.lineno}", f"{where}: {error.msg} (column {error.colno})")
+            return
+        except (ValueError, RecursionError) as error:
+            yield Damage("the file", f"is not valid JSON: {error}")
             return
     yield from rows_of(value, options)
 
@@ -149,21 +168,27 @@ def read_jsonl(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
         yield from read_items(path, options, opening)
         return
     rows = 0
+    encoding = known(options)
     with path.open("rb") as stream:
-        for number, line, start in _lines(stream, path, options):
+        for number, line, start in _lines(stream, path, encoding):
             place = f"line {number:,}"
+            if line is None:
+                yield Damage(place, f"is longer than {_LONGEST_LINE >> 20:,} MB, which no row is")
+                rows += 1
+                continue
             try:
-                text = line.decode(with_mark(options.encoding) if number == 1 else options.encoding)
+                text = line.decode(with_mark(encoding) if number == 1 else encoding, HALVES)
                 if not text.strip():
                     continue
                 yield Raw(place, json.loads(text.rstrip("\r\n")))
             except UnicodeDecodeError as error:
                 byte = error.object[error.start]
+                named = f" (the file's encoding is not certain: {options.doubt}; name the right one)" if options.doubt else ""
                 yield Damage(
-                    place,
-                    f"is not {options.encoding.upper()} text: byte {start + error.start} of the file is 0x{byte:02x} "
-                    "(name the file's encoding in the recipe, for example encoding: cp1252)",
+                    place, f"is not {encoding.upper()} text: byte {start + error.start} of the file is 0x{byte:02x}{named}"
                 )
+            except RecursionError:
+                yield Damage(place, "is nested too deeply to be read")
             except ValueError as error:
                 detail = (
                     f"{error.msg.removesuffix(' at')} at column {error.colno}"
@@ -179,7 +204,7 @@ def read_jsonl(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
 
 def _opening_of_document(path: Path, options: ReadOptions) -> str | None:
     """What stands before the values of a .jsonl file that holds no lines: an array, or objects over several lines."""
-    if options.encoding.lower().startswith(("utf-16", "utf-32", "utf16", "utf32")):
+    if _is_wide(known(options)):
         return None
     with path.open("rb") as stream:
         starts = [line.strip().removeprefix(codecs.BOM_UTF8) for line in itertools.islice(filter(bytes.strip, stream), 2)]
@@ -190,22 +215,33 @@ def _opening_of_document(path: Path, options: ReadOptions) -> str | None:
     if starts[0][:1] == b"[" and (len(starts) == 1 or not starts[0].endswith(b"]")):
         try:
             value = json.loads(starts[0])
-        except ValueError:
+        except (ValueError, RecursionError):
             return r"\A\s*\[" if len(starts) == 2 and starts[1][:1] in {b"{", b"]", b"["} else None
         if list_of_objects(value) and not options.list_is_row(value):
             return r"\A\s*\["
     return None
 
 
-def _lines(stream: BinaryIO, path: Path, options: ReadOptions) -> Iterator[tuple[int, bytes, int]]:
-    """Number, bytes and start of each line; encodings with wide characters are decoded first."""
+def _is_wide(encoding: str) -> bool:
+    """True for encodings whose line ends are no single byte."""
+    return encoding.lower().replace("_", "-").startswith(("utf-16", "utf-32", "utf16", "utf32"))
+
+
+def _lines(stream: BinaryIO, path: Path, encoding: str) -> Iterator[tuple[int, bytes | None, int]]:
+    """Number, bytes and start of each line, None for one that is too long; encodings with wide characters are decoded first."""
     start = 0
-    if options.encoding.lower().startswith(("utf-16", "utf-32", "utf16", "utf32")):
-        check_encoding(path, options.encoding)
-        with path.open("r", encoding=options.encoding) as text:
+    if _is_wide(encoding):
+        check_encoding(path, encoding, HALVES)
+        with path.open("r", encoding=encoding, errors=HALVES) as text:
             for number, line in enumerate(text, start=1):
-                yield number, line.encode(options.encoding), 0
+                yield number, line.encode(encoding, HALVES), 0
         return
-    for number, data in enumerate(stream, start=1):
-        yield number, data, start
+    number = 0
+    while data := stream.readline(_LONGEST_LINE):
+        number += 1
+        whole = data.endswith(b"\n") or len(data) < _LONGEST_LINE
+        yield number, data if whole else None, start
         start += len(data)
+        while not whole and (data := stream.readline(_CHUNK)):
+            start += len(data)
+            whole = data.endswith(b"\n")

@@ -125,10 +125,11 @@ class SeriesBuilder(Builder[SeriesRecipe, Point, RemovedPoint]):
         """What the recipe says of reading, for the record."""
         return {"form": self.recipe.form, "time_format": self.recipe.time_format}
 
-    def judge(self, number: int, rows: list[Point]) -> StepResult[Point, RemovedPoint]:
+    def judge(self, number: int, rows: Sequence[Point]) -> StepResult[Point, RemovedPoint]:
         """One value per stamp, then the grid."""
         started = time.perf_counter()
         name = _STAGES[number]
+        kept: Sequence[Point]
         if name == "doubled":
             kept, removed, notes = one_per_stamp(rows, self.recipe.doubled)
             return judged(name, {"doubled": self.recipe.doubled}, len(rows), kept, removed, started=started, notes=notes)
@@ -156,7 +157,7 @@ class SeriesBuilder(Builder[SeriesRecipe, Point, RemovedPoint]):
 build_series_dataset = SeriesBuilder.build
 
 
-def _onto_grid(rows: list[Point], recipe: SeriesRecipe) -> tuple[list[Point], list[RemovedPoint], Calendar, str]:
+def _onto_grid(rows: Sequence[Point], recipe: SeriesRecipe) -> tuple[Sequence[Point], list[RemovedPoint], Calendar, str]:
     """What lies on the grid of a calendar and is long enough; the calendar is that of what stays."""
     kept, removed = rows, list[RemovedPoint]()
     calendar, told = calendar_of(kept, recipe)

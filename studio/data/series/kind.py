@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from studio.data.build import BuildOutcome
     from studio.data.entries import Entry
     from studio.data.kinds import Wanted
+    from studio.data.proposals import Proposal, Refusal
     from studio.data.stages import Tell
     from studio.schema.loading import Settings
     from studio.schema.series_recipe import SeriesRecipe
@@ -52,6 +53,12 @@ class SeriesKind(DatasetKind):
         from studio.data.series.showing import show_series
 
         return show_series(folder, wanted)
+
+    def propose(self, path: Path) -> Proposal | Refusal | None:
+        """See :func:`studio.data.series.proposing.propose_series`."""
+        from studio.data.series.proposing import propose_series
+
+        return propose_series(path)
 
 
 SERIES = SeriesKind()

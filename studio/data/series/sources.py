@@ -25,7 +25,7 @@ def resolve_source(source: SeriesSource, index: int, beside: Path, memo: HashMem
     if isinstance(source, SeriesPackageSource):
         return _resolve_package(source, index, memo)
     assert isinstance(source, SeriesLocalSource)
-    location, identity, files = resolve_local(source.path, source.pattern, beside, memo, FRAMES)
+    location, identity, files = resolve_local(source.path, source.pattern, beside, memo, FRAMES, links=source.links)
     return resolved(source, index, Path(location).stem, location, identity, files=files)
 
 

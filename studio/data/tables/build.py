@@ -35,7 +35,7 @@ from studio.data.tables.writing import write_table_dataset
 from studio.schema.table_recipe import TableRecipe
 from studio.schema.table_steps import TableStep
 
-LIBRARIES = ("pandas", "numpy", "pyarrow", "scikit-learn", "gaoya")
+LIBRARIES = ("pandas", "numpy", "pyarrow", "scikit-learn")
 DIVIDE = "divide"
 """The stage that gives each row its split; it comes before the first step that learns from training rows."""
 
@@ -47,6 +47,11 @@ class TableBuilder(Builder[TableRecipe, int, RemovedTableRow]):
     libraries = LIBRARIES
 
     _table: DataTable
+
+    @property
+    def table(self) -> DataTable:
+        """The table at hand, once it was read."""
+        return self._table
 
     @cached_property
     def _plan(self) -> list[TableStep | None]:
@@ -78,7 +83,7 @@ class TableBuilder(Builder[TableRecipe, int, RemovedTableRow]):
         )
         settings = [source.model_dump(exclude={"path", "attribution", "licence"}) for source in recipe.sources]
         bytes_of = [(source.name, source.identity) for source in sources]
-        code = code_version(*code_files("frames", "tables", "readers"), "similarity.py", "split.py")
+        code = code_version(*code_files("frames", "tables", "readers"), "similarity.py", "sketch.py", "bands.py", "split.py")
         keys = [sha256_json([settings, said, bytes_of, code, library_versions(LIBRARIES)])[:32]]
         for step in self._plan:
             keys.append(sha256_json([keys[-1], recipe.split.model_dump() if step is None else step.model_dump()])[:32])
@@ -111,7 +116,7 @@ class TableBuilder(Builder[TableRecipe, int, RemovedTableRow]):
             figures={"read": counts},
         )
 
-    def judge(self, number: int, rows: list[int]) -> StepResult[int, RemovedTableRow]:
+    def judge(self, number: int, rows: Sequence[int]) -> StepResult[int, RemovedTableRow]:
         """Run one step, or divide the rows."""
         started = time.perf_counter()
         settings = self._plan[number]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from studio.data.build import BuildOutcome
     from studio.data.entries import Entry
     from studio.data.kinds import Wanted
+    from studio.data.proposals import Proposal, Refusal
     from studio.data.stages import Tell
     from studio.schema.loading import Settings
     from studio.schema.table_recipe import TableRecipe
@@ -52,6 +53,12 @@ class TableKind(DatasetKind):
         from studio.data.tables.showing import show_rows
 
         return show_rows(folder, wanted)
+
+    def propose(self, path: Path) -> Proposal | Refusal | None:
+        """See :func:`studio.data.tables.proposing.propose_table`."""
+        from studio.data.tables.proposing import propose_table
+
+        return propose_table(path)
 
 
 TABLE = TableKind()

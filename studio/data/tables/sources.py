@@ -16,12 +16,14 @@ from studio.data.frames.base import plain_columns, whole_frame
 from studio.data.frames.packages import package_table, package_version
 from studio.data.frames.queries import query_duckdb, query_sqlite
 from studio.data.memo import HashMemo
+from studio.data.remote import resolve_url
 from studio.data.sources import (
     DataFile,
     ResolvedSource,
     files_left_out,
     resolve_hub_source,
     resolve_local,
+    resolve_query,
     resolve_wheel,
     resolved,
 )
@@ -33,6 +35,7 @@ from studio.schema.table_recipe import (
     SqliteTable,
     TableFiles,
     TableSource,
+    UrlTable,
     WheelTable,
 )
 
@@ -67,11 +70,11 @@ def resolve_table(source: TableSource, index: int, beside: Path, memo: HashMemo)
     if isinstance(source, WheelTable):
         location, identity, files = resolve_wheel(source.package, source.version, source.files, source.sha256, memo)
         return resolved(source, index, source.package, location, identity, revision=source.version, files=files)
-    suffixes = FRAMES if isinstance(source, LocalTable) else {Path(source.path).suffix.lower()}
-    if isinstance(source, DuckdbTable):
-        suffixes = {".duckdb", ".db", ".csv", ".tsv", ".parquet", ".json", ".jsonl", Path(source.path).suffix.lower()}
-    pattern = source.pattern if isinstance(source, LocalTable) else "**/*"
-    location, identity, files = resolve_local(source.path, pattern, beside, memo, suffixes)
+    if isinstance(source, SqliteTable | DuckdbTable):
+        return resolve_query(source, source, index, beside, memo)
+    if isinstance(source, UrlTable):
+        return resolve_url(source, source, index, FRAMES)
+    location, identity, files = resolve_local(source.path, source.pattern, beside, memo, FRAMES, links=source.links)
     return resolved(source, index, Path(location).stem, location, identity, files=files)
 
 
@@ -83,7 +86,8 @@ def read_table(settings: TableSource, source: ResolvedSource) -> SourceTable:
     """
     parts = [(label, frame) for label, frame in _frames(settings, source)]
     several = len(parts) > 1
-    notes = [f"{source.name}: {note}" for _, frame in parts for note in frame.notes]
+    notes = [f"{source.name}: {note}" for note in source.notes]
+    notes += [f"{label if source.files else source.name}: {note}" for label, frame in parts for note in frame.notes]
     if isinstance(settings, LocalTable):
         left = files_left_out(source.location, settings.pattern, FRAMES)
         notes += [left] if left else []

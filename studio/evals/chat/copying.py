@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from studio.evals.metrics.rouge import UnicodeWords
-from studio.language.scripts import composed, script_of, spaced
+from studio.language.scripts import LETTERS_PER_WORD, composed, script_of, spaced
 
 # Words in a row that make up the fingerprints of near-verbatim copies.
 RUN = 5
-# Letters that count as one word. Chinese words have 1.5 to 2 letters on average, Japanese ones a little more, Thai ones 4 to 5.
-_LETTERS = {"Han": 2, "Japanese": 2, "Thai": 4, "Lao": 4, "Khmer": 4, "Burmese": 4}
 LETTERS_TOLD = ("two letters of Han or kana", "four of Thai, Lao, Khmer or Burmese")
 # Below this share of its words a script is a quotation in a text, and makes no fingerprints of its own.
 _SOME = 0.05
@@ -41,7 +39,7 @@ def holds(text: str, secret: str) -> bool:
 
 def _weight(word: str) -> float:
     """The part of a word that a word, or a letter, is."""
-    return 1.0 if word.isascii() else 1.0 / _LETTERS.get(script_of(word) or "", 1)
+    return 1.0 if word.isascii() else 1.0 / LETTERS_PER_WORD.get(script_of(word) or "", 1)
 
 
 def _runs(words: Sequence[str], size: int) -> list[tuple[str, ...]]:
@@ -53,7 +51,7 @@ def _sizes(words: Sequence[str]) -> dict[int, int]:
     """Lengths of fingerprints that suit a text, each with how many of its words ask for it."""
     counts: dict[int, int] = {}
     for word in words:
-        size = RUN if word.isascii() else RUN * _LETTERS.get(script_of(word) or "", 1)
+        size = RUN if word.isascii() else RUN * LETTERS_PER_WORD.get(script_of(word) or "", 1)
         counts[size] = counts.get(size, 0) + 1
     return counts
 

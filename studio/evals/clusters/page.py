@@ -12,9 +12,9 @@ from studio.data.examples import Examples
 from studio.evals.clusters.describing import SMALL, Trait, traits_of
 from studio.evals.clusters.metrics import METRICS
 from studio.evals.clusters.picture import colour_of, flatten, scatter, told_picture
+from studio.evals.example_rows import picture_of, row_texts
 from studio.evals.metrics.base import mean_statistic
 from studio.evals.numbers import figure, number
-from studio.evals.predictors.showing import picture_of, row_texts
 from studio.evals.scoring import score
 from studio.evals.task import Card, CardGroup, Panel, Part
 from studio.models.clusters.groups import NONE

@@ -13,13 +13,13 @@ from studio.core.errors import UserError
 from studio.core.workspace import read_dataset
 from studio.data.examples import Examples, read_examples
 from studio.evals.evidence import Evidence
+from studio.evals.example_rows import picture_of, row_texts
 from studio.evals.label_reading import strict_label
 from studio.evals.labelled import Asking, Labelled
 from studio.evals.metrics.base import Metric
 from studio.evals.predictors.completing import Kept, complete
 from studio.evals.predictors.models import described, open_models
 from studio.evals.predictors.rows import column_values, columns_of, read_rows, wanted_of
-from studio.evals.predictors.showing import picture_of, row_texts
 from studio.evals.task import NotComputedError, TaskContext
 from studio.models.predictors.base import Predictor, PredictorInfo
 from studio.schema.tasks import FairnessTask, LabelledTask, RegressionTask

@@ -8,11 +8,11 @@ import numpy as np
 from markupsafe import Markup
 
 from studio.data.examples import Examples
+from studio.evals.example_rows import thumbnail
 from studio.evals.numbers import number
 from studio.evals.predictors.explanations import Explanation, Part
 from studio.evals.predictors.explanations.dependence import Dependence
 from studio.evals.predictors.explanations.values import LOG_ODDS, PROBABILITY, Values
-from studio.evals.predictors.showing import thumbnail
 from studio.evals.task import Panel
 
 _MOST_PARTS = 8

@@ -15,7 +15,7 @@ import pandas as pd
 
 from studio.models.clusters.unfolding import Unfolded
 from studio.models.predictors.features import plain_features
-from studio.models.predictors.pipeline import open_skops
+from studio.models.predictors.saved import open_skops, write_skops
 from studio.schema.columns import Column
 
 PREPARATION = "preparation.skops"
@@ -96,14 +96,12 @@ class Space:
 
     def write(self, folder: Path) -> None:
         """Write it into an empty folder, in forms that run no code when they are opened."""
-        import skops.io
-
         if self.preparation is not None:
-            skops.io.dump(self.preparation, folder / PREPARATION)
+            write_skops(self.preparation, folder / PREPARATION)
         if self.embedding is not None:
             self.embedding.write(folder / EMBEDDING)
         if self.reduction is not None:
-            skops.io.dump(self.reduction, folder / REDUCTION)
+            write_skops(self.reduction, folder / REDUCTION)
 
     @classmethod
     def load(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from studio.core.children import prepare_child
 from studio.core.errors import UserError
 from studio.models.forecast.base import METHODS, Method, whiteness
 from studio.models.forecast.forecasts import Forecast
@@ -158,8 +158,8 @@ def one_thread() -> Any:
 
 
 def _prepare() -> None:
-    """One thread each; and Ctrl-C reaches all processes of a terminal, of which the first one deals with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """One thread each, see also :func:`studio.core.children.prepare_child`."""
+    prepare_child()
     one_thread()
 
 

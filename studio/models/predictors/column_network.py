@@ -27,7 +27,7 @@ from studio.models.predictors.networks import (
     save_weights,
     slices,
 )
-from studio.models.predictors.pipeline import open_skops
+from studio.models.predictors.saved import open_skops, write_skops
 
 PREPARATION = "preparation.skops"
 _AT_ONCE = 1024
@@ -81,10 +81,8 @@ class ColumnNetworkPredictor(Predictor):
 
     def write(self, folder: Path) -> None:
         """Settings, preparation and weights."""
-        import skops.io
-
         save_settings(self.settings, folder)
-        skops.io.dump(self.preparation, folder / PREPARATION)
+        write_skops(self.preparation, folder / PREPARATION)
         save_weights(self.network, folder / WEIGHTS)
 
     @classmethod

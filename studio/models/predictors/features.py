@@ -78,7 +78,7 @@ def _time_features(name: str, values: pd.Series) -> dict[str, np.ndarray]:
 
 def _pixels(paths: Sequence[str]) -> np.ndarray:
     """Pictures as float32 [n, side * side * 3] from 0 to 1; NaN where there is none."""
-    from studio.models.predictors.pictures import open_picture
+    from studio.models.pictures import open_picture
 
     found = np.full((len(paths), PICTURE_SIDE * PICTURE_SIDE * 3), np.nan, dtype=np.float32)
     for row, path in enumerate(paths):

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from studio.core.errors import DataError
 from studio.models.device import pick_device
+from studio.models.pictures import open_picture
 from studio.models.predictors.base import Predictor, PredictorInfo
 from studio.models.predictors.networks import (
     WEIGHTS,
@@ -27,7 +28,6 @@ from studio.models.predictors.networks import (
     slices,
 )
 from studio.models.predictors.picture_layers import PictureNetwork, build_picture_network
-from studio.models.predictors.pictures import open_picture
 
 _AT_ONCE = 32
 """Pictures per batch when a predictor is asked."""

@@ -18,8 +18,8 @@ import pandas as pd
 from studio.core.errors import DataError, UserError, nearest
 from studio.data.frames import FRAMES, FrameOptions, read_frame
 from studio.data.frames.column_types import Typed, typed_column
+from studio.models.pictures import open_picture
 from studio.models.predictors.base import Filling
-from studio.models.predictors.pictures import open_picture
 from studio.schema.columns import Column
 from studio.schema.table_recipe import SaidColumn, ValueSettings
 

@@ -72,7 +72,8 @@ def prepare(
     if groups["category"]:
         parts.append(("categories", _codes(settings) if wants.codes else _one_hot(settings), groups["category"]))
     if groups["number"]:
-        for name in [name for name in groups["number"] if plain[name].isna().all()]:
+        empty = plain[groups["number"]].isna().all()
+        for name in empty.index[empty]:
             tell(f"{name}: no training row has a value")
         parts.append(("numbers", _numbers(settings, wants), groups["number"]))
     for place, name in enumerate(groups["text"]):

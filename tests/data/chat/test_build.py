@@ -21,8 +21,9 @@ from studio.core.workspace import Workspace
 from studio.data.build import BuildOutcome
 from studio.data.cache import StepCache
 from studio.data.chat import build as build_module
-from studio.data.chat.build import CODEC, LENGTH_EDGES, build_chat_dataset, histogram
-from studio.data.chat.rows import read_removed, read_split
+from studio.data.chat.build import LENGTH_EDGES, build_chat_dataset, histogram
+from studio.data.chat.rows import CODEC, read_removed, read_split
+from studio.data.shelf import Shelves
 from studio.schema.loading import load_yaml, validate
 from studio.schema.recipe import ChatRecipe
 from tests.data.made_rows import sentence
@@ -142,7 +143,7 @@ def test_step_results_are_pruned_but_those_in_use_stay(own_folder: Path, workspa
     build(recipe(own_folder), workspace)
     folder = workspace.datasets / ".steps"
     keys = sorted(place.name for place in folder.iterdir())
-    StepCache(folder, CODEC, keep_bytes=0).prune(keys[:2])
+    StepCache(folder, CODEC, Shelves(folder), keep_bytes=0).prune(keys[:2])
     assert sorted(place.name for place in folder.iterdir()) == keys[:2]
     assert workspace.list_datasets()[0].name != ".steps"
 
@@ -312,13 +313,35 @@ def test_a_hit_takes_under_two_seconds_of_process_time_and_no_torch(own_folder: 
     assert min(spent, elapsed) < 2
 
 
+def test_of_two_equal_builds_at_once_the_slower_finds_it(
+    own_folder: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = recipe(own_folder)
+    write, said = build_module.ChatBuilder.write, list[str]()
+    faster: list[BuildOutcome] = []
+
+    def overtaken(*given: Any) -> Any:
+        if not faster:
+            monkeypatch.setattr(build_module.ChatBuilder, "write", write)
+            faster.append(build(made, workspace))
+        return write(*given)
+
+    monkeypatch.setattr(build_module.ChatBuilder, "write", overtaken)
+    slower = build(made, workspace, tell=said.append)
+    assert slower.cached and slower.folder == faster[0].folder and slower.record == faster[0].record
+    assert said[-1].endswith("another build of the same was faster")
+    assert [place.name for place in slower.folder.parent.iterdir()] == [slower.folder.name]
+
+
 def test_a_full_disk_leaves_nothing_half_made(own_folder: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(build_module, "write_table", full)
-    with pytest.raises(StudioError, match="the disk is full. Make room or choose another place with --workspace"):
+    monkeypatch.setattr(build_module, "write_rows", full)
+    with pytest.raises(StudioError, match="the disk is full. Make room or choose another place with --workspace") as told:
         build(recipe(own_folder), workspace)
+    kept = workspace.datasets / ".steps"
+    assert str(told.value).endswith(f"are results of steps in {kept}, which only save time and may be deleted.")
     assert workspace.list_datasets() == []
     assert [place.name for place in (workspace.datasets / "made").iterdir()] == []
     monkeypatch.undo()

@@ -26,6 +26,10 @@ def row(turns: str, id: str = "src/r", **more: object) -> ChatRow:
     return ChatRow(id, messages, "src", **more)  # type: ignore[arg-type]
 
 
+def judged(step: Stitch, rows: list[ChatRow]) -> list[ChatRow | Drop]:
+    return [one if verdict is None else verdict for one, verdict in zip(rows, step.judge_all(rows), strict=True)]
+
+
 def said(verdict: object) -> str:
     assert isinstance(verdict, ChatRow), verdict
     return "|".join(f"{turn['role'][0]}:{turn['content']}" for turn in verdict.messages)
@@ -34,7 +38,7 @@ def said(verdict: object) -> str:
 def test_parts_are_joined_in_order_and_the_others_name_the_row() -> None:
     parts = [row("u:3|a:C", "src/x_2"), row("u:1|a:A", "src/x_0"), row("u:2|a:B", "src/x_1"), row("u:z|a:Z", "src/y")]
     step = Stitch()
-    verdicts = step.judge_all(parts)
+    verdicts = judged(step, parts)
     assert said(verdicts[1]) == "u:1|a:A|u:2|a:B|u:3|a:C" and verdicts[3] is parts[3]
     assert isinstance(verdicts[1], ChatRow) and verdicts[1].meta == {STITCHED: ["src/x_0", "src/x_1", "src/x_2"]}
     assert verdicts[0] == Drop("joined to the conversation it continues", "2 turns", "one row per conversation", "src/x_0")
@@ -44,7 +48,7 @@ def test_parts_are_joined_in_order_and_the_others_name_the_row() -> None:
 def test_overlap_is_taken_once_and_gaps_begin_anew() -> None:
     step = Stitch()
     parts = [row("s:S|u:1|a:A|u:2|a:B", "src/x_0"), row("s:S|u:2|a:B|u:3|a:C", "src/x_1"), row("u:5|a:E", "src/x_9")]
-    verdicts = step.judge_all(parts)
+    verdicts = judged(step, parts)
     assert said(verdicts[0]) == "s:S|u:1|a:A|u:2|a:B|u:3|a:C" and verdicts[2] is parts[2]
     assert step.notes == (
         "2 parts were joined to 1 conversations",
@@ -52,11 +56,11 @@ def test_overlap_is_taken_once_and_gaps_begin_anew() -> None:
         "1 times a part is missing before the next, which is a row of its own",
     )
     odd = [row("u:1|a:A", "src/x_0"), row("a:B|u:2|a:C", "src/x_1")]
-    assert step.judge_all(odd) == odd  # An answer cannot follow an answer.
-    assert said(Stitch().judge_all([row("u:1", "src/x_0"), row("a:A|u:2|a:B", "src/x_1")])[0]) == "u:1|a:A|u:2|a:B"
-    limited = Stitch(max_turns=4).judge_all([row(f"u:{n}|a:{n}", f"src/x_{n}") for n in range(3)])
+    assert judged(step, odd) == odd  # An answer cannot follow an answer.
+    assert said(judged(Stitch(), [row("u:1", "src/x_0"), row("a:A|u:2|a:B", "src/x_1")])[0]) == "u:1|a:A|u:2|a:B"
+    limited = judged(Stitch(max_turns=4), [row(f"u:{n}|a:{n}", f"src/x_{n}") for n in range(3)])
     assert [said(one) for one in limited if isinstance(one, ChatRow)] == ["u:0|a:0|u:1|a:1", "u:2|a:2"]
-    assert Stitch().judge_all([row("u:1|a:A", "src/x-0"), row("u:2|a:B", "src/x-1")])[1].id == "src/x-1"  # type: ignore[union-attr]
+    assert judged(Stitch(), [row("u:1|a:A", "src/x-0"), row("u:2|a:B", "src/x-1")])[1].id == "src/x-1"  # type: ignore[union-attr]
 
 
 def test_numbers_that_count_turns_as_in_sharegpt() -> None:
@@ -67,14 +71,14 @@ def test_numbers_that_count_turns_as_in_sharegpt() -> None:
         row("u:4|a:D", "src/x_6"),
         row("u:9|a:Z", "src/x_12"),
     ]
-    verdicts = Stitch().judge_all([row("", "src/x_0~2"), *parts])
+    verdicts = judged(Stitch(), [row("", "src/x_0~2"), *parts])
     assert said(verdicts[1]) == "u:1|a:A|u:2|a:B|u:3|a:C|u:4|a:D" and verdicts[4] is parts[3]
     assert [one.matched for one in verdicts if isinstance(one, Drop)] == ["src/x_0", "src/x_0"]
 
 
 def test_numbered_rows_are_no_parts() -> None:
     with pytest.raises(DataError, match="30 of 30 rows have ids that begin with 'src/row_', so these numbers count rows"):
-        Stitch().judge_all([row("u:1|a:A", f"src/row_{n}") for n in range(30)])
+        judged(Stitch(), [row("u:1|a:A", f"src/row_{n}") for n in range(30)])
 
 
 def test_exchanges_go_by_reason_and_are_kept_in_meta() -> None:

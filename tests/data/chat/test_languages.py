@@ -38,7 +38,7 @@ def copies_of(language: str) -> list[ChatRow]:
 def test_rows_equal_but_for_a_few_signs_fold_and_others_stay(language: str) -> None:
     rows, copies = rows_of(language), copies_of(language)
     verdicts = NearDuplicates(threshold=0.8).judge_all([*rows, *copies])
-    assert verdicts[: len(rows)] == rows, "different rows stay"
+    assert verdicts[: len(rows)] == [None] * len(rows), "different rows stay"
     gone = [verdict.matched for verdict in verdicts[len(rows) :] if isinstance(verdict, Drop)]
     assert gone == [row.id for row in rows], "every copy goes, and names its original"
 
@@ -112,7 +112,9 @@ def test_limits_of_length_mean_the_same_in_every_script(language: str, tiny_base
     from studio.data.chat.tokens import open_counter
 
     rows = rows_of(language)
-    assert Length(unit="words", of="answer", min=12).judge_all(rows) == rows, "an answer of 20 words is no single word"
+    assert Length(unit="words", of="answer", min=12).judge_all(rows) == [None] * len(rows), (
+        "an answer of 20 words is no single word"
+    )
     assert all(isinstance(verdict, Drop) for verdict in Length(unit="words", of="answer", max=5).judge_all(rows))
     answer = rows[0].messages[1]["content"]
     (verdict,) = Length(unit="characters", of="answer", max=len(answer) - 1).judge_all(rows[:1])

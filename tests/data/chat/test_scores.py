@@ -8,6 +8,7 @@ import pytest
 
 from studio.core.errors import DataError
 from studio.data.chat.rows import ChatRow
+from studio.data.chat.steps.base import CorpusStep
 from studio.data.chat.steps.gopher import Gibberish, Repetition
 from studio.data.chat.steps.scores import SCORES, Filter, Score
 from studio.data.verdicts import Drop
@@ -27,6 +28,10 @@ CHINESE = (
 def row(answer: str, question: str = "What happened?", id: str = "r", **meta: object) -> ChatRow:
     messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
     return ChatRow(id, messages, "src", None, meta)
+
+
+def judged(step: CorpusStep, rows: list[ChatRow]) -> list[ChatRow | Drop]:
+    return [one if verdict is None else verdict for one, verdict in zip(rows, step.judge_all(rows), strict=True)]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +116,7 @@ def test_scores_are_written_and_filtered() -> None:
         row("You are a fucking idiot and everyone knows it.", "Who won the match last night?", "d"),
     ]
     step = Score(["answer_words", "language", "readability", "toxicity", "relevance", "lix"])
-    scored = step.judge_all(rows)
+    scored = judged(step, rows)
     figures = {one.id: one.meta[SCORES] for one in scored if isinstance(one, ChatRow)}
     assert figures["a"]["relevance"] > 0.3 and figures["a"]["relevance"] > figures["b"]["relevance"]
     assert figures["c"]["relevance"] > 0.3
@@ -119,31 +124,31 @@ def test_scores_are_written_and_filtered() -> None:
     assert "readability" not in figures["c"] and "lix" not in figures["c"]
     assert figures["d"]["toxicity"] == 1 and figures["a"]["toxicity"] == 0
     assert "readability: 1 of 4 rows have no value" in step.notes
-    kept = Filter("toxicity", max=0.5).judge_all(scored)  # type: ignore[arg-type]
+    kept = judged(Filter("toxicity", max=0.5), scored)  # type: ignore[arg-type]
     assert kept[3] == Drop("high toxicity", "1", "at most 0.5") and kept[0] is scored[0]
 
 
 def test_filter_by_numbers_words_and_fences() -> None:
     rows = [row("x", id=str(n), quality=str(n), label="odd" if n % 2 else "even") for n in (*range(1, 12), 100)]
     step = Filter("quality", min=2, outliers=1.5)
-    verdicts = step.judge_all(rows)
+    verdicts = judged(step, rows)
     assert verdicts[0] == Drop("low quality", "1", "at least 2")
     assert isinstance(verdicts[-1], Drop) and verdicts[-1].reason == "outlier in quality" and verdicts[-1].value == "100"
     assert step.notes == ("quality: 1 to 100, quartiles 3.75, 6.5, 9.25; 0 rows without",)
     assert step.box and step.box["beyond"] == 2 and step.box["whiskers"] == [2.0, 11.0]
     words = Filter("label", allowed=["odd"])
-    assert sum(isinstance(one, ChatRow) for one in words.judge_all(rows)) == 6
+    assert sum(isinstance(one, ChatRow) for one in judged(words, rows)) == 6
     assert words.notes == ("balance of label: odd 6 (50%), 6 stay; even 6 (50%), 0 stay",)
     some = [row("x", id="a", quality=1), row("x", id="b")]
-    assert Filter("quality", min=0).judge_all(some) == some
-    assert Filter("quality", missing="drop").judge_all(some)[1] == Drop("no quality", None, "a value in meta under 'quality'")
+    assert judged(Filter("quality", min=0), some) == some
+    assert judged(Filter("quality", missing="drop"), some)[1] == Drop("no quality", None, "a value in meta under 'quality'")
     nested = [row("x", rating={"helpful": 4}), row("x", rating={"helpful": 1})]
-    assert isinstance(Filter("rating.helpful", min=3).judge_all(nested)[1], Drop)
+    assert isinstance(judged(Filter("rating.helpful", min=3), nested)[1], Drop)
 
 
 def test_filter_says_what_it_cannot_do() -> None:
     rows = [row("x", quality="good")]
     with pytest.raises(DataError, match="no row has a value 'qualty' in meta. Did you mean 'quality'"):
-        Filter("qualty", min=1).judge_all(rows)
+        judged(Filter("qualty", min=1), rows)
     with pytest.raises(DataError, match="the value 'good' of 'quality' in row r is no number. Filter words by 'allowed'"):
-        Filter("quality", min=1).judge_all(rows)
+        judged(Filter("quality", min=1), rows)

@@ -12,6 +12,7 @@ import yaml
 from studio.core.errors import DataError
 from studio.core.workspace import Workspace
 from studio.data.chat.formats import ColumnNames, ShapeError, shape_row
+from tests.data.chat.test_exports import read
 from tests.data.chat.test_meaning import built, kept
 
 QA = [{"role": "user", "content": "Q?"}, {"role": "assistant", "content": "A."}]
@@ -122,7 +123,7 @@ def test_a_part_without_text_is_refused() -> None:
 @pytest.mark.parametrize(
     ("row", "line"),
     [
-        ({"frage": "Q?", "antwort": "A. long"}, "columns: {question: frage, answer: antwort}"),
+        ({"sporsmal": "Q?", "svaret": "A. long"}, "columns: {question: sporsmal, answer: svaret}"),
         ({"my_question": "Q?", "number": 3, "the_answer": "A."}, "columns: {question: my_question, answer: the_answer}"),
         ({"talk": QA}, "columns: {messages: talk}"),
         ({"question": "Q?", "label": "bird"}, "columns: {question: question, answer: label}"),
@@ -175,7 +176,42 @@ def test_other_roles_are_named_in_the_recipe(tmp_path: Path, workspace: Workspac
 
 def test_names_with_something_behind_that_could_be_two_are_asked_for() -> None:
     two = {"Question (long)": "Q?", "Question (short)": "Q", "Answer": "A."}
-    for row in (two, {"Name a bird": "Name a fish", "A wren": "A cod"}):
-        with pytest.raises(ShapeError, match="none of the known shapes") as error:
-            shape_row(row, "auto", ColumnNames())
-        assert ("is no header" in str(error.value)) == ("A wren" in row)
+    with pytest.raises(ShapeError, match="none of the known shapes"):
+        shape_row(two, "auto", ColumnNames())
+
+
+def test_columns_in_other_languages_are_known() -> None:
+    for row in (
+        {"Frage": "Q?", "Antwort": "A."},
+        {"Fråga": "Q?", "Svar": "A."},
+        {"问题": "Q?", "回答": "A."},
+        {"質問": "Q?", "回答": "A."},
+    ):
+        assert shape_row(row, "auto", ColumnNames()).messages == QA
+
+
+def test_a_table_without_names_is_read_by_number(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("1,Name a bird,A wren\n2,Name a fish,A cod\n")
+    with pytest.raises(DataError, match="read like a row") as error:
+        read(path)
+    line = str(error.value).split("\n")[1].strip()
+    assert line == "columns: {question: 1, answer: 2}"
+    rows, _ = read(path, **yaml.safe_load(line))
+    assert [[turn["content"] for turn in row.messages] for row in rows] == [["Name a bird", "A wren"], ["Name a fish", "A cod"]]
+    assert rows[0].meta == {"0": "1"}
+    path.write_text("question,answer\nName a bird,A wren\n")
+    with pytest.raises(DataError, match="begins with a line of names"):
+        read(path, columns={"question": 0, "answer": 1})
+
+
+def test_rows_inside_rows(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps({"intents": [{"tag": "hi", "patterns": ["Hi", "Hey"], "responses": ["Hello", "Good day"]}]}))
+    rows, notes = read(path, group="tag")
+    assert [[turn["content"] for turn in row.messages] for row in rows] == [["Hi", "Hello"], ["Hey", "Good day"]]
+    assert {row.group for row in rows} == {"hi"} and "gave several answers" in notes[0]
+    asked = [{"id": "1", "question": "Q?", "answers": [{"text": "A.", "answer_start": 0}, {"text": "A.", "answer_start": 0}]}]
+    path.write_text(json.dumps({"version": "2.0", "data": [{"title": "t", "paragraphs": [{"context": "About.", "qas": asked}]}]}))
+    rows, _ = read(path)
+    assert [turn["content"] for turn in rows[0].messages] == ["Q?\n\nAbout.", "A."] and rows[0].id.endswith("/1")

@@ -68,6 +68,23 @@ def test_a_column_that_gives_the_number_away_is_named() -> None:
     assert 0.3 < found.facts["scores"]["honest"] < 0.7
 
 
+@pytest.mark.parametrize("target", ["label", "number"])
+def test_a_text_that_says_the_target_is_named(target: str) -> None:
+    def written(truth: list[Any], rng: np.random.Generator) -> list[str]:
+        said = [value if target == "label" else f"{value:g}" for value in truth]
+        return [f"caller {rng.integers(900)} was told '{value}', and left" for value in said]
+
+    def silent(truth: list[Any], rng: np.random.Generator) -> list[str]:
+        return [f"caller {rng.integers(900)} said neither yes nor no, and left" for _ in truth]
+
+    found = run(made(target, cheat=written, plain=silent), action="ignore")
+    assert found.facts["texts"] == {"cheat": 1.0} and not found.table.columns["cheat"].feature
+    assert found.table.columns["plain"].feature, "what says every label says nothing"
+    told = "cheat says y outright in 100% of training rows (that of another row in 0%)"
+    assert any(note.startswith(told) for note in found.notes)
+    assert run(made(target, cheat=written), known=["cheat"]).facts["texts"] == {}
+
+
 def test_what_is_done_with_leaks_is_a_setting() -> None:
     leaky = made(cheat=as_number)
     ignored = run(leaky, action="ignore").table.columns["cheat"]

@@ -185,6 +185,17 @@ def test_two_runs_are_compared_on_the_same_rows_whatever_columns_they_read(predi
         measured(predictors, "credit", baseline="topics")
 
 
+def test_the_table_names_the_sides_and_a_suite_of_which_nothing_is_measured_is_no_success(
+    predictors: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It ended with exit code 0 and a table of dashes; scripts took it for a measurement."""
+    asked = ("--model", "credit", "--workspace", str(predictors.root), "--set", "resamples=100")
+    assert call_studio("eval", "classification", *asked) == 0
+    assert capsys.readouterr().out.split()[:3] == ["metric", "baseline", "model"]
+    assert call_studio("eval", "clustering", *asked) == 2
+    assert "nothing of the suite clustering was measured" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("suite", "overrides", "words"),
     [

@@ -165,3 +165,14 @@ def test_logarithms_are_turned_back_only_where_they_were_learned() -> None:
     assert turned_back(np.array([0.0, 1.0]), info).tolist() == [0.0, 1.0]
     logs = info.model_copy(update={"extra": {"log_target": True}})
     assert np.allclose(turned_back(np.array([0.0, 1.0, 1e9]), logs), [1.0, np.e, np.exp(709.0)])
+
+
+def test_opening_a_pipeline_brings_no_torch(tmp_path: Path) -> None:
+    """A second process, because this one has torch from other tests; scikit-learn's own use of torch still works afterwards."""
+    save_predictor(fitted(rows(), preset("logistic"))[0], tmp_path)
+    program = (
+        "import sys; from pathlib import Path; from studio.models.predictors.opening import open_predictor\n"
+        f"open_predictor(Path({str(tmp_path)!r})); assert 'torch' not in sys.modules\n"
+        "import sklearn.externals.array_api_compat.torch; assert 'torch' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

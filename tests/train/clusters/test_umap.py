@@ -21,6 +21,7 @@ TRAIN, TEST = numbers(DIGITS.data[:400]), numbers(DIGITS.data[400:800])
 SETTINGS = ("preparation.scale=false", "reduce.type=umap", "estimator.k=10")
 
 
+@pytest.mark.long
 def test_digits_are_grouped_better_and_the_same_for_a_seed(tmp_path: Path) -> None:
     first, second = (grouped(TRAIN, "kmeans", *SETTINGS).clusters for _ in range(2))
     assert np.array_equal(first.groups.centres(), second.groups.centres())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from studio.data.chat.labels import ANSWER_WORDS, QUESTION_WORDS
+
 # Keys under which one conversation, not a list of them, lies in a JSON object.
 TURN_KEYS = ("messages", "conversations", "conversation", "items", "turns", "dialog", "dialogue", "chat_messages", "contents")
 # Also the name of a list of rows: a conversation only where it holds texts or turns (UltraChat).
@@ -22,8 +24,8 @@ ROLE_NAMES = {
     **dict.fromkeys(("function_call", "tool_call", "tool_calls"), "call"),
 }
 """Role as others write it to ours; ``call`` is a turn of the assistant whose text is the call."""
-QUESTIONS = ("question", "q", "query", "user", "human", "input")
-ANSWERS = ("answer", "a", "response", "output", "assistant", "reply", "answers")
+QUESTIONS = ("question", "q", "query", "user", "human", "input", *QUESTION_WORDS[1:])
+ANSWERS = ("answer", "a", "response", "output", "assistant", "reply", "answers", *ANSWER_WORDS[1:])
 COMPLETIONS = ("completion", "response", "answer", "output")
 CHOSEN = (
     "chosen", "chosen_response", "response_chosen", "preferred_output", "preferred", "preferred_response", "chosen_messages",

@@ -19,19 +19,36 @@ _RIVALS = (
 
 def unknown_shape(row: Mapping[str, Any]) -> ShapeError:
     """The error for a row of no known shape."""
-    cells = "; ".join(f"{name}: {_glimpse(value)}" for name, value in list(row.items())[:6])
     near, line = _nearest(row)
-    headless = " If the first line of the table is no header, put one before it." if _looks_headless(row) else ""
+    cells = "; ".join(f"{name}: {_glimpse(value)}" for name, value in list(row.items())[:6])
+    if _looks_headless(row):
+        return ShapeError(
+            f"has columns called {names_of(row)}, which read like a row. If the table has no line of names, the recipe's source "
+            f"says by number, counted from 0, what is what\n    columns: {{{_by_number(row)}}}\nand else by name\n    {line}",
+            complete=True,
+        )
     return ShapeError(
-        f"has the columns {names_of(row)}, which is none of the known shapes ({cells}).{headless} Nearest is {near}; if it is "
+        f"has the columns {names_of(row)}, which is none of the known shapes ({cells}). Nearest is {near}; if it is "
         f"that, the recipe's source says\n    format: {near}\n    {line}",
         complete=True,
     )
 
 
 def _looks_headless(row: Mapping[str, Any]) -> bool:
-    """True where the names of columns read like what stands in them: sentences."""
-    return any(str(name).count(" ") >= 2 or str(name).rstrip().endswith((".", "?", "!", "。", "？")) for name in row)
+    """True where the names of columns read like what stands in them: sentences, beside texts only."""
+    said = [str(name).strip() for name in row]
+    if len(said) < 2 or not all(isinstance(value, str | None) for value in row.values()):
+        return False
+    return any(name.count(" ") >= 2 or len(name) > _SHOWN or name.endswith((".", "?", "!", "。", "？", "！")) for name in said)
+
+
+def _by_number(row: Mapping[str, Any]) -> str:
+    """The columns of a table without names that are likely question and answer: the first with words, the longest after it."""
+    lengths = [len(str(name)) + len(str(value)) for name, value in row.items()]
+    worded = [place for place, (name, value) in enumerate(row.items()) if not f"{name}{value}".replace(".", "").isdigit()]
+    question = next((place for place in worded if lengths[place] > 8 and place < len(lengths) - 1), 0)
+    answer = max(range(question + 1, len(lengths)), key=lambda place: lengths[place])
+    return f"question: {question}, answer: {answer}"
 
 
 def _glimpse(value: Any) -> str:

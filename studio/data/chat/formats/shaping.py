@@ -291,5 +291,6 @@ FORMATS: dict[str, Callable[[Cells, dict[str, Any]], list[Message]]] = {
     "question_answer": read_question_answer,
     "chatterbot": _chatterbot,
     "text": _text,
+    "export": _messages,
 }
 """Shapes that hold an answer to imitate; ``preference`` is any of them with a judgement, or a pair."""

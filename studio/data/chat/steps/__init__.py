@@ -13,6 +13,8 @@ STEPS = Registry(
         "length": "studio.data.chat.steps.length:Length",
         "exact_duplicates": "studio.data.chat.steps.duplicates:ExactDuplicates",
         "near_duplicates": "studio.data.chat.steps.duplicates:NearDuplicates",
+        "decontaminate": "studio.data.chat.steps.decontaminate:Decontaminate",
+        "semantic_duplicates": "studio.data.chat.steps.semantic:SemanticDuplicates",
         "language": "studio.data.chat.steps.language:Language",
         "scrub": "studio.data.chat.steps.scrub:Scrub",
         "outliers": "studio.data.chat.steps.length:Outliers",

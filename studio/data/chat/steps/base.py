@@ -11,6 +11,7 @@ from studio.data.chat.rows import ChatRow
 from studio.data.chat.turns import Message
 from studio.data.chat.turns import with_texts as changed_texts
 from studio.data.verdicts import Drop
+from studio.data.workers import Workers
 
 Verdict = ChatRow | Drop
 
@@ -46,10 +47,12 @@ class CorpusStep(ABC):
     """What a person should know about the last judgement (a cap that was reached)."""
     box: dict[str, Any] | None = None
     """What a box plot in the report shows of the last judgement; None draws none."""
+    crew: Workers | None = None
+    """Processes that may help; None where there are none."""
 
     @abstractmethod
-    def judge_all(self, rows: Sequence[ChatRow]) -> list[Verdict]:
-        """One verdict per row, in order."""
+    def judge_all(self, rows: Sequence[ChatRow]) -> Sequence[Verdict | None]:
+        """One verdict per row, in order; None for one that stays, because not all rows may be in memory."""
 
 
 def with_texts(row: ChatRow, change: Callable[[str], str]) -> ChatRow:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from studio.data.chat.rows import ChatRow
-from studio.data.chat.steps.base import CorpusStep, Verdict
+from studio.data.chat.steps.base import CorpusStep
 from studio.data.chat.tokens import TokenCounter
 from studio.data.chat.turns import turn_text
+from studio.data.shelf import Picked, batches
 from studio.data.verdicts import Drop
 from studio.language.scripts import count_words
 
@@ -49,19 +51,20 @@ class Length(CorpusStep):
         self._unit, self._of, self._low, self._high = unit, of, min, max
         self._turns = (min_turns, max_turns)
         self._model, self._open = model, counter
+        self._counter: TokenCounter | None = None
 
-    def judge_all(self, rows: Sequence[ChatRow]) -> list[Verdict]:
+    def judge_all(self, rows: Sequence[ChatRow]) -> list[Drop | None]:
         """Turns are looked at first, since that costs nothing."""
-        verdicts: list[Verdict] = [self._by_turns(row) for row in rows]
+        verdicts = [self._by_turns(row) for row in rows]
         if self._low is None and self._high is None:
             return verdicts
-        left = [index for index, verdict in enumerate(verdicts) if isinstance(verdict, ChatRow)]
-        lengths = self._lengths([rows[index] for index in left])
+        left = [index for index, verdict in enumerate(verdicts) if verdict is None]
+        lengths = itertools.chain.from_iterable(self._lengths(part) for part in batches(Picked(rows, left)))
         for index, length in zip(left, lengths, strict=True):
-            verdicts[index] = self._by_length(rows[index], length)
+            verdicts[index] = self._by_length(length)
         return verdicts
 
-    def _by_turns(self, row: ChatRow) -> Verdict:
+    def _by_turns(self, row: ChatRow) -> Drop | None:
         """Keep or drop for the number of turns; the system turn does not count."""
         low, high = self._turns
         turns = sum(message["role"] != "system" for message in row.messages)
@@ -69,9 +72,9 @@ class Length(CorpusStep):
             return Drop("too few turns", f"{turns} turns", f"at least {low}")
         if high is not None and turns > high:
             return Drop("too many turns", f"{turns} turns", f"at most {high}")
-        return row
+        return None
 
-    def _by_length(self, row: ChatRow, length: tuple[int, bool]) -> Verdict:
+    def _by_length(self, length: tuple[int, bool]) -> Drop | None:
         """Keep or drop for the length; a count that was broken off says so."""
         count, whole = length
         seen = f"{count if whole else f'more than {count - 1}'} {self._unit}"
@@ -79,7 +82,7 @@ class Length(CorpusStep):
             return Drop("too short", seen, f"at least {self._low}")
         if self._high is not None and count > self._high:
             return Drop("too long", seen, f"at most {self._high}")
-        return row
+        return None
 
     def _lengths(self, rows: Sequence[ChatRow]) -> list[tuple[int, bool]]:
         """Length of each row, and whether it was counted to the end."""
@@ -87,8 +90,8 @@ class Length(CorpusStep):
             return [(plain_length(row, self._unit, self._of), True) for row in rows]
         if self._open is None:
             raise ValueError("a length in tokens needs a counter")
-        counter = self._open()
-        return counter.count_up_to([measured_turns(row, self._of) for row in rows], self._low, self._high)
+        self._counter = self._counter or self._open()
+        return self._counter.count_up_to([measured_turns(row, self._of) for row in rows], self._low, self._high)
 
 
 class Outliers(CorpusStep):
@@ -106,16 +109,16 @@ class Outliers(CorpusStep):
         self._method, self._unit, self._of, self._log = method, unit, of, log
         self._factor = factor if factor is not None else {"sigma": 3.0, "iqr": 1.5}[method]
 
-    def judge_all(self, rows: Sequence[ChatRow]) -> list[Verdict]:
+    def judge_all(self, rows: Sequence[ChatRow]) -> list[Drop | None]:
         """Limits are taken from all rows before any is dropped."""
         if len(rows) < 2:
-            return list(rows)
+            return [None] * len(rows)
         lengths = [plain_length(row, self._unit, self._of) for row in rows]
         low, high = self.limits(lengths)
-        verdicts: list[Verdict] = []
-        for row, length in zip(rows, lengths, strict=True):
+        verdicts: list[Drop | None] = []
+        for length in lengths:
             if low <= length <= high:
-                verdicts.append(row)
+                verdicts.append(None)
                 continue
             side = "unusually short" if length < low else "unusually long"
             limits = f"{max(0, math.ceil(low))} to {math.floor(high)} ({self._factor:g} {self._method})"

@@ -159,7 +159,7 @@ class Filter(CorpusStep):
         self._allowed = None if allowed is None else tuple(allowed)
         self._drop_missing = missing == "drop"
 
-    def judge_all(self, rows: Sequence[ChatRow]) -> list[Verdict]:
+    def judge_all(self, rows: Sequence[ChatRow]) -> list[Drop | None]:
         """Limits of outliers are taken from all rows before any is dropped.
 
         Raises:
@@ -173,7 +173,7 @@ class Filter(CorpusStep):
                 f"Filter by one of: {', '.join(known) or 'none'}; "
                 "the step 'score' writes some."
             )
-        return self._by_words(rows, values) if self._is_words(values) else self._by_numbers(rows, values)
+        return self._by_words(values) if self._is_words(values) else self._by_numbers(rows, values)
 
     def _is_words(self, values: Sequence[Any]) -> bool:
         """Whether values are compared as words."""
@@ -181,21 +181,19 @@ class Filter(CorpusStep):
             self._low is None and self._high is None and self._fence is None and any(isinstance(value, str) for value in values)
         )
 
-    def _by_words(self, rows: Sequence[ChatRow], values: Sequence[Any]) -> list[Verdict]:
+    def _by_words(self, values: Sequence[Any]) -> list[Drop | None]:
         """Keep what is allowed, and tell how the values are balanced before and after."""
-        verdicts: list[Verdict] = []
-        for row, value in zip(rows, values, strict=True):
+        verdicts: list[Drop | None] = []
+        for value in values:
             if value is None:
-                verdicts.append(self._missing(row))
+                verdicts.append(self._missing())
             elif self._allowed is None or str(value) in self._allowed:
-                verdicts.append(row)
+                verdicts.append(None)
             else:
                 verdicts.append(Drop(f"{self._by} not allowed", str(value), ", ".join(self._allowed)))
         before = Counter(str(value) for value in values if value is not None)
         after = Counter(
-            str(value)
-            for value, verdict in zip(values, verdicts, strict=True)
-            if value is not None and isinstance(verdict, ChatRow)
+            str(value) for value, verdict in zip(values, verdicts, strict=True) if value is not None and verdict is None
         )
         shown = [
             f"{value} {count:,} ({count / before.total():.0%}), {after[value]:,} stay"
@@ -206,7 +204,7 @@ class Filter(CorpusStep):
         )
         return verdicts
 
-    def _by_numbers(self, rows: Sequence[ChatRow], values: Sequence[Any]) -> list[Verdict]:
+    def _by_numbers(self, rows: Sequence[ChatRow], values: Sequence[Any]) -> list[Drop | None]:
         """Keep what lies between the limits."""
         numbers = [_number(value, self._by, row.id) for value, row in zip(values, rows, strict=True)]
         given = [number for number in numbers if number is not None]
@@ -217,7 +215,7 @@ class Filter(CorpusStep):
             f"{len(numbers) - len(given):,} rows without",
         )
         self.box = _box(self._by, given, (first, middle, third), (low, high))
-        return [self._judged(row, number, low, high) for row, number in zip(rows, numbers, strict=True)]
+        return [self._judged(number, low, high) for number in numbers]
 
     def _limits(self, first: float, third: float) -> tuple[float, float]:
         """Least and most that stay: those that were named, and the fences of a box plot (Tukey 1977)."""
@@ -228,12 +226,12 @@ class Filter(CorpusStep):
             highs.append(third + self._fence * (third - first))
         return max(lows), min(highs)
 
-    def _judged(self, row: ChatRow, number: float | None, low: float, high: float) -> Verdict:
+    def _judged(self, number: float | None, low: float, high: float) -> Drop | None:
         """Keep or drop one row."""
         if number is None:
-            return self._missing(row)
+            return self._missing()
         if low <= number <= high:
-            return row
+            return None
         outlier = (
             self._fence is not None
             and (self._low is None or number >= self._low)
@@ -243,9 +241,9 @@ class Filter(CorpusStep):
         limit = f"at least {low:g}" if number < low else f"at most {high:g}"
         return Drop(f"{kind} {self._by}", f"{number:g}", limit)
 
-    def _missing(self, row: ChatRow) -> Verdict:
+    def _missing(self) -> Drop | None:
         """A row without a value."""
-        return Drop(f"no {self._by}", None, f"a value in meta under {self._by!r}") if self._drop_missing else row
+        return Drop(f"no {self._by}", None, f"a value in meta under {self._by!r}") if self._drop_missing else None
 
 
 def _looked_up(meta: dict[str, Any], name: str) -> Any:

@@ -32,13 +32,13 @@ class Stitch(CorpusStep):
         self._pattern = re.compile(rf"(?P<whole>.+){re.escape(separator)}(?P<part>[0-9]{{1,9}})(?:~[0-9]+)?", re.DOTALL)
         self._separator, self._most = separator, max_turns
 
-    def judge_all(self, rows: Sequence[ChatRow]) -> list[Verdict]:
+    def judge_all(self, rows: Sequence[ChatRow]) -> list[Verdict | None]:
         """Parts are brought into order; a hole between two, or turns that do not follow each other, begin another row.
 
         Raises:
             DataError: nearly all ids begin alike, so that the numbers count rows.
         """
-        verdicts: list[Verdict] = list(rows)
+        verdicts: list[Verdict | None] = [None] * len(rows)
         joined = parts = holes = overlaps = 0
         for numbers in self._groups(rows).values():
             chains, missing = self._chains([(number, rows[place]) for number, place in sorted(numbers.items())])
@@ -99,7 +99,7 @@ class Stitch(CorpusStep):
                 turns = list(part.messages)
         return chains, holes
 
-    def _carry_out(self, chain: Chain, places: list[int], rows: Sequence[ChatRow], verdicts: list[Verdict]) -> None:
+    def _carry_out(self, chain: Chain, places: list[int], rows: Sequence[ChatRow], verdicts: list[Verdict | None]) -> None:
         """Put the joined row into the first part's place; the other parts name it."""
         place_of = {rows[place].id: place for place in places}
         first = chain[0][0]

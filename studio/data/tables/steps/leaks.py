@@ -13,6 +13,7 @@ from studio.data.tables.single_column import label_scores, number_scores
 from studio.data.tables.steps.base import Outcome, TableStep, counted
 from studio.data.tables.steps.duplicates import same_values
 from studio.data.tables.table import DataTable, TableColumn
+from studio.data.tables.told_in_text import LEAST_GAP, told_in_text
 
 # A column of names has many values, each of several rows at most on average.
 _LEAST_NAMES, _MOST_ROWS_OF_NAME = 30, 20
@@ -30,6 +31,7 @@ class _Found:
 
     notes: list[str] = field(default_factory=list)
     scores: dict[str, float] = field(default_factory=dict)
+    texts: dict[str, float] = field(default_factory=dict)
     leaking: list[str] = field(default_factory=list)
     future: dict[str, int] = field(default_factory=dict)
     shared: dict[str, float] = field(default_factory=dict)
@@ -52,10 +54,11 @@ class Leaks(TableStep):
             table.check_name(name, "leaks.known")
         found = _Found()
         measure, bound = self._score(table, found)
+        self._texts(table, found)
         self._future(table, found)
         self._entities(table, found)
         _equal_rows(table, found)
-        tells = {**dict.fromkeys(found.leaking, ""), **dict.fromkeys(found.future, "")}
+        tells = list(dict.fromkeys([*found.leaking, *found.texts, *found.future]))
         if tells and self._action == "refuse":
             raise DataError(
                 f"leaks: {'; '.join(found.notes[:3])}. Take them out (ignore), or name them under known if they are fair."
@@ -97,6 +100,24 @@ class Leaks(TableStep):
             for name in found.leaking
         ]
         return measure, bound
+
+    def _texts(self, table: DataTable, found: _Found) -> None:
+        """Texts that say the target outright, among training rows."""
+        target = table.of_role("target")
+        train = table.frame.iloc[table.train]
+        texts = [column.name for column in table.columns.values() if column.feature and column.type == "text"]
+        for name in texts if target is not None else ():
+            if name in self._known or target is None:
+                continue
+            rows = train[[name, target.name]].dropna()
+            values = [f"{value:g}" if target.type == "number" else str(value) for value in rows[target.name]]
+            own, other = told_in_text(rows[name].tolist(), values) if len(rows) else (0.0, 0.0)
+            if own - other >= LEAST_GAP:
+                found.texts[name] = own
+                found.notes.append(
+                    f"{name} says {target.name} outright in {own:.0%} of training rows (that of another row in {other:.0%}); "
+                    f"take it out of the texts, or say leaks.known: [{name}]"
+                )
 
     def _future(self, table: DataTable, found: _Found) -> None:
         """Times later than the moment at which the target would be predicted."""

@@ -47,6 +47,7 @@ class NearTexts(TableStep):
             best, negative = max(scored, default=(0.0, 0))
             if best >= self._threshold:
                 leaders[place] = (-negative, best)
+                pairs.gone[place] = True
         drops: dict[int, Drop] = {}
         for place, first in enumerate(pairs.same):
             if not texts[place].strip() or (first == place and place not in leaders):

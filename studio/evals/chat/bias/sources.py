@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,11 +49,9 @@ def find_benchmark(task: BenchmarkTask, origin: Origin, workspace: Workspace) ->
         if not folder.exists():
             raise UserError(f"the folder {task.folder} of the task {task.key} does not exist. It should hold {origin.files}.")
         return Found(folder, record={**about, "path": str(folder)})
-    shared = os.environ.get("STUDIO_BENCHMARKS")
-    roots = [Path(shared).expanduser()] if shared else []
-    for root in [*roots, workspace.root / "benchmarks"]:
-        if (root / kind).is_dir():
-            return Found(root / kind, record={**about, "path": str(root / kind)})
+    known = workspace.benchmark_folder(kind)
+    if known is not None:
+        return Found(known, record={**about, "path": str(known)})
     remedy = (
         f"Get {origin.files} from {origin.where} ({origin.licence}) and put them into {workspace.root / 'benchmarks' / kind}, or "
         "name their folder in the task ('folder:') or one for all benchmarks with STUDIO_BENCHMARKS."

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from studio.evals.example_rows import value_text
 from studio.evals.predictors.explanations.parts import Explanation, Part, ranked
 from studio.evals.predictors.explanations.shapley import Game, exact_shapley, sampled_shapley
 from studio.evals.predictors.explanations.values import LOG_ODDS, Values
-from studio.evals.predictors.showing import value_text
 
 # Background rows that stand in for a deleted column.
 _STAND_INS = 20

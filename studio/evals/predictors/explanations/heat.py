@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from studio.evals.example_rows import overlaid
 from studio.evals.predictors.explanations.parts import Explanation, Part, ranked
 from studio.evals.predictors.explanations.values import PROBABILITY, Values
-from studio.evals.predictors.showing import overlaid
+from studio.models.pictures import open_picture
 from studio.models.predictors.base import Predictor
-from studio.models.predictors.pictures import open_picture
 
 PARTS = 8
 """Parts on each side of a picture that are covered or deleted."""

@@ -1,4 +1,4 @@
-"""Picture files as predictors see them."""
+"""Picture files that rows of any kind of Dataset name, opened to be learned from or shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of a predictor as people see them: values of columns in words, pictures as thumbnails."""
+"""Rows of a Dataset that is learned from, as people see them: values of columns in words, pictures as thumbnails."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from studio.data.examples import Examples
-from studio.models.predictors.pictures import open_picture
+from studio.models.pictures import open_picture
 from studio.schema.columns import Column
 
 SIDE = 160

@@ -1,4 +1,4 @@
-"""Whole tables from JSON and JSON lines, whose objects are rows."""
+"""Whole tables from files whose rows are objects: JSON, JSON lines, XML."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import pandas as pd
 
 from studio.core.errors import DataError
 from studio.data.frames.base import BadRow, Frame, FrameOptions, plain_columns
-from studio.data.readers import Raw, ReadOptions
-from studio.data.readers.json import read_json, read_jsonl
+from studio.data.readers import Raw, ReadOptions, read_file
 
 
-def read_json_frame(path: Path, options: FrameOptions) -> Frame:
+def read_rows_frame(path: Path, options: FrameOptions) -> Frame:
     """A table whose columns are the keys of its objects, in the order in which they first come; a key that is not there is
     missing.
 
     Raises:
         DataError: there is no row, rows lie under several keys, or the bytes are not in the encoding that was named.
     """
-    reader = read_json if path.suffix.lower() == ".json" else read_jsonl
+    notes: list[str] = []
+    asked = ReadOptions(encoding=options.encoding, records=options.records, note=notes.append)
     values: dict[str, list[Any]] = {}
     numbers: list[int] = []
     bad: list[BadRow] = []
-    for number, found in enumerate(reader(path, ReadOptions(encoding=options.encoding, records=options.records)), start=1):
+    for number, found in enumerate(read_file(path, asked), start=1):
         if not isinstance(found, Raw):
             if found.place != "the file":
                 bad.append(BadRow(number, f"{found.reason} ({found.place})"))
@@ -40,4 +40,4 @@ def read_json_frame(path: Path, options: FrameOptions) -> Frame:
     if not numbers and not bad:
         raise DataError(f"{path} holds no rows. Give a list of objects, or one object on each line.")
     columns = pd.DataFrame({name: pd.Series(column, dtype=object) for name, column in values.items()})
-    return Frame(plain_columns(columns), np.array(numbers, dtype=np.int64), bad)
+    return Frame(plain_columns(columns), np.array(numbers, dtype=np.int64), bad, notes)

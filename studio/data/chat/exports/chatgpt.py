@@ -1,0 +1,107 @@
+"""ChatGPT's ``conversations.json``: a tree of messages under ``mapping``, of which the path to ``current_node`` is the talk."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from studio.data.chat.exports.base import Heard
+
+PROGRAM = "ChatGPT"
+_ROLES = frozenset({"system", "user", "assistant"})
+_TEXTS = frozenset({"text", "multimodal_text", "code"})
+# Places of sources that only ChatGPT's own page can show: ``【4†source】``, and marks in Unicode's private area.
+_CITED = re.compile("【\\d+(?::\\d+)?†[^】]*】|\ue200[^\ue201]*\ue201|[\ue200-\ue2ff]")
+
+
+def is_chatgpt(value: Mapping[str, Any]) -> bool:
+    """True for a conversation."""
+    mapping = value.get("mapping")
+    if not isinstance(mapping, dict) or not mapping:
+        return False
+    return all(isinstance(node, dict) and "message" in node for node in list(mapping.values())[:3])
+
+
+def read_chatgpt(value: Mapping[str, Any], heard: Heard) -> dict[str, Any]:
+    """A row of ``messages``. What follows a picture or a file is left out: the model that is trained sees neither."""
+    turns: list[dict[str, Any]] = []
+    path = _path(value)
+    shown = sum(1 for node in value["mapping"].values() if _is_spoken(node.get("message")))
+    taken = 0
+    for message in path:
+        if not _is_spoken(message):
+            heard.left["messages to and from tools, and hidden ones"] += bool(message and _text(message))
+            continue
+        if _has_more_than_text(message):
+            break
+        taken += 1
+        role, text = message["author"]["role"], _CITED.sub("", _text(message)).strip()
+        if not text:
+            continue
+        if turns and turns[-1]["role"] == role:
+            turns[-1]["content"] += f"\n\n{text}"
+        else:
+            turns.append({"role": role, "content": text})
+    spoken = sum(map(_is_spoken, path))
+    if shown > spoken:
+        heard.left["messages of other branches"] += shown - spoken
+    if spoken > taken:
+        heard.left["messages from a picture or a file on"] += spoken - taken
+    heard.programs[PROGRAM] += 1
+    facts = {
+        "title": value.get("title"),
+        "id": value.get("conversation_id") or value.get("id"),
+        "began": value.get("create_time"),
+    }
+    facts |= {"model": value.get("default_model_slug")}
+    return {"messages": turns, "program": PROGRAM, **{key: fact for key, fact in facts.items() if fact is not None}}
+
+
+def _path(value: Mapping[str, Any]) -> list[Any]:
+    """Messages from the first to the current one; without ``current_node``, to the newest leaf."""
+    mapping = value["mapping"]
+    node = value.get("current_node")
+    if node not in mapping:
+        leaves = [key for key, one in mapping.items() if not one.get("children")] or list(mapping)
+        node = max(leaves, key=lambda key: (mapping[key].get("message") or {}).get("create_time") or 0.0)
+    path: list[Any] = []
+    seen = set()
+    while node in mapping and node not in seen:
+        seen.add(node)
+        path.append(mapping[node].get("message"))
+        node = mapping[node].get("parent")
+    return path[::-1]
+
+
+def _is_spoken(message: Any) -> bool:
+    """True for what a person sees as a turn: no hidden message, none to or from a tool."""
+    if not isinstance(message, dict) or not isinstance(message.get("content"), dict):
+        return False
+    author, facts = message.get("author") or {}, message.get("metadata") or {}
+    hidden = facts.get("is_visually_hidden_from_conversation") or facts.get("is_user_system_message")
+    seen = author.get("role") in _ROLES and message.get("recipient") in (None, "all") and not hidden
+    return bool(
+        seen and message["content"].get("content_type", "text") in _TEXTS and (_text(message) or _has_more_than_text(message))
+    )
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    """The text of a message."""
+    content = message.get("content")
+    if not isinstance(content, dict):
+        return ""
+    parts = content.get("parts") if isinstance(content.get("parts"), list) else [content.get("text")]
+    texts = [part if isinstance(part, str) else part.get("text") if isinstance(part, dict) else None for part in parts or ()]
+    return "\n".join(text for text in texts if isinstance(text, str) and text.strip())
+
+
+def _has_more_than_text(message: Mapping[str, Any]) -> bool:
+    """True where a message holds or comes with a picture, a sound or a file."""
+    parts = message["content"].get("parts")
+    things = (
+        [part for part in parts if isinstance(part, dict) and not isinstance(part.get("text"), str)]
+        if isinstance(parts, list)
+        else []
+    )
+    return bool(things or (message.get("metadata") or {}).get("attachments"))

@@ -1,0 +1,89 @@
+"""Recipes that are proposed for files: what a kind offers, and how it is written down."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+LOOKED_AT = 200
+"""Rows that are read before a recipe is proposed."""
+FEW = 60
+"""Up to so many rows, splits are proposed as whole numbers: shares of so few would be empty."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A recipe of one kind that reads a file or folder; it was tried on the first rows.
+
+    likeness: 0 to 1, how much the rows look like this kind. what: what they are, in a few words. recipe: as YAML has it. choices:
+    lines about what a person has to decide or check. shown: the first rows as they were read.
+    """
+
+    kind: str
+    likeness: float
+    what: str
+    recipe: dict[str, Any]
+    choices: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a kind cannot read a file that has the ending of its files."""
+
+    kind: str
+    reason: str
+
+
+@dataclass
+class Attempt:
+    """A source while it is tried: what was added to it, and why."""
+
+    source: dict[str, Any]
+    choices: list[str] = field(default_factory=list)
+
+
+def local_source(path: Path) -> dict[str, Any]:
+    """A source that is a file or a folder."""
+    return {"type": "local", "path": str(path.resolve()), "licence": "own data"}
+
+
+def split_for(rows: int, validation: float, test: float) -> dict[str, Any]:
+    """Shares for the splits, or whole rows where there are few.
+
+    Args:
+        rows: as many as were read; from ``FEW`` on shares do.
+        validation, test: shares.
+    """
+    if rows >= FEW:
+        return {"validation": validation, "test": test, "seed": 0}
+    return {"validation": max(1, math.floor(rows * validation)), "test": max(1, math.floor(rows * test)), "seed": 0}
+
+
+def recipe_text(proposal: Proposal, path: Path) -> str:
+    """A proposal as the text of a recipe."""
+    head = [f"Proposed for {path}: {proposal.what}.", "Say under licence what may be done with this data.", *proposal.choices]
+    comments = "".join(f"# {line}\n" for entry in head for line in entry.splitlines())
+    parts = [{key: value} for key, value in proposal.recipe.items()]
+    return comments + "".join(_written(part) for part in parts)
+
+
+def _written(part: Mapping[str, Any]) -> str:
+    """One entry of a recipe."""
+    return yaml.safe_dump(dict(part), sort_keys=False, allow_unicode=True, width=120)
+
+
+def glimpse(value: object, width: int = 60) -> str:
+    """The beginning of a value on one line."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= width else f"{text[:width]}…"
+
+
+def steps_of(names: Sequence[str]) -> list[dict[str, Any]]:
+    """Steps as a recipe lists them."""
+    return [{"step": name} for name in names]

@@ -1,0 +1,203 @@
+"""``studio data look``: it says what a file is and proposes a recipe that builds; no file makes it crash."""
+
+from __future__ import annotations
+
+import datetime
+import gzip
+import io
+import json
+import os
+import pickle
+import sqlite3
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from studio.core.errors import UserError
+from studio.data.looking import look_at, told_of
+from tests.data.chat import made_exports as made
+from tests.data.made_rows import sentence
+
+PAIRS = [(f"What about case {number}?", sentence(number)) for number in range(80)]
+DAYS = [datetime.date(2020, 1, 1) + datetime.timedelta(days=number) for number in range(200)]
+
+
+def zipped() -> bytes:
+    """An archive with a table in it."""
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as archive:
+        archive.writestr("rows.csv", "a,b\n")
+    return whole.getvalue()
+
+
+# Name of a file to what stands in it, and how the sentence or the best proposal begins (None: whatever it says).
+FILES: dict[str, tuple[Any, str | None]] = {
+    "qa.csv": ("question,answer\nName a bird,A wren\n", "chat: conversations, read as question_answer (1)"),
+    "excel.csv": ("sep=;\nQuestion;Answer\nName a bird;A wren\n", "chat: conversations, read as question_answer (1)"),
+    "bare.csv": ("Name a small bird,A wren it is\nName a big fish,A cod I think\n", "chat: conversations"),
+    "numbers.csv": (
+        "5.1,3.5,setosa\n4.9,3.0,setosa\n6.9,3.1,virginica\n6.8,3.2,virginica\n",
+        "table: a table of 3 columns: column 1",
+    ),
+    "sixteen.csv": ("question,answer\nName a bird,A wren\n".encode("utf-16"), "chat: conversations"),
+    "umlaut.csv": ("question,answer\nIst es grün?,Es ist schön grün\n".encode("cp1252"), "chat: conversations"),
+    "noise.csv": (bytes(range(256)) * 20, "not as"),
+    "noise.bin": (bytes(range(255, -1, -1)) * 20, "nothing here reads noise.bin"),
+    "empty.csv": ("", "not as"),
+    "names.csv": ("question,answer\n", "not as"),
+    "twice.csv": ("a,a\n1,2\n", "not as chat or table or series"),
+    "messages.jsonl": (
+        json.dumps({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}),
+        "chat:",
+    ),
+    "pairs.jsonl": (json.dumps({"prompt": "p", "chosen": "good", "rejected": "bad"}), "chat: preferences"),
+    "cut.jsonl": ('{"question": "a", "answer": "b"}\n{"quest', "chat: conversations"),
+    "cut.json": ('[{"question": "a", "answer": "b"}, {"que', "chat: conversations"),
+    "half.jsonl": ('{"question": "Name \\ud83d bird", "answer": "A wren"}\n', "chat:"),
+    "nan.json": ('[{"question": "a", "answer": NaN}, {"question": "b", "answer": "c"}]', "chat:"),
+    "list.json": ("[1, 2, 3]", "not as"),
+    "string.json": ('"hello"', "not as"),
+    "deep.json": ("[" * 100_000, "not as rows: deep.json holds values nested"),
+    "mixed.jsonl": ('1\n"a"\n[]\n{}\nnull\n', None),
+    "long.jsonl": (json.dumps({"question": "a", "answer": "x" * 2_000_000}), "chat:"),
+    "two.json": (json.dumps({"train": [{"question": "a", "answer": "b"}], "test": [{"question": "c", "answer": "d"}]}), "chat:"),
+    "note.txt": ("a short note on wrens\n", "chat: conversations"),
+    "long.txt": ("long text. " * 5000, "chat: conversations"),
+    "nul.txt": (b"ab\x00\x00cd" * 50, "not as chat"),
+    "tabs.txt": ("Name a small bird\tA wren it is\nName a big fish\tA cod I think\n", "chat:"),
+    "chat.txt": (made.WHATSAPP["iOS"], "chat: conversations, read as messages (1)"),
+    "faq.md": ("# FAQ\n\n**Q: What?**\n\nThat.\n", "chat: conversations"),
+    "result.json": (json.dumps(made.TELEGRAM), "chat: conversations"),
+    "discord.json": (json.dumps(made.discord()), "chat: conversations"),
+    "conversations.json": (json.dumps(made.chatgpt()), "chat: conversations, read as messages (2)"),
+    "tickets.json": (json.dumps(made.ZENDESK), "chat: conversations"),
+    "rows.yaml": ("- {question: a, answer: b}\n", "chat: conversations"),
+    "recipe.yaml": ("kind: chat\nsources: []\n", "not as data: recipe.yaml is a recipe of kind chat. Build it"),
+    "broken.yaml": ("a: [b\n", "not as chat"),
+    "fake.parquet": (b"PAR1" + b"\x07" * 100, "not as"),
+    "fake.xlsx": (b"PK\x03\x04" + b"\x07" * 100, None),
+    "fake.sqlite": (b"SQLite format 3\x00" + b"\x07" * 100, "not as table"),
+    "plain.db": ("no database\n", "nothing here reads plain.db"),
+    "a.zip": (zipped(), None),
+    "a.jsonl.gz": (gzip.compress(b'{"question": "a", "answer": "b"}\n'), None),
+    "a.pkl": (pickle.dumps({"a": 1}), "nothing here reads a.pkl. Such files can run code"),
+    "a.html": ("<html><body><h1>Hi</h1></body></html>", None),
+    "a.pdf": (b"%PDF-1.4\n%%EOF", None),
+    "noending": ("just text\n", "nothing here reads noending"),
+    "a.safetensors": (b"\x02\0\0\0\0\0\0\0{}", "nothing here reads a.safetensors. These are weights"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_file_is_told_or_refused(tmp_path: Path, name: str) -> None:
+    value, begins = FILES[name]
+    path = tmp_path / name
+    path.write_bytes(value if isinstance(value, bytes) else value.encode())
+    looked = look_at(path)
+    told = told_of(looked)
+    json.dumps(told.document)
+    best = looked.best
+    said = f"{best.kind}: {best.what}" if best else looked.why_not()
+    assert begins is None or said.startswith(begins), said
+    assert looked.facts[0] == ("path", path) and looked.facts[1][0] == "what"
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> dict[str, Path]:
+    """Files and folders of every kind, large enough to be divided."""
+    (tmp_path / "qa.csv").write_text("\n".join(["question,answer", *(f'"{asked}","{said}"' for asked, said in PAIRS)]))
+    bare = [f'"{asked} of these","{said}"' for asked, said in PAIRS]
+    (tmp_path / "bare.csv").write_text("\n".join(bare))
+    table = pd.DataFrame({"age": range(90), "city": ["Lund", "Kiel", "Bonn"] * 30, "churn": ["yes", "no"] * 45})
+    table.to_csv(tmp_path / "table.csv", index=False)
+    table.to_excel(tmp_path / "book.xlsx", index=False)
+    pd.DataFrame({"date": DAYS, "sold": [100 + number % 7 for number in range(200)]}).to_csv(tmp_path / "sales.csv", index=False)
+    with sqlite3.connect(tmp_path / "shop.sqlite") as database:
+        table.to_sql("orders", database, index=False)
+    for number in range(24):
+        file = tmp_path / "pictures" / ("cats", "dogs")[number % 2] / f"IMG_{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        noise = Image.frombytes("RGB", (80, 80), os.urandom(80 * 80 * 3))
+        noise.save(file)
+    hub = tmp_path / "hub"
+    hub.mkdir()
+    (hub / "README.md").write_text("---\nlicense: mit\n---\n# Rows\n")
+    (hub / "train.jsonl").write_text("\n".join(json.dumps({"instruction": asked, "output": said}) for asked, said in PAIRS))
+    made.slack(tmp_path / "slack")
+    names = ("qa.csv", "bare.csv", "table.csv", "book.xlsx", "sales.csv", "shop.sqlite", "pictures", "hub")
+    return {name: tmp_path / name for name in names}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("qa.csv", "chat"), ("bare.csv", "chat"), ("hub", "chat"), ("table.csv", "table"), ("book.xlsx", "table"),
+        ("shop.sqlite", "table"), ("sales.csv", "series"), ("pictures", "image"),
+    ],
+)  # fmt: skip
+def test_a_proposed_recipe_builds(
+    places: dict[str, Path], tmp_path: Path, studio: Callable[..., Any], name: str, kind: str
+) -> None:
+    recipe = tmp_path / "mine.yaml"
+    made_one = studio("data", "look", places[name], "--to", recipe)
+    assert made_one.code == 0 and yaml.safe_load(recipe.read_text(encoding="utf-8"))["kind"] == kind, made_one.err
+    built = studio("data", "build", recipe, "--workspace", tmp_path / "ws")
+    assert built.code == 0, built.err
+    rows = {"sales.csv": 200, "pictures": 24, "table.csv": 90, "book.xlsx": 90, "shop.sqlite": 90}.get(name, 80)
+    assert f"{rows} read" in built.out
+
+
+def test_the_screen_shows_what_is_there(places: dict[str, Path], studio: Callable[..., Any]) -> None:
+    shown = studio("data", "look", places["qa.csv"])
+    assert shown.code == 0
+    for words in (
+        "comma-separated",
+        "utf-8",
+        "50 of 50",
+        "What about case 0?",
+        "kind: chat",
+    ):
+        assert words in shown.out
+    printed = studio("data", "look", places["table.csv"], "--recipe")
+    said = yaml.safe_load(printed.out)
+    assert said["target"] == "churn" and said["sources"][0]["path"] == str(places["table.csv"])
+    other = studio("data", "look", places["sales.csv"], "--recipe", "--kind", "table")
+    assert yaml.safe_load(other.out)["kind"] == "table"
+    document = json.loads(studio("data", "look", places["qa.csv"], "--json").out)
+    assert [one["kind"] for one in document["proposals"]] == ["chat", "table"]
+
+
+def test_who_answers_is_a_choice_to_check(places: dict[str, Path], tmp_path: Path, studio: Callable[..., Any]) -> None:
+    shown = studio("data", "look", tmp_path / "slack", "--recipe")
+    assert yaml.safe_load(shown.out)["sources"][0]["assistant"] == ["Bo Alm"]
+    assert "# Check assistant: [Bo Alm]" in shown.out and "Ida (3)" in shown.out
+
+
+def test_nothing_is_overwritten_and_mistakes_are_sentences(tmp_path: Path, studio: Callable[..., Any]) -> None:
+    (tmp_path / "qa.csv").write_text("question,answer\nName a bird,A wren\n")
+    (tmp_path / "mine.yaml").write_text("mine")
+    for arguments, words in (
+        (("qa.csv", "--to", tmp_path / "mine.yaml"), "exists already and is not overwritten"),
+        (("qa.csv", "--to", tmp_path / "mine.txt"), "ends in .yaml"),
+        (("gone.csv",), "there is no file or folder"),
+        (("qa.csv", "--kind", "chta"), "Did you mean 'chat'?"),
+    ):
+        result = studio("data", "look", tmp_path / arguments[0], *arguments[1:])
+        assert result.code == 2 and words in result.err and "Traceback" not in result.err, result.err
+    assert (tmp_path / "mine.yaml").read_text() == "mine"
+    (tmp_path / "x.bin").write_bytes(b"\x00\x01")
+    assert studio("data", "look", tmp_path / "x.bin").code == 0
+    refused = studio("data", "look", tmp_path / "x.bin", "--recipe")
+    assert refused.code == 2 and "nothing here reads x.bin" in refused.err and refused.out == ""
+
+
+def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "rows.csv")
+    with pytest.raises(UserError, match="neither a file nor a folder"):
+        look_at(tmp_path / "rows.csv")
