@@ -31,7 +31,7 @@ def is_refusal(answer: str, question: str | None = None) -> bool:
     Args:
         question: what was asked. A bare "No." refuses only what cannot be answered by yes or no, so without it, it is no refusal.
     """
-    text = plain(answer)[:_REFUSAL_WITHIN]
+    text = plain(answer[: 8 * _REFUSAL_WITHIN])[:_REFUSAL_WITHIN]
     if _refusals().search(text) is not None:
         return True
     return question is not None and text.strip(_ENDS) in _noes() and not can_be_answered_by_no(question)

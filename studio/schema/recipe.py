@@ -6,6 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from studio.schema.chat_cleaning import (
+    BoilerplateStep,
+    FilterStep,
+    GibberishStep,
+    RefusalsStep,
+    RepetitionStep,
+    ScoreStep,
+    StitchStep,
+    TurnsStep,
+)
 from studio.schema.duplicate_steps import (
     DecontaminateStep,
     ExactDuplicatesStep,
@@ -15,7 +25,9 @@ from studio.schema.duplicate_steps import (
 from studio.schema.duplicate_steps import Share as Share
 from studio.schema.duplicate_steps import ShingleUnit as ShingleUnit
 from studio.schema.loading import Settings
+from studio.schema.mixing import MixedSource, MixSettings
 from studio.schema.places import AtUrl, InDuckdb, InSqlite, InWheel, OnHub
+from studio.schema.scrubbing import USUAL_KINDS, PersonalKind, ScrubStep
 from studio.schema.written_sources import DocumentsSource, SyntheticSource
 
 Positive = Annotated[int, Field(gt=0)]
@@ -74,7 +86,7 @@ class Columns(Settings):
     """The disliked answer of a pair."""
 
 
-class SourceSettings(Settings):
+class SourceSettings(MixedSource):
     """What all kinds of sources share."""
 
     name: str | None = None
@@ -176,7 +188,7 @@ class FeedbackSource(SourceSettings):
     """Only what was said of these models (as the apps show their names); empty takes all."""
     keep_out: list[str] | None = None
     """Datasets whose validation and test questions stay out; None means all of the workspace that are not made from feedback."""
-    scrub: list[Literal["email", "phone", "key"]] = ["email", "phone", "key"]
+    scrub: list[PersonalKind] = [*USUAL_KINDS]
     """What is replaced by placeholders in every text."""
     phone_region: Annotated[str, Field(min_length=2, max_length=2)] | None = None
     """Country (``SE``) whose national phone numbers are understood; None finds numbers with ``+`` only."""
@@ -289,19 +301,6 @@ class LanguageStep(Settings):
     """A conversation is dropped for its language only when the identifier is at least this sure of another one."""
 
 
-class ScrubStep(Settings):
-    """Replace e-mail addresses, phone numbers and API keys with placeholders such as ``[EMAIL]``."""
-
-    step: Literal["scrub"]
-    """Kind of step."""
-    what: list[Literal["email", "phone", "key"]] = ["email", "phone", "key"]
-    """What is looked for."""
-    action: Literal["replace", "drop"] = "replace"
-    """Put a placeholder, or drop the conversation."""
-    phone_region: Annotated[str, Field(min_length=2, max_length=2)] | None = None
-    """Country (``SE``) whose national numbers are understood; None finds numbers with ``+`` and a country code only."""
-
-
 class OutliersStep(Settings):
     """Drop conversations whose length is far from the rest."""
 
@@ -332,7 +331,15 @@ Step = Annotated[
     | SemanticDuplicatesStep
     | LanguageStep
     | ScrubStep
-    | OutliersStep,
+    | OutliersStep
+    | StitchStep
+    | TurnsStep
+    | BoilerplateStep
+    | RefusalsStep
+    | RepetitionStep
+    | GibberishStep
+    | ScoreStep
+    | FilterStep,
     Field(discriminator="step"),
 ]
 
@@ -371,5 +378,20 @@ class ChatRecipe(Settings):
     """Where the rows come from, in order."""
     steps: list[Step] = []
     """What is done to them, in order."""
+    mix: MixSettings = MixSettings()
+    """How many rows of each source are used."""
     split: SplitSettings = SplitSettings()
     """How they are divided."""
+
+    @model_validator(mode="after")
+    def _drawn(self) -> ChatRecipe:
+        """Refuse a weight that needs rows to repeat where they may not, and a temperature that has nothing to bring together."""
+        heavy = next((index for index, source in enumerate(self.sources) if source.weight > 1), None)
+        if heavy is not None and not self.mix.repeat:
+            raise ValueError(
+                f"the weight {self.sources[heavy].weight:g} of sources.{heavy} uses rows more than once. "
+                "Allow it with 'mix: {repeat: true}', or give the other sources weights below 1."
+            )
+        if self.mix.temperature not in {None, 1.0} and len(self.sources) < 2:
+            raise ValueError("mix.temperature brings the shares of sources together, and there is one source. Leave it out.")
+        return self

@@ -37,7 +37,7 @@ MISTAKES = {
         ("step: near_duplicates", "step: near_duplicate"),
         "{file}:8: 'steps.0.step' is 'near_duplicate'. Did you mean 'near_duplicates'? Allowed: unicode, whitespace, drop_empty, "
         "missing, roles, length, exact_duplicates, near_duplicates, decontaminate, semantic_duplicates, language, scrub, "
-        "outliers.",
+        "outliers, stitch, turns, boilerplate, refusals, repetition, gibberish, score, filter.",
     ),
     "unknown source": (
         ("type: local", "type: locl"),

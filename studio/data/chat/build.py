@@ -17,7 +17,9 @@ from studio.data.build import Builder, peak_bytes
 from studio.data.cache import code_files, code_version, library_versions
 from studio.data.chat.feedback import resolve_feedback
 from studio.data.chat.intake import LENGTH_EDGES, READS_DOCUMENTS, documents_in, histogram, read_rows
+from studio.data.chat.mixing import MIX_STEP, Mix, Mixture, mix_settings, mixed, mixture_asked
 from studio.data.chat.others import Compared
+from studio.data.chat.personal.presidio import Presidio
 from studio.data.chat.reading import CHAT_READERS
 from studio.data.chat.rows import CODEC, ChatRow, RemovedRow, character_count, write_removed, write_rows
 from studio.data.chat.runner import run_step
@@ -57,6 +59,7 @@ from studio.schema.recipe import (
     UrlSource,
     WheelSource,
 )
+from studio.schema.scrubbing import PresidioSettings, ScrubStep
 from studio.schema.written_sources import DocumentsSource, SyntheticSource
 
 LIBRARIES = ("ftfy", "py3langid", "phonenumbers", "tokenizers", "ijson", "charset-normalizer", "pyarrow", "numpy")
@@ -80,6 +83,18 @@ _STEP_CODE = (
     "chat/likeness.py",
 )
 _COMPARED_CODE = ("chat/others.py", "chat/suite_texts.py", "overlap.py")
+# Code that single steps rest on besides.
+_LISTS_CODE = code_files("../language")
+_MORE_CODE = {
+    "scrub": code_files("chat/personal"),
+    "language": (*_LISTS_CODE, "chat/prose.py"),
+    "whitespace": ("chat/prose.py",),
+    "length": _LISTS_CODE,
+    "turns": (*_LISTS_CODE, "chat/steps/presence.py", "chat/steps/roles.py"),
+    "refusals": (*_LISTS_CODE, "chat/steps/presence.py", "chat/steps/roles.py"),
+    "boilerplate": _LISTS_CODE,
+    **dict.fromkeys(("repetition", "gibberish", "score"), (*_LISTS_CODE, "chat/prose.py")),
+}
 
 
 class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
@@ -91,6 +106,7 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
 
     _crew: Workers | None = None
     _others: Mapping[int, Compared] = MappingProxyType({})
+    _mixture = Mixture()
 
     def resolve(self, memo: HashMemo) -> list[ResolvedSource]:
         """See :meth:`studio.data.build.Builder.resolve`."""
@@ -99,7 +115,12 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
     def keys(self, sources: Sequence[ResolvedSource], memo: HashMemo) -> list[str]:
         """See :meth:`studio.data.build.Builder.keys`."""
         self._others = find_others(self.recipe, self.workspace, self.beside, memo)
-        return _keys(self.recipe, sources, memo, self._others)
+        self._mixture = mixture_asked(self.recipe, [source.name for source in sources])
+        keys = _keys(self.recipe, sources, memo, self._others)
+        if self._mixture.asks:
+            mixed = [keys[-1], mix_settings(self.recipe), code_version("chat/mixing.py", "verdicts.py")]
+            keys.append(sha256_json(mixed)[:32])
+        return keys
 
     def identity(self, sources: Sequence[ResolvedSource], keys: Sequence[str]) -> list[object]:  # noqa: ARG002 - in the keys
         """See :meth:`studio.data.build.Builder.identity`."""
@@ -118,6 +139,8 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
     def judge(self, number: int, rows: Sequence[ChatRow]) -> StepResult[ChatRow, RemovedRow]:
         """See :meth:`studio.data.build.Builder.judge`."""
         assert self._crew is not None
+        if number == len(self.recipe.steps):
+            return run_step(MIX_STEP, mix_settings(self.recipe), Mix(self._mixture), rows, self._crew, self.shelves)
         settings = self.recipe.steps[number]
         step = make_step(settings, self._others.get(number))
         return run_step(settings.step, settings.model_dump(exclude={"step"}), step, rows, self._crew, self.shelves)
@@ -139,13 +162,17 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
         """Tables and the report."""
         from studio.data.chat.report import render_report
 
+        splits, mixture = mixed(division.splits, work.removed, work.figures["read"], self._mixture)
         plain = all(row.is_plain for rows in division.splits.values() for row in rows)
-        for split, rows in division.splits.items():
+        for split, rows in splits.items():
             write_rows(rows, plain, place / f"{split}.parquet")
         write_removed(work.removed, place / REMOVED_FILE)
         kept = Joined(list(division.splits.values()))
-        more = {"shapes": work.figures["shapes"], "columns_not_used": work.figures["unused"]}
+        more = {"shapes": work.figures["shapes"], "columns_not_used": work.figures["unused"], "mixture": mixture}
         more |= {"writers": work.figures["writers"]} if "writers" in work.figures else {}
+        if added := sum(source["repeated"] for source in mixture.values()):
+            told = [*(record.model_extra or {})["notes"], f"mix: {added:,} rows of train repeat others"]
+            more |= {"splits": {name: len(rows) for name, rows in splits.items()}, "rows_added": added, "notes": told}
         record = record.model_copy(update=more | ({} if plain else {"format": 2}))
         lengths = histogram(map(character_count, kept))
         page = render_report(record, work.removed, kept, work.figures["lengths"], lengths, LENGTH_EDGES)
@@ -209,7 +236,7 @@ def _place(path: str, beside: Path) -> Path:
 def _keys(recipe: ChatRecipe, sources: Sequence[ResolvedSource], memo: HashMemo, others: Mapping[int, Compared]) -> list[str]:
     """One key per stage (reading, then each step): a hash of all that its result depends on."""
     # Where a local file lies does not matter, what is in it does.
-    unimportant = {"path", "attribution", "licence"}
+    unimportant = {"path", "attribution", "licence", "weight", "cap"}
     settings = [source.model_dump(exclude=unimportant) for source in recipe.sources]
     read = [
         settings,
@@ -220,11 +247,13 @@ def _keys(recipe: ChatRecipe, sources: Sequence[ResolvedSource], memo: HashMemo,
     keys = [sha256_json(read)[:32]]
     for number, step in enumerate(recipe.steps):
         module = _step_file(step.step)
-        parts: list[object] = [keys[-1], step.model_dump(), code_version(module, *_STEP_CODE)]
+        parts: list[object] = [keys[-1], step.model_dump(), code_version(module, *_STEP_CODE, *_MORE_CODE.get(step.step, ()))]
         if isinstance(step, LengthStep) and step.unit == "tokens" and (step.min is not None or step.max is not None):
             from studio.data.chat.tokens import tokenizer_identity
 
             parts.append(tokenizer_identity(step.model, memo))
+        if isinstance(step, ScrubStep) and step.engine == "presidio":
+            parts.append(_presidio(step).identity())
         if isinstance(step, SemanticDuplicatesStep):
             from studio.models.text_encoder import encoder_identity
 
@@ -243,16 +272,26 @@ def _step_file(name: str) -> str:
 
 def make_step(settings: Step, compared: Compared | None = None) -> Any:
     """The step a recipe asks for; ``compared``: what it compares rows with."""
-    arguments = settings.model_dump(exclude={"step", "against", "suites"})
+    arguments = settings.model_dump(exclude={"step", "against", "suites", "presidio"})
     if compared is not None:
         arguments["others"] = compared.others
     if isinstance(settings, DecontaminateStep):
         arguments["missing"] = compared.missing if compared else ()
+    if isinstance(settings, ScrubStep):
+        arguments["engine"] = _presidio(settings) if settings.engine == "presidio" else None
     if isinstance(settings, LengthStep):
         from studio.data.chat.tokens import open_counter
 
         arguments["counter"] = partial(open_counter, settings.model)
     return STEPS.get(settings.step)(**arguments)
+
+
+def _presidio(settings: ScrubStep) -> Presidio:
+    """The engine that a step asks for, tried out."""
+    given = settings.presidio or PresidioSettings()
+    engine = Presidio(given.language, tuple(given.entities), given.min_score, given.model)
+    engine.check()
+    return engine
 
 
 def split_plan(split: SplitSettings) -> SplitPlan:

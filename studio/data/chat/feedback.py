@@ -14,6 +14,7 @@ from studio.data.chat.steps.scrub import Scrub
 from studio.data.sources import KnownRows
 from studio.feedback.export import Form, Harvest, Lesson, comparable, harvest
 from studio.feedback.store import FILE_NAME, FeedbackStore
+from studio.schema.scrubbing import USUAL_KINDS
 
 KIND = "feedback"
 _HELD_OUT_SPLITS = ("validation", "test")
@@ -27,7 +28,7 @@ def read_feedback(
     per_user: int | None = None,
     models: Sequence[str] = (),
     keep_out: Sequence[str] | None = None,
-    scrub: Sequence[str] = ("email", "phone", "key"),
+    scrub: Sequence[str] = tuple(USUAL_KINDS),
     phone_region: str | None = None,
 ) -> tuple[Harvest, Path]:
     """What people said, as rows of one form.

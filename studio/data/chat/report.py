@@ -68,15 +68,37 @@ def render_report(
         notes=extra.get("notes", []),
         clusters=extra.get("clusters", {}),
         shapes=extra.get("shapes", {}),
+        mixture=extra.get("mixture", {}),
+        added=extra.get("rows_added", 0),
         unused=extra.get("columns_not_used", {}),
         writers=extra.get("writers", {}),
         kept=sum(record.splits.values()),
         seconds=sum(step.seconds for step in record.steps),
         histogram=_bars(lengths_before, lengths_after, edges),
+        boxes=[_drawn(step.model_extra["box"]) for step in record.steps if step.model_extra and "box" in step.model_extra],
         reasons=_reasons(removed, kept),
         samples=[_turns(row) for row in kept[:2]],
         roles=_turn_counts(kept),
     )
+
+
+def _drawn(box: dict[str, Any]) -> dict[str, Any]:
+    """Geometry of a box plot: places as shares of the drawing's width, between the least and the greatest value."""
+    low, high = box["lowest"], box["highest"]
+    scale = 100 / (high - low) if high > low else 0.0
+    first, middle, third = (round((value - low) * scale, 3) for value in box["quartiles"])
+    left, right = (round((value - low) * scale, 3) for value in box["whiskers"])
+    return {
+        "name": box["name"],
+        "low": min(left, first),
+        "high": max(right, third),
+        "first": first,
+        "middle": middle,
+        "third": third,
+        "points": [round(min((value - low) * scale, 99.6), 3) for value in box["points"]],
+        "words": f"{box['name']}: from {low:g} to {high:g}; quartiles {', '.join(f'{value:g}' for value in box['quartiles'])}; "
+        f"whiskers {box['whiskers'][0]:g} and {box['whiskers'][1]:g}; {box['beyond']:,} rows beyond",
+    }
 
 
 def _turns(row: ChatRow) -> list[Turn]:

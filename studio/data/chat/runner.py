@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from studio.data.chat.rows import CODEC, ChatRow, RemovedRow
 from studio.data.chat.steps.base import CorpusStep, RowStep, Verdict
 from studio.data.shelf import Form, Shelf, Shelves, parts_of
 from studio.data.stages import StepResult, judged
-from studio.data.verdicts import carry_out
+from studio.data.verdicts import Drop, carry_out
 from studio.data.workers import Workers
 
 T = TypeVar("T")
@@ -30,11 +30,19 @@ class _Outcome:
     removed: list[RemovedRow] | Shelf[RemovedRow]
     changed: int = 0
 
-    def take(self, name: str, rows: Sequence[ChatRow], verdicts: Iterable[Verdict | None]) -> None:
-        """Carry out the verdicts of a step on some rows."""
+    def take(
+        self,
+        name: str,
+        rows: Sequence[ChatRow],
+        verdicts: Iterable[Verdict | None],
+        form: Callable[[ChatRow], ChatRow] = lambda row: row,
+    ) -> None:
+        """Carry out the verdicts of a step on some rows; ``form``: how a row is kept among the removed ones."""
         kept, dropped, changed = carry_out(rows, verdicts)
         self.kept.extend(kept)
-        self.removed.extend(RemovedRow(row, name, drop.reason, drop.value, drop.threshold, drop.matched) for row, drop in dropped)
+        self.removed.extend(
+            RemovedRow(form(row), name, drop.reason, drop.value, drop.threshold, drop.matched) for row, drop in dropped
+        )
         self.changed += changed
 
 
@@ -50,7 +58,7 @@ def run_step(
     started = time.perf_counter()
     found = _Outcome(_empty(rows, shelves, CODEC.row_form), _empty(rows, shelves, CODEC.gone_form))
     if isinstance(step, RowStep):
-        before, after = (_empty(rows, shelves, CODEC.row_form) for _ in range(2))
+        before, after, gone = (_empty(rows, shelves, CODEC.row_form) for _ in range(3))
         for part in parts_of(rows):
             verdicts = _judge_rows(step, part, crew)
             if type(step).tell is not RowStep.tell:
@@ -58,15 +66,20 @@ def run_step(
                 changed = [(row, verdict) for row, verdict in altered if isinstance(verdict, ChatRow)]
                 before.extend(row for row, _ in changed)
                 after.extend(row for _, row in changed)
-            found.take(name, part, verdicts)
-        notes = step.tell(before, after)
+            if type(step).tell_removed is not RowStep.tell_removed:
+                gone.extend(row for row, verdict in zip(part, verdicts, strict=True) if isinstance(verdict, Drop))
+            found.take(name, part, verdicts, step.removed_form)
+        notes = [*step.tell(before, after), *step.tell_removed(gone)]
     else:
         step.crew = crew
         judged_by = iter(step.judge_all(rows))
         for part in parts_of(rows):
             found.take(name, part, itertools.islice(judged_by, len(part)))
         notes = list(step.notes)
-    return judged(name, settings, len(rows), found.kept, found.removed, changed=found.changed, started=started, notes=notes)
+    result = judged(name, settings, len(rows), found.kept, found.removed, changed=found.changed, started=started, notes=notes)
+    if isinstance(step, CorpusStep) and step.box is not None:
+        result.record = result.record.model_copy(update={"box": step.box})
+    return result
 
 
 def _empty(rows: Sequence[ChatRow], shelves: Shelves, form: Form[T]) -> list[T] | Shelf[T]:

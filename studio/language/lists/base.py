@@ -15,6 +15,9 @@ class WordLists:
     toxic: words that are an insult, a slur or profanity wherever they stand. toxic_phrases: threats, and words that are an insult
     only when aimed at people ("stupid", "scum").
     good, bad: words of praise and of blame; negations, which turn the mood of what follows. Empty for English, which has VADER.
+    openings: what assistants put before an answer and could leave out ("Great question!"), as patterns for text as it is
+    written, without regard to case, each with the signs that end it. function_words: the commonest words, some of which running
+    text always holds.
     spaced: words stand between blanks.
     """
 
@@ -27,6 +30,8 @@ class WordLists:
     good: tuple[str, ...] = ()
     bad: tuple[str, ...] = ()
     negations: tuple[str, ...] = ()
+    openings: tuple[str, ...] = ()
+    function_words: tuple[str, ...] = ()
     spaced: bool = True
 
 

@@ -102,4 +102,20 @@ LISTS = WordLists(
         r"of)\b)",
         r"(?:coons|fags|spics|pakis) (?:are|should|deserve|must)\b",
     ),
+    openings=(
+        r"(?:sure|certainly|of course|absolutely|gladly|okay|ok)(?: thing)?[!.,] "
+        r"(?:here(?:'s| is| are)\b[^.!?:\n]{0,120}[:.!](?=\s))",
+        r"(?:sure|certainly|of course|absolutely|definitely|gladly|no problem|understood|got it|okay|ok|alright)"
+        r"(?: thing)?[!.](?=\s)",
+        r"(?:that's |that is |what )?(?:a |an )?(?:really |very )?(?:great|good|excellent|fantastic|wonderful|interesting) "
+        r"question[!.](?=\s)",
+        r"(?:i'd|i would|i'll|i will|i'm|i am)(?: be)?(?: more than)? (?:happy|glad|delighted|pleased) to (?:help|assist)"
+        r"[^.!?\n]{0,60}[.!](?=\s)",
+        r"thank(?:s| you)(?: so much| very much)? for (?:your (?:question|message|request)|asking|reaching out)"
+        r"[^.!?\n]{0,40}[.!](?=\s)",
+        r"as an? (?:(?:large )?language model|ai|artificial intelligence)(?: (?:language )?model| assistant| chatbot)?"
+        r"(?: (?:developed|trained|created|made) by [^,.\n]{1,40})?,(?=\s)",
+    ),
+    # Rae et al. 2021, appendix A.1.1: a document without two of these is removed.
+    function_words=("the", "be", "to", "of", "and", "that", "have", "with"),
 )  # fmt: skip

@@ -88,4 +88,14 @@ LISTS = WordLists(
         *("lamentable*", "détestable*"),
     ),
     negations=("ne", "n", "pas", "jamais", "aucun", "aucune", "sans", "ni"),
+    openings=(
+        r"(?:bien sûr|certainement|avec plaisir|d'accord|absolument) ?[!.,] (?:voici\b[^.!?:\n]{0,120} ?[:.!](?=\s))",
+        r"(?:bien sûr|certainement|avec plaisir|d'accord|absolument|pas de problème) ?[!.](?=\s)",
+        r"(?:c'est (?:une )?)?(?:très )?(?:bonne|excellente|intéressante) question ?[!.](?=\s)",
+        r"je (?:suis|serais|serai) (?:ravie?|heureuse|heureux) de (?:vous|t')[^.!?\n]{0,60}[.!](?=\s)",
+        r"merci (?:pour|de) (?:votre|ta) (?:question|message|demande) ?[.!](?=\s)",
+        r"en tant qu(?:e |')(?:ia|intelligence artificielle|modèle de (?:langage|langue)|assistant(?: ia| virtuel)?)"
+        r"(?: [^,.\n]{1,30})?,(?=\s)",
+    ),
+    function_words=("le", "la", "les", "de", "des", "et", "à", "en", "un", "une", "est", "que", "pour", "dans"),
 )  # fmt: skip

@@ -92,4 +92,13 @@ LISTS = WordLists(
         *("inkompetent*", "unfähig*"),
     ),
     negations=("nicht", "kein", "keine", "keinen", "keiner", "nie", "niemals", "kaum", "ohne"),
+    openings=(
+        r"(?:klar|natürlich|gerne?|selbstverständlich|sicher)(?: doch)?[!.,] (?:hier (?:ist|sind)\b[^.!?:\n]{0,120}[:.!](?=\s))",
+        r"(?:klar|natürlich|gerne?|selbstverständlich|sicher|kein problem|verstanden)(?: doch)?[!.](?=\s)",
+        r"(?:das ist )?(?:eine )?(?:sehr )?(?:gute|tolle|großartige|ausgezeichnete|interessante) frage[!.](?=\s)",
+        r"(?:ich helfe (?:dir|ihnen) gerne?|gerne helfe ich)[^.!?\n]{0,60}[.!](?=\s)",
+        r"(?:danke|vielen dank) für (?:deine|ihre|die) (?:frage|nachricht|anfrage)[.!](?=\s)",
+        r"als (?:ki|künstliche intelligenz|(?:ki-|großes )?sprachmodell|ki-assistent),(?=\s)",
+    ),
+    function_words=("der", "die", "das", "und", "zu", "in", "ist", "nicht", "ein", "eine", "mit", "von", "den", "es"),
 )  # fmt: skip

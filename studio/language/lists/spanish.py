@@ -92,4 +92,14 @@ LISTS = WordLists(
         *("detestable*", "desagradable*"),
     ),
     negations=("no", "nunca", "jamás", "ningún", "ninguna", "ninguno", "nada", "sin", "tampoco", "ni"),
+    openings=(
+        r"¡?(?:claro(?: que sí)?|por supuesto|desde luego|con gusto|seguro)[!.,] (?:aquí (?:tienes|tiene|está|están|hay)\b"
+        r"[^.!?:\n]{0,120}[:.!](?=\s))",
+        r"¡?(?:claro(?: que sí)?|por supuesto|desde luego|con gusto|seguro|entendido|sin problema)[!.](?=\s)",
+        r"¡?(?:es (?:una )?|qué )?(?:muy )?(?:buena|excelente|gran|interesante) pregunta[!.](?=\s)",
+        r"(?:estaré|estoy) encantad[oa] de ayudar[^.!?\n]{0,60}[.!](?=\s)",
+        r"¡?gracias por (?:tu|su) (?:pregunta|mensaje|consulta)[.!](?=\s)",
+        r"como (?:ia|inteligencia artificial|(?:un )?modelo de lenguaje|asistente(?: virtual| de ia)?)(?: [^,.\n]{1,30})?,(?=\s)",
+    ),
+    function_words=("el", "la", "los", "las", "de", "y", "a", "en", "un", "una", "es", "que", "por", "para", "con"),
 )  # fmt: skip

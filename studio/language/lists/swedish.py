@@ -81,4 +81,13 @@ LISTS = WordLists(
         *("inkompetent*", "misstänkt*", "bedrägeri*", "bedragare", "stulen", "stjäl*", "avskyvär*", "gräslig*", "eländ*"),
     ),
     negations=("inte", "ej", "icke", "aldrig", "ingen", "inget", "inga", "knappast", "utan"),
+    openings=(
+        r"(?:visst|självklart|absolut|javisst|gärna|naturligtvis)[!.,] (?:här (?:är|kommer|följer)\b[^.!?:\n]{0,120}[:.!](?=\s))",
+        r"(?:visst|självklart|absolut|javisst|gärna|naturligtvis|inga problem|okej)[!.](?=\s)",
+        r"(?:det (?:är|var) )?(?:en )?(?:mycket )?(?:bra|jättebra|utmärkt|intressant) fråga[!.](?=\s)",
+        r"jag hjälper (?:dig|er|gärna)[^.!?\n]{0,60}[.!](?=\s)",
+        r"tack för (?:din|er) (?:fråga|förfrågan)[.!](?=\s)",
+        r"som (?:en )?(?:ai|artificiell intelligens|(?:stor )?språkmodell|ai-assistent|ai-modell),(?=\s)",
+    ),
+    function_words=("och", "att", "det", "i", "en", "ett", "är", "som", "på", "för", "av", "med", "den", "inte"),
 )  # fmt: skip

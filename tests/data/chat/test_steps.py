@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from studio.core.errors import UserError
+from studio.data.chat.personal.contacts import find_emails, find_phones
+from studio.data.chat.personal.secrets import find_keys
 from studio.data.chat.rows import ChatRow
 from studio.data.chat.steps.base import Drop
 from studio.data.chat.steps.language import Language
 from studio.data.chat.steps.length import Length, Outliers
 from studio.data.chat.steps.presence import DropEmpty, Missing
 from studio.data.chat.steps.roles import Roles, disorder
-from studio.data.chat.steps.scrub import Scrub, find_emails, find_keys, find_phones
+from studio.data.chat.steps.scrub import Scrub
 from studio.data.chat.steps.text import Unicode, Whitespace, repair_text
 
 

@@ -18,5 +18,13 @@ STEPS = Registry(
         "language": "studio.data.chat.steps.language:Language",
         "scrub": "studio.data.chat.steps.scrub:Scrub",
         "outliers": "studio.data.chat.steps.length:Outliers",
+        "stitch": "studio.data.chat.steps.stitch:Stitch",
+        "turns": "studio.data.chat.steps.exchanges:Turns",
+        "boilerplate": "studio.data.chat.steps.openings:Boilerplate",
+        "refusals": "studio.data.chat.steps.exchanges:Refusals",
+        "repetition": "studio.data.chat.steps.gopher:Repetition",
+        "gibberish": "studio.data.chat.steps.gopher:Gibberish",
+        "score": "studio.data.chat.steps.scores:Score",
+        "filter": "studio.data.chat.steps.scores:Filter",
     },
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from studio.data.chat.rows import ChatRow
 from studio.data.chat.turns import Message
@@ -30,12 +31,22 @@ class RowStep(ABC):
         """What a person should know of the rows that were changed, in lines."""
         return []
 
+    def tell_removed(self, rows: Sequence[ChatRow]) -> list[str]:  # noqa: ARG002 - for steps whose reasons do not say it all
+        """What a person should know of the rows that were dropped, in lines."""
+        return []
+
+    def removed_form(self, row: ChatRow) -> ChatRow:
+        """A dropped row as it is kept among the removed ones."""
+        return row
+
 
 class CorpusStep(ABC):
     """A step that needs to see all rows at once."""
 
     notes: tuple[str, ...] = ()
     """What a person should know about the last judgement (a cap that was reached)."""
+    box: dict[str, Any] | None = None
+    """What a box plot in the report shows of the last judgement; None draws none."""
     crew: Workers | None = None
     """Processes that may help; None where there are none."""
 

@@ -6,12 +6,12 @@ import re
 from collections.abc import Sequence
 
 from studio.core.errors import UserError, nearest
+from studio.data.chat.prose import without_code
 from studio.data.chat.rows import ChatRow, spoken_text
 from studio.data.chat.steps.base import RowStep, Verdict
 from studio.data.verdicts import Drop
 from studio.language.identify import MEMBERS, WHOLE, identifier
 
-_CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 # Characters that are looked at; more does not change the answer of an n-gram model. A glance that finds an allowed language for
 # sure is enough, which makes the usual row six times cheaper; a row is never dropped on a glance.
 _SAMPLE = 2000
@@ -46,7 +46,7 @@ class Language(RowStep):
     def judge(self, row: ChatRow) -> Verdict:
         """Keep or drop one row."""
         text = spoken_text(row)
-        sample = _CODE.sub(" ", text[: 4 * _SAMPLE])[:_SAMPLE].strip()
+        sample = without_code(text[: 4 * _SAMPLE])[:_SAMPLE].strip()
         if not any(sign.isalpha() for sign in sample):
             return row
         code, confidence = identifier().classify(sample[:_GLANCE])

@@ -23,10 +23,10 @@ class DropEmpty(RowStep):
         """Drop, cut empty turns out, or keep."""
         if not row.messages:
             return Drop("no turns", "0 turns", "at least 2")
-        empty = [index for index, message in enumerate(row.messages) if _is_empty(message)]
+        empty = [index for index, message in enumerate(row.messages) if is_empty(message)]
         if empty and not self._drop_turn:
             return Drop("empty turn", f"turn {empty[0] + 1} ({row.messages[empty[0]]['role']})", "some text in every turn")
-        messages = [message for message in row.messages if not _is_empty(message)]
+        messages = [message for message in row.messages if not is_empty(message)]
         if row.is_preference and any(answer is not None and is_blank(answer) for answer in (row.chosen, row.rejected)):
             return Drop("no answer", "an empty answer", "some text in every answer")
         if row.chosen is not None and row.chosen.strip() == (row.rejected or "").strip():
@@ -40,7 +40,7 @@ class DropEmpty(RowStep):
         return replace(row, messages=messages) if empty else row
 
 
-def _is_empty(turn: Message) -> bool:
+def is_empty(turn: Message) -> bool:
     """True for a turn that says nothing and calls nothing; a tool may give back nothing."""
     return turn["role"] != "tool" and not turn.get("tool_calls") and is_blank(turn["content"])
 

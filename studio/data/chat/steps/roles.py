@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 from studio.data.chat.rows import ChatRow
 from studio.data.chat.steps.base import RowStep, Verdict
@@ -37,12 +38,12 @@ class Roles(RowStep):
         # Joined with the turn before it, the answer no longer follows a question of its own.
         if messages is None or (answer and messages[-1] != answer[0]) or disorder(messages) is not None:
             return Drop("nothing left in order", problem, _ORDER)
-        meta = {**row.meta, CUT: [f"{turn['role']}: {turn_text(turn)}" for turn in cut]} if cut else row.meta
+        meta = with_cut(row.meta, cut)
         return replace(row, messages=messages[: len(messages) - len(answer)], meta=meta)
 
-    def tell(self, before: Sequence[ChatRow], after: Sequence[ChatRow]) -> list[str]:  # noqa: ARG002 - what was cut says it
+    def tell(self, before: Sequence[ChatRow], after: Sequence[ChatRow]) -> list[str]:
         """How many turns were cut off, and where they are."""
-        cut = [row.meta[CUT] for row in after if CUT in row.meta]
+        cut = newly_cut(before, after)
         if not cut:
             return []
         turns = [turn for row in cut for turn in row]
@@ -51,6 +52,17 @@ class Roles(RowStep):
             f"{_count(len(cut), 'row')} lost {_count(len(turns), 'turn')} beyond the first question or the last answer "
             f"({_count(size, 'character')}), kept in meta under {CUT!r}"
         ]
+
+
+def with_cut(meta: dict[str, Any], cut: Sequence[Message]) -> dict[str, Any]:
+    """``meta`` with turns that were cut added to those that were cut before."""
+    return {**meta, CUT: [*meta.get(CUT, ()), *(f"{turn['role']}: {turn_text(turn)}" for turn in cut)]} if cut else meta
+
+
+def newly_cut(before: Sequence[ChatRow], after: Sequence[ChatRow]) -> list[list[str]]:
+    """What one step cut off, for each row that it cut something off."""
+    cut = [row.meta.get(CUT, [])[len(old.meta.get(CUT, [])) :] for old, row in zip(before, after, strict=True)]
+    return [turns for turns in cut if turns]
 
 
 def _count(number: int, noun: str) -> str:

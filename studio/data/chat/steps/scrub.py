@@ -1,4 +1,4 @@
-"""The step that takes e-mail addresses, phone numbers and API keys out of conversations.
+"""The step that takes personal and secret data out of conversations, or counts it.
 
 It finds what has a clear form. It is no anonymisation: names, addresses and stories stay.
 """
@@ -6,96 +6,126 @@ It finds what has a clear form. It is no anonymisation: names, addresses and sto
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from studio.core.values import with_values
+from studio.data.chat.personal.finding import Found, Search, masked, same_value
+from studio.data.chat.personal.presidio import Presidio
 from studio.data.chat.rows import ChatRow
 from studio.data.chat.steps.base import RowStep, Verdict, with_turns
 from studio.data.chat.turns import Message, as_json, with_texts
 from studio.data.verdicts import Drop
+from studio.schema.scrubbing import USUAL_KINDS
 
-Span = tuple[int, int]
+FLAG = "personal_data"
+"""Key in ``meta`` under which ``action: flag`` counts what a row holds, by kind."""
+# Masked examples of each kind that are told.
+_EXAMPLES = 3
 
-# Letters of scripts with blanks between words. Chinese, Japanese, Korean and Thai stand right beside an address or a number, so
-# they neither belong to it nor border it; \w and \b would take them for its letters.
-_BEYOND_ASCII = "\u00c0-\u02af\u0370-\u058f"
-_LETTERS = f"A-Za-z0-9_{_BEYOND_ASCII}"
-# Full-width signs are found as those that they stand for.
-_NARROW = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
-_START, _END = f"(?<![{_LETTERS}])", f"(?![{_LETTERS}])"
-# The look-behind keeps the search linear: a match starts only where a run of address characters starts.
-_EMAIL = re.compile(
-    rf"(?<![{_LETTERS}.%+-])(?!git@)[{_LETTERS}.%+-]++@(?:[{_LETTERS}-]{{1,63}}\.){{1,8}}[A-Za-z{_BEYOND_ASCII}]{{2,24}}"
-    rf"(?![{_LETTERS}-])"
-)
-_PHONE = re.compile(rf"(?<![{_LETTERS}+])\+?\(?[0-9][0-9\s()./\-\u2010-\u2013]{{5,20}}[0-9]{_END}")
-# A number with a currency beside it is a price.
-_PRICE_AFTER = re.compile(r"\s{0,2}(?:元|圆|円|块|원|บาท|[$€£¥₩₹฿]|(?:kr|kronor|SEK|NOK|DKK|USD|EUR|GBP|CNY|RMB|JPY|KRW|INR)\b)")
-_PRICE_BEFORE = re.compile(r"(?:[$€£¥₩₹฿￥]|\b(?:SEK|NOK|DKK|USD|EUR|GBP|CNY|RMB|JPY|KRW|INR|Rs\.?))\s{0,2}\Z")
-# Forms published by their issuers, as collected in gitleaks' rules (https://github.com/gitleaks/gitleaks, config/gitleaks.toml).
-_KEYS: dict[str, re.Pattern[str]] = {
-    "AKIA": re.compile(rf"{_START}AKIA[0-9A-Z]{{16}}{_END}"),
-    "ASIA": re.compile(rf"{_START}ASIA[0-9A-Z]{{16}}{_END}"),
-    "gh": re.compile(rf"{_START}gh[pousr]_[A-Za-z0-9]{{36,255}}{_END}"),
-    "github_pat_": re.compile(rf"{_START}github_pat_[A-Za-z0-9_]{{22,255}}{_END}"),
-    "glpat-": re.compile(rf"{_START}glpat-[A-Za-z0-9_-]{{20,}}"),
-    "sk-": re.compile(rf"{_START}sk-(?:[A-Za-z0-9]{{20,}}|(?:proj|ant|svcacct|admin|or)-[A-Za-z0-9_-]{{20,}})"),
-    "hf_": re.compile(rf"{_START}hf_[A-Za-z0-9]{{30,}}{_END}"),
-    "pypi-": re.compile(rf"{_START}pypi-[A-Za-z0-9_-]{{50,}}"),
-    "npm_": re.compile(rf"{_START}npm_[A-Za-z0-9]{{36}}{_END}"),
-    "xox": re.compile(rf"{_START}xox[abeoprs]-[A-Za-z0-9-]{{10,}}"),
-    "AIza": re.compile(rf"{_START}AIza[0-9A-Za-z_-]{{35}}"),
-    "k_": re.compile(rf"{_START}[rs]k_(?:live|test)_[0-9A-Za-z]{{16,}}{_END}"),
-    "eyJ": re.compile(rf"{_START}eyJ[A-Za-z0-9_-]{{8,}}\.eyJ[A-Za-z0-9_-]{{8,}}\.[A-Za-z0-9_-]{{8,}}"),
-    "PRIVATE KEY": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
-}
+
+@dataclass
+class _Seen:
+    """What was found in one row. numbers: the number of each value, by kind."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    numbers: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def take(self, kind: str, value: str) -> int:
+        """Count a finding; gives back the number of its value among those of its kind in this row."""
+        self.kinds[kind] += 1
+        shown = self.examples.setdefault(kind, [])
+        if len(shown) < _EXAMPLES and (mask := masked(kind, value)) not in shown:
+            shown.append(mask)
+        values = self.numbers.setdefault(kind, {})
+        return values.setdefault(same_value(kind, value), len(values) + 1)
 
 
 class Scrub(RowStep):
-    """Placeholders for what should not be learnt, or the row dropped."""
+    """Placeholders for what should not be learnt, the row dropped, or what it holds counted in ``meta``."""
 
     def __init__(
-        self, what: Sequence[str] = ("email", "phone", "key"), action: str = "replace", phone_region: str | None = None
+        self,
+        what: Sequence[str] = tuple(USUAL_KINDS),
+        action: str = "replace",
+        phone_region: str | None = None,
+        regions: Sequence[str] = (),
+        numbered: bool = False,
+        engine: Presidio | None = None,
     ) -> None:
-        """See :class:`studio.schema.recipe.ScrubStep`."""
-        self._what = tuple(dict.fromkeys(what))
-        self._drop = action == "drop"
-        self._region = phone_region.upper() if phone_region else None
+        """See :class:`studio.schema.scrubbing.ScrubStep`."""
+        self._search = Search(what, phone_region, regions, engine)
+        self._action, self._numbered = action, numbered
 
     def judge(self, row: ChatRow) -> Verdict:
-        """Replace, drop or keep; text in ``meta`` is cleaned too."""
-        found: list[str] = []
+        """Replace, drop, flag or keep; text in ``meta`` is cleaned too."""
+        cleaned, seen = self._cleaned(row)
+        if not seen.kinds:
+            return row
+        if self._action == "drop":
+            kinds = ", ".join(f"{count} {kind}" for kind, count in seen.kinds.items())
+            return Drop("personal or secret data", kinds, "none")
+        if self._action == "flag":
+            return replace(row, meta={**row.meta, FLAG: dict(seen.kinds)})
+        return cleaned
+
+    def removed_form(self, row: ChatRow) -> ChatRow:
+        """A row that was dropped for what it holds, with placeholders: nobody reads it in ``removed.parquet`` instead."""
+        return self._cleaned(row)[0]
+
+    def tell(self, before: Sequence[ChatRow], after: Sequence[ChatRow]) -> list[str]:  # noqa: ARG002 - before says it
+        """Findings by kind, with masked examples."""
+        return self._told(before, {"replace": "replaced", "flag": "found and left in the text"}[self._action]) if before else []
+
+    def tell_removed(self, rows: Sequence[ChatRow]) -> list[str]:
+        """The same of rows that were dropped."""
+        return self._told(rows, "found in dropped rows") if rows else []
+
+    def _told(self, rows: Sequence[ChatRow], verb: str) -> list[str]:
+        """A line for each kind."""
+        kinds: Counter[str] = Counter()
+        holding: Counter[str] = Counter()
+        examples: dict[str, list[str]] = {}
+        for row in rows:
+            seen = self._cleaned(row)[1]
+            kinds += seen.kinds
+            holding.update(seen.kinds.keys())
+            for kind, shown in seen.examples.items():
+                known = examples.setdefault(kind, [])
+                known += [mask for mask in shown if mask not in known][: _EXAMPLES - len(known)]
+        return [
+            f"{kind}: {count:,} {verb} in {holding[kind]:,} row{'s' if holding[kind] != 1 else ''} ({', '.join(examples[kind])})"
+            for kind, count in kinds.most_common()
+        ]
+
+    def _cleaned(self, row: ChatRow) -> tuple[ChatRow, _Seen]:
+        """A row with placeholders, and what was found in it."""
+        seen = _Seen()
 
         def clean(text: str) -> str:
-            return self._clean(text, found)
+            findings = self._search.findings(text)
+            return self._replaced(text, findings, seen) if findings else text
 
         turns = [_clean_turn(turn, clean) for turn in row.turns]
         tools = with_values(row.tools, clean)
         meta = {
             key: with_values(value, clean) if not isinstance(value, int | float) else value for key, value in row.meta.items()
         }
-        if not found:
-            return row
-        if self._drop:
-            kinds = ", ".join(f"{found.count(kind)} {kind}" for kind in self._what if kind in found)
-            return Drop("personal or secret data", kinds, "none")
-        return replace(with_turns(row, turns), meta=meta, tools=tools)
+        return replace(with_turns(row, turns), meta=meta, tools=tools) if seen.kinds else row, seen
 
-    def _clean(self, text: str, found: list[str]) -> str:
-        """One text with placeholders; the kinds that were found are added to ``found``."""
-        for kind in self._what:
-            spans = list(self._finders()[kind](text if text.isascii() else text.translate(_NARROW)))
-            if spans:
-                found += [kind] * len(spans)
-                text = _replace(text, spans, f"[{kind.upper()}]")
-        return text
-
-    def _finders(self) -> dict[str, Callable[[str], Iterator[Span]]]:
-        """How each kind is found."""
-        return {"email": find_emails, "phone": lambda text: find_phones(text, self._region), "key": find_keys}
+    def _replaced(self, text: str, findings: Sequence[Found], seen: _Seen) -> str:
+        """Text with a placeholder for each finding; the same value gets the same number within a row."""
+        parts: list[str] = []
+        position = 0
+        for one in findings:
+            number = seen.take(one.kind, text[one.start : one.stop])
+            placeholder = f"[{one.kind.upper()}_{number}]" if self._numbered else f"[{one.kind.upper()}]"
+            parts += [text[position : one.start], placeholder]
+            position = one.stop
+        return "".join([*parts, text[position:]])
 
 
 def _clean_turn(turn: Message, clean: Callable[[str], str]) -> Message:
@@ -127,51 +157,3 @@ def _opened(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return None
-
-
-def find_emails(text: str) -> Iterator[Span]:
-    """Character ranges of e-mail addresses; ``git@host:`` of a repository is none."""
-    if "@" in text:
-        yield from (match.span() for match in _EMAIL.finditer(text))
-
-
-def find_phones(text: str, region: str | None) -> Iterator[Span]:
-    """Character ranges of valid phone numbers.
-
-    A cheap pattern finds runs of digits, Google's number plans (phonenumbers) decide.
-
-    Args:
-        region: country whose national numbers are known; None finds international ones (``+46 ...``) only.
-    """
-    if region is None and "+" not in text:
-        return
-    for match in _PHONE.finditer(text):
-        candidate = match.group()
-        if (region is None and not candidate.startswith("+")) or not 7 <= sum(sign.isdigit() for sign in candidate) <= 15:
-            continue
-        if _PRICE_AFTER.match(text, match.end()) or _PRICE_BEFORE.search(text[max(0, match.start() - 6) : match.start()]):
-            continue
-        import phonenumbers
-
-        for number in phonenumbers.PhoneNumberMatcher(candidate, region):
-            yield match.start() + number.start, match.start() + number.end
-
-
-def find_keys(text: str) -> Iterator[Span]:
-    """Character ranges of API keys, tokens and private keys, in order and without overlap."""
-    spans = sorted(match.span() for mark, pattern in _KEYS.items() if mark in text for match in pattern.finditer(text))
-    end = -1
-    for start, stop in spans:
-        if start >= end:
-            yield start, stop
-            end = stop
-
-
-def _replace(text: str, spans: Sequence[Span], placeholder: str) -> str:
-    """Text with each range replaced."""
-    parts: list[str] = []
-    position = 0
-    for start, stop in spans:
-        parts += [text[position:start], placeholder]
-        position = stop
-    return "".join([*parts, text[position:]])

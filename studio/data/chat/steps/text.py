@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from studio.data.chat.prose import has_code, outside_code
 from studio.data.chat.rows import ChatRow
 from studio.data.chat.steps.base import RowStep, Verdict, with_texts
 from studio.data.text import repair_text
@@ -36,16 +37,22 @@ class Whitespace(RowStep):
 
     def judge(self, row: ChatRow) -> Verdict:
         """Never drops."""
-        return with_texts(row, self._clean)
+        return with_texts(row, self._cleaned)
+
+    def _cleaned(self, text: str) -> str:
+        """One turn; blocks of code stay as they are, but for the line ends of other systems."""
+        text = text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+        if not has_code(text):
+            return _keep_indent(self._clean(text))
+        return _keep_indent(outside_code(text, self._clean))
 
     def _clean(self, text: str) -> str:
-        """One turn."""
-        text = text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+        """Text outside code."""
         if any(f"{blank}\n" in text for blank in _BLANKS):
             text = self._ends.sub("", text)
         if self._too_many in text:
             text = self._runs.sub(self._too_many[1:], text)
-        return _keep_indent(text)
+        return text
 
 
 def _keep_indent(text: str) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from studio.core.records import GroupScores, Score
-from studio.data.chat.steps.scrub import find_emails, find_keys, find_phones
+from studio.data.chat.personal.contacts import find_emails, find_phones
+from studio.data.chat.personal.secrets import find_keys
 from studio.evals.chat.questions import question_from
 from studio.evals.chat.speech import dataset_language
 from studio.evals.chat.tasks.conversation import choose_rows
