@@ -132,7 +132,7 @@ def _shown(row: ChatRow) -> str:
 
 def _likeness(attempt: Attempt, result: StepResult[ChatRow, Any]) -> float:
     """How much the rows look like conversations: surely where their shape is known, else by the words in them."""
-    if any("asked for by the name of the file" in note for note in result.notes):
+    if "prompt" in attempt.source or any("asked for by the name of the file" in note for note in result.notes):
         return 0.3
     if len(result.removed) > len(result.rows):
         return 0.2
