@@ -12,8 +12,12 @@ from typing import Any
 
 import yaml
 
+from studio.data.readers import READERS, Raw, ReadOptions, read_file
+from studio.data.readers.packed import kind_of
+
 LOOKED_AT = 200
 """Rows that are read before a recipe is proposed."""
+_WIDEST = 1_000
 _BY_LINES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson"})
 _LARGE, _BEGINNING = 32 << 20, 2 << 20
 FEW = 60
@@ -50,6 +54,20 @@ class Attempt:
 
     source: dict[str, Any]
     choices: list[str] = field(default_factory=list)
+
+
+def too_wide(path: Path) -> str | None:
+    """A sentence for a file whose first row has so many columns that finding their types takes minutes; None for any other."""
+    if not path.is_file() or kind_of(path) not in READERS:
+        return None
+    first = next(read_file(path, ReadOptions()), None)
+    columns = len(first.value) if isinstance(first, Raw) and isinstance(first.value, dict) else 0
+    if columns <= _WIDEST:
+        return None
+    return (
+        f"{path.name} has {columns:,} columns, and up to {_WIDEST:,} are looked at. If it is a table and no list written as one "
+        "object, copy table/own-table and give its path."
+    )
 
 
 @contextmanager

@@ -51,6 +51,9 @@ FILES: dict[str, tuple[Any, str | None]] = {
     "noise.bin": (bytes(range(255, -1, -1)) * 20, "nothing here reads noise.bin"),
     "empty.csv": ("", "not as"),
     "names.csv": ("question,answer\n", "not as"),
+    "wide.csv": ("\n".join([",".join(f"c{n}" for n in range(2000)), ",".join("1" * 2000)]), "chat"),
+    "words.json": (json.dumps({f"word {n}": f"another {n}" for n in range(3000)}), "chat"),
+    "figures.csv": ("input,output\n0.1,0.2\n0.3,0.5\n", "table: a table of 2 columns"),
     "twice.csv": ("a,a\n1,2\n", "not as chat or table or series"),
     "messages.jsonl": (
         json.dumps({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}),

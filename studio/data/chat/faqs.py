@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -50,6 +51,9 @@ def read_labelled(text: str) -> Written:
     roles = {turn.role for turn in turns}
     if "assistant" not in roles and "user" in roles and all(turn.styled for turn in turns):
         return _asked_only(lines, [(turn.line, turn.text) for turn in turns])
+    if any(turn.starts for turn in turns):
+        # An answer before the first question answers nothing: a word of a list, a letter in a table.
+        turns = list(itertools.dropwhile(lambda turn: turn.role == "assistant", turns))
     if not {"user", "assistant"} <= {turn.role for turn in turns}:
         return Written()
     found = Written()

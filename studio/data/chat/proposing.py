@@ -23,6 +23,9 @@ from studio.schema.recipe import ChatRecipe
 
 _STEPS = ("unicode", "whitespace", "missing", "drop_empty", "roles", "scrub", "exact_duplicates", "near_duplicates")
 _TRIES = 5
+# Words of scripts with blanks between them, and signs of scripts without.
+_WORDS = re.compile(r"[^\W\d_]{2,}")
+_SIGNS = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]")
 _SHOWN = 2
 # What the readers offer within a sentence.
 _OFFERED = re.compile(r"\b(encoding|records): ([\w-]+)")
@@ -124,13 +127,12 @@ def _shown(row: ChatRow) -> str:
 
 def _likeness(attempt: Attempt, result: StepResult[ChatRow, Any]) -> float:
     """How much the rows look like conversations: surely where their shape is known, else by the words in them."""
-    if any("asked for by the name of the file" in note for note in result.notes):
+    if "prompt" in attempt.source or any("asked for by the name of the file" in note for note in result.notes):
         return 0.3
     if len(result.removed) > len(result.rows):
         return 0.2
-    if not {"columns", "format"} & set(attempt.source):
-        return 0.9
     said = [turn["content"] for row in result.rows for turn in row.turns]
-    words = [len(text.split()) if " " in text else len(text) // 3 for text in said]
-    wordy = sum(count >= 3 for count in words) >= 0.6 * len(words)
+    wordy = sum(len(_WORDS.findall(text)) + len(_SIGNS.findall(text)) // 2 >= 3 for text in said) >= 0.5 * len(said)
+    if not {"columns", "format"} & set(attempt.source):
+        return 0.9 if any(sign.isalpha() for text in said for sign in text) else 0.3
     return 0.7 if wordy and len(set(said)) > len(said) / 2 else 0.2

@@ -10,7 +10,7 @@ from studio.core.errors import StudioError
 from studio.core.workspace import Workspace
 from studio.data.frames import FRAMES
 from studio.data.memo import HashMemo
-from studio.data.proposals import Proposal, Refusal, beginning_of, local_source
+from studio.data.proposals import Proposal, Refusal, beginning_of, local_source, too_wide
 from studio.data.readers.packed import ARCHIVE, kind_of
 from studio.data.series.build import SeriesBuilder
 from studio.schema.series_recipe import SeriesRecipe
@@ -36,6 +36,8 @@ def propose_series(path: Path) -> Proposal | Refusal | None:
         tried = SeriesRecipe.model_validate(recipe | {"sources": [local_source(first)]})
         builder = SeriesBuilder(tried, Workspace.open(place), Path.cwd(), told.append)
         try:
+            if wide := too_wide(path):
+                return Refusal("series", wide)
             read = builder.read(builder.resolve(HashMemo(Path(place) / "memo.json")))
             single = builder.judge(0, read.rows)
             whole = builder.judge(1, single.rows)

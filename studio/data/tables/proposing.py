@@ -13,7 +13,7 @@ from studio.core.workspace import Workspace
 from studio.data.frames import FRAMES
 from studio.data.frames.queries import query_sqlite
 from studio.data.memo import HashMemo
-from studio.data.proposals import Proposal, Refusal, beginning_of, local_source, split_for, steps_of
+from studio.data.proposals import Proposal, Refusal, beginning_of, local_source, split_for, steps_of, too_wide
 from studio.data.readers.packed import ARCHIVE, kind_of
 from studio.data.tables.build import TableBuilder
 from studio.data.tables.table import DataTable
@@ -37,6 +37,8 @@ def propose_table(path: Path) -> Proposal | Refusal | None:
         return None
     source = local_source(path)
     try:
+        if wide := too_wide(path):
+            return Refusal("table", wide)
         with beginning_of(path) as first:
             tried = local_source(first) | {"limit": _LIMIT}
             table = _read(tried)

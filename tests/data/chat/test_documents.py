@@ -90,6 +90,12 @@ def test_a_list_of_letters_is_no_speaker(tmp_path: Path) -> None:
     assert said(rows[1]) == [("user", "Pick\nA. one\nB. two"), ("assistant", "B")]
 
 
+def test_an_answer_before_any_question_is_none(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("about\na.\nback\nquick\nq.\nqueen\n")
+    rows, notes = read(tmp_path / "words.txt")
+    assert said(rows[0])[0][1] == "words" and "asked for by the name of the file" in notes[0]
+
+
 def test_headings_preface_and_code(tmp_path: Path) -> None:
     path = tmp_path / "faq.md"
     path.write_text(

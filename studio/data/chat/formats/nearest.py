@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -11,6 +12,7 @@ from studio.data.chat.formats.names import ANSWERS, COMPLETIONS, QUESTIONS
 from studio.data.chat.formats.turns import as_turn_list, is_turn
 
 _SHOWN = 60
+_COMPARED = 100
 _RIVALS = (
     ("good", "bad"), ("better", "worse"), ("best", "worst"), ("winner", "loser"), ("win", "lose"), ("positive", "negative"),
     ("a", "b"), ("j", "k"), ("0", "1"), ("1", "2"), ("w", "l"),
@@ -19,9 +21,10 @@ _RIVALS = (
 
 def unknown_shape(row: Mapping[str, Any]) -> ShapeError:
     """The error for a row of no known shape."""
-    near, line = _nearest(row)
+    # Of thousands of columns none is a question; comparing their names would take minutes.
+    near, line = _nearest(dict(itertools.islice(row.items(), _COMPARED)))
     cells = "; ".join(f"{name}: {_glimpse(value)}" for name, value in list(row.items())[:6])
-    if _looks_headless(row):
+    if len(row) <= _COMPARED and _looks_headless(row):
         return ShapeError(
             f"has columns called {names_of(row)}, which read like a row. If the table has no line of names, the recipe's source "
             f"says by number, counted from 0, what is what\n    columns: {{{_by_number(row)}}}\nand else by name\n    {line}",
