@@ -146,6 +146,7 @@ def compare(folder: Path, corpus: Path, peers: Path | None, runs: int) -> tuple[
     from studio.data.similarity import NearPairs, Shingling
     from studio.language.scripts import words_of
 
+    before = os.getloadavg()[0]
     texts = texts_of(conversations(corpus))
     (folder / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
     told: dict[str, list[dict[str, Any]]] = {}
@@ -163,7 +164,8 @@ def compare(folder: Path, corpus: Path, peers: Path | None, runs: int) -> tuple[
     judge = NearPairs(texts, THRESHOLD, Shingling("word", SIZE))
     long = [len(words_of(text)) >= SIZE for text in texts]
     size = sum(map(len, texts)) / 1e6
-    return _table(told, judge, long, f"{len(texts):,} chats, {size:.0f} million characters")
+    load = f"load of the machine before {before:.1f}"
+    return _table(told, judge, long, f"{len(texts):,} chats, {size:.0f} million characters, {load}")
 
 
 def _encoder() -> Path:

@@ -104,4 +104,5 @@ class SemanticDuplicatesStep(Settings):
     model: Place = "minilm-l6"
     """The encoder: a starter, a folder, or a Hub id. The starter reads English, and the first 256 tokens of a text."""
     max_rows: Positive = 50_000
-    """More rows than this are refused before any is read by the encoder, which takes about 10 ms for each on two cores."""
+    """More rows than this are refused before any is read by the encoder, which takes 2 to 50 ms for each on two cores,
+    by its length."""

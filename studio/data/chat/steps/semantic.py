@@ -52,7 +52,7 @@ class SemanticDuplicates(CorpusStep):
         if len(rows) > self._most:
             raise UserError(
                 f"the step semantic_duplicates would read {len(rows):,} rows, and max_rows allows {self._most:,}. Raise it "
-                "(about 10 ms for each row on two cores), or take rows out before."
+                "(a row takes 2 to 50 ms on two cores), or take rows out before."
             )
         encoder = open_text_encoder(self._model)
         auc = contrast_auc(encoder)
