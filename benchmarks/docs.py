@@ -27,6 +27,7 @@ SECTIONS = {
     "memory": ("Memory, planned and measured", "python benchmarks/memory.py --write-docs"),
     "data-build": ("Building a Dataset", "python benchmarks/data_build.py --write-docs"),
     "crows-pairs": ("CrowS-Pairs", "python benchmarks/crows_pairs.py FOLDER --write-docs"),
+    "duplicates": ("Near-duplicate texts beside other packages", "python benchmarks/duplicates.py --write-docs"),
     "tables": ("Building a table", "python benchmarks/tables.py --write-docs"),
     "predictors": ("Predictors beside scikit-learn by hand", "python benchmarks/predictors.py --write-docs"),
     "automl": ("Tables beside AutoGluon", "python benchmarks/automl.py --autogluon ENVIRONMENT --write-docs"),

@@ -29,6 +29,8 @@ def plan(
     from studio.train.opening import Asked, find_preset
 
     workspace = output.open_workspace()
+    if data is not None:
+        workspace.find_dataset(data)  # a name that is wrong is told before torch is imported, which takes seconds
     preset = find_preset(adapter, workspace)
     kind = preset_kind(preset)
     wish = PlanWish(device, parse_size(memory) if memory is not None else None, probe, sweep)

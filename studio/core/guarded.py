@@ -16,7 +16,7 @@ import ssl
 import time
 import urllib.parse
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from studio.core.errors import StudioError, UserError
@@ -53,7 +53,6 @@ class Answer:
     tag: str | None = None
     address: str = ""
     unchanged: bool = False
-    headers: dict[str, str] = field(default_factory=dict)
 
 
 def fetch(address: str, target: Path, rules: Rules, *, tag: str | None = None) -> Answer:

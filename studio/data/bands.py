@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +51,23 @@ class _Groups:
         self.pool, self.low, self.high = self.pool[stays], before[self.low], before[self.high]
 
 
-def _group(marks: NDArray[np.uint16], threshold: float) -> _Groups:
-    """Groups of all bands."""
+# Gives low and high of each place of a pool, from the pool and where the group of each place begins.
+_Reach = Callable[[Places, Places], tuple[Places, Places]]
+
+
+def _all_earlier(pool: Places, firsts: Places) -> tuple[Places, Places]:
+    """All places of the group before each."""
+    return firsts, np.arange(len(pool))
+
+
+def _one_earlier(pool: Places, firsts: Places) -> tuple[Places, Places]:
+    """The one place of the group before each."""
+    places = np.arange(len(pool))
+    return np.maximum(places - 1, firsts), places
+
+
+def _group(marks: NDArray[np.uint16], threshold: float, reach: _Reach, labels: Places | None = None) -> _Groups:
+    """Groups of all bands; with ``labels`` those of one label lie side by side in each group, and reach only to other labels."""
     bands, width = bands_for(threshold)
     pools, asking, lows, highs = [], [], [], []
     filled = 0
@@ -60,21 +76,27 @@ def _group(marks: NDArray[np.uint16], threshold: float) -> _Groups:
         for column in range(band * width, (band + 1) * width):
             keys = keys * np.uint64(BASE) + marks[:, column]
         members = _shared(mixed(keys))
-        values = keys[members]
-        order = np.argsort(values, kind="stable")
-        pool, values = members[order], values[order]
-        places = np.arange(len(pool))
-        begins = np.concatenate((np.ones(min(1, len(pool)), dtype=bool), values[1:] != values[:-1]))
-        firsts = np.maximum.accumulate(np.where(begins, places, 0))
-        later = ~begins
+        order = np.argsort(keys[members], kind="stable") if labels is None else np.lexsort((labels[members], keys[members]))
+        pool = members[order]
+        firsts = _begins(keys[pool])
+        low, high = reach(pool, firsts)
+        if labels is not None:
+            high = np.maximum(firsts, _begins(labels[pool]))
+        asks = high > low
         pools.append(pool)
-        asking.append(pool[later])
-        lows.append(firsts[later] + filled)
-        highs.append(places[later] + filled)
+        asking.append(pool[asks])
+        lows.append(low[asks] + filled)
+        highs.append(high[asks] + filled)
         filled += len(pool)
     order = np.argsort(np.concatenate(asking), kind="stable")
     asking_of, low, high = (np.concatenate(parts)[order] for parts in (asking, lows, highs))
     return _Groups(np.concatenate(pools), asking_of, low, high)
+
+
+def _begins(values: NDArray[Any]) -> Places:
+    """For each place, where the run of equal values that it lies in begins."""
+    new = np.concatenate((np.ones(min(1, len(values)), dtype=bool), values[1:] != values[:-1]))
+    return np.maximum.accumulate(np.where(new, np.arange(len(values)), 0))
 
 
 def _shared(keys: NDArray[np.uint64]) -> Places:
@@ -96,9 +118,7 @@ def earlier_alike(
         marks: of :class:`studio.data.sketch.Sketches` [n, k].
         gone: asked now and then, gives the sketches that need not be proposed any more [n].
     """
-    # The estimate of 125 hashes has a standard deviation of at most 0.045; three of them below the threshold lose nothing.
-    floor = max(0.05, threshold - 0.135)
-    groups = _group(marks, threshold)
+    groups = _group(marks, threshold, _all_earlier)
     start, known = 0, 0
     while start < len(groups.asking):
         left_out = gone()
@@ -106,7 +126,31 @@ def earlier_alike(
             groups.leave_out(left_out)
             known = count
         stop = _stop(groups, start)
-        yield from _answers(groups, start, stop, marks, floor)
+        yield from _answers(groups, start, stop, marks, threshold)
+        start = stop
+
+
+def alike_in_other_clusters(
+    marks: NDArray[np.uint16], threshold: float, labels: Callable[[], Places]
+) -> Iterator[tuple[int, list[int]]]:
+    """For each sketch others that share a band and seem alike, as far as they have another label when they are asked for.
+
+    First only neighbours are proposed: where very many are alike, joining these leaves hardly any other pair to look at.
+
+    Args:
+        labels: asked once the pairs of neighbours were read, gives the cluster of each sketch [n].
+    """
+    yield from _all_answers(_group(marks, threshold, _one_earlier), marks, threshold)
+    # The pairs of neighbours have been read now, and joined.
+    yield from _all_answers(_group(marks, threshold, _all_earlier, labels()), marks, threshold)
+
+
+def _all_answers(groups: _Groups, marks: NDArray[np.uint16], threshold: float) -> Iterator[tuple[int, list[int]]]:
+    """Proposals of all sketches, block by block."""
+    start = 0
+    while start < len(groups.asking):
+        stop = _stop(groups, start)
+        yield from _answers(groups, start, stop, marks, threshold)
         start = stop
 
 
@@ -117,8 +161,12 @@ def _stop(groups: _Groups, start: int) -> int:
     return int(np.searchsorted(groups.asking, groups.asking[stop - 1], side="right"))
 
 
-def _answers(groups: _Groups, start: int, stop: int, marks: NDArray[np.uint16], floor: float) -> Iterator[tuple[int, list[int]]]:
+def _answers(
+    groups: _Groups, start: int, stop: int, marks: NDArray[np.uint16], threshold: float
+) -> Iterator[tuple[int, list[int]]]:
     """Proposals of some sketches."""
+    # The estimate of 125 hashes has a standard deviation of at most 0.045; three of them below the threshold lose nothing.
+    floor = max(0.05, threshold - 0.135)
     sizes = groups.high[start:stop] - groups.low[start:stop]
     ends = np.cumsum(sizes)
     places = np.arange(ends[-1]) + np.repeat(groups.low[start:stop] - (ends - sizes), sizes)

@@ -19,6 +19,7 @@ from studio.data.frames import FRAMES, FrameOptions, read_frame
 from studio.data.kinds import DATASET_KINDS, all_dataset_kinds
 from studio.data.proposals import Proposal, Refusal, glimpse, recipe_text
 from studio.data.readers import READERS, Raw, ReadOptions, read_file
+from studio.data.readers.packed import ARCHIVE, kind_of, members
 
 _HEAD = 1 << 16
 _DEEP = 1_000
@@ -183,7 +184,19 @@ def _facts_of_file(path: Path) -> list[tuple[str, object]]:
     encoding = None if found else encoding_of(head)
     called = _called(suffix, found, encoding)
     facts: list[tuple[str, object]] = [("what", called if size else f"empty file ({called})"), ("size", size_text(size))]
+    if suffix == ARCHIVE:
+        facts += _held_by(path)
     return facts + ([("encoding", encoding)] if encoding and size else [])
+
+
+def _held_by(path: Path) -> list[tuple[str, object]]:
+    """What lies in an archive; nothing where it cannot be listed."""
+    try:
+        read, other = members(path, {*READERS, ".txt", ".md", ".markdown"})
+    except StudioError:
+        return []
+    names = [*read, *other]
+    return [("holds", f"{len(names):,} files: {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}")]
 
 
 def _called(suffix: str, found: str | None, encoding: str | None) -> str:
@@ -215,7 +228,7 @@ def encoding_of(head: bytes) -> str | None:
 
 def _look_inside(looked: Looked) -> None:
     """Columns with examples of a file of rows, the first lines of a text; nothing where it cannot be read."""
-    suffix = looked.path.suffix.lower()
+    suffix = kind_of(looked.path)
     try:
         if suffix in READERS:
             found = itertools.islice(read_file(looked.path, ReadOptions()), _ROWS)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ import yaml
 
 LOOKED_AT = 200
 """Rows that are read before a recipe is proposed."""
+_BY_LINES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson"})
+_LARGE, _BEGINNING = 32 << 20, 2 << 20
 FEW = 60
 """Up to so many rows, splits are proposed as whole numbers: shares of so few would be empty."""
 
@@ -46,6 +50,19 @@ class Attempt:
 
     source: dict[str, Any]
     choices: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def beginning_of(path: Path) -> Iterator[Path]:
+    """The file itself, or a copy of its first lines where it is a large one with a row per line."""
+    if not path.is_file() or path.suffix.lower() not in _BY_LINES or path.stat().st_size <= _LARGE:
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as place, path.open("rb") as stream:
+        head = stream.read(_BEGINNING)
+        copy = Path(place) / path.name
+        copy.write_bytes(head[: head.rfind(b"\n") + 1] or head)
+        yield copy
 
 
 def local_source(path: Path) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def resolve_url(settings: SourceSettings, source: AtUrl, index: int, suffixes: C
         StudioError: nobody answers and nothing is in the cache.
     """
     kept, notes = _file_at(source)
-    name = PurePosixPath(urllib.parse.urlsplit(source.url).path).stem
+    name = PurePosixPath(urllib.parse.urlsplit(source.url).path).stem or "url"
     files = single_file(kept.file, suffixes)
     notes = (f"{source.url} was fetched on {kept.fetched}, sha256 {kept.sha256}", *notes)
     return resolved(settings, index, name, source.url, kept.sha256, revision=kept.sha256[:16], files=files, notes=notes)
@@ -54,7 +54,7 @@ def resolve_url(settings: SourceSettings, source: AtUrl, index: int, suffixes: C
 def _file_at(source: AtUrl) -> tuple[_Kept, tuple[str, ...]]:
     """The file, fetched or found, and what a person should know of that."""
     place = cache_folder() / "url" / sha256_json(source.url)[:16]
-    name = _file_name(source.url)
+    name = source.file_name or _file_name(source.url)
     known = _known(place, name, source.sha256)
     if known and source.sha256:
         return known, ()

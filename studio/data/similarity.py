@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.data.bands import earlier_alike
-from studio.data.sketch import BASE, Shingling, plain_key, sketch_texts
+from studio.data.bands import alike_in_other_clusters, earlier_alike
+from studio.data.sketch import BASE, Places, Shingling, plain_key, sketch_texts
 from studio.data.workers import Workers
 from studio.language.scripts import words_of
 
@@ -88,6 +88,18 @@ class NearPairs:
         """For each text that has any, in order, the earlier ones that MinHash proposes, in order; not yet verified."""
         for place, found in earlier_alike(self._marks, self._threshold, lambda: self.gone[self._indexed]):
             yield int(self._indexed[place]), self._indexed[found].tolist()
+
+    def tie(self, clusters: Clusters) -> None:
+        """Make one cluster of texts that are alike, directly or through others; texts that are the same are the caller's."""
+
+        def labels() -> Places:
+            return np.array([clusters.find(int(index)) for index in self._indexed], dtype=np.intp)
+
+        for place, found in alike_in_other_clusters(self._marks, self._threshold, labels):
+            index = int(self._indexed[place])
+            for other in self._indexed[found].tolist():
+                if clusters.find(other) != clusters.find(index) and self.similarity(index, other) >= self._threshold:
+                    clusters.join(other, index)
 
     def similarity(self, first: int, second: int) -> float:
         """Exact Jaccard similarity of two texts by index."""

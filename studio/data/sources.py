@@ -6,7 +6,7 @@ import fnmatch
 import zipfile
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
@@ -33,11 +33,15 @@ class DataFile:
 
 @dataclass(frozen=True)
 class KnownRows:
-    """Rows that were read once already, so that what is hashed is what is built. notes: what was left out, for people."""
+    """Rows that were read once already, so that what is hashed is what is built.
+
+    notes: what was left out, for people. figures: how they came about, as plain values for the report.
+    """
 
     id: str
     lines: tuple[dict[str, Any], ...]
     notes: tuple[str, ...] = ()
+    figures: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

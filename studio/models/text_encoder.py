@@ -5,7 +5,7 @@ Legend: b texts of a batch, s padded length, h hidden size, n texts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -24,12 +24,10 @@ class TextEncoder:
     tokenizer: Any
     made_with: str
 
-    def embed(self, texts: Sequence[str], max_length: int | None = None, done: Callable[[int], None] = lambda _: None) -> Any:
+    def embed(self, texts: Sequence[str], max_length: int | None = None) -> Any:
         """Unit vectors, float32 [n, h]: the mean over a text's tokens, as sentence-transformers pools by default.
 
-        Args:
-            max_length: tokens of a text that are read; None means as many as the model can.
-            done: gets the number of texts after each batch.
+        ``max_length``: tokens of a text that are read; None means as many as the model can.
         """
         import torch
 
@@ -43,7 +41,6 @@ class TextEncoder:
                 mask = batch["attention_mask"][..., None].float()
                 mean = (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
                 parts.append(torch.nn.functional.normalize(mean, dim=-1).cpu())
-                done(min(start + _BATCH, len(texts)))
         return torch.cat(parts)
 
 

@@ -168,7 +168,9 @@ def read_value(text: str, place: str) -> Any:
         return yaml.load(text, Loader=_Loader)  # a subclass of SafeLoader
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         # A star begins an alias in YAML, which nobody means who writes a pattern; other signs mean something too.
-        quoted = f" Put it in quotes if it is meant as text: '{text}'" if text[:1] in "*&!%@`" and "'" not in text else ""
+        key = place.removeprefix("--set ").partition("=")[0]
+        quoted = f" If it is meant as text, quote it twice: --set '{key}=\"{text}\"'"
+        quoted = quoted if place.startswith("--set ") and text[:1] in {*"*&!%@`"} else ""
         raise ConfigError(f"{place}: the value is not valid YAML ({getattr(error, 'problem', error)}).{quoted}") from error
 
 

@@ -73,6 +73,8 @@ class AtUrl(Settings):
     url: Annotated[str, Field(pattern=r"^(https?|s3|gs)://[^/\s]+/\S+$")]
     """Address of the file: ``https://``, ``http://``, ``s3://bucket/key`` or ``gs://bucket/key``. Its ending says how it
     is read."""
+    file_name: Annotated[str, Field(pattern=r"^[^/\\]+$")] | None = None
+    """What the file is called (``rows.csv.gz``), where the address does not end with it."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     """Hash of the file. Another file is refused, and one that was fetched before is not asked for again."""
     hosts: list[str] = []

@@ -25,9 +25,10 @@ from studio.schema.duplicate_steps import (
 from studio.schema.duplicate_steps import Share as Share
 from studio.schema.duplicate_steps import ShingleUnit as ShingleUnit
 from studio.schema.loading import Settings
-from studio.schema.mixing import MixSettings
+from studio.schema.mixing import Drawn, MixSettings
 from studio.schema.places import AtUrl, InDuckdb, InSqlite, InWheel, OnHub
 from studio.schema.scrubbing import USUAL_KINDS, PersonalKind, ScrubStep
+from studio.schema.written_sources import DocumentsSource, SyntheticSource
 
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
@@ -85,7 +86,7 @@ class Columns(Settings):
     """The disliked answer of a pair."""
 
 
-class SourceSettings(Settings):
+class SourceSettings(Drawn):
     """What all kinds of sources share."""
 
     name: str | None = None
@@ -116,10 +117,6 @@ class SourceSettings(Settings):
     a turn that are not understood stop the build too, or go to ``meta``."""
     limit: Positive | None = None
     """Read only so many rows."""
-    weight: Annotated[float, Field(gt=0)] = 1.0
-    """Use so many times the rows that the steps left: 0.5 draws half of them; above 1 they repeat (``mix.repeat``)."""
-    cap: Positive | None = None
-    """Use at most so many rows of what the steps left, drawn by ``mix.seed``."""
     liked: list[str] = []
     """Words in the column of judgements (``columns.label``) that mean liked, all others then mean disliked; empty knows true and
     false, 1 and 0."""
@@ -198,7 +195,16 @@ class FeedbackSource(SourceSettings):
 
 
 Source = Annotated[
-    LocalSource | WheelSource | HubSource | SqliteSource | DuckdbSource | UrlSource | FeedbackSource, Field(discriminator="type")
+    LocalSource
+    | WheelSource
+    | HubSource
+    | SqliteSource
+    | DuckdbSource
+    | UrlSource
+    | FeedbackSource
+    | DocumentsSource
+    | SyntheticSource,
+    Field(discriminator="type"),
 ]
 
 

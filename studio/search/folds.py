@@ -105,10 +105,7 @@ def _tie_alike(clusters: Clusters, texts: Sequence[str]) -> None:
     pairs = NearPairs(texts, _ALIKE, _SHINGLING)
     for number, first in enumerate(pairs.same):
         clusters.join(first, number)
-    for number, others in pairs.earlier():
-        for other in others:
-            if clusters.find(other) != clusters.find(number) and pairs.similarity(number, other) >= _ALIKE:
-                clusters.join(other, number)
+    pairs.tie(clusters)
 
 
 def divide(rows: Rows, folds: int, seed: int) -> NDArray[np.int64]:

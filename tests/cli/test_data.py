@@ -126,7 +126,8 @@ def test_tokens_of_preferences_are_those_of_their_answers(
     assert [value["answer"] for value in both] == ["chosen", "rejected"] and both[0]["row"] == both[1]["row"] == 1
 
 
-def test_a_wrong_dataset_is_told_before_torch_is_imported(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["train", "plan"])
+def test_a_wrong_dataset_is_told_before_torch_is_imported(tmp_path: Path, command: str) -> None:
     """And of many names ten are listed."""
     for number in range(14):
         folder = tmp_path / "datasets" / f"walls{number}" / "aaaabbbb"
@@ -136,8 +137,8 @@ def test_a_wrong_dataset_is_told_before_torch_is_imported(tmp_path: Path) -> Non
         "import sys; from studio.cli.main import main\n"
         "try: main()\nexcept SystemExit as end: print(end.code, 'torch' in sys.modules)"
     )
-    command = [sys.executable, "-c", code, "train", "chat/lora", "--data", "wals3", "--workspace", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    line = [sys.executable, "-c", code, command, "chat/lora", "--data", "wals3", "--workspace", str(tmp_path)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["2", "False"], done.stderr
     assert "there is no dataset 'wals3'" in done.stderr and "Did you mean 'walls3'?" in done.stderr
     assert done.stderr.count(", walls") == 9 and "and 4 more. Build one" in done.stderr

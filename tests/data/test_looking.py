@@ -68,7 +68,7 @@ FILES: dict[str, tuple[Any, str | None]] = {
     "long.jsonl": (json.dumps({"question": "a", "answer": "x" * 2_000_000}), "chat:"),
     "two.json": (json.dumps({"train": [{"question": "a", "answer": "b"}], "test": [{"question": "c", "answer": "d"}]}), "chat:"),
     "note.txt": ("a short note on wrens\n", "chat: conversations"),
-    "long.txt": ("long text. " * 5000, "chat: conversations"),
+    "long.txt": ("long text. " * 5000, "chat: documents"),
     "nul.txt": (b"ab\x00\x00cd" * 50, "not as chat"),
     "tabs.txt": ("Name a small bird\tA wren it is\nName a big fish\tA cod I think\n", "chat:"),
     "chat.txt": (made.WHATSAPP["iOS"], "chat: conversations, read as messages (1)"),
@@ -175,8 +175,8 @@ def test_the_screen_shows_what_is_there(places: dict[str, Path], studio: Callabl
 
 def test_who_answers_is_a_choice_to_check(places: dict[str, Path], tmp_path: Path, studio: Callable[..., Any]) -> None:
     shown = studio("data", "look", tmp_path / "slack", "--recipe")
-    assert yaml.safe_load(shown.out)["sources"][0]["assistant"] == ["Bo Alm"]
-    assert "# Check assistant: [Bo Alm]" in shown.out and "Ida (3)" in shown.out
+    assert yaml.safe_load(shown.out)["sources"][0]["assistant"] == ["Ida"]
+    assert "# Check assistant: [Ida]" in shown.out and "Ida (3)" in shown.out
 
 
 def test_nothing_is_overwritten_and_mistakes_are_sentences(tmp_path: Path, studio: Callable[..., Any]) -> None:
@@ -195,6 +195,17 @@ def test_nothing_is_overwritten_and_mistakes_are_sentences(tmp_path: Path, studi
     assert studio("data", "look", tmp_path / "x.bin").code == 0
     refused = studio("data", "look", tmp_path / "x.bin", "--recipe")
     assert refused.code == 2 and "nothing here reads x.bin" in refused.err and refused.out == ""
+
+
+def test_a_large_table_is_read_at_its_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [f"{DAYS[number % 200]},{number},{'yes' if number % 3 else 'no'}" for number in range(20_000)]
+    path = tmp_path / "large.csv"
+    path.write_text("\n".join(["day,sold,churn", *lines, '"never closed']))
+    monkeypatch.setattr("studio.data.proposals._LARGE", 1000)
+    monkeypatch.setattr("studio.data.proposals._BEGINNING", 5000)
+    best = look_at(path, "table").best
+    assert best is not None and best.recipe["target"] == "churn", "the bad end is not among the first lines"
+    assert best.recipe["sources"][0]["path"] == str(path)
 
 
 def test_a_pipe_is_not_opened(tmp_path: Path) -> None:

@@ -149,3 +149,37 @@ def test_union_find() -> None:
     for first, second in [(4, 5), (1, 4), (2, 0)]:
         clusters.join(first, second)
     assert clusters.groups() == [[0, 2], [1, 4, 5], [3]]
+
+
+def test_ties_are_those_of_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the alike ones of a band alternate, so that no neighbours are alike, and where pairs come in many blocks."""
+    monkeypatch.setattr("studio.data.bands._AT_ONCE", 30)
+    texts: list[str] = []
+    for number in range(12):
+        text = sentence(number, 40)
+        texts += [text, *(changed(text, share, number * 10 + at) for at, share in enumerate((0.02, 0.03, 0.05, 0.07, 0.1)))]
+    texts = texts[::2] + texts[1::2] + ["short", "", "short"]
+    pairs = NearPairs(texts, 0.6, Shingling("word", 3))
+    plain, tied = Clusters(len(texts)), Clusters(len(texts))
+    for index, others in pairs.earlier():
+        for other in others:
+            if pairs.similarity(index, other) >= 0.6:
+                plain.join(other, index)
+    pairs.tie(tied)
+    assert tied.groups() == plain.groups() and 20 < len(tied.groups()) < 60
+    asked = Clusters(len(texts))
+    asked.join(0, 1)
+    pairs.tie(asked)
+    assert asked.find(0) == asked.find(1), "what is tied already stays so"
+
+
+def test_thousands_of_alike_rows_are_tied_without_comparing_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A template is in every row: 2,000 rows have two million pairs."""
+    base = sentence(3, 60)
+    pairs = NearPairs([f"{base} ending{number}" for number in range(2000)], 0.6, Shingling("word", 3))
+    compared: list[int] = []
+    similarity = pairs.similarity
+    monkeypatch.setattr(pairs, "similarity", lambda one, other: compared.append(one) or similarity(one, other))
+    clusters = Clusters(2000)
+    pairs.tie(clusters)
+    assert len(clusters.groups()) == 1 and len(compared) < 4000

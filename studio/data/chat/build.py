@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import time
-from bisect import bisect_right
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from studio.core.errors import UserError
+from studio.core.errors import DataError
 from studio.core.files import sha256_json, write_text
 from studio.core.records import DatasetRecord
 from studio.core.workspace import Workspace
 from studio.data.build import Builder, peak_bytes
 from studio.data.cache import code_files, code_version, library_versions
-from studio.data.chat.exports import TalkOptions
 from studio.data.chat.feedback import resolve_feedback
-from studio.data.chat.folders import held_out_files, without_papers
-from studio.data.chat.formats import Choices, ColumnNames
+from studio.data.chat.intake import LENGTH_EDGES, READS_DOCUMENTS, documents_in, histogram, read_rows
 from studio.data.chat.mixing import MIX_STEP, Mix, Mixture, mix_settings, mixed, mixture_asked
-from studio.data.chat.noticing import Noticed
 from studio.data.chat.others import Compared
 from studio.data.chat.personal.presidio import Presidio
-from studio.data.chat.reading import CHAT_READERS, ChatReadOptions, ShapeOptions, read_source
+from studio.data.chat.reading import CHAT_READERS
 from studio.data.chat.rows import CODEC, ChatRow, RemovedRow, character_count, write_removed, write_rows
 from studio.data.chat.runner import run_step
 from studio.data.chat.split import SplitPlan, divide
@@ -36,12 +30,11 @@ from studio.data.memo import HashMemo
 from studio.data.page import REPORT_FILE
 from studio.data.parquet import REMOVED_FILE
 from studio.data.remote import resolve_url
-from studio.data.shelf import Joined, Shelves
+from studio.data.shelf import Joined
 from studio.data.similarity import Shingling
 from studio.data.sources import (
-    READ_STEP,
+    DataFile,
     ResolvedSource,
-    files_left_out,
     resolve_hub_source,
     resolve_local,
     resolve_query,
@@ -49,12 +42,11 @@ from studio.data.sources import (
     resolved,
 )
 from studio.data.split import Division
-from studio.data.stages import Stages, StepResult, judged
+from studio.data.stages import Stages, StepResult
 from studio.data.workers import Workers, workers
 from studio.schema.duplicate_steps import DecontaminateStep, SemanticDuplicatesStep
 from studio.schema.recipe import (
     ChatRecipe,
-    Columns,
     DuckdbSource,
     FeedbackSource,
     HubSource,
@@ -68,14 +60,15 @@ from studio.schema.recipe import (
     WheelSource,
 )
 from studio.schema.scrubbing import PresidioSettings, ScrubStep
+from studio.schema.written_sources import DocumentsSource, SyntheticSource
 
 LIBRARIES = ("ftfy", "py3langid", "phonenumbers", "tokenizers", "ijson", "charset-normalizer", "pyarrow", "numpy")
 
 # Code that decides how rows are read; a change of it makes everything after new.
 _READ_CODE = (
-    "sources.py", "hub.py", "remote.py", *code_files("readers", "chat/formats", "chat/exports"), "chat/reading.py",
-    "chat/noticing.py", "chat/documents.py", "chat/faqs.py", "chat/labels.py", "chat/folders.py", "chat/feedback.py",
-    "chat/rows.py", "chat/turns.py",
+    "sources.py", "hub.py", "remote.py", *code_files("readers", "documents", "chat/formats", "chat/exports", "chat/writing"),
+    "chat/intake.py", "chat/reading.py", "chat/noticing.py", "chat/documents.py", "chat/faqs.py", "chat/labels.py",
+    "chat/folders.py", "chat/feedback.py", "chat/rows.py", "chat/turns.py",
 )  # fmt: skip
 _STEP_CODE = (
     "chat/steps/base.py",
@@ -102,8 +95,6 @@ _MORE_CODE = {
     "boilerplate": _LISTS_CODE,
     **dict.fromkeys(("repetition", "gibberish", "score"), (*_LISTS_CODE, "chat/prose.py")),
 }
-# Edges of length histograms in characters: powers of the square root of two, so that before and after share them.
-LENGTH_EDGES = [round(2 ** (power / 2)) for power in range(4, 45)]
 
 
 class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
@@ -114,7 +105,7 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
     libraries = LIBRARIES
 
     _crew: Workers | None = None
-    _others: dict[int, Compared]
+    _others: Mapping[int, Compared] = MappingProxyType({})
     _mixture = Mixture()
 
     def resolve(self, memo: HashMemo) -> list[ResolvedSource]:
@@ -133,7 +124,7 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
 
     def identity(self, sources: Sequence[ResolvedSource], keys: Sequence[str]) -> list[object]:  # noqa: ARG002 - in the keys
         """See :meth:`studio.data.build.Builder.identity`."""
-        return [keys[-1], self.recipe.split.model_dump(), code_version(*code_files("", "readers", "chat"))]
+        return [keys[-1], self.recipe.split.model_dump(), code_version(*code_files("", "readers", "documents", "chat"))]
 
     @contextmanager
     def staffed(self) -> Iterator[None]:
@@ -178,6 +169,7 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
         write_removed(work.removed, place / REMOVED_FILE)
         kept = Joined(list(division.splits.values()))
         more = {"shapes": work.figures["shapes"], "columns_not_used": work.figures["unused"], "mixture": mixture}
+        more |= {"writers": work.figures["writers"]} if "writers" in work.figures else {}
         if added := sum(source["repeated"] for source in mixture.values()):
             told = [*(record.model_extra or {})["notes"], f"mix: {added:,} rows of train repeat others"]
             more |= {"splits": {name: len(rows) for name, rows in splits.items()}, "rows_added": added, "notes": told}
@@ -195,7 +187,7 @@ def _resolve(source: Source, index: int, beside: Path, memo: HashMemo, workspace
     """Know the bytes of one source."""
     match source:
         case LocalSource():
-            location, identity, files = resolve_local(source.path, source.pattern, beside, memo, CHAT_READERS, links=source.links)
+            location, identity, files = _local(source, beside, memo)
             return resolved(source, index, Path(location).stem, location, identity, files=files)
         case WheelSource():
             location, identity, files = resolve_wheel(source.package, source.version, source.files, source.sha256, memo)
@@ -214,6 +206,25 @@ def _resolve(source: Source, index: int, beside: Path, memo: HashMemo, workspace
                 **source.model_dump(include={"per_user", "models", "keep_out", "scrub", "phone_region"}),
             )
             return resolved(source, index, f"feedback-{source.form}", location, identity, known=known)
+        case DocumentsSource():
+            from studio.data.chat.writing.source import resolve_documents
+
+            return resolve_documents(source, index, beside, memo, workspace)
+        case SyntheticSource():
+            from studio.data.chat.writing.rewriting import resolve_synthetic
+
+            return resolve_synthetic(source, index, beside, memo, workspace)
+
+
+def _local(source: LocalSource, beside: Path, memo: HashMemo) -> tuple[str, str, tuple[DataFile, ...]]:
+    """The files of a local source; where there are only documents that it does not read, what does."""
+    try:
+        return resolve_local(source.path, source.pattern, beside, memo, CHAT_READERS, links=source.links)
+    except DataError as error:
+        place = _place(source.path, beside)
+        if not place.is_dir() or not documents_in(place, source.pattern):
+            raise
+        raise DataError(f"{error} {READS_DOCUMENTS}") from None
 
 
 def _place(path: str, beside: Path) -> Path:
@@ -246,10 +257,10 @@ def _keys(recipe: ChatRecipe, sources: Sequence[ResolvedSource], memo: HashMemo,
         if isinstance(step, SemanticDuplicatesStep):
             from studio.models.text_encoder import encoder_identity
 
-            parts.append(encoder_identity(step.model))
+            parts += [encoder_identity(step.model), code_version("chat/contrasts.txt")]
         if number in others:
             # What is compared with is read as sources are.
-            parts += [[(one.name, one.identity) for one in others[number].others], code_version(*_READ_CODE, *_COMPARED_CODE)]
+            parts += [others[number].identity(), code_version(*_READ_CODE, *_COMPARED_CODE)]
         keys.append(sha256_json(parts)[:32])
     return keys
 
@@ -281,111 +292,6 @@ def _presidio(settings: ScrubStep) -> Presidio:
     engine = Presidio(given.language, tuple(given.entities), given.min_score, given.model)
     engine.check()
     return engine
-
-
-def read_rows(recipe: ChatRecipe, sources: Sequence[ResolvedSource], shelves: Shelves) -> StepResult[ChatRow, RemovedRow]:
-    """Read every source; as a list, or onto a shelf where there are more rows than are held in memory."""
-    started = time.perf_counter()
-    rows, removed = shelves.new(CODEC.row_form), shelves.new(CODEC.gone_form)
-    counts: dict[str, int] = {}
-    notes: list[str] = []
-    shapes: Counter[str] = Counter()
-    unused: Counter[str] = Counter()
-    for settings, source in zip(recipe.sources, sources, strict=True):
-        told: list[str] = []
-        read = _read_options(settings, told.append)
-        noticed = Noticed(ColumnNames(**settings.columns.model_dump()))
-        if settings.format not in {"auto", "preference"}:
-            noticed.decided()
-        files, papers = without_papers(source.files) if isinstance(settings, LocalSource) else (source.files, None)
-        before = len(rows) + len(removed)
-        for outcome in read_source(replace(source, files=files), read, _shape_options(settings), noticed):
-            if isinstance(outcome, ChatRow):
-                rows.append(outcome)
-            else:
-                removed.append(outcome)
-        counts[source.name] = len(rows) + len(removed) - before
-        shapes.update(noticed.shapes)
-        unused.update(noticed.unused + noticed.other)
-        several = f"{source.name}: " if len(sources) > 1 else ""
-        notes += [*(source.known.notes if source.known else ()), *(f"{several}{note}" for note in (*source.notes, *told))]
-        notes += [f"{several}{note}" for note in noticed.notes()]
-        notes += [f"{several}{note}" for note in (papers, held_out_files(files)) if note and isinstance(settings, LocalSource)]
-        if isinstance(settings, LocalSource) and (note := files_left_out(source.location, settings.pattern, CHAT_READERS)):
-            notes.append(f"{several}{note}")
-    _one_form(rows)
-    # Sentences about damaged rows name the row, so they are counted together.
-    reasons = {"damaged": len(removed)} if removed else {}
-    figures = {"read": counts, "lengths": histogram(map(character_count, rows)), "shapes": dict(shapes), "unused": dict(unused)}
-    read_in = sum(counts.values())
-    found, gone = rows.held(), removed.held()
-    return judged(READ_STEP, {}, read_in, found, gone, started=started, notes=notes, figures=figures, reasons=reasons)
-
-
-def _read_options(settings: Source, note: Callable[[str], None]) -> ChatReadOptions:
-    """How the files of a source are read; ``note`` takes what people should know of them."""
-    return ChatReadOptions(
-        settings.encoding,
-        settings.records,
-        prompt=settings.prompt,
-        sheet=settings.sheet,
-        note=note,
-        talks=TalkOptions(tuple(settings.assistant), settings.pause),
-        places=_by_number(settings.columns),
-        exports="yes" if settings.format == "auto" else "only" if settings.format == "export" else "no",
-    )
-
-
-def _by_number(columns: Columns) -> bool:
-    """True where every column that is named is named by its place."""
-    named = [name for name in columns.model_dump().values() if name is not None]
-    return bool(named) and all(name.isdecimal() for name in named)
-
-
-def _shape_options(settings: Source) -> ShapeOptions:
-    """Plain arguments of a source."""
-    return ShapeOptions(
-        settings.format,
-        ColumnNames(**settings.columns.model_dump()),
-        settings.group,
-        settings.system,
-        settings.damaged == "keep",
-        settings.limit,
-        Choices(
-            lenient=settings.damaged == "keep",
-            split_thoughts=settings.thoughts == "split",
-            roles={written.strip().lower(): role for written, role in settings.roles.items()},
-            liked=tuple(settings.liked),
-            prompt_end=settings.prompt_end,
-            answer_end=settings.answer_end,
-        ),
-    )
-
-
-def _one_form(rows: Iterable[ChatRow]) -> None:
-    """Refuse conversations, pairs and single thumbs in one Dataset."""
-    forms: dict[str, str] = {}
-    for row in rows:
-        forms.setdefault(_form(row), row.id)
-    if len(forms) > 1:
-        words = {"sft": "a conversation", "dpo": "a pair", "kto": "a single thumb"}
-        firsts = ", ".join(f"{identity} is {words[form]}" for form, identity in forms.items())
-        raise UserError(
-            f"the sources give rows of several forms ({firsts}), and a training reads one form. Write a recipe for each."
-        )
-
-
-def _form(row: ChatRow) -> str:
-    """What a row teaches: an answer to imitate (sft), a pair (dpo), or a single thumb (kto)."""
-    return "sft" if not row.is_preference else "kto" if row.chosen is None or row.rejected is None else "dpo"
-
-
-def histogram(lengths: Iterable[int]) -> list[int]:
-    """Rows per length class; class i holds lengths from LENGTH_EDGES[i-1] up to but not including LENGTH_EDGES[i]."""
-    counts = [0] * (len(LENGTH_EDGES) + 1)
-    for length in lengths:
-        counts[bisect_right(LENGTH_EDGES, length)] += 1
-    return counts
 
 
 def split_plan(split: SplitSettings) -> SplitPlan:

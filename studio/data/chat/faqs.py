@@ -17,7 +17,7 @@ _BOLD = re.compile(
     r"(?P<mark>\s{0,3}(?:[-*+]\s+|\d{1,4}[.)]\s+)?)(?P<bold>\*\*|__)(?P<asked>[^*\n]+?)(?P=bold)\s*:?\s*(?P<rest>.*)"
 )
 _ITEM = re.compile(r"\s{0,3}(?:[-*+•]\s+|\(?\d{1,4}[.)]\s+)(?P<asked>.*)")
-_DETAILS = re.compile(r"<details[^>]*>\s*<summary[^>]*>(.*?)</summary>(.*?)</details>", re.DOTALL | re.I)
+_FOLD = re.compile(r"<(/?(?:details|summary))\b[^<>]{0,200}>", re.I)
 _TAG = re.compile(r"</?(?:b|strong|i|em|u|h[1-6]|span|p|code|br)\b[^>]*>", re.I)
 _DIVIDER = re.compile(r"\s*\|?\s*:?-{3,}:?\s*(?:\|\s*:?-{3,}:?\s*)+\|?\s*")
 _CELL_END = re.compile(r"(?<!\\)\|")
@@ -133,9 +133,29 @@ def read_section(text: str) -> Written:
 
 
 def _details(text: str) -> Written:
-    """``<details><summary>question</summary>answer</details>``."""
-    pairs = [_pair(_TAG.sub("", asked), answered) for asked, answered in _DETAILS.findall(text)]
-    return Written([Talk(pair) for pair in pairs if pair[1]["content"]], _DETAILS.sub("", text).strip())
+    """``<details><summary>question</summary>answer</details>``; one inside another belongs to the outer answer."""
+    found = Written()
+    marks: list[re.Match[str]] = []
+    depth = last = 0
+    left = []
+    for mark in _FOLD.finditer(text):
+        name = mark.group(1).lower()
+        if name == "details":
+            depth += 1
+        if depth == 1:
+            marks.append(mark)
+        if name != "/details":
+            continue
+        depth = max(0, depth - 1)
+        if depth == 0 and [one.group(1).lower() for one in marks] == ["details", "summary", "/summary", "/details"]:
+            pair = _pair(_TAG.sub("", text[marks[1].end() : marks[2].start()]), text[marks[2].end() : marks[3].start()])
+            if pair[1]["content"]:
+                found.talks.append(Talk(pair))
+                left.append(text[last : marks[0].start()])
+                last = mark.end()
+        marks = marks if depth else []
+    found.left = "".join([*left, text[last:]]).strip()
+    return found
 
 
 def _table(text: str) -> Written:

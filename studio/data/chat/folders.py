@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from studio.data.sources import DataFile
 
 _PAPERS = re.compile(
-    r"(?:readme|license|licence|copying|notice|citation|changelog|changes|contributing|contributors|authors|code_of_conduct"
-    r"|security|requirements)(?:[._-].*)?",
-    re.I,
+    r"(?i:readme|license|licence|copying|citation|changelog|contributing|code_of_conduct)(?:[._-].*)?"
+    # In small letters these may be what a person writes about.
+    r"|NOTICE|CHANGES|CONTRIBUTORS|AUTHORS|SECURITY|requirements"
 )
 _TEXTS = frozenset({".md", ".markdown", ".txt"})
 _HELD_OUT = re.compile(r"(?:test|validation|valid|val|dev|eval)(?:[._-].*)?", re.I)

@@ -17,8 +17,10 @@ ANSWER_WORDS = (
     "答え", "답", "답변", "جواب", "إجابة", "پاسخ", "תשובה", "उत्तर", "đáp", "trả lời", "jawaban", "jawab", "ตอบ", "คำตอบ",
 )  # fmt: skip
 _TALKERS = {
-    **dict.fromkeys(("user", "human", "用户", "用戶"), "user"),
-    **dict.fromkeys(("assistant", "bot", "助手"), "assistant"),
+    **dict.fromkeys(("user", "human", "customer", "client", "you said", "用户", "用戶", "ユーザー", "사용자"), "user"),
+    **dict.fromkeys(
+        ("assistant", "bot", "agent", "ai", "chatgpt", "chatgpt said", "claude", "助手", "アシスタント"), "assistant"
+    ),
     "system": "system",
 }
 _WORDS = {**dict.fromkeys(QUESTION_WORDS, "user"), **dict.fromkeys(ANSWER_WORDS, "assistant"), **_TALKERS}
@@ -26,6 +28,7 @@ _WORDS = {**dict.fromkeys(QUESTION_WORDS, "user"), **dict.fromkeys(ANSWER_WORDS,
 _LETTERS = (
     ("q", "a"), ("q", "r"), ("p", "r"), ("d", "r"), ("f", "a"), ("f", "s"), ("v", "a"), ("в", "о"), ("s", "c"),
 )  # fmt: skip
+_ASKING = frozenset({"q", *QUESTION_WORDS})
 _ALONE = frozenset(letter for pair in _LETTERS for letter in pair)
 _EMPHASIS = r"(?:\*\*|__|\*|_)"
 # Letters with the signs that some scripts put over and under them, which are no letters to Python.
@@ -93,6 +96,7 @@ def labelled_turns(lines: Sequence[str]) -> list[Turn]:
     letters = {label.word for _, label in labels if len(label.word) == 1 and label.word in _ALONE and label.separator == style}
     pair = next((pair for pair in _LETTERS if set(pair) <= letters), ("q", "a"))
     roles = {**_WORDS, pair[0]: "user", pair[1]: "assistant"}
+    heads = _list_heads(lines, labels)
     turns = []
     for number, label in labels:
         alone = label.word in _ALONE and label.word not in _WORDS
@@ -102,7 +106,7 @@ def labelled_turns(lines: Sequence[str]) -> list[Turn]:
             label.separator != style if alone and not free else label.separator not in {style, ":", "", "."}
         ):
             continue
-        if alone and style != ":" and roles[label.word] == "assistant" and _is_list(lines, number, labels):
+        if alone and style != ":" and roles[label.word] == "assistant" and number in heads:
             continue
         role = roles[label.word]
         starts = role == "user" and label.word not in _TALKERS
@@ -110,10 +114,21 @@ def labelled_turns(lines: Sequence[str]) -> list[Turn]:
     return turns
 
 
-def _is_list(lines: Sequence[str], number: int, labels: Sequence[tuple[int, Label]]) -> bool:
-    """True where an ``A.`` is followed by a ``B.`` before the next question."""
-    end = next((other for other, label in labels if other > number and label.word in {"q", *QUESTION_WORDS}), len(lines))
-    return any(_ITEM_B.match(line) for line in lines[number + 1 : end])
+def _list_heads(lines: Sequence[str], labels: Sequence[tuple[int, Label]]) -> set[int]:
+    """Lines whose ``A.`` is followed by a ``B.`` before the next question."""
+    heads: set[int] = set()
+    waiting: list[int] = []
+    by_line = dict(labels)
+    for number, line in enumerate(lines):
+        label = by_line.get(number)
+        if label is not None and label.word in _ASKING:
+            waiting = []
+        elif label is not None and label.word == "a":
+            waiting.append(number)
+        elif waiting and _ITEM_B.match(line):
+            heads |= set(waiting)
+            waiting = []
+    return heads
 
 
 def without_label(text: str, role: str) -> str:

@@ -41,6 +41,10 @@ class Compared:
     others: tuple[Other, ...]
     missing: tuple[str, ...] = ()
 
+    def identity(self) -> list[object]:
+        """All that the step's result depends on, as plain JSON values."""
+        return [*([one.name, one.identity, list(one.splits)] for one in self.others), list(self.missing)]
+
 
 def find_other(reference: str, step: str, workspace: Workspace, beside: Path, memo: HashMemo) -> Other:
     """A file or folder, or a Dataset of the workspace.

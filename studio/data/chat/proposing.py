@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
 from studio.core.errors import StudioError
 from studio.core.workspace import Workspace
@@ -18,6 +17,7 @@ from studio.data.chat.rows import ChatRow
 from studio.data.documents.base import DOCUMENTS
 from studio.data.memo import HashMemo
 from studio.data.proposals import LOOKED_AT, Attempt, Proposal, Refusal, glimpse, local_source, split_for, steps_of
+from studio.data.readers.packed import ARCHIVE, kind_of
 from studio.data.stages import StepResult
 from studio.schema.recipe import ChatRecipe
 
@@ -31,10 +31,10 @@ _OFFERED = re.compile(r"\b(encoding|records): ([\w-]+)")
 def propose_chat(path: Path) -> Proposal | Refusal | None:
     """A recipe of conversations; None where nothing has an ending that is known."""
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    endings = {file.suffix.lower() for file in files}
-    if not endings & {*CHAT_READERS, *DOCUMENTS}:
+    endings = {kind_of(file) for file in files}
+    if not endings & {*CHAT_READERS, *DOCUMENTS, ARCHIVE}:
         return None
-    if not endings & set(CHAT_READERS):
+    if not endings & {*CHAT_READERS, ARCHIVE}:
         return _of_documents(path)
     attempt = Attempt(local_source(path))
     reason = ""
@@ -43,6 +43,8 @@ def propose_chat(path: Path) -> Proposal | Refusal | None:
             result = _read(attempt.source)
         except StudioError as error:
             reason = str(error)
+            if "\n    type: documents" in reason:
+                return _of_documents(path)
             if not _follow(attempt, reason):
                 break
             continue
@@ -65,7 +67,10 @@ def _follow(attempt: Attempt, reason: str) -> bool:
     """Put into the source what the reader offers; False where it offers nothing new."""
     offered: dict[str, Any] = {}
     for line in [line.strip() for line in reason.split("\n")[1:] if line.startswith("    ")]:
-        said = yaml.safe_load(line)
+        try:
+            said = yaml.safe_load(line)
+        except yaml.YAMLError:
+            continue
         if isinstance(said, dict) and not (set(said) & set(offered)):
             offered |= said
     found = _OFFERED.search(reason)
@@ -75,33 +80,21 @@ def _follow(attempt: Attempt, reason: str) -> bool:
         offered = {"damaged": "keep"}
     if not offered or all(attempt.source.get(key) == value for key, value in offered.items()):
         return False
-    if offered.get("type") == "documents":
-        offered = _without_documents(attempt.source, offered)
+    offered.pop("type", None)
     attempt.source |= offered
     lines = yaml.safe_dump(offered, allow_unicode=True, default_flow_style=None, sort_keys=False, width=200).strip()
-    attempt.choices.append(f"Check {', '.join(lines.splitlines())}: {glimpse(reason.split(chr(10))[0], 240)}")
+    said = reason.split("\n")[0].removeprefix(f"{attempt.source['path']}").lstrip(": ")
+    attempt.choices.append(f"Check {', '.join(lines.splitlines())}: {glimpse(said, 240)}")
     return True
 
 
-def _without_documents(source: dict[str, Any], offered: dict[str, Any]) -> dict[str, Any]:
-    """What is offered, without a kind of source that this recipe does not know or that needs more than a type."""
-    try:
-        ChatRecipe.model_validate({"kind": "chat", "sources": [{**source, "type": "documents"}]})
-    except ValidationError:
-        return {key: value for key, value in offered.items() if key != "type"}
-    return {"type": "documents"}
-
-
-def _of_documents(path: Path) -> Proposal | Refusal:
+def _of_documents(path: Path) -> Proposal:
     """A recipe that has questions written from documents."""
     source = local_source(path) | {"type": "documents"}
     recipe: dict[str, Any] = {"kind": "chat", "description": f"Questions about {path.name}.", "sources": [source]}
-    try:
-        ChatRecipe.model_validate(recipe)
-    except ValidationError:
-        return Refusal("chat", f"{path.name} is a document without rows. Save it as text or markdown with questions and answers.")
     recipe |= {"steps": steps_of(_STEPS)}
-    return Proposal("chat", 0.6, "documents, from which questions are written", recipe, ("Say under writer: who writes.",))
+    choice = "Say under writer who writes questions; without one the documents' own questions and headings are read."
+    return Proposal("chat", 0.6, "documents", recipe, (choice,))
 
 
 def _proposal(path: Path, attempt: Attempt, result: StepResult[ChatRow, Any]) -> Proposal:

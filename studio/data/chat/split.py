@@ -60,8 +60,5 @@ def cluster_rows(rows: Sequence[ChatRow], plan: SplitPlan, crew: Workers | None 
             ties.append(("question", f"{question}\x1f{about}"))
         for tie in ties:
             clusters.join(known.setdefault(tie, index), index)
-    for index, candidates in pairs.earlier():
-        for other in candidates:
-            if clusters.find(other) != clusters.find(index) and pairs.similarity(index, other) >= plan.threshold:
-                clusters.join(other, index)
+    pairs.tie(clusters)
     return clusters.groups()

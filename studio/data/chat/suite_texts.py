@@ -78,7 +78,9 @@ def find_suite(name: str, workspace: Workspace, beside: Path, memo: HashMemo) ->
     if lines:
         found.insert(0, Other(f"suite {suite.name}", sha256_json(lines), lines=tuple(lines)))
     if not found:
-        why = "; ".join(line.partition(": ")[2] for line in missing) or "its tasks ask the test split of the dataset itself"
+        reasons = [line.partition(": ")[2] for line in missing]
+        more = f"; and {len(reasons) - 2} more" if len(reasons) > 2 else ""
+        why = "; ".join(reasons[:2]) + more or "its tasks ask the test split of the dataset itself"
         raise UserError(
             f"the suite {name} ships no rows to compare with: {why}. Take it out of suites, or name its files under against."
         )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
-from studio.data.documents.base import Document, Passage
-from studio.data.readers.base import ReadOptions
-from studio.data.readers.encoding import open_text
+from studio.data.documents.base import Document, Passage, read_text
 
 _HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*\s*")
 _FENCE = re.compile(r"\s*(```|~~~)")
@@ -15,16 +14,19 @@ _FENCE = re.compile(r"\s*(```|~~~)")
 
 def read_markdown(path: Path) -> Document:
     """A markdown file; its title is its first heading of the first level."""
-    with open_text(path, ReadOptions()) as stream:
-        passages = passages_of(stream.read())
-    tops = [passage.headings[0] for passage in passages if passage.headings]
-    return Document(tuple(passages), tops[0] if tops else None)
+    return titled(read_text(path))
+
+
+def titled(text: str, title: str | None = None, notes: Iterable[str] = ()) -> Document:
+    """A document from markdown; without a title its first outermost heading is taken."""
+    passages = passages_of(text)
+    first = next((passage.headings[0] for passage in passages if passage.headings), None)
+    return Document(tuple(passages), title or first, tuple(notes))
 
 
 def read_plain(path: Path) -> Document:
     """A text file, in which a line is never a heading."""
-    with open_text(path, ReadOptions()) as stream:
-        blocks = re.split(r"\n\s*\n", stream.read())
+    blocks = re.split(r"\n\s*\n", read_text(path))
     return Document(tuple(Passage(block.strip()) for block in blocks if block.strip()))
 
 
@@ -42,8 +44,12 @@ def passages_of(text: str) -> list[Passage]:
 
     for line in text.splitlines():
         mark = _FENCE.match(line)
-        if mark and fence in (None, mark.group(1)):
-            fence = mark.group(1) if fence is None else None
+        ends = mark is not None and fence == mark.group(1)
+        if mark and fence is None:
+            close()
+            fence = mark.group(1)
+        elif ends:
+            fence = None
         heading = _HEADING.fullmatch(line) if fence is None else None
         if heading or (not line.strip() and fence is None):
             close()
@@ -52,5 +58,7 @@ def passages_of(text: str) -> list[Passage]:
             headings = {at: name for at, name in headings.items() if at < level} | {level: heading.group(2)}
         elif line.strip() or fence is not None:
             block.append(line)
+        if ends:
+            close()
     close()
     return found

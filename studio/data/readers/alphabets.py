@@ -22,7 +22,7 @@ _LANGUAGES = {
 _ALPHABETS = [frozenset(letters) for letters in _LANGUAGES.values()]
 # Signs of typography: they belong between words, and some of them (apostrophe, hyphens, middle dot) inside.
 _BETWEEN = frozenset("“”„‟«»‹›‘‚–—…•·°§¶†‡©®™€£¥¢¡¿№±×÷µ½¼¾¹²³ªº\u00a0\u200b\u2028‰−≤≥≈√´؟،؛₪฿")
-_INSIDE = frozenset("’‘´·\u00ad‐‑–—…\u00a0")
+_INSIDE = frozenset("’‘´·\u00ad\u200c\u200d\u200e\u200f‐‑–—…\u00a0")
 # Signs that stand behind a letter or a number and before none.
 _BEHIND = frozenset("°²³¹ªº®™©½¼¾‰")
 _WORD = re.compile(r"\S+")
@@ -62,7 +62,9 @@ def _is_latin(high: list[str], words: list[str]) -> bool:
     """True where one language has all these letters, and words are not made of marked ones for the most part."""
     lowered = (sign.lower()[0] for sign in high if sign.isalpha() and sign not in "ªº")
     letters = Counter(letter for letter in lowered if not letter.isascii())
-    if letters.total() > 0.6 * sum(sign.isalpha() for word in words for sign in word if letters):
+    # Words of one letter (è, à, ó) say nothing of that.
+    longer = [sign for word in words for run in _CASE.findall(word) if len(run) > 1 for sign in run]
+    if sum(not sign.isascii() for sign in longer) > 0.6 * len(longer):
         return False
     # Names from elsewhere stand in every text.
     return not letters or any(

@@ -18,8 +18,11 @@ _HALF = re.compile(
 _REACH = 12
 # More digits than Python makes a number of, unless it is told to.
 _DIGITS = re.compile(rb"[0-9]{4300}")
+_TWO_DIGITS = re.compile(rb"[0-9]{2}")
 # The same in bytes, which UTF-8 does not have.
 _BYTES = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
+# What each byte adds to the depth.
+_STEPS = np.array([{0x5B: 1, 0x7B: 1, 0x5D: -1, 0x7D: -1}.get(byte, 0) for byte in range(256)], dtype=np.int8)
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
 
 
@@ -34,16 +37,19 @@ def look_through(stream: AsUtf8) -> tuple[bool, bool]:
         while chunk := stream.read(_CHUNK):
             if not odd and (b"\\u" in chunk or before.endswith(b"\\")):
                 odd = _HALF.search(before + chunk + b" ") is not None
-            odd = odd or _DIGITS.search(chunk) is not None or _BYTES.search(before[-2:] + chunk) is not None
+            odd = odd or _has_endless_number(chunk) or _BYTES.search(before[-2:] + chunk) is not None
             before = chunk[-_REACH:]
-            signs = np.frombuffer(chunk, dtype=np.uint8)
-            steps = np.where((signs == 0x5B) | (signs == 0x7B), 1, np.where((signs == 0x5D) | (signs == 0x7D), -1, 0))
-            reached = depth + np.cumsum(steps, dtype=np.int64)
-            deep = deep or bool(reached.max() > _DEEPEST and _is_deep(chunk))
-            depth = max(0, int(reached[-1])) if not deep else 0
+            reached = np.cumsum(_STEPS[np.frombuffer(chunk, dtype=np.uint8)], dtype=np.int32)
+            deep = deep or bool(depth + reached.max() > _DEEPEST and _is_deep(chunk))
+            depth = 0 if deep else max(0, depth + int(reached[-1]))
     finally:
         stream.close()
     return odd, deep
+
+
+def _has_endless_number(chunk: bytes) -> bool:
+    """True where so many digits follow each other; of a number like that every 2,000th byte of the piece hits two at least."""
+    return _TWO_DIGITS.search(chunk[::2000]) is not None and _DIGITS.search(chunk) is not None
 
 
 def _is_deep(chunk: bytes) -> bool:

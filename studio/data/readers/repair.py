@@ -21,16 +21,23 @@ def without_halves(value: Any) -> Any:
     if isinstance(value, str):
         return _mended(value) if not value.isascii() and _HALF.search(value) else value
     if isinstance(value, dict):
-        mended = {without_halves(key): without_halves(inner) for key, inner in value.items()}
-        same = all(
-            new is old and new_key is old_key
-            for (new_key, new), (old_key, old) in zip(mended.items(), value.items(), strict=False)
-        )
-        return value if same and len(mended) == len(value) else mended
+        return _mended_object(value)
     if isinstance(value, list):
         items = [without_halves(inner) for inner in value]
         return value if all(new is old for new, old in zip(items, value, strict=True)) else items
     return value
+
+
+def _mended_object(value: dict[Any, Any]) -> dict[Any, Any]:
+    """An object of whole characters; names that have become the same get a number."""
+    whole: dict[Any, Any] = {}
+    same = True
+    for key, inner in value.items():
+        name, text = without_halves(key), without_halves(inner)
+        same = same and name is key and text is inner
+        taken = sum(name == known or str(known).startswith(f"{name}~") for known in whole) if name is not key else 0
+        whole[f"{name}~{taken + 1}" if taken else name] = text
+    return value if same else whole
 
 
 def _mended(text: str) -> str:
@@ -42,10 +49,13 @@ def _mended(text: str) -> str:
 def mended(found: Iterable[Raw | Damage], note: Callable[[str], None]) -> Iterator[Raw | Damage]:
     """What was found, with whole characters; how many rows had to be mended is told at the end."""
     repairs = Repairs()
-    for one in found:
-        yield repairs.of(one)
-    if repairs.note:
-        note(repairs.note)
+    try:
+        for one in found:
+            yield repairs.of(one)
+    finally:
+        # Also where only the first rows are asked for.
+        if repairs.note:
+            note(repairs.note)
 
 
 def mended_note(count: int, first: str = "") -> str:

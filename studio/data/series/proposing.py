@@ -10,7 +10,8 @@ from studio.core.errors import StudioError
 from studio.core.workspace import Workspace
 from studio.data.frames import FRAMES
 from studio.data.memo import HashMemo
-from studio.data.proposals import Proposal, Refusal, local_source
+from studio.data.proposals import Proposal, Refusal, beginning_of, local_source
+from studio.data.readers.packed import ARCHIVE, kind_of
 from studio.data.series.build import SeriesBuilder
 from studio.schema.series_recipe import SeriesRecipe
 
@@ -20,7 +21,7 @@ _USUAL_SHARE = 0.9
 def propose_series(path: Path) -> Proposal | Refusal | None:
     """A recipe of series; None where nothing has an ending that is known."""
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    if not any(file.suffix.lower() in FRAMES for file in files):
+    if not any(kind_of(file) in {*FRAMES, ARCHIVE} for file in files):
         return None
     recipe: dict[str, Any] = {
         "kind": "series",
@@ -31,8 +32,9 @@ def propose_series(path: Path) -> Proposal | Refusal | None:
         "split": {"horizon": None, "windows": 3, "validation": 1},
     }
     told: list[str] = []
-    with tempfile.TemporaryDirectory() as place:
-        builder = SeriesBuilder(SeriesRecipe.model_validate(recipe), Workspace.open(place), Path.cwd(), told.append)
+    with tempfile.TemporaryDirectory() as place, beginning_of(path) as first:
+        tried = SeriesRecipe.model_validate(recipe | {"sources": [local_source(first)]})
+        builder = SeriesBuilder(tried, Workspace.open(place), Path.cwd(), told.append)
         try:
             read = builder.read(builder.resolve(HashMemo(Path(place) / "memo.json")))
             single = builder.judge(0, read.rows)

@@ -13,7 +13,8 @@ from studio.core.workspace import Workspace
 from studio.data.frames import FRAMES
 from studio.data.frames.queries import query_sqlite
 from studio.data.memo import HashMemo
-from studio.data.proposals import Proposal, Refusal, local_source, split_for, steps_of
+from studio.data.proposals import Proposal, Refusal, beginning_of, local_source, split_for, steps_of
+from studio.data.readers.packed import ARCHIVE, kind_of
 from studio.data.tables.build import TableBuilder
 from studio.data.tables.table import DataTable
 from studio.schema.table_recipe import TableRecipe
@@ -32,14 +33,16 @@ def propose_table(path: Path) -> Proposal | Refusal | None:
     if path.is_file() and path.suffix.lower() in _DATABASES:
         return _of_database(path)
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    if not any(file.suffix.lower() in FRAMES for file in files):
+    if not any(kind_of(file) in {*FRAMES, ARCHIVE} for file in files):
         return None
     source = local_source(path)
     try:
-        table = _read(source | {"limit": _LIMIT})
-        if path.suffix.lower() in _NAMED_ON_TOP and _headless(table):
-            source |= {"header": [f"column {number}" for number in range(1, len(table.columns) + 1)]}
-            table = _read(source | {"limit": _LIMIT})
+        with beginning_of(path) as first:
+            tried = local_source(first) | {"limit": _LIMIT}
+            table = _read(tried)
+            if path.suffix.lower() in _NAMED_ON_TOP and _headless(table):
+                source |= {"header": [f"column {number}" for number in range(1, len(table.columns) + 1)]}
+                table = _read(tried | source | {"path": str(first)})
         return _proposal(path, source, table)
     except StudioError as error:
         return Refusal("table", str(error))

@@ -124,10 +124,7 @@ def _join_alike(clusters: Clusters, texts: Sequence[str], threshold: float) -> N
     for place, first in enumerate(pairs.same):
         if texts[place].strip():
             clusters.join(first, place)
-    for place, candidates in pairs.earlier():
-        for other in candidates:
-            if clusters.find(other) != clusters.find(place) and pairs.similarity(place, other) >= threshold:
-                clusters.join(other, place)
+    pairs.tie(clusters)
 
 
 def label_shares(table: DataTable) -> dict[str, dict[str, int]]:

@@ -20,16 +20,17 @@ from studio.core.errors import DataError, UserError
 from studio.core.files import sha256_json
 from studio.core.workspace import Workspace, read_run
 from studio.evals.chat.likelihood import joined, likelihood_of
-from studio.evals.chat.openai_client import EndpointError, OpenAIClient, TooLongError
-from studio.evals.chat.replies import answer_from, first_choice, replied, sent
+from studio.evals.chat.replies import answer_from, replied, sent
 from studio.evals.chat.text_likelihood import encode_texts
 from studio.evals.evidence import Answer, Decoding, Likelihood, LogProb, Message, Tool
 from studio.evals.subjects import Advance, Offered, offered
-from studio.evals.targets import Endpoint
+from studio.evals.targets import KEY_VARIABLE, Endpoint
 from studio.models.bases import ResolvedBase, resolve_base
 from studio.models.chat.encoding import EncodedRow, encode_examples
 from studio.models.chat.loading import load_tokenizer
 from studio.models.chat.templates import ChatTemplate, choose_template
+from studio.models.openai_client import EndpointError, OpenAIClient, TooLongError
+from studio.models.openai_replies import first_choice
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -50,7 +51,7 @@ class EndpointSubject:
     context: int | None = None
     tokenizer: PreTrainedTokenizerBase | None = None
     template: ChatTemplate | None = None
-    client: OpenAIClient = field(default_factory=OpenAIClient)
+    client: OpenAIClient = field(default_factory=lambda: OpenAIClient(KEY_VARIABLE))
 
     @classmethod
     def open(cls, label: str, endpoint: Endpoint, workspace: Workspace) -> EndpointSubject:

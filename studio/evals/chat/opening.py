@@ -16,9 +16,10 @@ from transformers import PreTrainedTokenizerBase
 from studio.adapters.chat.loading import ADAPTER_WEIGHTS, LoadedRun, load_run
 from studio.adapters.saved import saved_settings
 from studio.core.errors import UserError
+from studio.core.evidence import EvidenceCache
 from studio.core.files import sha256_file
 from studio.core.workspace import Workspace
-from studio.evals.chat.cache import FILE, CachedSubject, EvidenceCache
+from studio.evals.chat.cache import FILE, CachedSubject
 from studio.evals.chat.endpoint import EndpointSubject
 from studio.evals.chat.subjects import LocalSubject
 from studio.evals.subjects import Subject

@@ -8,13 +8,13 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from studio.evals.chat.openai_client import EndpointError
 from studio.evals.evidence import Answer, Message, Tool
 from studio.models.chat.answers import Answered, read_answer
 from studio.models.chat.probing import opened_by
 from studio.models.chat.templates import ChatTemplate
 from studio.models.chat.thoughts import THOUGHTS, split_thought
 from studio.models.chat.tool_syntax import Calls
+from studio.models.openai_replies import text_of
 
 # What the chat completions of OpenAI and vLLM know of a turn; how much it trains is no business of a server.
 _KEYS = ("role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content")
@@ -44,26 +44,6 @@ def _sent_call(call: Mapping[str, Any], identity: str) -> dict[str, Any]:
     return {"id": identity, "type": "function", "function": {"name": function["name"], "arguments": arguments}}
 
 
-def first_choice(reply: Mapping[str, Any], url: str, *, part: str = "message") -> Mapping[str, Any] | None:
-    """The first choice of a reply; None where it has none, or one without what was asked for.
-
-    Args:
-        part: what a choice holds: ``message`` of a chat, ``text`` of a completion.
-    Raises:
-        EndpointError: the reply is in no form that OpenAI's API knows.
-    """
-    choices = reply.get("choices")
-    if not isinstance(choices, list):
-        names = ", ".join(map(str, list(reply)[:5])) or "nothing"
-        raise EndpointError(f"the endpoint {url} answers without 'choices' (it has {names}). Is it OpenAI-compatible?")
-    choice = choices[0] if choices else None
-    if choice is None or (isinstance(choice, Mapping) and choice.get(part) is None):
-        return None
-    if not isinstance(choice, Mapping) or (part == "message" and not isinstance(choice[part], Mapping)):
-        raise EndpointError(f"the endpoint {url} answers with a choice that is no object with a {part}. Is it OpenAI-compatible?")
-    return choice
-
-
 def replied(
     choice: Mapping[str, Any],
     tools: Sequence[Tool],
@@ -80,7 +60,7 @@ def replied(
         EndpointError: it holds something other than text.
     """
     message: Mapping[str, Any] = choice["message"]
-    text, thought = _text_of(message, url)
+    text, thought = text_of(message, url)
     found = calls_of(message.get("tool_calls"))
     if thought or found.calls or found.broken:
         return Answered(text, thought, found.calls, found.broken)
@@ -93,34 +73,6 @@ def replied(
     # The server may have taken the thought off, or been told to have none: only a thought that is seen was opened.
     opened = mark if mark and (THOUGHTS[mark] in text or choice.get("finish_reason") == "length") else lone
     return read_answer(template, tokenizer, text, tools=tools, opened=opened, calls=bool(tools))
-
-
-def _text_of(message: Mapping[str, Any], url: str) -> tuple[str, str | None]:
-    """Text and thought of a message: a text, a list of parts, or nothing but a refusal in a field of its own."""
-    content = message.get("content")
-    thought = message.get("reasoning_content") or message.get("reasoning")
-    if content is None:
-        content = message.get("refusal") or ""
-    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
-    if not isinstance(parts, list):
-        raise EndpointError(f"the endpoint {url} answers with content of type {type(content).__name__}, expected a text.")
-    said, thoughts = [], [str(thought)] if thought else []
-    for part in parts:
-        kind = part.get("type", "text") if isinstance(part, Mapping) else "text"
-        if kind in {"thinking", "reasoning"}:
-            thoughts.append(_words_of(part.get(kind) or part.get("text") or ""))
-        elif kind in {"text", "output_text", "refusal"}:
-            said.append(_words_of(part if isinstance(part, str) else part.get("text") or part.get("refusal") or ""))
-        else:
-            raise EndpointError(f"the endpoint {url} answers with a part of type {kind!r}, and only text can be scored.")
-    return "".join(said).strip(), "\n\n".join(thoughts).strip() or None
-
-
-def _words_of(value: Any) -> str:
-    """The text of a part, whose own text may again be a list of parts."""
-    if isinstance(value, list):
-        return "".join(_words_of(item.get("text") if isinstance(item, Mapping) else item) for item in value)
-    return str(value or "")
 
 
 def calls_of(given: Any) -> Calls:

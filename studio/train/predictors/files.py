@@ -18,6 +18,7 @@ import pandas as pd
 from studio.core.errors import DataError, UserError, nearest
 from studio.data.frames import FRAMES, FrameOptions, read_frame
 from studio.data.frames.column_types import Typed, typed_column
+from studio.data.readers.packed import kind_of
 from studio.models.pictures import open_picture
 from studio.models.predictors.base import Filling
 from studio.schema.columns import Column
@@ -146,7 +147,7 @@ def _table(path: Path, source: str) -> tuple[pd.DataFrame, list[str]]:
                 frame = read_frame(file, FrameOptions())
             except DataError as error:
                 raise DataError(str(error).replace(str(file), "standard input")) from None
-    elif path.suffix.lower() not in FRAMES:
+    elif kind_of(path) not in FRAMES:
         raise UserError(
             f"{source} is no table that can be read. Give one of {', '.join(sorted(FRAMES))}, or '-' for csv from a pipe."
         )

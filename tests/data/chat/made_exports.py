@@ -195,5 +195,12 @@ WHATSAPP = {
     "Swedish": "2023-12-31 22:15 - Bo: Name a bird\nPlease: a small one\n2023-12-31 22:16 - Ida: A wren\n",
     "Chinese": "[2023/12/31 下午10:15:33] Bo: Name a bird\nPlease: a small one\n[2023/12/31 下午10:16:33] Ida: A wren\n",
     "Japanese": "2023/12/31 22:15 - Bo: Name a bird\nPlease: a small one\n2023/12/31 22:16 - Ida: A wren\n",
+    "Vietnamese": "22:15, 31/12/2023 - Bo: Name a bird\nPlease: a small one\n22:16, 31/12/2023 - Ida: A wren\n",
+    "Finnish": "31.12.2023 klo 22.15 - Bo: Name a bird\nPlease: a small one\n31.12.2023 klo 22.16 - Ida: A wren\n",
+    "Arabic": (
+        "٣١\u200f/١٢\u200f/٢٠٢٣، ١٠:١٥ م - Bo: Name a bird\nPlease: a small one\n٣١\u200f/١٢\u200f/٢٠٢٣، ١٠:١٦ م - Ida: A wren\n"
+    ),
+    "Bulgarian": "31.12.23 г., 22:15 ч. - Bo: Name a bird\nPlease: a small one\n31.12.23 г., 22:16 ч. - Ida: A wren\n",
+    "Hungarian": "2023. 12. 31. 22:15 - Bo: Name a bird\nPlease: a small one\n2023. 12. 31. 22:16 - Ida: A wren\n",
     "Korean": "2023. 12. 31. 오후 10:15, Bo : Name a bird\nPlease: a small one\n2023. 12. 31. 오후 10:16, Ida : A wren\n",
 }

@@ -251,6 +251,8 @@ def test_suites_ship_prompts_and_name_datasets_and_files(tmp_path: Path, monkeyp
         "own/3": "overlaps with held",
     }
     assert any("prompts with slots of the task counterfactual" in note for note in outcome.notes)
+    suite.write_text(suite.read_text(encoding="utf-8").replace("dataset: held", "dataset: held, split: train"), encoding="utf-8")
+    assert "own/4" in gone(built(own, [{"step": "decontaminate", "suites": [str(suite)]}], tmp_path / "w")), "no cache hit"
     shipped = built(own, [{"step": "decontaminate", "suites": ["safety"]}], tmp_path / "w")
     assert not gone(shipped), "the studio's own suite can be named"
 

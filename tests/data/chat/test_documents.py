@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,16 @@ def test_a_talk_stays_one_conversation(tmp_path: Path) -> None:
     assert [role for role, _ in said(rows[0])] == ["system", "user", "assistant", "user", "assistant"]
 
 
+def test_a_talk_that_was_copied_from_a_page(tmp_path: Path) -> None:
+    (tmp_path / "talk.txt").write_text(
+        "You said:\nName a bird\nChatGPT said:\nA wren\n\nYou said:\nAnother\nChatGPT said:\nA rook\n"
+    )
+    rows, _ = read(tmp_path / "talk.txt")
+    assert [said(row) for row in rows] == [
+        [("user", "Name a bird"), ("assistant", "A wren"), ("user", "Another"), ("assistant", "A rook")]
+    ]
+
+
 def test_a_text_without_questions_is_told_or_refused(tmp_path: Path) -> None:
     path = tmp_path / "our-notes.txt"
     path.write_text("Wrens are small.\n")
@@ -125,11 +136,12 @@ def test_the_card_of_a_dataset_is_no_row_and_its_test_is_told(tmp_path: Path) ->
     (folder / "data").mkdir(parents=True)
     (folder / "README.md").write_text("---\nlicense: mit\n---\n# Birds\n\n## Licensing\nMIT\n")
     (folder / "LICENSE.txt").write_text("MIT License\n")
+    (folder / "security.md").write_text("## Is it safe?\nYes.\n")
     for part in ("train", "test"):
         line = json.dumps({"question": f"Name a bird of {part}", "answer": "A wren"})
         (folder / "data" / f"{part}-00000-of-00001.jsonl").write_text(line)
     rows, notes = read(folder)
-    assert [said(row)[0][1] for row in rows] == ["Name a bird of test", "Name a bird of train"]
+    assert [said(row)[0][1] for row in rows] == ["Name a bird of test", "Name a bird of train", "Is it safe?"]
     assert notes[0].startswith("LICENSE.txt and README.md say what the data is and were left out")
     assert notes[1].startswith("data/test-00000-of-00001.jsonl is held out by its name") and "'**/*train*'" in notes[1]
     assert [said(row)[0][1] for row in read(folder, pattern="**/*train*")[0]] == ["Name a bird of train"]
@@ -143,3 +155,12 @@ def test_a_folder_of_texts_keeps_its_readme(tmp_path: Path) -> None:
     (folder / "fish.md").write_text("## Name a fish\nA cod\n")
     rows, notes = read(folder)
     assert len(rows) == 2 and notes == []
+
+
+@pytest.mark.parametrize("piece", ["<details><summary>", "<details><summary>a</summary>", "Q. a\nA. b\n", "**a?**\n", "# a\n"])
+def test_reading_is_linear_on_hostile_text(piece: str) -> None:
+    from studio.data.chat.documents import read_document
+
+    started = time.process_time()
+    read_document(piece * (100_000 // len(piece)), "x", markdown=True, prompt="{heading}")
+    assert time.process_time() - started < 8, "a second or less where time grows with the length; minutes where with its square"

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import random
+import zipfile
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from studio.core.errors import DataError
+from studio.core.errors import DataError, UserError
 from studio.core.workspace import Workspace
 from studio.data.chat.build import ChatBuilder
 from studio.data.chat.rows import ChatRow
@@ -65,6 +71,9 @@ def test_slack_is_cut_at_threads_and_pauses(tmp_path: Path) -> None:
     told = " ".join(notes)
     assert "became 3 conversations" in told and "6 hours" in told and "notices of Slack (1)" in told
     assert "3 of 8 messages are the assistant's; the others are of 2 speakers" in told
+    assert "left out: channels.json, users.json" in told
+    limited, notes = read(root, assistant=["ida"], limit=1)
+    assert len(limited) == 1 and any("became 3 conversations" in note for note in notes)
     everything, _ = read(root, assistant=["U1"], pause=1000)
     assert len(everything) == 2, "a thread stays apart however long the pause"
 
@@ -74,7 +83,7 @@ def test_who_answers_has_to_be_said(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         read(root)
     assert "Slack" in str(error.value) and "Bo Alm (3), Ida (3), Cy (2)" in str(error.value)
-    assert "\n    assistant: [Bo Alm]" in str(error.value)
+    assert "\n    assistant: [Ida]" in str(error.value)
     with pytest.raises(DataError, match=r"nobody is called 'Idda'\. Did you mean 'Ida'\? Those who speak are"):
         read(root, assistant=["Idda"])
 
@@ -106,7 +115,8 @@ def test_whatsapp_in_several_languages(tmp_path: Path, locale: str) -> None:
     path = write(tmp_path / "WhatsApp Chat with Bo.txt", made.WHATSAPP[locale])
     rows, _ = read(path, assistant=["Ida"])
     assert [said(row) for row in rows] == [[("user", "Name a bird\nPlease: a small one"), ("assistant", "A wren")]]
-    assert rows[0].meta["began"][:10] in {"2023-12-31", "2024-01-01"}
+    local = datetime.fromisoformat(rows[0].meta["began"]).astimezone()
+    assert (local.year, local.month, local.day, local.hour, local.minute) == (2023, 12, 31, 22, 15)
 
 
 def test_whatsapp_reads_days_by_what_runs_forward(tmp_path: Path) -> None:
@@ -133,6 +143,11 @@ def test_tickets_without_a_requester_ask_who_answers(tmp_path: Path) -> None:
     assert said(rows[0]) == PAIR
 
 
+def test_a_log_is_no_chat(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.txt", "2024-01-01 10:00:00 - INFO: started\n2024-01-01 10:00:01 - ERROR: no\n")
+    assert "asked for by the name of the file" in read(path)[1][0]
+
+
 def test_only_exports_are_taken_where_the_recipe_says_so(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.jsonl", '{"question": "Name a bird", "answer": "A wren"}')
     with pytest.raises(DataError, match="is no export of a chat program that is known"):
@@ -148,3 +163,46 @@ def test_a_damaged_export_is_one_sentence(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match="cut off or damaged"):
         read(path, assistant=["Ida"])
+
+
+def _places(value: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place inside a value."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in inner:
+        yield (*before, key)
+        yield from _places(one, (*before, key))
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_no_damage_inside_an_export_is_a_traceback(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    junk = (None, 1, 1e20, True, "x", [], {}, [1], {"a": 1}, [[]])
+    whole = {
+        "conversations.json": made.chatgpt(), "claude.json": made.claude(), "tickets.json": made.ZENDESK,
+        "intercom.json": made.INTERCOM, "result.json": made.TELEGRAM, "discord.json": made.discord(),
+    }  # fmt: skip
+    name = list(whole)[seed % len(whole)]
+    value = copy.deepcopy(whole[name])
+    for _ in range(3):
+        *way, last = chance.choice(list(_places(value)))
+        inner = value
+        for key in way:
+            inner = inner[key]
+        inner[last] = copy.deepcopy(chance.choice(junk))
+    path = write(tmp_path / name, value)
+    for source in ({}, {"assistant": ["Ida"]}, {"damaged": "keep"}):
+        with contextlib.suppress(UserError):
+            read(path, **source)
+
+
+def test_packed_exports_are_read_as_they_are(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "Chat with Bo.zip", "w") as archive:
+        archive.writestr("_chat.txt", made.WHATSAPP["iOS"])
+    rows, _ = read(tmp_path / "Chat with Bo.zip", assistant=["Ida"])
+    assert [turn["role"] for turn in rows[0].messages] == ["user", "assistant"] and rows[0].meta["chat_name"] == "Chat with Bo"
+    root = made.slack(tmp_path / "export")
+    with zipfile.ZipFile(tmp_path / "slack.zip", "w") as archive:
+        for file in sorted(root.rglob("*.json")):
+            archive.write(file, file.relative_to(root))
+    rows, _ = read(tmp_path / "slack.zip", assistant=["Ida"])
+    assert len(rows) == 3

@@ -96,6 +96,7 @@ def test_half_a_character_in_json_that_stands_in_a_column(tmp_path: Path) -> Non
 def test_halves_that_belong_together_become_one_and_whole_values_stay_the_same() -> None:
     whole = {"a": ["x", {"b": "löv 😀"}], "n": 1.5, "none": None}
     assert without_halves(whole) is whole
+    assert without_halves({"\ud83d": 1, chr(0xD83E): 2, "x": 3}) == {"\ufffd": 1, "\ufffd~2": 2, "x": 3}
     assert without_halves({"a\ud83d": ["\ud83d\ude00", "\ude00\ud83d", 2]}) == {"a\ufffd": ["😀", "\ufffd\ufffd", 2]}
 
 
@@ -125,7 +126,7 @@ def test_a_pattern_that_leads_out_of_the_folder_is_refused(tmp_path: Path, patte
 
 
 def test_a_star_without_quotes_says_to_put_it_in_quotes() -> None:
-    with pytest.raises(ConfigError, match=r"Put it in quotes if it is meant as text: '\*.json'"):
+    with pytest.raises(ConfigError, match=r"""quote it twice: --set 'sources.0.pattern="\*.json"'"""):
         load_value({"kind": "chat", "sources": [{}]}, ChatRecipe, ["sources.0.pattern=*.json"])
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import socket
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,7 +21,7 @@ from studio.core.extras import available
 from studio.core.guarded import checked_address
 from studio.core.workspace import Workspace
 from studio.data.chat.build import build_chat_dataset
-from studio.data.readers import READERS
+from studio.data.readers import READERS, ReadOptions, read_file
 from studio.data.remote import resolve_url
 from studio.data.tables.build import build_table_dataset
 from studio.schema.loading import validate
@@ -117,6 +119,20 @@ def test_tables_and_packed_files_come_from_addresses_too(host: str, tmp_path: Pa
     value = {"kind": "table", "target": "b", "sources": [settings]}
     outcome = build_table_dataset(validate(value, TableRecipe), Workspace(tmp_path / "w"), name="t")
     assert outcome.record.rows_read == 60 and any("was fetched on" in note for note in outcome.notes)
+
+
+def test_an_address_without_an_ending_and_an_archive(host: str) -> None:
+    found = resolve(f"http://{host}/download?id=7", file_name="rows.csv")
+    assert [file.label for file in found.files] == ["rows.csv"] and found.name == "download"
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as archive:
+        archive.writestr("inner/rows.csv", CSV)
+        archive.writestr("readme.pdf", "%PDF")
+    Handler.body = sink.getvalue()
+    (file,) = resolve(f"http://{host}/all.zip").files
+    assert file.label == "all.zip/inner/rows.csv" and len(list(read_file(file.path, ReadOptions()))) == 50
+    with pytest.raises(ConfigError, match="'file_name'"):
+        source(f"http://{host}/download", file_name="../rows.csv")
 
 
 def test_with_a_hash_nobody_is_asked_again_and_another_file_is_refused(host: str, monkeypatch: pytest.MonkeyPatch) -> None:

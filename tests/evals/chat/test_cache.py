@@ -17,8 +17,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from studio.core.errors import StudioError
+from studio.core.evidence import EvidenceCache
 from studio.evals.chat import cache as cache_module
-from studio.evals.chat.cache import FILE, CachedSubject, EvidenceCache, identity_key
+from studio.evals.chat.cache import FILE, CachedSubject, identity_key
 from studio.evals.chat.subjects import LocalSubject
 from studio.evals.evidence import Decoding
 from studio.evals.runner import evaluate_run
@@ -185,7 +186,7 @@ def test_a_damaged_cache_is_set_aside(tmp_path: Path) -> None:
 def test_a_cache_that_another_process_holds_is_not_taken_for_a_damaged_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("studio.evals.chat.cache._BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("studio.core.evidence._BUSY_SECONDS", 0.2)
     path = tmp_path / FILE
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")

@@ -33,7 +33,7 @@ def served(subject: LocalSubject) -> Iterator[Served]:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("studio.evals.chat.openai_client._PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("studio.models.openai_client._PAUSES", (0.0, 0.0))
 
 
 def opened(served: Served, tiny: Tiny, lively_base) -> EndpointSubject:

@@ -13,13 +13,13 @@ import pytest
 
 from studio.core.errors import ConfigError, UserError
 from studio.evals.chat.judging import agreed, prompt_hash, read_points, read_verdict, word_count
-from studio.evals.chat.openai_client import EndpointError
 from studio.evals.evidence import Answer
 from studio.evals.runner import evaluate_model, evaluate_run
 from studio.evals.suites import load_suite
 from studio.evals.targets import find_model
 from studio.feedback.pairs import voted_pairs
 from studio.feedback.store import FeedbackStore, Origin
+from studio.models.openai_client import EndpointError
 from studio.schema.judge import JudgeTask
 from tests.evals.openai_server import Odd, saying
 from tests.servers import BrokenOffError, serving
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("studio.evals.chat.openai_client._PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("studio.models.openai_client._PAUSES", (0.0, 0.0))
 
 
 def number(body: dict[str, Any]) -> int:
@@ -215,7 +215,7 @@ def test_its_price_is_told_before_and_can_be_limited(
     with pytest.raises(UserError, match="would be asked 16 times for 8 rows and what people judged, and max_requests is 15"):
         measure(tiny, models, "tasks.0.max_requests=15")
     unnamed = studio(*command)
-    assert unnamed.code == 0 and "no judge is named" in unnamed.out
+    assert unnamed.code == 2 and "no judge is named" in unnamed.out
     alone = studio(*command[:4], "--data", tiny.dataset, "--set", f"tasks.0.judge={urls['judge']}")
     assert "pairs need a second answer" in alone.out
 

@@ -98,7 +98,7 @@ class Clerk(OpenAIServer):
 def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The published benchmarks are not at hand."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("studio.evals.chat.openai_client._PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("studio.models.openai_client._PAUSES", (0.0, 0.0))
 
 
 def clerk(language: str, rows: list[ChatRow]) -> Clerk:

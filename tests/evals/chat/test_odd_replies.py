@@ -13,11 +13,11 @@ import pytest
 from studio.core.errors import UserError
 from studio.evals.chat.calls import judge
 from studio.evals.chat.endpoint import EndpointSubject
-from studio.evals.chat.openai_client import EndpointError
 from studio.evals.evidence import Answer, Decoding, Question, spoken_text
 from studio.evals.runner import evaluate_model
 from studio.evals.suites import load_suite
 from studio.evals.targets import find_model, parse_endpoint
+from studio.models.openai_client import EndpointError
 from tests.evals.openai_server import Odd, saying
 from tests.servers import serving
 
@@ -30,7 +30,7 @@ GOOD = saying("Wide enough.")
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("studio.evals.chat.openai_client._PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("studio.models.openai_client._PAUSES", (0.0, 0.0))
 
 
 def asked(tiny: Tiny, *script: Any) -> tuple[Answer, Odd]:

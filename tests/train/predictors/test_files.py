@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +12,7 @@ import pytest
 from studio.core.errors import DataError
 from studio.models.predictors.base import Filling
 from studio.schema.columns import Column
-from studio.train.predictors.files import Known, features_of
+from studio.train.predictors.files import Known, features_of, read_source
 
 COLUMNS = [Column(name="weight", type="number"), Column(name="sent", type="time"), Column(name="carrier", type="category")]
 KNOWN = Known(COLUMNS, {"carrier": Filling(values=["road", "rail"], distinct=2)}, "late", {"values": {}})
@@ -62,3 +65,11 @@ def test_texts_without_a_table_behind_them_are_taken_as_they_stand() -> None:
     known = Known([Column(name="text", type="text")], {})
     found = features_of(known, pd.DataFrame({"text": ["NA", "", "null"]}), "a.csv")
     assert found.features["text"].tolist() == ["NA", None, "null"]
+
+
+def test_packed_tables_in_any_encoding_are_rows_too(tmp_path: Path) -> None:
+    known = Known([Column(name="name", type="text")], {})
+    names = ["第一种鸟叫什么名字", "它叫鹪鹩是一种小鸟", "你们几点开门"]
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(("name\n" + "\n".join(names) + "\n").encode("gb18030")))
+    found = read_source(known, str(tmp_path / "a.csv.gz"))
+    assert found.rows["name"].tolist() == names and any("read as GB18030" in note for note in found.notes)

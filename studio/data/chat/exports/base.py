@@ -11,6 +11,8 @@ from typing import Any
 USUAL_PAUSE = 6.0
 """Hours of silence after which a new conversation begins: a night, but no long lunch."""
 _SHOWN = 8
+# The year 5138; a larger number counts milliseconds.
+_LATEST = 1e11
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,20 @@ def inner_object(value: Mapping[str, Any], key: str) -> dict[str, Any]:
     return inner if isinstance(inner, dict) else {}
 
 
+def inner_list(value: Mapping[str, Any], key: str) -> list[Any]:
+    """The list under a key, an empty one where there is none."""
+    inner = value.get(key)
+    return inner if isinstance(inner, list) else []
+
+
+def word(value: Mapping[str, Any], key: str) -> str:
+    """The name, the id or the text under a key; empty for anything that is none."""
+    inner = value.get(key)
+    if isinstance(inner, str):
+        return inner
+    return str(inner) if isinstance(inner, int | float) and not isinstance(inner, bool) else ""
+
+
 def plural(count: int) -> str:
     """The ending of a noun."""
     return "" if count == 1 else "s"
@@ -91,11 +107,13 @@ def plain_name(name: object) -> str:
 
 
 def seconds_of(stamp: object) -> float | None:
-    """Seconds since 1970 of an ISO stamp or a number of seconds; None for anything else."""
+    """Seconds since 1970 of an ISO stamp or a number of seconds or milliseconds; None for anything else."""
     if isinstance(stamp, bool) or stamp is None:
         return None
     try:
-        return float(stamp)  # type: ignore[arg-type]
+        number = float(stamp)  # type: ignore[arg-type]
+        number = number / 1000 if number > _LATEST else number
+        return number if 0 <= number <= _LATEST else None
     except (TypeError, ValueError):
         pass
     try:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from studio.data.chat.exports.base import Heard
+from studio.data.chat.exports.base import Heard, inner_list, inner_object, seconds_of, word
 
 PROGRAM = "ChatGPT"
 _ROLES = frozenset({"system", "user", "assistant"})
@@ -27,11 +27,11 @@ def read_chatgpt(value: Mapping[str, Any], heard: Heard) -> dict[str, Any]:
     """A row of ``messages``. What follows a picture or a file is left out: the model that is trained sees neither."""
     turns: list[dict[str, Any]] = []
     path = _path(value)
-    shown = sum(1 for node in value["mapping"].values() if _is_spoken(node.get("message")))
+    shown = sum(1 for node in value["mapping"].values() if isinstance(node, dict) and _is_spoken(node.get("message")))
     taken = 0
     for message in path:
         if not _is_spoken(message):
-            heard.left["messages to and from tools, and hidden ones"] += bool(message and _text(message))
+            heard.left["messages to and from tools, and hidden ones"] += bool(isinstance(message, dict) and _text(message))
             continue
         if _has_more_than_text(message):
             break
@@ -60,17 +60,18 @@ def read_chatgpt(value: Mapping[str, Any], heard: Heard) -> dict[str, Any]:
 
 def _path(value: Mapping[str, Any]) -> list[Any]:
     """Messages from the first to the current one; without ``current_node``, to the newest leaf."""
-    mapping = value["mapping"]
-    node = value.get("current_node")
+    mapping = {key: node for key, node in value["mapping"].items() if isinstance(node, dict)}
+    node = word(value, "current_node")
     if node not in mapping:
         leaves = [key for key, one in mapping.items() if not one.get("children")] or list(mapping)
-        node = max(leaves, key=lambda key: (mapping[key].get("message") or {}).get("create_time") or 0.0)
+        made = {key: seconds_of(inner_object(mapping[key], "message").get("create_time")) or 0.0 for key in leaves}
+        node = max(leaves, key=lambda key: made[key], default="")
     path: list[Any] = []
     seen = set()
     while node in mapping and node not in seen:
         seen.add(node)
         path.append(mapping[node].get("message"))
-        node = mapping[node].get("parent")
+        node = word(mapping[node], "parent")
     return path[::-1]
 
 
@@ -78,30 +79,23 @@ def _is_spoken(message: Any) -> bool:
     """True for what a person sees as a turn: no hidden message, none to or from a tool."""
     if not isinstance(message, dict) or not isinstance(message.get("content"), dict):
         return False
-    author, facts = message.get("author") or {}, message.get("metadata") or {}
+    facts, kind = inner_object(message, "metadata"), word(message["content"], "content_type") or "text"
     hidden = facts.get("is_visually_hidden_from_conversation") or facts.get("is_user_system_message")
-    seen = author.get("role") in _ROLES and message.get("recipient") in (None, "all") and not hidden
-    return bool(
-        seen and message["content"].get("content_type", "text") in _TEXTS and (_text(message) or _has_more_than_text(message))
-    )
+    role, to = word(inner_object(message, "author"), "role"), word(message, "recipient")
+    seen = role in _ROLES and to in {"", "all"} and not hidden and kind in _TEXTS
+    return seen and bool(_text(message) or _has_more_than_text(message))
 
 
 def _text(message: Mapping[str, Any]) -> str:
     """The text of a message."""
-    content = message.get("content")
-    if not isinstance(content, dict):
-        return ""
-    parts = content.get("parts") if isinstance(content.get("parts"), list) else [content.get("text")]
-    texts = [part if isinstance(part, str) else part.get("text") if isinstance(part, dict) else None for part in parts or ()]
+    content = inner_object(message, "content")
+    parts = inner_list(content, "parts") or [content.get("text")]
+    texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
     return "\n".join(text for text in texts if isinstance(text, str) and text.strip())
 
 
 def _has_more_than_text(message: Mapping[str, Any]) -> bool:
     """True where a message holds or comes with a picture, a sound or a file."""
-    parts = message["content"].get("parts")
-    things = (
-        [part for part in parts if isinstance(part, dict) and not isinstance(part.get("text"), str)]
-        if isinstance(parts, list)
-        else []
-    )
-    return bool(things or (message.get("metadata") or {}).get("attachments"))
+    parts = inner_list(inner_object(message, "content"), "parts")
+    things = any(isinstance(part, dict) and not isinstance(part.get("text"), str) for part in parts)
+    return things or bool(inner_object(message, "metadata").get("attachments"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from studio.data.chat.exports.base import Heard
+from studio.data.chat.exports.base import Heard, inner_list, word
 
 PROGRAM = "Claude"
 
@@ -26,7 +26,7 @@ def read_claude(value: Mapping[str, Any], heard: Heard) -> dict[str, Any]:
         heard.left["messages of other branches"] += len(every) - len(path)
     turns: list[dict[str, Any]] = []
     for number, message in enumerate(path):
-        if any(isinstance(one, dict) for one in message.get("files") or ()) and not message.get("attachments"):
+        if any(isinstance(one, dict) for one in inner_list(message, "files")) and not message.get("attachments"):
             heard.left["messages from a picture or a file on"] += len(path) - number
             break
         turn = _turn(message, heard)
@@ -43,30 +43,28 @@ def read_claude(value: Mapping[str, Any], heard: Heard) -> dict[str, Any]:
 
 def _path(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The branch that the newest message ends; all messages where none names its parent."""
-    by_id = {one.get("uuid"): one for one in messages if one.get("uuid")}
-    if not messages or not any(one.get("parent_message_uuid") in by_id for one in messages):
+    by_id = {identity: one for one in messages if (identity := word(one, "uuid"))}
+    if not any(word(one, "parent_message_uuid") in by_id for one in messages):
         return list(messages)
     path: list[Mapping[str, Any]] = []
-    node: Mapping[str, Any] | None = max(messages, key=lambda one: str(one.get("created_at") or ""))
+    node: Mapping[str, Any] | None = max(messages, key=lambda one: word(one, "created_at"))
     while node is not None and node not in path:
         path.append(node)
-        node = by_id.get(node.get("parent_message_uuid"))
+        node = by_id.get(word(node, "parent_message_uuid"))
     return path[::-1]
 
 
 def _turn(message: Mapping[str, Any], heard: Heard) -> dict[str, Any]:
     """One turn: its texts, the text of what was attached, its thoughts; calls of tools are counted."""
-    blocks = [block for block in message.get("content") or () if isinstance(block, dict)]
-    texts = [str(block.get("text") or "") for block in blocks if block.get("type") == "text"]
-    thoughts = [str(block.get("thinking") or "") for block in blocks if block.get("type") == "thinking"]
-    other = sum(block.get("type") not in {"text", "thinking"} for block in blocks)
+    blocks = [block for block in inner_list(message, "content") if isinstance(block, dict)]
+    texts = [word(block, "text") for block in blocks if block.get("type") == "text"]
+    thoughts = [word(block, "thinking") for block in blocks if block.get("type") == "thinking"]
+    other = sum(word(block, "type") not in {"text", "thinking"} for block in blocks)
     if other:
         heard.left["calls of tools and their results"] += other
     if not blocks:
-        texts = [str(message.get("text") or "")]
-    for one in message.get("attachments") or ():
-        if isinstance(one, dict) and one.get("extracted_content"):
-            texts.append(str(one["extracted_content"]))
+        texts = [word(message, "text")]
+    texts += [word(one, "extracted_content") for one in inner_list(message, "attachments") if isinstance(one, dict)]
     role = "assistant" if message["sender"] == "assistant" else "user"
     thought = "\n\n".join(text.strip() for text in thoughts if text.strip())
     content = "\n\n".join(text.strip() for text in texts if text.strip())

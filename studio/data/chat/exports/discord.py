@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from studio.data.chat.exports.base import Chat, Heard, Said, inner_object, seconds_of
+from studio.data.chat.exports.base import Chat, Heard, Said, inner_list, inner_object, seconds_of, word
 from studio.data.readers.base import ReadOptions
 from studio.data.readers.encoding import open_text
 
@@ -32,24 +32,24 @@ def is_discord_csv(first: str) -> bool:
 def read_discord(value: Mapping[str, Any], label: str, heard: Heard) -> Chat:
     """A channel or a thread."""
     channel, guild = inner_object(value, "channel"), inner_object(value, "guild")
-    name = " / ".join(str(part) for part in (guild.get("name"), channel.get("name")) if part)
-    chat = Chat(PROGRAM, str(channel.get("id") or label), name or label)
-    for one in value.get("messages") or ():
-        if not isinstance(one, dict) or str(one.get("type", "Default")) not in _WRITTEN:
+    name = " / ".join(str(part) for part in (word(guild, "name"), word(channel, "name")) if part)
+    chat = Chat(PROGRAM, word(channel, "id") or label, name or label)
+    for one in inner_list(value, "messages"):
+        if not isinstance(one, dict) or (word(one, "type") or "Default") not in _WRITTEN:
             heard.left["notices of Discord"] += 1
             continue
         author = inner_object(one, "author")
-        text = _plain(str(one.get("content") or ""), one.get("mentions"))
+        text = _plain(word(one, "content"), one.get("mentions"))
         if not text or one.get("attachments"):
             heard.left["pictures, files and embeds of Discord"] += 1
-        speaker = str(author.get("id") or author.get("name") or "unknown")
+        speaker = word(author, "id") or word(author, "name") or "unknown"
         chat.messages.append(Said(speaker, _name(author, speaker), text, seconds_of(one.get("timestamp"))))
     return chat
 
 
 def _name(author: Mapping[str, Any], speaker: str) -> str:
     """The name of an account, with its number where it still has one."""
-    name, number = str(author.get("name") or speaker), str(author.get("discriminator") or "")
+    name, number = word(author, "name") or speaker, word(author, "discriminator")
     return f"{name}#{number}" if number.strip("0") else name
 
 
@@ -69,7 +69,7 @@ def read_discord_csv(path: Path, label: str, options: ReadOptions, heard: Heard)
 def _plain(text: str, mentions: object) -> str:
     """A text without the names and ids of those it mentions."""
     for one in mentions if isinstance(mentions, list) else ():
-        for name in (one.get("nickname"), one.get("name")) if isinstance(one, dict) else ():
+        for name in (word(one, "nickname"), word(one, "name")) if isinstance(one, dict) else ():
             if name:
                 text = text.replace(f"@{name}", "@someone")
     replaced = _MENTION.sub(lambda found: found.group(1) or "@someone", text)

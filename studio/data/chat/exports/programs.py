@@ -16,6 +16,7 @@ from studio.data.chat.exports import discord, slack, telegram, whatsapp
 from studio.data.chat.exports.base import Chat, Heard
 from studio.data.readers.base import ReadOptions
 from studio.data.readers.encoding import AsUtf8, known, settled, with_mark
+from studio.data.readers.packed import plain_file
 from studio.data.sources import DataFile
 
 PROGRAMS = ("ChatGPT", "Claude", "Slack", "Discord", "WhatsApp", "Telegram", "a help desk")
@@ -23,6 +24,7 @@ PROGRAMS = ("ChatGPT", "Claude", "Slack", "Discord", "WhatsApp", "Telegram", "a 
 _LOOKED_AT = 20_000
 _DEEP = 2_000
 _LINES = 40
+_SUFFIXES = frozenset({".txt", ".csv", ".json"})
 _LINE = 4_000
 
 
@@ -45,44 +47,56 @@ def read_chats(files: Sequence[DataFile], options: ReadOptions, heard: Heard) ->
     workspaces = _slack_workspaces(files)
     chats: list[Chat] = []
     rest: list[DataFile] = []
-    about = 0
+    about: list[str] = []
     for file in files:
         if file.path.parent in workspaces and file.path.name in slack.ABOUT:
-            about += 1
+            about.append(file.path.name)
             continue
-        program = program_of_file(file.path, options)
-        if program is None:
+        if file.path.suffix.lower() not in _SUFFIXES:
             rest.append(file)
             continue
-        if program == slack.PROGRAM:
-            root = file.path.parent.parent
-            if root not in names:
-                listed = next((one.path for one in files if one.path == root / "users.json"), None)
-                names[root] = slack.user_names(listed) if listed else {}
-            chats.append(slack.read_slack(file.path, _loaded(file.path, options), names[root], heard))
-            continue
-        chats += _read(program, file, options, heard)
+        with plain_file(file.path) as plain:
+            program = program_of_file(plain, options)
+            if program is None:
+                rest.append(file)
+                continue
+            chosen = settled(plain, options)
+            if program == slack.PROGRAM:
+                root = file.path.parent.parent
+                names[root] = names.get(root) or _names_in(files, root)
+                chats.append(slack.read_slack(file.path, _loaded(plain, chosen), names[root], heard))
+            else:
+                chats += _read(program, plain, file.label, chosen, heard)
     if about:
-        heard.lines.append(f"{about:,} files of Slack hold no messages ({', '.join(sorted(slack.ABOUT)[:3])}, ...)")
+        heard.lines.append(f"files of Slack that hold no messages were left out: {', '.join(sorted(set(about)))}")
     return chats, rest
 
 
-def _read(program: str, file: DataFile, options: ReadOptions, heard: Heard) -> list[Chat]:
+def _names_in(files: Sequence[DataFile], root: Path) -> dict[str, str]:
+    """Names of the people of a workspace of Slack, where the export has them."""
+    listed = next((file.path for file in files if file.path == root / "users.json"), None)
+    if listed is None:
+        return {}
+    with plain_file(listed) as plain:
+        return slack.user_names(plain)
+
+
+def _read(program: str, path: Path, label: str, options: ReadOptions, heard: Heard) -> list[Chat]:
     """The chats of one file of a program other than Slack."""
     if program == whatsapp.PROGRAM:
-        return [whatsapp.read_whatsapp(file.path, file.label, options, heard)]
-    if program == discord.PROGRAM and file.path.suffix.lower() == ".csv":
-        return [discord.read_discord_csv(file.path, file.label, options, heard)]
-    value = _loaded(file.path, options)
+        return [whatsapp.read_whatsapp(path, label, options, heard)]
+    if program == discord.PROGRAM and path.suffix.lower() == ".csv":
+        return [discord.read_discord_csv(path, label, options, heard)]
+    value = _loaded(path, options)
     if program == discord.PROGRAM:
-        return [discord.read_discord(value, file.label, heard)]
+        return [discord.read_discord(value, label, heard)]
     return list(telegram.read_telegram(value, heard))
 
 
 def program_of_file(path: Path, options: ReadOptions) -> str | None:
     """The program whose people's chats a file holds; None for any other file, and one that cannot be read."""
     suffix = path.suffix.lower()
-    if suffix not in {".txt", ".csv", ".json"}:
+    if suffix not in _SUFFIXES:
         return None
     try:
         # Who reads the file in the end tells its encoding, or that none is certain.

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from studio.data.chat.exports.base import Chat, Heard, Said, inner_object, seconds_of
+from studio.data.chat.exports.base import Chat, Heard, Said, inner_object, seconds_of, word
 
 PROGRAM = "Slack"
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}\.json")
@@ -34,26 +34,27 @@ def user_names(path: Path) -> dict[str, str]:
         users = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         return {}
-    return {str(user["id"]): _name(user) for user in users if isinstance(user, dict) and "id" in user}
+    listed = users if isinstance(users, list) else []
+    return {word(user, "id"): _name(user) for user in listed if isinstance(user, dict)}
 
 
 def _name(user: Mapping[str, Any]) -> str:
     """How a user is called."""
     profile = inner_object(user, "profile")
-    names = (profile.get("display_name"), profile.get("real_name"), user.get("display_name"), user.get("real_name"))
-    return next((str(name) for name in (*names, user.get("name")) if name), str(user.get("id", "")))
+    names = [word(place, key) for place in (profile, user) for key in ("display_name", "real_name")]
+    return next(filter(None, [*names, word(user, "name"), word(user, "id")]), "")
 
 
 def read_slack(path: Path, value: Any, names: Mapping[str, str], heard: Heard) -> Chat:
     """The messages of one channel on one day; replies carry the thread that they belong to, and so does what they reply to."""
     chat = Chat(PROGRAM, str(path.parent), path.parent.name)
     for one in value if isinstance(value, list) else ():
-        if not isinstance(one, dict) or one.get("type") != "message" or (one.get("subtype") or "") not in _WRITTEN:
+        if not isinstance(one, dict) or one.get("type") != "message" or word(one, "subtype") not in _WRITTEN:
             heard.left["notices of Slack"] += 1
             continue
-        speaker = str(one.get("user") or one.get("bot_id") or one.get("username") or "unknown")
-        name = names.get(speaker) or one.get("username") or _name({**inner_object(one, "user_profile"), "id": speaker})
-        text = _plain(str(one.get("text") or ""))
+        speaker = word(one, "user") or word(one, "bot_id") or word(one, "username") or "unknown"
+        name = names.get(speaker) or word(one, "username") or _name({**inner_object(one, "user_profile"), "id": speaker})
+        text = _plain(word(one, "text"))
         if not text and (one.get("files") or one.get("attachments") or one.get("blocks")):
             heard.left["messages of Slack without text"] += 1
         if text and one.get("files"):
@@ -64,8 +65,7 @@ def read_slack(path: Path, value: Any, names: Mapping[str, str], heard: Heard) -
 
 def _thread(message: Mapping[str, Any]) -> str | None:
     """The thread that a message stands in or begins."""
-    thread = message.get("thread_ts")
-    return str(thread) if thread else None
+    return word(message, "thread_ts") or None
 
 
 def _plain(text: str) -> str:

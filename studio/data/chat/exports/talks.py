@@ -26,14 +26,10 @@ def talks_of(chats: Sequence[Chat], options: TalkOptions, heard: Heard, where: s
     whole = _merged(chats)
     answering = _answering(whole, options, where)
     pause = USUAL_PAUSE if options.pause is None else options.pause
-    made = 0
-    for chat in whole:
-        for talk in _cut(chat.messages, pause * 3600):
-            row = _row(chat, talk, answering)
-            if row["messages"]:
-                made += 1
-                yield row
-    _tell(whole, answering, made, pause, heard)
+    rows = [_row(chat, talk, answering) for chat in whole for talk in _cut(chat.messages, pause * 3600)]
+    rows = [row for row in rows if row["messages"]]
+    _tell(whole, answering, len(rows), pause, heard)
+    yield from rows
 
 
 def _merged(chats: Sequence[Chat]) -> list[Chat]:
@@ -55,10 +51,14 @@ def _answering(chats: Sequence[Chat], options: TalkOptions, where: str) -> froze
     for said in itertools.chain.from_iterable(chat.messages for chat in chats):
         names.setdefault(said.speaker, said.name)
         counts[said.speaker] += 1
-    spoken = [(_called(speaker, names[speaker], names), count) for speaker, count in counts.most_common()]
+    shared = Counter(names.values())
+    # A name that several people have says nobody; their ids do.
+    called = {speaker: name if name and shared[name] == 1 else speaker for speaker, name in names.items()}
+    spoken = [(called[speaker], count) for speaker, count in counts.most_common()]
     program = " and ".join(dict.fromkeys(chat.program for chat in chats))
     if not options.assistant:
-        example = in_yaml_list(spoken[0][0] if spoken else "...")
+        likely = _likely(chats)
+        example = in_yaml_list(called[likely] if likely else "...")
         raise DataError(
             f"{where} is an export of {program}, and nobody said whose messages are the answers. Those who speak are "
             f"{listed_speakers(spoken) or 'nobody'}. Say it in the source, for example\n    assistant: [{example}]"
@@ -74,9 +74,20 @@ def _answering(chats: Sequence[Chat], options: TalkOptions, where: str) -> froze
     return frozenset(speaker for speaker, entry in found.items() if entry)
 
 
-def _called(speaker: str, name: str, names: dict[str, str]) -> str:
-    """A speaker's name, or the id where several share the name."""
-    return name if name and list(names.values()).count(name) == 1 else speaker
+def _likely(chats: Sequence[Chat]) -> str | None:
+    """The speaker who looks most like the one who answers: speaks after the most people, and begins the fewest chats."""
+    after: dict[str, set[str]] = {}
+    replies: Counter[str] = Counter()
+    for chat in chats:
+        threads: dict[str | None, str] = {}
+        for said in chat.messages:
+            before = threads.get(said.thread)
+            if before is not None and before != said.speaker:
+                after.setdefault(said.speaker, set()).add(before)
+                replies[said.speaker] += 1
+            threads[said.thread] = said.speaker
+    best = max(after, key=lambda speaker: (len(after[speaker]), replies[speaker]), default=None)
+    return best or next((said.speaker for chat in chats for said in chat.messages), None)
 
 
 def in_yaml_list(text: str) -> str:
@@ -118,7 +129,7 @@ def _row(chat: Chat, talk: Sequence[Said], answering: frozenset[str]) -> dict[st
             turns.append({"role": role, "content": text})
         before = said.speaker
     row: dict[str, Any] = {"messages": turns, "program": chat.program, "chat_name": chat.name or chat.identity}
-    first = talk[0]
+    first = next((said for said in talk if said.text.strip()), talk[0])
     row |= {"thread_id": first.thread} if first.thread else {}
     row |= {"began": datetime.fromtimestamp(first.when, UTC).isoformat(timespec="seconds")} if first.when else {}
     return row | {"speakers": _speakers(talk, answering)}
@@ -148,3 +159,6 @@ def _tell(chats: Sequence[Chat], answering: frozenset[str], made: int, pause: fl
         f"{answers:,} of {spoken.total():,} messages are the assistant's; the others are of {others:,} "
         f"speaker{plural(others)}, whose names stand in meta only"
     )
+    timeless = sum(said.when is None and said.thread is None for chat in chats for said in chat.messages)
+    if timeless:
+        heard.lines.append(f"{timeless:,} messages have no time that can be read, so no pause was seen between them")

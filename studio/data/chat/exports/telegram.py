@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from studio.data.chat.exports.base import Chat, Heard, Said, seconds_of
+from studio.data.chat.exports.base import Chat, Heard, Said, seconds_of, word
 
 PROGRAM = "Telegram"
 
@@ -28,7 +28,7 @@ def read_telegram(value: Mapping[str, Any], heard: Heard) -> Iterator[Chat]:
 
 def _chat(value: Mapping[str, Any], heard: Heard) -> Chat:
     """One chat."""
-    chat = Chat(PROGRAM, str(value.get("id") or value.get("name") or ""), str(value.get("name") or value.get("type") or ""))
+    chat = Chat(PROGRAM, word(value, "id") or word(value, "name"), word(value, "name") or word(value, "type"))
     for one in value["messages"]:
         if not isinstance(one, dict) or one.get("type") != "message":
             heard.left["notices of Telegram"] += 1
@@ -39,9 +39,9 @@ def _chat(value: Mapping[str, Any], heard: Heard) -> Chat:
         text = _plain(one.get("text"))
         if not text or one.get("photo") or one.get("file"):
             heard.left["pictures, sounds and files of Telegram"] += 1
-        speaker = str(one.get("from_id") or one.get("from") or "unknown")
+        speaker = word(one, "from_id") or word(one, "from") or "unknown"
         when = seconds_of(one.get("date_unixtime")) or seconds_of(one.get("date"))
-        chat.messages.append(Said(speaker, str(one.get("from") or speaker), text, when))
+        chat.messages.append(Said(speaker, word(one, "from") or speaker, text, when))
     return chat
 
 
@@ -51,8 +51,8 @@ def _plain(text: object) -> str:
     written = []
     for piece in pieces:
         if isinstance(piece, dict):
-            mention = piece.get("type") in {"mention", "mention_name"}
-            written.append("@someone" if mention else str(piece.get("text") or ""))
-        else:
-            written.append(str(piece or ""))
+            mention = word(piece, "type") in {"mention", "mention_name"}
+            written.append("@someone" if mention else word(piece, "text"))
+        elif isinstance(piece, str):
+            written.append(piece)
     return re.sub(r"\A(?:@someone[\s,:]*)+", "", "".join(written)).strip()

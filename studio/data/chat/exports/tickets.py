@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 from studio.core.errors import DataError
-from studio.data.chat.exports.base import Heard, TalkOptions, listed_speakers
+from studio.data.chat.exports.base import Heard, TalkOptions, inner_list, inner_object, listed_speakers, word
 from studio.data.chat.exports.talks import in_yaml_list
 
 PROGRAM = "a help desk"
@@ -56,8 +56,8 @@ def read_ticket(value: Mapping[str, Any], options: TalkOptions, heard: Heard) ->
     if hidden:
         heard.left["internal notes of tickets"] += hidden
     public = [one for one in comments if one.public]
-    requester = str(ticket.get("requester_id") or (ticket.get("requester") or {}).get("id") or "")
-    roles = _roles(public, requester, options, heard, str(ticket.get("id", "")))
+    requester = word(ticket, "requester_id") or word(inner_object(ticket, "requester"), "id")
+    roles = _roles(public, requester, options, heard, word(ticket, "id"))
     turns: list[dict[str, str]] = []
     for one in public:
         role = roles[one.author]
@@ -87,7 +87,7 @@ def _comments(value: Mapping[str, Any], ticket: Mapping[str, Any]) -> Iterator[_
     """Comments in order; the description or source first, where it is not the first comment."""
     parts = value.get("conversation_parts")
     if isinstance(parts, dict):
-        parts = parts.get("conversation_parts")
+        parts = inner_list(parts, "conversation_parts")
     if isinstance(parts, list):
         if isinstance(value.get("source"), dict):
             yield _comment(value["source"])
@@ -95,8 +95,8 @@ def _comments(value: Mapping[str, Any], ticket: Mapping[str, Any]) -> Iterator[_
         return
     found = [_comment(one) for one in value["comments"]]
     first = _plain(ticket.get("description"))
-    if first and ticket.get("requester_id") and not any(first in one.text or one.text in first for one in found[:1]):
-        yield _Comment(str(ticket["requester_id"]), "", "", "customer", first, True)
+    if first and word(ticket, "requester_id") and not any(first in one.text or one.text in first for one in found[:1]):
+        yield _Comment(word(ticket, "requester_id"), "", "", "customer", first, True)
     yield from found
 
 
@@ -106,12 +106,12 @@ def _comment(one: Mapping[str, Any]) -> _Comment:
     author = given if isinstance(given, dict) else {"id": given}
     if isinstance(one.get("author"), dict):
         author = {**author, **one["author"]}
-    kind = str(author.get("type") or author.get("role") or "").lower()
+    kind = (word(author, "type") or word(author, "role")).lower()
     kind = "customer" if kind in _CUSTOMERS else "staff" if kind in _STAFF else kind if kind == "bot" else ""
     private = one.get("public") is False or one.get("private") is True or one.get("part_type") == "note"
     written = next((text for key in _BODIES if (text := _plain(one.get(key)))), "")
-    name, email = str(author.get("name") or ""), str(author.get("email") or "")
-    return _Comment(str(author.get("id") or email or name or given), name, email, kind, written, not private)
+    name, email = word(author, "name"), word(author, "email")
+    return _Comment(word(author, "id") or email or name or "unknown", name, email, kind, written, not private)
 
 
 def _roles(comments: list[_Comment], requester: str, options: TalkOptions, heard: Heard, ticket: str) -> dict[str, str | None]:

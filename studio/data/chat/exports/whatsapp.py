@@ -15,15 +15,18 @@ from studio.data.readers.encoding import open_text
 PROGRAM = "WhatsApp"
 # Android: ``31.12.23, 22:15 - Ida: text``; iOS: ``[31.12.23, 22:15:33] Ida: text``. A word may stand before the hour (French
 # ``à``, Chinese and Korean halves of the day), AM or PM after it, with narrow blanks and invisible marks of direction.
-_STAMP = re.compile(
-    r"[\u200e\u200f\u202a]*(?P<open>\[)?(?P<date>\d{1,4}\s?[./-]\s?\d{1,2}\s?[./-]\s?\d{1,4}\.?),?\s+"
-    r"(?:(?P<before>[^\W\d]{1,6}\.?)\s?)?(?P<hour>\d{1,2})[:.](?P<minute>\d{2})(?:[:.](?P<second>\d{2}))?"
-    r"(?:\s?(?P<after>[^\W\d]\.?\s?[^\W\d]?\.?))?(?(open)\]|(?:\s+-|,))\s(?P<rest>.*)",
-    re.DOTALL,
-)
+_DATE = r"\d{1,4}[\u200e\u200f]?\s?[./-]\s?\d{1,2}[\u200e\u200f]?\s?[./-]\s?\d{1,4}\.?(?:\s?г\.)?"
+_CLOCK = r"(?P<hour>\d{1,2})[:.](?P<minute>\d{2})(?:[:.](?P<second>\d{2}))?"
+_START, _END = r"[\u200e\u200f\u202a]*(?P<open>\[)?", r"(?(open)\]|(?:\s+-|,))\s(?P<rest>.*)"
+_HALF = r"(?:\s?(?P<after>[^\W\d]\.?\s?[^\W\d]?\.?))?"
+_STAMP = re.compile(rf"{_START}(?P<date>{_DATE})[,،]?\s+(?:(?P<before>[^\W\d]{{1,6}}\.?)\s?)?{_CLOCK}{_HALF}{_END}", re.DOTALL)
+# Vietnamese and a few others say the hour first.
+_HOUR_FIRST = re.compile(rf"{_START}{_CLOCK}{_HALF},?\s+(?P<date>{_DATE})(?P<before>){_END}", re.DOTALL)
 _AFTERNOON = ("p", "下午", "晚上", "午後", "오후", "م", "μμ")
 _MORNING = ("a", "上午", "早上", "凌晨", "午前", "오전", "ص", "πμ")
 _SPEAKER = re.compile(r"(?P<name>[^:\"“”„«»]{1,60}?)\s?:(?: (?P<text>.*)|)\Z", re.DOTALL)
+# A program's own log has stamps too, and these in the place of speakers.
+_LEVELS = frozenset({"DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR", "CRITICAL", "FATAL", "TRACE"})
 _MARKS = "\u200e\u200f"
 _ATTACHED = re.compile(r"\A[\u200e\u200f]*[^\s/]+\.\w{2,5} \([^()\n]+\)\s*")
 _IN_ANGLES = re.compile(r"[\u200e\u200f]+<[^<>\n]+>|<This message was edited>")
@@ -40,8 +43,14 @@ _DELETED = re.compile(
 def is_whatsapp(lines: Sequence[str]) -> bool:
     """True where the first line that holds something has a stamp, and one of the lines a speaker behind it."""
     filled = [line for line in lines if line.strip()]
-    stamped = [found for line in filled if (found := _STAMP.match(line))]
-    return bool(filled) and _STAMP.match(filled[0]) is not None and any(_SPEAKER.match(one["rest"]) for one in stamped)
+    stamped = [found for line in filled if (found := _stamp(line))]
+    speakers = {speaker["name"].strip().upper() for one in stamped if (speaker := _SPEAKER.match(one["rest"]))}
+    return bool(filled) and _stamp(filled[0]) is not None and bool(speakers - _LEVELS)
+
+
+def _stamp(line: str) -> re.Match[str] | None:
+    """The stamp that a line begins with."""
+    return _STAMP.match(line) or _HOUR_FIRST.match(line)
 
 
 def read_whatsapp(path: Path, label: str, options: ReadOptions, heard: Heard) -> Chat:
@@ -49,7 +58,7 @@ def read_whatsapp(path: Path, label: str, options: ReadOptions, heard: Heard) ->
     with open_text(path, options) as stream:
         found = list(_messages(stream))
     day_first = _day_first([stamp for stamp, _, _ in found])
-    chat = Chat(PROGRAM, label, _name_of(path))
+    chat = Chat(PROGRAM, label, _name_of(label, path))
     for stamp, name, text in found:
         if name is None:
             heard.left["notices of WhatsApp"] += 1
@@ -68,7 +77,7 @@ def _messages(lines: Iterator[str] | Sequence[str]) -> Iterator[tuple[re.Match[s
     text: list[str] = []
     for line in lines:
         line = line.rstrip("\r\n")
-        found = _STAMP.match(line)
+        found = _stamp(line)
         if found is None:
             text.append(line)
             continue
@@ -141,6 +150,8 @@ def _when(stamp: re.Match[str], day_first: bool) -> float | None:
         return None
 
 
-def _name_of(path: Path) -> str:
-    """The name of a chat: iOS calls every file ``_chat.txt`` and the folder after the chat."""
-    return path.parent.name if path.stem == "_chat" else path.stem
+def _name_of(label: str, path: Path) -> str:
+    """The name of a chat: iOS calls every file ``_chat.txt`` and the folder or archive after the chat."""
+    if path.stem != "_chat":
+        return path.stem
+    return Path(label).parent.stem or path.parent.name

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
 from studio.core.errors import StudioError, UserError
-from studio.evals.targets import KEY_VARIABLE
 
-_TIMEOUT = httpx.Timeout(300.0, connect=10.0)
+_SECONDS = 300.0
 # A busy or restarting server gets these pauses, in seconds, before it counts as gone.
 _PAUSES = (0.5, 2.0)
 # How often a request waits for a server that limits requests per minute.
@@ -22,7 +22,14 @@ _COMPATIBLE = "Is it OpenAI-compatible?"
 
 
 class EndpointError(StudioError):
-    """The server is gone or refuses: one sentence; what was answered so far is kept and the same command goes on from there."""
+    """The server is gone or refuses: one sentence; what was answered so far is kept and the same command goes on from there.
+
+    status: as HTTP has it, where the server refused the request itself, which no retry helps.
+    """
+
+    def __init__(self, sentence: str, status: int | None = None) -> None:
+        super().__init__(sentence)
+        self.status = status
 
 
 class TooLongError(Exception):
@@ -31,23 +38,38 @@ class TooLongError(Exception):
 
 @dataclass(frozen=True)
 class _Fault:
-    """What was wrong with one attempt. wait: seconds that the server asks for, where it limits requests."""
+    """What was wrong with one attempt.
+
+    kind: in a word or two, for counts. wait: seconds that the server asks for, where it limits requests.
+    """
 
     problem: str
+    kind: str
     wait: float | None = None
 
 
 @dataclass
 class OpenAIClient:
-    """Connections to a server, with the key of the environment where there is one. Threads may share it."""
+    """Connections to a server, with the key of the environment where there is one. Threads may share it.
 
-    key_variable: str = KEY_VARIABLE
+    key_variable: the environment variable that holds the key. seconds: how long an answer may take. pauses: seconds before each
+    further try. waits: how often a request waits for a server that limits requests. before: called before every try, and may
+    raise to end it; failed: called with the kind of fault after every try that did not succeed.
+    """
+
+    key_variable: str
+    seconds: float = _SECONDS
+    pauses: Sequence[float] = field(default_factory=lambda: _PAUSES)
+    waits: int = _WAITS
+    before: Callable[[], None] = lambda: None
+    failed: Callable[[str], None] = lambda _kind: None
     client: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
         """Open the connections."""
         key = os.environ.get(self.key_variable)
-        self.client = httpx.Client(timeout=_TIMEOUT, headers={"Authorization": f"Bearer {key}"} if key else {})
+        timeout = httpx.Timeout(self.seconds, connect=min(10.0, self.seconds))
+        self.client = httpx.Client(timeout=timeout, headers={"Authorization": f"Bearer {key}"} if key else {})
 
     def close(self) -> None:
         """Close the connections."""
@@ -63,12 +85,14 @@ class OpenAIClient:
             UserError: the key is missing or wrong.
             EndpointError: no answer, or one that is no use.
         """
-        pauses, waits = list(_PAUSES), 0
+        pauses, waits = list(self.pauses), 0
         while True:
+            self.before()
             found = self._attempt(method, url, body)
             if isinstance(found, dict):
                 return found
-            if found.wait is not None and waits < _WAITS:
+            self.failed(found.kind)
+            if found.wait is not None and waits < self.waits:
                 waits += 1
                 time.sleep(found.wait)
             elif pauses:
@@ -81,7 +105,8 @@ class OpenAIClient:
         try:
             reply = self.client.request(method, url, json=body)
         except httpx.HTTPError as error:
-            return _Fault(f"does not answer ({type(error).__name__}{f': {error}' if str(error) else ''})")
+            kind = "no answer in time" if isinstance(error, httpx.TimeoutException) else "connection broken"
+            return _Fault(f"does not answer ({type(error).__name__}{f': {error}' if str(error) else ''})", kind)
         try:
             value = reply.json()
         except ValueError:
@@ -89,7 +114,7 @@ class OpenAIClient:
         if reply.status_code >= 400:
             return self._refused(reply, url, reply.status_code, f"answers {reply.status_code} ({_message(value, reply.text)})")
         if value is None:
-            return _Fault(f"answers something that is not JSON, or cut off ({_line(reply.text)}). {_COMPATIBLE}")
+            return _Fault(f"answers something that is not JSON, or cut off ({_line(reply.text)}). {_COMPATIBLE}", "no JSON")
         if not isinstance(value, dict):
             raise EndpointError(f"the endpoint {url} answers {type(value).__name__}, expected an object. {_COMPATIBLE}")
         inside = _error_inside(value)
@@ -113,8 +138,9 @@ class OpenAIClient:
         if status in {401, 403}:
             raise UserError(f"the endpoint {url} {problem}. Put its key into the environment variable {self.key_variable}.")
         if status is not None and status < 500 and status not in {408, 429}:
-            raise EndpointError(f"the endpoint {url} {problem}. {_KEPT}")
-        return _Fault(problem, _wanted_wait(reply) if status == 429 else None)
+            raise EndpointError(f"the endpoint {url} {problem}. {_KEPT}", status)
+        kind = f"status {status}" if status is not None else "an error instead of an answer"
+        return _Fault(problem, kind, _wanted_wait(reply) if status == 429 else None)
 
 
 def _error_inside(value: dict[str, Any]) -> Any:

@@ -1,0 +1,169 @@
+"""The source ``documents`` of a recipe, from its files to rows that are known: read, cut, asked about, checked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from studio.core.evidence import EvidenceCache
+from studio.core.files import sha256_json
+from studio.core.workspace import Workspace
+from studio.data.chat.rows import ChatRow, RemovedRow
+from studio.data.chat.writing.asking import FILE, Asking
+from studio.data.chat.writing.budget import Budget, Limits
+from studio.data.chat.writing.checks import Repeats
+from studio.data.chat.writing.client import Sampling, WriterClient
+from studio.data.chat.writing.documents import (
+    ChunkTask,
+    chunked,
+    read_documents,
+    rows_of_chunk,
+    rows_of_its_own,
+    without_repeats,
+)
+from studio.data.chat.writing.lines import as_line
+from studio.data.chat.writing.prompts import Form, open_prompt
+from studio.data.chat.writing.raft import Raft, pools_of, with_documents
+from studio.data.documents.base import DOCUMENTS, Document
+from studio.data.documents.chunks import Chunk, Measure
+from studio.data.documents.shelf import opened_shelf
+from studio.data.memo import HashMemo
+from studio.data.sources import KnownRows, ResolvedSource, files_left_out, resolve_local, resolved
+from studio.language.scripts import words_of
+from studio.schema.writer import ChunkSettings, WriterSettings
+from studio.schema.written_sources import DocumentsSource
+
+
+def resolve_documents(source: DocumentsSource, index: int, beside: Path, memo: HashMemo, workspace: Workspace) -> ResolvedSource:
+    """Read the documents and have rows written of them; what was written is part of the source's identity.
+
+    Raises:
+        DataError: a document cannot be read, or nothing is there.
+        UserError, EndpointError: the writer cannot be asked.
+    """
+    endings = DOCUMENTS.in_order()
+    location, bytes_identity, files = resolve_local(source.path, source.pattern, beside, memo, endings)
+    with opened_shelf(workspace.root / "cache", memo) as shelf:
+        reading = read_documents(files, shelf, keep_damaged=source.damaged == "keep")
+    notes = reading.notes + [note for note in [files_left_out(location, source.pattern, endings)] if note]
+    rows: list[ChatRow | RemovedRow] = list(reading.damaged)
+    figures: dict[str, Any] = {}
+    if source.writer is None:
+        rows += _own(source, reading.documents, written_out=False)
+    else:
+        repeats = Repeats()
+        own = _own(source, reading.documents, written_out=True) if source.own_questions else []
+        chunks = chunked(reading.documents, source.chunk.size, measure_of(source.chunk))
+        written, figures = _written(source.writer, chunks, workspace, without_repeats(own, repeats), repeats)
+        notes += notes_of(figures)
+        if source.raft is not None:
+            written, told = _as_raft(written, chunks, Raft(**source.raft.model_dump()))
+            notes += told
+        rows += written
+    if source.group == "chunk":
+        rows = [replace(row, group=row.meta.get("chunk")) if isinstance(row, ChatRow) else row for row in rows]
+    lines = tuple(as_line(row) for row in rows)
+    name = source.name or Path(location).stem
+    known = KnownRows(name, lines, tuple(notes), figures)
+    return resolved(source, index, name, location, sha256_json([bytes_identity, lines]), known=known)
+
+
+def _own(source: DocumentsSource, documents: Mapping[str, Document], *, written_out: bool) -> list[ChatRow | RemovedRow]:
+    """Rows that documents give themselves."""
+    return [
+        row
+        for name, document in documents.items()
+        for row in rows_of_its_own(name, document, source.prompt, written_out=written_out)
+    ]
+
+
+def _as_raft(
+    rows: Sequence[ChatRow | RemovedRow], chunks: Sequence[Chunk], raft: Raft
+) -> tuple[list[ChatRow | RemovedRow], list[str]]:
+    """Written rows with documents in their questions, and what a person should know of them; rows that a document gives itself
+    stay, in the group of its pool.
+    """
+    pools = pools_of(chunks, raft.distractors + 2)
+    by_id = {chunk.id: chunk for chunk in chunks}
+    made = [with_documents(row, by_id, pools, raft) if isinstance(row, ChatRow) else row for row in rows]
+    wanted = raft.distractors + 1
+    fewer = sum(len(row.meta.get("documents_shown", [0] * wanted)) < wanted for row in made if isinstance(row, ChatRow))
+    return made, [f"{fewer:,} questions show fewer than {wanted} documents, for there are no more chunks"] if fewer else []
+
+
+def measure_of(chunk: ChunkSettings) -> Measure:
+    """How long texts are in the unit of a recipe."""
+    if chunk.unit == "characters":
+        return len
+    if chunk.unit == "words":
+        return lambda text: len(words_of(text))
+    from studio.data.chat.tokens import open_counter
+
+    counter = open_counter(chunk.model)
+    return lambda text: counter.count([text])[0]
+
+
+@contextmanager
+def opened_writer(settings: WriterSettings, form: Form, workspace: Workspace) -> Iterator[Asking]:
+    """A writer that is ready to be asked, with the file of its answers.
+
+    Raises:
+        UserError: the recipe's own prompt is not one.
+        StudioError: the file of answers cannot be written.
+    """
+    prompt = open_prompt(form, settings.prompt)
+    workspace.check_writable()
+    cache = EvidenceCache(workspace.root / "cache" / FILE)
+    sampling = Sampling(settings.base_url, settings.model, settings.temperature, settings.max_tokens)
+    client = WriterClient(sampling, settings.key_variable, settings.seconds, Budget(Limits(**settings.limits.model_dump())))
+    try:
+        yield Asking(client, cache, prompt, settings.questions, settings.retries, settings.at_once, settings.ask_again)
+    finally:
+        client.close()
+        cache.close()
+
+
+def _written(
+    settings: WriterSettings,
+    chunks: Sequence[Chunk],
+    workspace: Workspace,
+    own: list[ChatRow | RemovedRow],
+    repeats: Repeats,
+) -> tuple[list[ChatRow | RemovedRow], dict[str, Any]]:
+    """The documents' own rows and those of all chunks, and the figures of the asking."""
+    with opened_writer(settings, "questions", workspace) as asking:
+        outcomes = asking.ask([ChunkTask(chunk, asking.prompt) for chunk in chunks])
+        rows = [
+            row
+            for chunk, outcome in zip(chunks, outcomes, strict=True)
+            for row in rows_of_chunk(chunk, outcome, asking.prompt, repeats, settings.support)
+        ]
+        return [*own, *rows], {**asking.facts(), "asked_about": f"{len(chunks):,} chunks", **counts_of(rows)}
+
+
+def counts_of(rows: Sequence[ChatRow | RemovedRow]) -> dict[str, Any]:
+    """How many rows were kept, and dropped for which reason."""
+    gone = Counter(row.reason for row in rows if isinstance(row, RemovedRow))
+    return {"rows_kept": sum(isinstance(row, ChatRow) for row in rows), "rows_dropped": dict(gone.most_common())}
+
+
+def notes_of(figures: dict[str, Any]) -> list[str]:
+    """What a person should know of the asking, in lines."""
+    cost = f", cost {figures['cost']:.4g}" if figures["cost"] is not None else ""
+    asked, kept = figures["answers_asked"], figures["answers_kept"]
+    lines = [
+        f"{figures['model']} was asked about {figures['asked_about']}: {asked:,} answers asked for, {kept:,} kept from before, "
+        f"{figures['calls']:,} calls, {figures['tokens_in']:,} tokens in, {figures['tokens_out']:,} out{cost}"
+    ]
+    for key, words in (("rows_dropped", "not used"), ("unusable", "answers of no use"), ("failed_tries", "failed tries")):
+        if figures[key]:
+            lines.append(f"{words}: " + ", ".join(f"{reason} ({count:,})" for reason, count in figures[key].items()))
+    if figures["sent_without"]:
+        lines.append(f"the server does not take {', '.join(figures['sent_without'])} as asked, so requests were sent without")
+    if figures["stopped"]:
+        lines.append(f"the writer was stopped before the end: {figures['stopped']}; raise it and build again to go on")
+    return lines

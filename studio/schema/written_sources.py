@@ -1,0 +1,101 @@
+"""Sources of a chat recipe whose rows are written by a model: about documents, or after other rows."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from studio.schema.mixing import Drawn
+from studio.schema.writer import ChunkSettings, RaftSettings, WriterSettings
+
+_Positive = Annotated[int, Field(gt=0)]
+_Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class DocumentsSource(Drawn):
+    """Documents (pdf, docx, html, epub, md, txt, srt, vtt, ipynb): the questions and answers that stand in them, and with a
+    ``writer`` those that a model writes about each part of them, with their source.
+    """
+
+    type: Literal["documents"]
+    """Kind of source."""
+    path: Annotated[str, Field(min_length=1)]
+    """File or folder; a relative one is looked for in the current folder, then beside the recipe."""
+    pattern: str = "**/*"
+    """Which files of a folder are read."""
+    name: str | None = None
+    """Short name for reports and row ids; None takes it from the file or folder."""
+    licence: Annotated[str, Field(min_length=1)]
+    """Licence of the documents, and of what may be made of them."""
+    attribution: str | None = None
+    """Who has to be named, and how, when the licence asks for it."""
+    system: str | None = None
+    """A system turn put before every row that has none."""
+    damaged: Literal["refuse", "keep"] = "refuse"
+    """A document that cannot be read stops the build, or is listed among the removed rows."""
+    group: Literal["document", "chunk"] = "document"
+    """Rows of one document never straddle two splits, so that test asks about documents that training has not seen; or only
+    those of one chunk, for a single long document. Then test is nearer to training, and its scores are higher."""
+    prompt: str = "{heading}"
+    """Question made for a section where there is no writer; ``{heading}``, ``{title}`` and ``{file}`` are filled in."""
+    own_questions: bool = True
+    """With a writer: questions and answers that stand in a document already become rows too."""
+    chunk: ChunkSettings = ChunkSettings()
+    """What the writer sees at once."""
+    writer: WriterSettings | None = None
+    """The model that writes questions and answers; None takes only what stands in the documents."""
+    raft: RaftSettings | None = None
+    """Put documents into the questions, so that the model learns to look things up in them; None asks the bare question."""
+
+    @model_validator(mode="after")
+    def _needs_writer(self) -> DocumentsSource:
+        """Refuse RAFT without anybody who writes, or where its prompts would show test to training."""
+        if self.raft is not None and self.writer is None:
+            raise ValueError("raft needs a writer, for it is made of questions about known parts of documents.")
+        if self.raft is not None and self.group == "chunk":
+            raise ValueError("raft shows other chunks of a document in its prompts, so its rows cannot be divided by chunk.")
+        return self
+
+
+class SyntheticSource(Drawn):
+    """Rows that a model makes of rows: other ways to ask the same (``paraphrase``), or new questions and answers of the same kind
+    (``self_instruct``). What is made of a row lies in its split.
+    """
+
+    type: Literal["synthetic"]
+    """Kind of source."""
+    form: Literal["paraphrase", "self_instruct"]
+    """What is made."""
+    path: str | None = None
+    """File or folder with the rows it is made of, in any shape; a relative one as in other sources."""
+    dataset: str | None = None
+    """Dataset of the workspace instead of a path; only its training rows are used, so that nothing of its test leaks."""
+    pattern: str = "**/*"
+    """Which files of a folder are read."""
+    name: str | None = None
+    """Short name for reports and row ids; None takes the form."""
+    licence: Annotated[str, Field(min_length=1)]
+    """Licence of the rows, and of what may be made of them."""
+    attribution: str | None = None
+    """Who has to be named, and how, when the licence asks for it."""
+    system: str | None = None
+    """A system turn put before every row that has none."""
+    keep_seeds: bool = True
+    """The rows themselves are rows of this source too."""
+    limit: _Positive | None = None
+    """Use only so many rows."""
+    examples: _Positive = 3
+    """Rows shown at a time to ``self_instruct``."""
+    similarity: _Share | None = None
+    """Share of common words (Jaccard) from which a new question repeats another; None means 0.9 for ``paraphrase`` and 0.7 for
+    ``self_instruct`` (the limit of Self-Instruct, arXiv:2212.10560, there on ROUGE-L)."""
+    writer: WriterSettings
+    """The model that writes."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> SyntheticSource:
+        """Refuse rows from two places, or from none."""
+        if (self.path is None) == (self.dataset is None):
+            raise ValueError("give either a path or a dataset: where the rows come from that new ones are made of.")
+        return self
