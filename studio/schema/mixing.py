@@ -9,6 +9,15 @@ from pydantic import Field
 from studio.schema.loading import Settings
 
 
+class Drawn(Settings):
+    """How much of a source is used."""
+
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    """Use so many times the rows that the steps left: 0.5 draws half of them; above 1 they repeat (``mix.repeat``)."""
+    cap: Annotated[int, Field(gt=0)] | None = None
+    """Use at most so many rows of what the steps left, drawn by ``mix.seed``."""
+
+
 class MixSettings(Settings):
     """How many rows of each source are used, after the steps and before the split. ``weight`` and ``cap`` stand at a source."""
 
@@ -20,12 +29,3 @@ class MixSettings(Settings):
     test never repeat a row."""
     seed: int = 0
     """Seed of the choice of rows."""
-
-
-class MixedSource(Settings):
-    """What every source says of how much of it is used."""
-
-    weight: Annotated[float, Field(gt=0)] = 1.0
-    """Use so many times the rows that the steps left: 0.5 draws half of them; above 1 they repeat (``mix.repeat``)."""
-    cap: Annotated[int, Field(gt=0)] | None = None
-    """Use at most so many rows of what the steps left, drawn by ``mix.seed``."""

@@ -25,7 +25,7 @@ from studio.schema.duplicate_steps import (
 from studio.schema.duplicate_steps import Share as Share
 from studio.schema.duplicate_steps import ShingleUnit as ShingleUnit
 from studio.schema.loading import Settings
-from studio.schema.mixing import MixedSource, MixSettings
+from studio.schema.mixing import Drawn, MixSettings
 from studio.schema.places import AtUrl, InDuckdb, InSqlite, InWheel, OnHub
 from studio.schema.scrubbing import USUAL_KINDS, PersonalKind, ScrubStep
 from studio.schema.written_sources import DocumentsSource, SyntheticSource
@@ -86,7 +86,7 @@ class Columns(Settings):
     """The disliked answer of a pair."""
 
 
-class SourceSettings(MixedSource):
+class SourceSettings(Drawn):
     """What all kinds of sources share."""
 
     name: str | None = None

@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from studio.schema.mixing import MixedSource
+from studio.schema.mixing import Drawn
 from studio.schema.writer import ChunkSettings, RaftSettings, WriterSettings
 
 _Positive = Annotated[int, Field(gt=0)]
 _Share = Annotated[float, Field(gt=0, le=1)]
 
 
-class DocumentsSource(MixedSource):
+class DocumentsSource(Drawn):
     """Documents (pdf, docx, html, epub, md, txt, srt, vtt, ipynb): the questions and answers that stand in them, and with a
     ``writer`` those that a model writes about each part of them, with their source.
     """
@@ -58,7 +58,7 @@ class DocumentsSource(MixedSource):
         return self
 
 
-class SyntheticSource(MixedSource):
+class SyntheticSource(Drawn):
     """Rows that a model makes of rows: other ways to ask the same (``paraphrase``), or new questions and answers of the same kind
     (``self_instruct``). What is made of a row lies in its split.
     """

@@ -90,24 +90,46 @@ def write_rows(path: Path) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def built(place: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+CLEANED = """
+kind: chat
+sources:
+  - {type: local, path: rows.jsonl, licence: own data, weight: 1.5, columns: {id: number}}
+  - {type: local, path: rows.jsonl, licence: own data, name: other, cap: 60}
+steps:
+  - {step: stitch, separator: "-"}
+  - {step: turns}
+  - {step: boilerplate}
+  - {step: refusals, action: drop_turn}
+  - {step: scrub, numbered: true}
+  - {step: repetition}
+  - {step: score}
+  - {step: filter, by: answer_words, outliers: 3}
+mix: {temperature: 2, repeat: true}
+split: {validation: 10, test: 20, threshold: 1.0, same_question: false}
+"""
+
+
+def built(place: Path, corpus: str = CORPUS) -> tuple[dict[str, Any], dict[str, Any]]:
     """The record, and every table as plain values."""
     import pyarrow.parquet as pq
 
     place.mkdir()
     write_rows(place / "rows.jsonl")
-    (place / "recipe.yaml").write_text(CORPUS, encoding="utf-8")
+    (place / "recipe.yaml").write_text(corpus, encoding="utf-8")
     recipe = load_yaml(place / "recipe.yaml", ChatRecipe)
     outcome = build_chat_dataset(recipe, Workspace.open(place / "ws"), name="talks", beside=place)
     record = json.loads((outcome.folder / "dataset.json").read_text(encoding="utf-8"))
     return record, {file.name: pq.read_table(file).to_pylist() for file in sorted(outcome.folder.glob("*.parquet"))}
 
 
-def test_a_corpus_that_does_not_fit_becomes_the_same_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, tables = built(tmp_path / "whole")
+@pytest.mark.parametrize("corpus", [CORPUS, CLEANED], ids=["duplicates", "cleaned and mixed"])
+def test_a_corpus_that_does_not_fit_becomes_the_same_dataset(
+    corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, tables = built(tmp_path / "whole", corpus)
     monkeypatch.setattr(shelf, "WHOLE_BYTES", 60_000)
     monkeypatch.setattr(shelf, "PART_BYTES", 20_000)
-    parts, on_disk = built(tmp_path / "parts")
+    parts, on_disk = built(tmp_path / "parts", corpus)
     assert on_disk == tables and len(tables["removed.parquet"]) > 40
     for record in (whole, parts):
         for step in record["steps"]:

@@ -77,7 +77,7 @@ class Mix(CorpusStep):
         self._mixture = mixture
 
     def judge_all(self, rows: Sequence[ChatRow]) -> list[Drop | None]:
-        """Order stays. A choice depends on the seed, the source and its rows, not on other sources."""
+        """Order stays. How many are drawn may depend on the other sources, which ones on the seed and the own rows only."""
         places: dict[str, list[int]] = {}
         for place, row in enumerate(rows):
             places.setdefault(row.source, []).append(place)
