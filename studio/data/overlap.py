@@ -5,6 +5,7 @@ Legend: g runs of all references, w words of a text.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -83,16 +84,17 @@ class References:
         order = kept[np.argsort(hashes[kept], kind="stable")]
         return _Runs(hashes[order], references[order], places[order])
 
-    def suspects(self, texts: Sequence[str], crew: Workers | None = None) -> list[int]:
+    def suspects(self, texts: Iterable[str], crew: Workers | None = None) -> list[int]:
         """Texts that share the hash of a run, in order; in several processes where that is worth it."""
         known = {length: np.unique(runs.hashes) for length, runs in self._runs.items()}
-        parts = text_blocks(texts, _PART)
-        if crew is None or crew.count < 2 or len(parts) < _WORTH_PARTS or sum(map(len, known.values())) > _MOST_SENT:
-            found = [_suspects(part, known) for part in parts]
+        sizes: list[int] = []
+        parts = (sizes.append(len(part)) or part for part in text_blocks(texts, _PART))  # type: ignore[func-returns-value]
+        begin = list(itertools.islice(parts, _WORTH_PARTS))
+        if crew is None or crew.count < 2 or len(begin) < _WORTH_PARTS or sum(map(len, known.values())) > _MOST_SENT:
+            found = [_suspects(part, known) for part in itertools.chain(begin, parts)]
         else:
-            tasks = [crew.pool().submit(_suspects, part, known) for part in parts]
-            found = [task.result() for task in tasks]
-        starts = np.cumsum([0, *(len(part) for part in parts)])
+            found = list(crew.in_order(_suspects, itertools.chain(begin, parts), known))
+        starts = np.cumsum([0, *sizes])
         return [int(start) + place for start, places in zip(starts, found, strict=False) for place in places]
 
     def same(self, text: str) -> int | None:

@@ -26,6 +26,7 @@ from studio.core.files import disk_errors
 from studio.data.parquet import write_table
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 WHOLE_BYTES = 256 << 20
 """Rows are held up to about this much memory; the studio with its libraries takes as much again, and a step twice that."""
@@ -221,6 +222,68 @@ class Picked(Sequence[T]):
         if isinstance(index, slice):
             return [self._rows[place] for place in self._places[index]]
         return self._rows[self._places[index]]
+
+
+class Ahead(Sequence[T]):
+    """Rows that lie on disk, of which those that will be asked for next can be fetched in one walk."""
+
+    def __init__(self, rows: Sequence[T]) -> None:
+        """Nothing is fetched yet."""
+        self._rows = rows
+        self._near: dict[int, T] = {}
+
+    def fetch(self, places: Sequence[int]) -> None:
+        """Hold the rows at these places, which rise, instead of those held before."""
+        self._near = {}
+        self._near.update(zip(places, Picked(self._rows, places), strict=True))
+
+    def __len__(self) -> int:
+        """Rows."""
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[T]:
+        """Rows in order."""
+        return iter(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[T]: ...
+
+    def __getitem__(self, index: int | slice) -> T | Sequence[T]:
+        """A row by its place, or several."""
+        if isinstance(index, slice):
+            return self._rows[index]
+        return self._near[index] if index in self._near else self._rows[index]
+
+
+class Derived(Sequence[U], Generic[T, U]):
+    """What is made of each row, when it is asked for."""
+
+    def __init__(self, rows: Sequence[T], make: Callable[[int, T], U]) -> None:
+        """``make`` gets the place of a row and the row."""
+        self._rows, self._make = rows, make
+
+    def __len__(self) -> int:
+        """Rows."""
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[U]:
+        """One after the other."""
+        return (self._make(place, row) for place, row in enumerate(self._rows))
+
+    @overload
+    def __getitem__(self, index: int) -> U: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[U]: ...
+
+    def __getitem__(self, index: int | slice) -> U | list[U]:
+        """By the place of the row, or several."""
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        return self._make(index, self._rows[index])
 
 
 class Joined(Sequence[T]):

@@ -6,19 +6,22 @@ shingles were compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from studio.data.bands import alike_in_other_clusters, earlier_alike
-from studio.data.sketch import BASE, Places, Shingling, plain_key, sketch_texts
+from studio.data.sketch import BASE, Places, Shingling, firsts_of, key_of, keys_of, plain_key, sketch_texts
 from studio.data.workers import Workers
 from studio.language.scripts import words_of
 
 __all__ = ["Clusters", "NearPairs", "Shingler", "Shingles", "Shingling", "jaccard", "plain_key"]
 
 Shingles = NDArray[np.uint64]
+# Proposals whose texts are fetched at a time; each fetch walks over the corpus once.
+_FETCHED = 4000
 
 
 class Shingler:
@@ -67,18 +70,27 @@ class NearPairs:
     Texts shorter than one shingle are similar only to equal ones: MinHash would call them all alike.
     """
 
-    def __init__(self, texts: Sequence[str], threshold: float, shingling: Shingling, crew: Workers | None = None) -> None:
-        """``threshold``: least Jaccard similarity of a pair; ``crew``: processes that help where there is much text."""
-        self._texts, self._threshold = texts, threshold
+    def __init__(
+        self,
+        texts: Sequence[str],
+        threshold: float,
+        shingling: Shingling,
+        crew: Workers | None = None,
+        fetch: Callable[[Sequence[int]], None] | None = None,
+    ) -> None:
+        """``threshold``: least Jaccard similarity of a pair; ``crew``: processes that help where there is much text; ``fetch``:
+        is told which texts will be asked for next, where they are not in memory.
+        """
+        self._texts, self._threshold, self._fetch = texts, threshold, fetch
         self._shingler = Shingler(shingling)
         self._cache: dict[int, Shingles] = {}
         sketches = sketch_texts(texts, shingling, crew)
-        self.same: list[int] = []
+        first_of = firsts_of(sketches.keys)
+        self.same: list[int] = first_of.tolist()
         """For each text, the index of the first one equal to it but for case and blanks (its own index for the first)."""
-        first_of: dict[bytes, int] = {}
-        for index, key in enumerate(sketches.keys):
-            self.same.append(first_of.setdefault(key, index))
-        firsts = np.array(self.same, dtype=np.intp) == np.arange(len(texts))
+        self.empty: list[bool] = (sketches.keys == keys_of([key_of("")])).all(axis=1).tolist()
+        """Texts of blanks alone."""
+        firsts = first_of == np.arange(len(texts))
         self._indexed = np.flatnonzero(firsts & sketches.long)
         self._marks = sketches.marks[self._indexed]
         self.gone = np.zeros(len(texts), dtype=bool)
@@ -86,7 +98,7 @@ class NearPairs:
 
     def earlier(self) -> Iterator[tuple[int, list[int]]]:
         """For each text that has any, in order, the earlier ones that MinHash proposes, in order; not yet verified."""
-        for place, found in earlier_alike(self._marks, self._threshold, lambda: self.gone[self._indexed]):
+        for place, found in self._fetched(earlier_alike(self._marks, self._threshold, lambda: self.gone[self._indexed])):
             yield int(self._indexed[place]), self._indexed[found].tolist()
 
     def tie(self, clusters: Clusters) -> None:
@@ -95,11 +107,21 @@ class NearPairs:
         def labels() -> Places:
             return np.array([clusters.find(int(index)) for index in self._indexed], dtype=np.intp)
 
-        for place, found in alike_in_other_clusters(self._marks, self._threshold, labels):
+        for place, found in self._fetched(alike_in_other_clusters(self._marks, self._threshold, labels)):
             index = int(self._indexed[place])
             for other in self._indexed[found].tolist():
                 if clusters.find(other) != clusters.find(index) and self.similarity(index, other) >= self._threshold:
                     clusters.join(other, index)
+
+    def _fetched(self, proposed: Iterator[tuple[int, list[int]]]) -> Iterator[tuple[int, list[int]]]:
+        """Proposals, of which the texts were fetched where they are not in memory: each on its own would be read from disk."""
+        if self._fetch is None:
+            yield from proposed
+            return
+        while batch := list(itertools.islice(proposed, _FETCHED)):
+            places = {int(self._indexed[place]) for one, found in batch for place in (one, *found)}
+            self._fetch(sorted(places))
+            yield from batch
 
     def similarity(self, first: int, second: int) -> float:
         """Exact Jaccard similarity of two texts by index."""

@@ -11,8 +11,9 @@ by a hash of their own: two texts agree in a bin with the probability of their J
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,11 +59,11 @@ class Shingling:
 class Sketches:
     """What is known of the texts of a part.
 
-    keys: 16 bytes each [n], equal for texts that are equal but for case and blanks. long: bool [n], texts of at least one
-    shingle. marks: uint16 [n, k], the end of the smallest hash of each bin.
+    keys: uint64 [n, 2], equal for texts that are equal but for case and blanks. long: bool [n], texts of at least one shingle.
+    marks: uint16 [n, k], the end of the smallest hash of each bin.
     """
 
-    keys: list[bytes]
+    keys: Numbers
     long: NDArray[np.bool_]
     marks: NDArray[np.uint16]
 
@@ -72,46 +73,70 @@ def plain_key(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-def sketch_part(texts: Sequence[str], shingling: Shingling) -> Sketches:
+def key_of(text: str) -> bytes:
+    """16 bytes that are equal for equal texts."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def keys_of(digests: Iterable[bytes]) -> Numbers:
+    """Digests of 16 bytes as numbers [n, 2], which take a fifth of their memory."""
+    return np.frombuffer(b"".join(digests), dtype="<u8").reshape(-1, 2)
+
+
+def firsts_of(keys: Numbers) -> Places:
+    """For each key [n, 2] the place of the first one equal to it [n]."""
+    order = np.lexsort((keys[:, 1], keys[:, 0]))
+    ordered = keys[order]
+    new = np.ones(len(keys), dtype=bool)
+    new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    firsts = np.empty(len(keys), dtype=np.intp)
+    # Equal keys keep their order, so the first of each run is the earliest.
+    firsts[order] = order[np.maximum.accumulate(np.where(new, np.arange(len(keys)), 0))]
+    return firsts
+
+
+def sketch_part(texts: Iterable[str], shingling: Shingling) -> Sketches:
     """Sketches of some texts, in order."""
-    keys: list[bytes] = []
+    keys: list[Numbers] = [np.zeros((0, 2), dtype=np.uint64)]
     long: list[NDArray[np.bool_]] = [np.zeros(0, dtype=bool)]
     marks: list[NDArray[np.uint16]] = [np.zeros((0, BINS), dtype=np.uint16)]
     for block in text_blocks(texts):
         folded = [plain_key(text) for text in block]
-        keys += [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in folded]
+        keys.append(keys_of(map(key_of, folded)))
         units, counts = numbers_of_characters(folded) if shingling.unit == "character" else numbers_of_words(block)
         shingles, owners = shingles_of(units, counts, shingling.size)
         long.append(counts >= shingling.size)
         marks.append(minhash(shingles, owners, len(block)))
-    return Sketches(keys, np.concatenate(long), np.concatenate(marks))
+    return Sketches(np.concatenate(keys), np.concatenate(long), np.concatenate(marks))
 
 
-def sketch_texts(texts: Sequence[str], shingling: Shingling, crew: Workers | None = None) -> Sketches:
+def sketch_texts(texts: Iterable[str], shingling: Shingling, crew: Workers | None = None) -> Sketches:
     """Sketches of texts, in order; in several processes where there are some and that is worth it."""
     parts = text_blocks(texts, _PART)
-    if crew is None or crew.count < 2 or len(parts) < _WORTH_PARTS:
-        return sketch_part(texts, shingling)
-    tasks = [crew.pool().submit(sketch_part, part, shingling) for part in parts]
-    found = [task.result() for task in tasks]
+    begin = list(itertools.islice(parts, _WORTH_PARTS))
+    if crew is None or crew.count < 2 or len(begin) < _WORTH_PARTS:
+        found = [sketch_part(part, shingling) for part in itertools.chain(begin, parts)] or [sketch_part([], shingling)]
+    else:
+        found = list(crew.in_order(sketch_part, itertools.chain(begin, parts), shingling))
     return Sketches(
-        [key for part in found for key in part.keys],
+        np.concatenate([part.keys for part in found]),
         np.concatenate([part.long for part in found]),
         np.concatenate([part.marks for part in found]),
     )
 
 
-def text_blocks(texts: Sequence[str], size: int = _AT_ONCE) -> list[list[str]]:
+def text_blocks(texts: Iterable[str], size: int = _AT_ONCE) -> Iterator[list[str]]:
     """Texts in order, as lists of about as many characters."""
-    blocks: list[list[str]] = []
-    room = 0
+    block: list[str] = []
+    room = size
     for text in texts:
-        if room <= 0:
-            blocks.append([])
-            room = size
-        blocks[-1].append(text)
+        block.append(text)
         room -= len(text) + 50
-    return blocks
+        if room <= 0:
+            yield block
+            block, room = [], size
+    if block:
+        yield block
 
 
 def numbers_of_words(texts: Sequence[str]) -> tuple[Numbers, Places]:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 from studio.core.children import prepare_child
+
+P = TypeVar("P")
+R = TypeVar("R")
 
 
 class Workers:
@@ -27,6 +32,16 @@ class Workers:
             context = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
             self._pool = ProcessPoolExecutor(self.count, mp_context=context, initializer=self._prepare)
         return self._pool
+
+    def in_order(self, work: Callable[..., R], parts: Iterable[P], *more: object) -> Iterator[R]:
+        """``work(part, *more)`` of each part, in order; few parts are on their way at a time, so that not all are in memory."""
+        waiting: deque[Future[R]] = deque()
+        for part in parts:
+            waiting.append(self.pool().submit(work, part, *more))
+            if len(waiting) > 2 * self.count:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
     def close(self) -> None:
         """Stop the processes."""

@@ -10,10 +10,13 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from studio.data.chat.rows import ChatRow, comparable_text
 from studio.data.chat.turns import Message, turn_text
+from studio.data.shelf import Ahead, Derived
 from studio.data.similarity import NearPairs, Shingler, Shingling, jaccard, plain_key
+from studio.data.sketch import firsts_of, key_of, keys_of
 from studio.data.workers import Workers
 from studio.language.scripts import words_of
 
@@ -33,14 +36,17 @@ class Comparison:
 
     def __init__(self, rows: Sequence[ChatRow], on: str = "rows") -> None:
         """``on``: what is compared: questions and answers (``rows``), or only ``prompts`` or ``answers``."""
-        self._rows, self._on = rows, on
+        self._ahead = None if isinstance(rows, list) else Ahead(rows)
+        self._rows, self._on = rows if self._ahead is None else self._ahead, on
         self._runs, share = shared_runs(rows)
-        self.questions = [_first_question(row) for row in rows]
-        asked = Counter(self.questions)
-        most = _limit(len(rows))
-        self.common = frozenset(question for question, count in asked.items() if question and count > most)
-        """Questions that so many rows ask that they tell none from another."""
-        self.texts = [self._text(row, question) for row, question in zip(rows, self.questions, strict=True)]
+        self.questions = keys_of(key_of(_first_question(row)) for row in rows)
+        """Keys of what is asked first, uint64 [n, 2]; that of an empty text where nothing is."""
+        self.common = self._common()
+        """Questions that so many rows ask that they tell none from another: bool [n]."""
+        self.texts: Sequence[str] = Derived(self._rows, self._text)
+        """What of each row is compared; held where the rows are."""
+        if self._ahead is None:
+            self.texts = list(self.texts)
         self.notes: tuple[str, ...] = ()
         if self._runs:
             self.notes = (
@@ -48,14 +54,22 @@ class Comparison:
                 "these do not count when rows are compared",
             )
 
-    def _text(self, row: ChatRow, question: str) -> str:
+    def _common(self) -> NDArray[np.bool_]:
+        """Which rows ask what very many ask."""
+        kinds = firsts_of(self.questions)
+        counts = np.bincount(kinds, minlength=len(kinds))
+        empty = (self.questions == keys_of([key_of("")])).all(axis=1)
+        common: NDArray[np.bool_] = (counts[kinds] > _limit(len(kinds))) & ~empty
+        return common
+
+    def _text(self, index: int, row: ChatRow) -> str:
         """What of one row is compared; a system turn only where the question says nothing, for it then holds what it is about."""
         if self._on == "answers":
             return "\n".join(map(turn_text, turns_of(row, self._on)))
         text = comparable_text(row)
         if self._runs or self._on == "prompts":
             text = "\n".join(self._own(turn) for turn in turns_of(row, self._on) if turn["role"] != "system")
-        if question in self.common and row.messages[0]["role"] == "system":
+        if self.common[index] and row.messages[0]["role"] == "system":
             text = f"{self._own(row.messages[0])}\n{text}"
         return text
 
@@ -82,7 +96,7 @@ class Comparison:
 
     def pairs(self, threshold: float, shingling: Shingling, crew: Workers | None = None) -> NearPairs:
         """Similar pairs among the texts; ``crew``: processes that may help."""
-        return NearPairs(self.texts, threshold, shingling, crew)
+        return NearPairs(self.texts, threshold, shingling, crew, None if self._ahead is None else self._ahead.fetch)
 
 
 def turns_of(row: ChatRow, on: str) -> list[Message]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from studio.data.chat.likeness import Comparison
 from studio.data.chat.rows import ChatRow
 from studio.data.similarity import Clusters, Shingling
+from studio.data.sketch import Numbers, firsts_of, key_of, keys_of
 from studio.data.split import Division, divide_clusters
 from studio.data.workers import Workers
 
@@ -51,14 +52,25 @@ def cluster_rows(rows: Sequence[ChatRow], plan: SplitPlan, crew: Workers | None 
     pairs = compared.pairs(plan.threshold, plan.shingling, crew)
     for index, first in enumerate(pairs.same):
         clusters.join(first, index)
-    known: dict[tuple[str, str], int] = {}
-    for index, row in enumerate(rows):
-        ties = [("group", row.group)] if row.group is not None else []
-        question = compared.questions[index]
-        if plan.same_question and question:
-            about = row.messages[0]["content"] if question in compared.common and row.messages[0]["role"] == "system" else ""
-            ties.append(("question", f"{question}\x1f{about}"))
-        for tie in ties:
-            clusters.join(known.setdefault(tie, index), index)
+    groups, questions = _ties(rows, compared)
+    for index, first in enumerate(firsts_of(groups).tolist()):
+        clusters.join(first, index)
+    for index, first in enumerate(firsts_of(questions).tolist() if plan.same_question else ()):
+        clusters.join(first, index)
     pairs.tie(clusters)
     return clusters.groups()
+
+
+def _ties(rows: Sequence[ChatRow], compared: Comparison) -> tuple[Numbers, Numbers]:
+    """Keys of what ties rows [n, 2] each: their group, and what is asked first; a key of its own where nothing does."""
+    nothing = key_of("")
+    asked = compared.questions.tobytes()
+    groups, questions = [], []
+    for index, row in enumerate(rows):
+        own = key_of(f"row {index}")
+        groups.append(own if row.group is None else key_of(f"group {row.group}"))
+        question = asked[16 * index : 16 * index + 16]
+        if question != nothing and compared.common[index] and row.messages[0]["role"] == "system":
+            question = key_of(f"{question.hex()} {row.messages[0]['content']}")
+        questions.append(own if question == nothing else question)
+    return keys_of(groups), keys_of(questions)

@@ -10,6 +10,7 @@ from studio.data.chat.rows import ChatRow
 from studio.data.chat.steps.base import CorpusStep
 from studio.data.chat.turns import turn_text
 from studio.data.overlap import References
+from studio.data.shelf import Derived
 from studio.data.verdicts import Drop
 
 
@@ -38,7 +39,7 @@ class Decontaminate(CorpusStep):
             raise DataError(f"the step decontaminate compares with {self._named()}, which hold no text. Name other files.")
         references = References([text for _, _, text in known], self._size, self._shortest)
         verdicts: list[Drop | None] = [None] * len(rows)
-        texts = ["\n".join(turn_text(turn) for turn in row.turns) for row in rows]
+        texts = Derived(rows, lambda _, row: "\n".join(turn_text(turn) for turn in row.turns))
         for index in references.suspects(texts, self.crew):
             found = references.overlap(texts[index])
             if found is not None and found.share >= self._share:

@@ -6,14 +6,17 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import replace
+
+import numpy as np
 
 from studio.data.chat.likeness import Comparison, turns_of
 from studio.data.chat.others import Other, conversations_of
 from studio.data.chat.rows import ChatRow
 from studio.data.chat.steps.base import CorpusStep
 from studio.data.chat.turns import Message, as_json, turn_text
+from studio.data.shelf import Joined, Picked
 from studio.data.similarity import NearPairs, Shingling, plain_key
+from studio.data.sketch import firsts_of
 from studio.data.text import without_invisible
 from studio.data.verdicts import Drop
 
@@ -33,46 +36,60 @@ class ExactDuplicates(CorpusStep):
     def judge_all(self, rows: Sequence[ChatRow]) -> list[Drop | None]:
         """The first of equal rows stays, or those that the other corpus does not hold."""
         others, names = _rows_of(self._others)
-        if not names:
-            return self._judge(rows)
-        verdicts = self._judge([*others, *rows], len(others))[len(others) :]
-        self.notes = (_compared_with(self._others, len(others)),)
-        return [
-            replace(one, matched=names[int(one.matched)]) if isinstance(one, Drop) and one.matched else one for one in verdicts
-        ]
-
-    def _judge(self, rows: Sequence[ChatRow], others: int = 0) -> list[Drop | None]:
-        """Verdicts on rows; where the first ones are another corpus, ``matched`` is the number of one of these."""
-        # Rows by a hash that sets more aside than may be; those that share it are looked at closely.
-        alike: dict[bytes, list[tuple[str, int]]] = {}
-        close: dict[int, tuple[str, ...]] = {}
-        verdicts: list[Drop | None] = []
-        for index, row in enumerate(rows):
-            parts = self._parts(row)
-            if not parts:
-                verdicts.append(None)
-                continue
-            known = alike.setdefault(_hash([plain_key(_composed(part)) for part in parts]), [])
-            match = next((one for one, other in known if self._same(close, (index, parts), other, rows)), None)
-            if match is None and (not others or index < others):
-                known.append((str(index) if others else row.id, index))
-            verdicts.append(None if match is None else Drop(f"same {self._what}", "equal", "different", match))
+        if self._others and not names:
+            return [None] * len(rows)
+        if names:
+            self.notes = (_compared_with(self._others, len(others)),)
+        matches = self._matches(Joined([others, rows]) if others else rows, len(others))
+        found = _ids(rows, {match - len(others) for match in matches.values() if match >= len(others)})
+        verdicts: list[Drop | None] = [None] * len(rows)
+        for index, match in matches.items():
+            name = names[match] if match < len(others) else found[match - len(others)]
+            verdicts[index - len(others)] = Drop(f"same {self._what}", "equal", "different", name)
         return verdicts
+
+    def _matches(self, rows: Sequence[ChatRow], others: int) -> dict[int, int]:
+        """Rows that say what an earlier one says, with that one; where the first ones are another corpus, only with one of these.
+
+        Rows with one hash, which sets more aside than may be, are looked at closely. Both hashes are kept, not the texts: rows
+        may be more than memory holds, and mostly those that are equal are so to the letter.
+        """
+        hashes, letters, filled = bytearray(), bytearray(), []
+        for row in rows:
+            parts = self._parts(row)
+            hashes += _hash([plain_key(_composed(part)) for part in parts])
+            letters += _hash(parts)
+            filled.append(bool(parts))
+        firsts = firsts_of(np.frombuffer(hashes, dtype="<u8").reshape(-1, 2)).tolist()
+        alike: dict[int, list[int]] = {}
+        close: dict[int, tuple[str, ...]] = {}
+        found: dict[int, int] = {}
+        for index, first in enumerate(firsts):
+            if first == index or not filled[index]:
+                continue
+            known = alike.setdefault(first, [first])
+            match = next((one for one in known if self._same(close, letters, index, one, rows)), None)
+            if match is not None and (not others or match < others <= index):
+                found[index] = match
+            elif match is None:
+                known.append(index)
+        return found
 
     @property
     def _what(self) -> str:
         """What has to be equal, in a word."""
         return self._of if self._on == "rows" else self._on
 
-    def _same(self, close: dict[int, tuple[str, ...]], row: tuple[int, list[str]], other: int, rows: Sequence[ChatRow]) -> bool:
-        """True when a row and an earlier one say the same; what the close look saw is kept, and made where it is needed only."""
-        others = self._parts(rows[other])
-        if row[1] == others:
+    def _same(
+        self, close: dict[int, tuple[str, ...]], letters: bytearray, index: int, other: int, rows: Sequence[ChatRow]
+    ) -> bool:
+        """True when two rows say the same; what the close look saw is kept, and made where it is needed only."""
+        if letters[16 * index : 16 * index + 16] == letters[16 * other : 16 * other + 16]:
             return True
-        for index, parts in (row, (other, others)):
-            if index not in close:
-                close[index] = tuple(map(_closely, parts))
-        return close[row[0]] == close[other]
+        for place in (index, other):
+            if place not in close:
+                close[place] = tuple(map(_closely, self._parts(rows[place])))
+        return close[index] == close[other]
 
     def _parts(self, row: ChatRow) -> list[str]:
         """What is compared: each turn with its role, and all that it holds besides."""
@@ -86,6 +103,12 @@ def _rows_of(others: Sequence[Other]) -> tuple[list[ChatRow], list[str]]:
     """The rows of another corpus, and how each is named to people."""
     found = [(other, row) for other in others for row in conversations_of(other)]
     return [row for _, row in found], [f"{row.id} of {other.name}" for other, row in found]
+
+
+def _ids(rows: Sequence[ChatRow], places: set[int]) -> dict[int, str]:
+    """Ids of some rows by their places, in one walk."""
+    rising = sorted(places)
+    return {place: row.id for place, row in zip(rising, Picked(rows, rising), strict=True)}
 
 
 def _compared_with(others: Sequence[Other], count: int) -> str:
@@ -127,8 +150,7 @@ class NearDuplicates(CorpusStep):
     def judge_all(self, rows: Sequence[ChatRow]) -> list[Drop | None]:
         """The first of similar rows stays, or those that the other corpus does not nearly hold."""
         others, names = _rows_of(self._others)
-        both = [*others, *rows] if others else rows
-        compared = Comparison(both, self._on)
+        compared = Comparison(Joined([others, rows]) if others else rows, self._on)
         pairs = compared.pairs(self._threshold, self._shingling, self.crew)
         # With another corpus only its rows are proposed, never those that are judged.
         pairs.gone[len(others) :] = bool(others)
@@ -136,13 +158,16 @@ class NearDuplicates(CorpusStep):
         self.notes = (*compared.notes, *self._tell(outside))
         if self._others:
             self.notes += (_compared_with(self._others, len(others)),)
-        ids = [*names, *(row.id for row in rows)]
-        empty = [not text.strip() for text in compared.texts]
-        verdicts: list[Drop | None] = []
+        folded: dict[int, tuple[int, float]] = {}
         for index in range(len(others), len(others) + len(rows)):
             first = pairs.same[index]
-            may = not empty[index] and (not others or first < len(others) or first in leaders)
-            verdicts.append(self._verdict(index, ids, first, leaders) if may else None)
+            if not pairs.empty[index] and (first in leaders or (first != index and (not others or first < len(others)))):
+                folded[index] = leaders.get(first, (first, 1.0))
+        found = _ids(rows, {leader - len(others) for leader, _ in folded.values() if leader >= len(others)})
+        verdicts: list[Drop | None] = [None] * len(rows)
+        for index, (leader, similarity) in folded.items():
+            name = names[leader] if leader < len(others) else found[leader - len(others)]
+            verdicts[index - len(others)] = Drop("near duplicate", f"{similarity:.3f}", f"{self._threshold:g}", name)
         return verdicts
 
     def _leaders(self, compared: Comparison, pairs: NearPairs, others: int) -> tuple[dict[int, tuple[int, float]], set[int]]:
@@ -171,16 +196,6 @@ class NearDuplicates(CorpusStep):
             leaders[index] = (leader, best)
             pairs.gone[index] = True
         return leaders, outside
-
-    def _verdict(self, index: int, ids: Sequence[str], first: int, leaders: dict[int, tuple[int, float]]) -> Drop | None:
-        """Keep a row, or drop it for the kept row it resembles."""
-        if first in leaders:
-            leader, similarity = leaders[first]
-        elif first != index:
-            leader, similarity = first, 1.0
-        else:
-            return None
-        return Drop("near duplicate", f"{similarity:.3f}", f"{self._threshold:g}", ids[leader])
 
     def _tell(self, outside: set[int]) -> tuple[str, ...]:
         """A note when the cap was reached."""
