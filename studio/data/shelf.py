@@ -133,9 +133,17 @@ class Shelf(Sequence[T]):
         if self._tail:
             yield self._tail
 
+    def parts_with_files(self) -> Iterator[tuple[list[T], Path | None]]:
+        """As :meth:`parts`, each with its file; None where it lies on none."""
+        for number, file in enumerate(self._files):
+            yield self._part(number), file
+        if self._tail:
+            yield self._tail, None
+
     def link(self, file: Path) -> None:
         """Add the rows of a part that was laid down by another shelf."""
-        self._lay_down()
+        if self._tail:
+            self._lay_down()
         self._add_file(lambda target: link_or_copy(file, target), pq.read_metadata(file).num_rows)
 
     def __len__(self) -> int:
@@ -322,12 +330,12 @@ class Joined(Sequence[T]):
         return self._sequences[number][place - self._starts[number]]
 
 
-def parts_of(rows: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Rows as many at a time as may be in memory: all of a list, the parts of a shelf."""
+def parts_of(rows: Sequence[T]) -> Iterator[tuple[Sequence[T], Path | None]]:
+    """Rows as many at a time as may be in memory, with the file in which they lie: all of a list, the parts of a shelf."""
     if isinstance(rows, Shelf):
-        yield from rows.parts()
+        yield from rows.parts_with_files()
     else:
-        yield rows
+        yield rows, None
 
 
 def batches(rows: Iterable[T], count: int = BATCH) -> Iterator[list[T]]:

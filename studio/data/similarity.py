@@ -22,6 +22,7 @@ __all__ = ["Clusters", "NearPairs", "Shingler", "Shingles", "Shingling", "jaccar
 Shingles = NDArray[np.uint64]
 # Proposals whose texts are fetched at a time; each fetch walks over the corpus once.
 _FETCHED = 4000
+_MOVED = 50_000
 
 
 class Shingler:
@@ -92,7 +93,7 @@ class NearPairs:
         """Texts of blanks alone."""
         firsts = first_of == np.arange(len(texts))
         self._indexed = np.flatnonzero(firsts & sketches.long)
-        self._marks = sketches.marks[self._indexed]
+        self._marks = _kept(sketches.marks, self._indexed)
         self.gone = np.zeros(len(texts), dtype=bool)
         """Texts that need not be proposed any more; may be set while `earlier` is read, and saves work where many are alike."""
 
@@ -139,6 +140,14 @@ class NearPairs:
                 self._cache.clear()
             found = self._cache[index] = self._shingler(self._texts[index])
         return found
+
+
+def _kept(marks: NDArray[np.uint16], places: Places) -> NDArray[np.uint16]:
+    """The sketches at some places, which rise, moved to the beginning; a copy would take as much memory again."""
+    for start in range(0, len(places), _MOVED):
+        some = places[start : start + _MOVED]
+        marks[start : start + len(some)] = marks[some]
+    return marks[: len(places)]
 
 
 class Clusters:

@@ -110,19 +110,24 @@ def sketch_part(texts: Iterable[str], shingling: Shingling) -> Sketches:
     return Sketches(np.concatenate(keys), np.concatenate(long), np.concatenate(marks))
 
 
-def sketch_texts(texts: Iterable[str], shingling: Shingling, crew: Workers | None = None) -> Sketches:
+def sketch_texts(texts: Sequence[str], shingling: Shingling, crew: Workers | None = None) -> Sketches:
     """Sketches of texts, in order; in several processes where there are some and that is worth it."""
     parts = text_blocks(texts, _PART)
     begin = list(itertools.islice(parts, _WORTH_PARTS))
+    rest = itertools.chain(begin, parts)
+    found: Iterator[Sketches]
     if crew is None or crew.count < 2 or len(begin) < _WORTH_PARTS:
-        found = [sketch_part(part, shingling) for part in itertools.chain(begin, parts)] or [sketch_part([], shingling)]
+        found = (sketch_part(part, shingling) for part in rest)
     else:
-        found = list(crew.in_order(sketch_part, itertools.chain(begin, parts), shingling))
-    return Sketches(
-        np.concatenate([part.keys for part in found]),
-        np.concatenate([part.long for part in found]),
-        np.concatenate([part.marks for part in found]),
-    )
+        found = crew.in_order(sketch_part, rest, shingling)
+    # One place for all, because the sketches of a large corpus are most of what has to be in memory.
+    whole = Sketches(np.empty((len(texts), 2), np.uint64), np.empty(len(texts), bool), np.empty((len(texts), BINS), np.uint16))
+    start = 0
+    for part in found:
+        stop = start + len(part.keys)
+        whole.keys[start:stop], whole.long[start:stop], whole.marks[start:stop] = part.keys, part.long, part.marks
+        start = stop
+    return whole
 
 
 def text_blocks(texts: Iterable[str], size: int = _AT_ONCE) -> Iterator[list[str]]:

@@ -177,7 +177,7 @@ def read_source(
             holds what cannot be read.
     """
     noticed = noticed or Noticed(shape.columns)
-    seen: dict[str, int] = {}
+    seen = _Names()
     number = 0
     read = replace(read, documents=noticed.documents)
     for file, found in itertools.islice(_found(source, read, noticed), shape.limit):
@@ -190,13 +190,36 @@ def read_source(
             row = ChatRow(f"{source.name}/damaged-{number}", _glimpse(found), source.name)
             yield RemovedRow(row, READ_STEP, sentence, value=outcome.place, threshold="a readable row")
             continue
-        count = seen[outcome.id] = seen.get(outcome.id, 0) + 1
+        count = seen.count(outcome.id, f"{source.name}/", number)
         yield outcome if count == 1 else replace(outcome, id=f"{outcome.id}~{count}")
     if number == 0:
         raise DataError(f"{source.location} holds no rows.")
     problem = noticed.problem() or _unused_talk_options(read.talks, noticed)
     if problem:
         raise DataError(f"{source.location}: {problem}")
+
+
+class _Names:
+    """How often each id was given. Rows that have none are called by their number, which takes a bit of memory and no text."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, int] = {}
+        self._numbered = bytearray()
+
+    def count(self, identity: str, prefix: str, number: int) -> int:
+        """How often this id was given, this time included."""
+        name = identity.removeprefix(prefix)
+        if identity not in self._seen and name == str(number):
+            self._numbered.extend(bytes(max(0, number // 8 + 1 - len(self._numbered))))
+            self._numbered[number // 8] |= 1 << number % 8
+            return 1
+        self._seen[identity] = self._seen.get(identity, int(self._is_numbered(name))) + 1
+        return self._seen[identity]
+
+    def _is_numbered(self, name: str) -> bool:
+        """True for the number of an earlier row that has no id."""
+        number = int(name) if name.isdecimal() and name.isascii() and len(name) < 16 and str(int(name)) == name else -1
+        return 0 <= number // 8 < len(self._numbered) and bool(self._numbered[number // 8] >> number % 8 & 1)
 
 
 def _refusal(sentence: str) -> str:

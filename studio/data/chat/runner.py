@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from studio.data.chat.rows import CODEC, ChatRow, RemovedRow
@@ -35,10 +36,19 @@ class _Outcome:
         name: str,
         rows: Sequence[ChatRow],
         verdicts: Iterable[Verdict | None],
+        file: Path | None,
         form: Callable[[ChatRow], ChatRow] = lambda row: row,
     ) -> None:
-        """Carry out the verdicts of a step on some rows; ``form``: how a row is kept among the removed ones."""
+        """Carry out the verdicts of a step on some rows.
+
+        Args:
+            file: in which the rows lie, None for those in memory; where all stay as they are it need not be written again.
+            form: how a row is kept among the removed ones.
+        """
         kept, dropped, changed = carry_out(rows, verdicts)
+        if file is not None and isinstance(self.kept, Shelf) and not dropped and not changed:
+            self.kept.link(file)
+            return
         self.kept.extend(kept)
         self.removed.extend(
             RemovedRow(form(row), name, drop.reason, drop.value, drop.threshold, drop.matched) for row, drop in dropped
@@ -59,7 +69,7 @@ def run_step(
     found = _Outcome(_empty(rows, shelves, CODEC.row_form), _empty(rows, shelves, CODEC.gone_form))
     if isinstance(step, RowStep):
         before, after, gone = (_empty(rows, shelves, CODEC.row_form) for _ in range(3))
-        for part in parts_of(rows):
+        for part, file in parts_of(rows):
             verdicts = _judge_rows(step, part, crew)
             if type(step).tell is not RowStep.tell:
                 altered = [(row, verdict) for row, verdict in zip(part, verdicts, strict=True) if verdict is not row]
@@ -68,13 +78,13 @@ def run_step(
                 after.extend(row for _, row in changed)
             if type(step).tell_removed is not RowStep.tell_removed:
                 gone.extend(row for row, verdict in zip(part, verdicts, strict=True) if isinstance(verdict, Drop))
-            found.take(name, part, verdicts, step.removed_form)
+            found.take(name, part, verdicts, file, step.removed_form)
         notes = [*step.tell(before, after), *step.tell_removed(gone)]
     else:
         step.crew = crew
         judged_by = iter(step.judge_all(rows))
-        for part in parts_of(rows):
-            found.take(name, part, itertools.islice(judged_by, len(part)))
+        for part, file in parts_of(rows):
+            found.take(name, part, itertools.islice(judged_by, len(part)), file)
         notes = list(step.notes)
     result = judged(name, settings, len(rows), found.kept, found.removed, changed=found.changed, started=started, notes=notes)
     if isinstance(step, CorpusStep) and step.box is not None:

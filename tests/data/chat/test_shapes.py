@@ -215,3 +215,12 @@ def test_rows_inside_rows(tmp_path: Path) -> None:
     path.write_text(json.dumps({"version": "2.0", "data": [{"title": "t", "paragraphs": [{"context": "About.", "qas": asked}]}]}))
     rows, _ = read(path)
     assert [turn["content"] for turn in rows[0].messages] == ["Q?\n\nAbout.", "A."] and rows[0].id.endswith("/1")
+
+
+def test_ids_that_come_again_are_told_apart_from_numbers_and_each_other(tmp_path: Path) -> None:
+    """A row without an id is called by its number, which another row may have as its id."""
+    from studio.data.chat.reading import _Names
+
+    names = _Names()
+    given = ["s/1", "s/2", "s/a", "s/2", "s/5", "s/7", "s/7", "s/a", "s/02", "s/1"]
+    assert [names.count(name, "s/", number) for number, name in enumerate(given, start=1)] == [1, 1, 1, 2, 1, 1, 2, 2, 1, 2]
