@@ -215,3 +215,13 @@ def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "rows.csv")
     with pytest.raises(UserError, match="neither a file nor a folder"):
         look_at(tmp_path / "rows.csv")
+
+
+def test_a_folder_of_documents_is_one_source_even_with_markdown_in_it(tmp_path: Path) -> None:
+    (tmp_path / "faq.md").write_text("# Parking\n**Q: Where?**\n\nBehind the hall.\n", encoding="utf-8")
+    (tmp_path / "page.html").write_text("<h1>Hours</h1><p>From 9 to 21 on weekdays.</p>", encoding="utf-8")
+    best = look_at(tmp_path).best
+    assert best is not None and [source["type"] for source in best.recipe["sources"]] == ["documents"]
+    (tmp_path / "rows.csv").write_text("question,answer\nName a bird,A wren\n", encoding="utf-8")
+    best = look_at(tmp_path).best
+    assert best is not None and [source["type"] for source in best.recipe["sources"]] == ["local"]

@@ -37,7 +37,9 @@ def propose_chat(path: Path) -> Proposal | Refusal | None:
     endings = {kind_of(file) for file in files}
     if not endings & {*CHAT_READERS, *DOCUMENTS, ARCHIVE}:
         return None
-    if not endings & {*CHAT_READERS, ARCHIVE}:
+    # Markdown and texts are read as documents too; what else rows lie in is not.
+    rows, documents = {*CHAT_READERS, ARCHIVE} - {*DOCUMENTS, ".markdown"}, {*DOCUMENTS} - {*CHAT_READERS}
+    if not endings & rows and endings & documents:
         return _of_documents(path)
     attempt = Attempt(local_source(path))
     reason = ""
