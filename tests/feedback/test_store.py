@@ -301,9 +301,20 @@ def test_a_file_that_kept_words_only_is_read_and_goes_on(store: FeedbackStore) -
         for table in TABLES:
             old.execute(f"ALTER TABLE {table} DROP COLUMN beside")
         old.execute("ALTER TABLE votes DROP COLUMN beside_b")
+        old.execute("ALTER TABLE annotations DROP COLUMN suggestion")
         old.execute("PRAGMA user_version=1")
     again = FeedbackStore(store.path)
     again.rate(origin("ben"), prompt=PROMPT, completion="", value=1, beside={"tool_calls": [CALL]})
     assert [row["beside"] for row in again.current_ratings()] == [None, {"tool_calls": [CALL]}]
+    again.annotate(
+        origin(),
+        dataset="d/1",
+        row="1",
+        prompt=PROMPT,
+        completion="",
+        label="x",
+        suggestion={"label": "y", "by": "m", "score": 0.5},
+    )
+    assert again.current_annotations()[0]["suggestion"] == {"label": "y", "by": "m", "score": 0.5}
     with pytest.raises(UserError, match=r"empty or the same"):
         again.correct(origin(), prompt=PROMPT, completion="x", correction="")

@@ -173,7 +173,9 @@ def annotated_rows(record: DatasetRecord) -> AnnotatedRows:
     """
     if record.kind not in ANNOTATED:
         kinds = " and ".join([", ".join(ANNOTATED.in_order()[:-1]), ANNOTATED.in_order()[-1]])
-        raise UserError(f"the dataset {record.name} holds {rows_of(record)}; rows of kind {kinds} are annotated here. Name another.")
+        raise UserError(
+            f"the dataset {record.name} holds {rows_of(record)}; rows of kind {kinds} are annotated here. Name another."
+        )
     found: AnnotatedRows = ANNOTATED.get(record.kind)
     return found
 

@@ -68,7 +68,8 @@ def annotate_dataset(
         raise UserError(f"no row of {base.name} changes by {origin.source}: {told}.")
     called = name or (base.name if base.name.endswith("-annotated") else f"{base.name}-annotated")
     check_name(called)
-    kept = [*read_annotations(folder), *annotations]
+    # What a file brings back that was said before is no second opinion.
+    kept = list(dict.fromkeys([*read_annotations(folder), *annotations]))
     fingerprint = _fingerprint(base, kept, merged.edits)
     target = workspace.datasets / called / fingerprint
     if (target / "dataset.json").is_file():

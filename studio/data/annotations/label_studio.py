@@ -44,7 +44,9 @@ def read_label_studio(path: Path, items: Mapping[str, Item], controls: Controls 
     """
     tasks = read_json(path)
     if not is_label_studio(tasks):
-        raise DataError(f"{path} is no list of Label Studio's tasks. Export the project as JSON (JSON-MIN leaves out who labelled).")
+        raise DataError(
+            f"{path} is no list of Label Studio's tasks. Export the project as JSON (JSON-MIN leaves out who labelled)."
+        )
     reading = _Reading(path, controls or Controls(), Counter())
     reading.check_controls(tasks)
     names, annotations = Names(items), list[Annotation]()
@@ -168,7 +170,11 @@ class _Reading:
         """The label that a prediction suggests."""
         for result in _results(prediction):
             value = result.get("value")
-            if result.get("type") in _LABELS and isinstance(value, dict) and self.controls.label in {None, result.get("from_name")}:
+            if (
+                result.get("type") in _LABELS
+                and isinstance(value, dict)
+                and self.controls.label in {None, result.get("from_name")}
+            ):
                 given = value.get(_LABELS[str(result["type"])])
                 label = given[0] if isinstance(given, list) and given else given
                 score = prediction.get("score")

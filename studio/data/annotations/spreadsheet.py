@@ -25,7 +25,8 @@ def as_csv(items: Sequence[Item], suggested: Mapping[str, Suggestion], given: Se
     said: dict[str, list[Annotation]] = {}
     for annotation in given:
         said.setdefault(annotation.row, []).append(annotation)
-    lines = [_line(item, suggested.get(item.id), one) for item in items for one in said.get(item.id) or [None]]
+    nobody: list[Annotation | None] = [None]
+    lines = [_line(item, suggested.get(item.id), one) for item in items for one in said.get(item.id) or nobody]
     shown = list(dict.fromkeys(name for line in lines for name in line if name not in _OWN))
     out = io.StringIO()
     writer = csv.DictWriter(out, [ROW, SPLIT, *shown, *_OWN[2:]], restval="", lineterminator="\n")

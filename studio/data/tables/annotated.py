@@ -70,15 +70,17 @@ def _table(folder: Path, record: DatasetRecord) -> DataTable:
     names = [split for split, rows in record.splits.items() if rows]
     parts = [read_split_table(folder, record, split) for split in names]
     whole = pa.concat_tables(parts, promote_options="permissive")
-    keys = ("name", "type", "unit", "about", "role", "feature")
-    columns = {
-        facts["name"]: TableColumn(**{key: facts.get(key) for key in keys}, made_by=facts.get("made_by") or "")
-        for facts in column_facts(record)
-    }
+    columns = {facts["name"]: _column(facts) for facts in column_facts(record)}
     split = np.concatenate([np.full(len(part), name, dtype=object) for name, part in zip(names, parts, strict=True)])
     frame = pd.DataFrame({name: as_read(whole.column(name), column.type) for name, column in columns.items()})
     ids, sources = (whole.column(name).to_numpy(zero_copy_only=False) for name in (ID, SOURCE))
     return DataTable(frame, ids, sources, columns, split)
+
+
+def _column(facts: dict[str, Any]) -> TableColumn:
+    """A column out of what ``dataset.json`` says of it."""
+    known = {name: facts[name] for name in ("name", "type", "unit", "about", "role", "feature")}
+    return TableColumn(**known, made_by=facts.get("made_by") or "")
 
 
 def _edited(table: DataTable, label: str, edits: Mapping[str, Edit]) -> DataTable:
@@ -125,7 +127,8 @@ def _take(edit: Edit, place: int, before: Any, column: TableColumn, cells: dict[
             value = float(edit.label)
         except ValueError:
             raise DataError(
-                f"row {row}: the label {edit.label!r} is no number, and the target {column.name!r} holds numbers. Mend it in the file."
+                f"row {row}: the label {edit.label!r} is no number, and the target {column.name!r} holds numbers. "
+                "Mend it in the file."
             ) from None
     old = plain(before)
     if old is not None and str(old) != str(plain(value)):

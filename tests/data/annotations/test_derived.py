@@ -40,7 +40,9 @@ def record_of(folder: Path) -> Any:
 def test_a_new_dataset_says_from_which_it_came_who_labelled_and_when(doors: Path, workspace: Workspace) -> None:
     before, ids = bytes_of(doors), list(all_items(doors))
     said = [
-        Annotation(ids[0], "anna", "clear", at="2026-01-01T10:00:00Z", status="confirmed", suggestion=Suggestion("clear", "m", 0.9)),
+        Annotation(
+            ids[0], "anna", "clear", at="2026-01-01T10:00:00Z", status="confirmed", suggestion=Suggestion("clear", "m", 0.9)
+        ),
         Annotation(ids[0], "ben", "clear", at="2026-01-03T10:00:00Z"),
         Annotation(ids[1], "anna", None, "At least ninety centimetres."),
         Annotation(ids[2], "anna", "clear"),
