@@ -10,6 +10,7 @@ import gradio as gr
 
 from studio.apps.annotation_export import export_annotations, save_dataset
 from studio.apps.annotation_rows import MOST_LABELS, RowsToAnnotate, newest
+from studio.apps.boxes import picture_of
 from studio.apps.entries import as_html
 from studio.apps.frame import in_order, page
 from studio.apps.inert import inert
@@ -298,7 +299,7 @@ class _Page:
         suggestion = self._rows.suggested.get(entry.id)
         if suggestion is not None and suggestion.label in choices:
             label = gr.update(choices=choices, value=suggestion.label)
-        picture = gr.update(visible=True, value=entry.picture()) if entry.picture is not None else no_picture
+        picture = gr.update(visible=True, value=shown) if (shown := picture_of(entry)) is not None else no_picture
         text = self._rows.asked(entry)[1]["content"]
         return (who, entry.id), entry.id, progress, "", as_html(entry), label, text, _suggested(suggestion), picture
 

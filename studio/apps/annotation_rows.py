@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import random
-from functools import cached_property
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from studio.apps.entries import read_entries
+from studio.apps.entries import read_entries, read_items
 from studio.apps.suggesting import least_certain_first, suggestions
 from studio.core.errors import UserError
 from studio.core.workspace import Workspace, read_dataset
-from studio.data.annotations.base import ANNOTATED, AnnotatedRows, Item, Suggestion, all_items, annotated_rows
+from studio.data.annotations.base import ANNOTATED, AnnotatedRows, Item, Suggestion, annotated_rows
 from studio.data.entries import Entry
 from studio.feedback.export import BAD_LABEL, GOOD_LABEL
 
@@ -47,10 +47,10 @@ class RowsToAnnotate:
         if suggest is not None:
             self.suggested = suggestions(workspace, folder, self.items, suggest)
 
-    @cached_property
-    def items(self) -> dict[str, Item]:
+    @property
+    def items(self) -> Mapping[str, Item]:
         """Rows by id."""
-        return all_items(self.folder)
+        return read_items(self.folder)
 
     @property
     def labels(self) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from studio.core.files import write_text
 from studio.core.records import DatasetRecord
+from studio.core.translation import later
 from studio.data.annotations.base import AnnotatedRows, Edit, Item
 from studio.data.chat.rows import ChatRow, RemovedRow, character_count, read_removed, read_split, write_rows
 from studio.data.chat.turns import shown_turn
@@ -24,7 +25,7 @@ BEFORE = "answer_before"
 class Conversations(AnnotatedRows):
     """Conversations; the text is the last answer."""
 
-    text_name = "Correction"
+    text_name = later("Correction")
 
     def items(self, folder: Path, split: str) -> list[Item]:
         """See :meth:`studio.data.annotations.base.AnnotatedRows.items`."""

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from studio.core.files import write_text
 from studio.core.records import DatasetRecord
+from studio.core.translation import later
 from studio.data.annotations.base import AnnotatedRows, Edit, Item, boxes_of
 from studio.data.images.report import render_image_report
 from studio.data.images.rows import PICTURES as FOLDER
@@ -20,7 +21,7 @@ from studio.data.parquet import REMOVED_FILE, write_table
 class AnnotatedPictures(AnnotatedRows):
     """Pictures; the text is the caption, and boxes lie in ``meta``."""
 
-    text_name = "Caption"
+    text_name = later("Caption")
     has_boxes = True
 
     def items(self, folder: Path, split: str) -> list[Item]:
