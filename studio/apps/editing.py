@@ -47,7 +47,7 @@ class EditPanel:
             with gr.Row():
                 name = gr.Textbox(
                     label=t("Name of the new Dataset"),
-                    placeholder=t("as this one, with -annotated"),
+                    placeholder=t("Without one it is named after this one"),
                     max_length=100,
                     elem_id="edit-dataset",
                 )

@@ -104,6 +104,12 @@ def test_what_cannot_be_measured_is_refused_in_a_sentence() -> None:
         coefficients({"row": {"a": "good", "b": "bad"}, "other": {"a": "good", "b": "good"}}, level="ordinal")
 
 
+def test_two_are_compared_over_the_rows_that_both_have_labelled() -> None:
+    said = {"1": {"anna": "good"}, "2": {"anna": "bad", "ben": "bad"}, "3": {"ben": "good"}, "9": {"cleo": "bad"}}
+    found = [one for one in coefficients(said) if one.name == "cohen"]
+    assert [(one.of, one.rows, one.same) for one in found] == [("anna and ben", 1, 1)]
+
+
 def test_rows_on_which_people_are_level_need_a_third() -> None:
     said = {"one": {"a": "x", "b": "y"}, "two": {"a": "x", "b": "x"}, "three": {"a": "x", "b": "y", "c": "x"}, "four": {"a": "x"}}
     assert needs_third(said) == ["one"]

@@ -51,7 +51,7 @@ def read_coco(path: Path, items: Mapping[str, Item], by: str) -> Found:
             boxes = _boxes(parts, categories, _scale(picture, item.size), item.size, left_out)
             if boxes is not None:
                 annotations.append(Annotation(item.id, by, boxes=boxes))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise DataError(f"{path}: a picture, box or category is not whole ({error!r}). Export it again.") from error
     return Found(annotations, left_out)
 

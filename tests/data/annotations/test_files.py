@@ -197,6 +197,8 @@ def test_a_file_that_two_rows_could_be_stands_for_neither() -> None:
         ("tasks.json", '[{"data": {"studio_id": "doors/1"}, "annotations": []}]', ["--label-from", "x"], "no control 'x'"),
         ("tasks.json", '[{"data": {}, "annotations": []}]', ["--by", "me"], "says itself who labelled"),
         ("missing.csv", None, [], "there is no file"),
+        ("coco.json", '{"images": [{"id": 1}], "annotations": [], "categories": []}', [], "is not whole (KeyError('file_name'))"),
+        ("other.json", '{"images": 1}', [], "nor COCO's"),
     ],
 )
 def test_what_cannot_be_read_is_told_in_a_sentence(
