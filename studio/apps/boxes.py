@@ -10,7 +10,7 @@ from studio.data.entries import Entry
 if TYPE_CHECKING:
     from PIL import Image
 
-    from studio.data.annotations.base import Box
+    from studio.data.boxes import Box
 
 # Lines and names on a picture of few pixels would hide it.
 _LEAST_SIDE = 320

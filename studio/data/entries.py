@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from PIL import Image
 
-    from studio.data.annotations.base import Box
+    from studio.data.boxes import Box
 
 REMOVED = "removed"
 """The part of a Dataset that holds the rows that were dropped, beside its splits."""

@@ -16,8 +16,9 @@ from studio.apps.catalogue import page_builder
 from studio.apps.suggesting import least_certain_first, suggestions
 from studio.core.errors import UserError
 from studio.core.workspace import Workspace
-from studio.data.annotations.base import Annotation, Box, Suggestion, all_items
+from studio.data.annotations.base import Annotation, Suggestion, all_items
 from studio.data.annotations.derive import Origin, annotate_dataset, read_annotations
+from studio.data.boxes import Box
 from studio.data.chat.rows import read_split
 from studio.data.images.entries import image_entries
 from studio.data.images.rows import read_image_split

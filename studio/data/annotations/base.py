@@ -9,7 +9,7 @@ import json
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -17,6 +17,7 @@ from studio.core.errors import DataError, UserError
 from studio.core.records import DatasetRecord
 from studio.core.registry import Registry
 from studio.core.workspace import read_dataset
+from studio.data.boxes import Box
 from studio.data.kinds import rows_of
 
 ANNOTATED = Registry(
@@ -33,23 +34,6 @@ Status = Literal["given", "suggested", "confirmed", "changed"]
 """``given``: without a suggestion; ``suggested``: a model's or a column's word alone; else what a person did with one."""
 OWN_LABEL = "dataset"
 """Who suggests the label that a row has already."""
-
-
-@dataclass(frozen=True)
-class Box:
-    """A rectangle on a picture. x, y: its upper left corner; all in pixels of the stored picture."""
-
-    label: str
-    x: float
-    y: float
-    width: float
-    height: float
-
-    def within(self, size: tuple[int, int]) -> bool:
-        """True where it has an area and lies on a picture of that width and height (half a pixel of rounding is allowed)."""
-        right, lower = self.x + self.width, self.y + self.height
-        inside = self.x >= -0.5 and self.y >= -0.5 and right <= size[0] + 0.5 and lower <= size[1] + 0.5
-        return self.width > 0 and self.height > 0 and inside
 
 
 @dataclass(frozen=True)
@@ -189,35 +173,6 @@ def all_items(folder: Path) -> dict[str, Item]:
     record = read_dataset(folder)
     rows = annotated_rows(record)
     return {item.id: item for split, count in record.splits.items() if count for item in rows.items(folder, split)}
-
-
-def boxes_of(meta: Mapping[str, Any]) -> tuple[Box, ...]:
-    """The boxes that a row of pictures keeps; what is no box of the studio's own is left where it is."""
-    boxes = meta.get("boxes")
-    names = Box.__dataclass_fields__.keys()
-    if not isinstance(boxes, list) or not all(isinstance(box, dict) and box.keys() == names for box in boxes):
-        return ()
-    return tuple(Box(**box) for box in boxes)
-
-
-def boxes_json(boxes: tuple[Box, ...] | None) -> str | None:
-    """Boxes as JSON text, None for none."""
-    return None if boxes is None else json.dumps([asdict(box) for box in boxes], ensure_ascii=False)
-
-
-def read_boxes(text: str, place: str) -> tuple[Box, ...]:
-    """The reverse of :func:`boxes_json`.
-
-    Raises:
-        DataError: it is no list of boxes.
-    """
-    try:
-        return tuple(
-            Box(str(box["label"]), *(float(box[side]) for side in ("x", "y", "width", "height"))) for box in json.loads(text)
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        wanted = '[{"label": "door", "x": 1, "y": 2, "width": 30, "height": 40}]'
-        raise DataError(f"{place}: {text[:60]!r} is no list of boxes ({error}). Write {wanted}, in pixels.") from error
 
 
 def read_json(path: Path) -> Any:

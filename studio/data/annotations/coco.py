@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from studio.core.errors import DataError
-from studio.data.annotations.base import Annotation, Box, Found, Item, read_json
+from studio.data.annotations.base import Annotation, Found, Item, read_json
 from studio.data.annotations.matching import Names
+from studio.data.boxes import Box
 
 _PARTS = ("images", "annotations", "categories")
 # A picture that was made smaller may be off by a pixel on each side.

@@ -16,8 +16,9 @@ from studio.core.errors import UserError
 from studio.core.files import new_folder, sha256_file, sha256_json, write_json
 from studio.core.records import DatasetRecord, StepRecord
 from studio.core.workspace import Workspace, read_dataset
-from studio.data.annotations.base import Annotation, Edit, Item, Suggestion, all_items, annotated_rows, boxes_json, read_boxes
+from studio.data.annotations.base import Annotation, Edit, Item, Suggestion, all_items, annotated_rows
 from studio.data.annotations.merging import Merged, merge
+from studio.data.boxes import boxes_json, read_boxes
 from studio.data.build import BuildOutcome, check_name, mark_newest
 from studio.data.parquet import read_checked, write_table
 

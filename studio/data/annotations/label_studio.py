@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from studio.core.errors import DataError, nearest
-from studio.data.annotations.base import Annotation, Box, Found, Item, Suggestion, read_json
+from studio.data.annotations.base import Annotation, Found, Item, Suggestion, read_json
 from studio.data.annotations.label_studio_tasks import DATASET, PERSON, ROW
 from studio.data.annotations.matching import Names
+from studio.data.boxes import Box
 
 _LABELS = {"choices": "choices", "rating": "rating", "number": "number"}
 _UNNAMED = "unnamed"

@@ -11,7 +11,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from studio.data.annotations.base import Annotation, Box, Item, Suggestion
+from studio.data.annotations.base import Annotation, Item, Suggestion
+from studio.data.boxes import Box
 
 ROW, SPLIT, DATASET = "studio_id", "studio_split", "studio_dataset"
 ITEM, LABEL, TEXT, BOXES = "item", "label", "text", "boxes"

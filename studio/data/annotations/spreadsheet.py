@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from studio.core.errors import DataError, nearest
-from studio.data.annotations.base import Annotation, Found, Item, Suggestion, boxes_json, read_boxes
+from studio.data.annotations.base import Annotation, Found, Item, Suggestion
+from studio.data.boxes import boxes_json, read_boxes
 from studio.data.readers import Raw, ReadOptions, read_file
 
 ROW, SPLIT, SUGGESTION, SUGGESTED_BY, SCORE = "studio_id", "studio_split", "suggestion", "suggested_by", "suggestion_score"

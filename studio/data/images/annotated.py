@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 from studio.core.files import write_text
 from studio.core.records import DatasetRecord
 from studio.core.translation import later
-from studio.data.annotations.base import AnnotatedRows, Edit, Item, boxes_of
+from studio.data.annotations.base import AnnotatedRows, Edit, Item
+from studio.data.boxes import boxes_of
 from studio.data.images.report import render_image_report
 from studio.data.images.rows import PICTURES as FOLDER
 from studio.data.images.rows import ImageRow, read_image_split, read_removed_images, rows_to_table

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from studio.data.annotations.base import boxes_of
+from studio.data.boxes import boxes_of
 from studio.data.entries import REMOVED, Entry, facts_of, given
 from studio.data.images.rows import ImageRow, RemovedImage, open_image, read_image_split, read_removed_images
 

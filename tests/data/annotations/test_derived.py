@@ -12,8 +12,9 @@ import pytest
 
 from studio.core.errors import DataError, UserError
 from studio.core.workspace import Workspace, read_dataset
-from studio.data.annotations.base import Annotation, Box, Suggestion, all_items
+from studio.data.annotations.base import Annotation, Suggestion, all_items
 from studio.data.annotations.derive import Origin, annotate_dataset, read_annotations
+from studio.data.boxes import Box
 from studio.data.chat.rows import read_split
 from studio.data.images.rows import open_image, read_image_split
 from tests.conftest import call_studio, write_doors

@@ -15,10 +15,11 @@ import pytest
 from PIL import Image
 
 from studio.core.workspace import Workspace
-from studio.data.annotations.base import Annotation, Box, Item, Suggestion, all_items
+from studio.data.annotations.base import Annotation, Item, Suggestion, all_items
 from studio.data.annotations.derive import read_annotations
 from studio.data.annotations.matching import Names
 from studio.data.annotations.reading import read_annotation_file
+from studio.data.boxes import Box
 from studio.data.chat.rows import read_split
 from studio.data.images.rows import read_image_split
 from tests.conftest import write_doors
