@@ -10,6 +10,8 @@ from typing import Any
 
 import gradio as gr
 
+from studio.apps.boxes import picture_of
+from studio.apps.editing import EditPanel
 from studio.apps.entries import as_html, read_entries
 from studio.apps.frame import in_order, page
 from studio.core.errors import StudioError, UserError
@@ -112,9 +114,11 @@ class _Page:
             with gr.Row():
                 picture = gr.Image(show_label=False, visible=False, interactive=False, height=320, buttons=[], elem_id="picture")
                 detail = gr.HTML(elem_id="detail")
+            row = gr.Textbox(visible=False)
+            EditPanel(self._workspace, self._folder).build(dataset, part, row)
 
             filters = [dataset, part, search, reason]
-            listing = [at, listed, table, gallery, place, detail, picture]
+            listing = [at, listed, table, gallery, place, detail, picture, row]
             # One after the other: leaving the search box and switching the split start two listings; the newer one stays.
             blocks.load(self.open, None, [dataset, part, about], queue=False).then(
                 self.reasons, [dataset, part], reason, queue=False
@@ -129,8 +133,8 @@ class _Page:
             search.blur(self.searched, [listed, *filters], listing, **in_order("listing"))
             on.click(self.next_page, [at, *filters], listing, **in_order("listing"))
             back.click(self.previous_page, [at, *filters], listing, **in_order("listing"))
-            table.select(self.look, [at, *filters], [detail, picture], queue=False)
-            gallery.select(self.look, [at, *filters], [detail, picture], queue=False)
+            table.select(self.look, [at, *filters], [detail, picture, row], queue=False)
+            gallery.select(self.look, [at, *filters], [detail, picture, row], queue=False)
         return blocks
 
     def open(self) -> tuple[Update, ...]:
@@ -168,7 +172,7 @@ class _Page:
     def searched(self, listed: str, name: str, part: str, search: str, reason: str) -> tuple[Update, ...]:
         """The search box was left; where it says what it said, the page that is shown stays."""
         if search == listed:
-            return tuple(gr.skip() for _ in range(7))
+            return tuple(gr.skip() for _ in range(8))
         return self._list(0, name, part, search, reason)
 
     def next_page(self, at: int, name: str, part: str, search: str, reason: str) -> tuple[Update, ...]:
@@ -179,43 +183,43 @@ class _Page:
         """The rows before those shown."""
         return self._list(at - 1, name, part, search, reason)
 
-    def look(self, at: int, name: str, part: str, search: str, reason: str, chosen: gr.SelectData) -> tuple[Update, Update]:
+    def look(self, at: int, name: str, part: str, search: str, reason: str, chosen: gr.SelectData) -> tuple[Update, ...]:
         """One row in full."""
         index = chosen.index if isinstance(chosen.index, int) else chosen.index[0]
         try:
             shown = self._page(at, self._found(name, part, search, reason))[0]
         except StudioError as error:
-            return html.escape(str(error)), gr.update(visible=False)
+            return html.escape(str(error)), gr.update(visible=False), ""
         if not 0 <= index < len(shown):
-            return gr.skip(), gr.skip()
+            return gr.skip(), gr.skip(), gr.skip()
         return self._shown(shown[index])
 
     def _list(self, at: int, name: str, part: str, search: str, reason: str) -> tuple[Update, ...]:
-        """Page number, search, table, gallery, place, and the first row in full."""
+        """Page number, search, table, gallery, place, and the first row in full with its id."""
         try:
             found = self._found(name, part, search, reason)
         except StudioError as error:
             nothing = gr.update(visible=True, value=[]), gr.update(visible=False, value=[])
-            return 0, search, *nothing, _alert(error), "", gr.update(visible=False)
+            return 0, search, *nothing, _alert(error), "", gr.update(visible=False), ""
         shown, at, start = self._page(at, found)
         pictures = bool(found) and found[0].picture is not None
         place = t("No pictures here." if pictures else "No rows here.")
         if shown:
             text = "{first:,} to {last:,} of {all:,} pictures" if pictures else "{first:,} to {last:,} of {all:,} rows"
             place = t(text, first=start + 1, last=start + len(shown), all=len(found))
-        detail, picture = self._shown(shown[0]) if shown else ("", gr.update(visible=False))
+        detail, picture, row = self._shown(shown[0]) if shown else ("", gr.update(visible=False), "")
         if pictures:
-            tiles = [(entry.picture(), entry.answer or entry.reason) for entry in shown if entry.picture]
-            return at, search, gr.update(visible=False), gr.update(visible=True, value=tiles), place, detail, picture
+            tiles = [(picture_of(entry), entry.answer or entry.reason) for entry in shown]
+            return at, search, gr.update(visible=False), gr.update(visible=True, value=tiles), place, detail, picture, row
         removed = part == REMOVED
         table = gr.update(visible=True, **_table(shown, removed=removed))
-        return at, search, table, gr.update(visible=False, value=[]), place, detail, picture
+        return at, search, table, gr.update(visible=False, value=[]), place, detail, picture, row
 
     @staticmethod
-    def _shown(entry: Entry) -> tuple[str, Update]:
-        """A row in full, with its picture."""
-        image = entry.picture() if entry.picture else None
-        return as_html(entry), gr.update(visible=image is not None, value=image)
+    def _shown(entry: Entry) -> tuple[str, Update, str]:
+        """A row in full, with its picture, and its id."""
+        image = picture_of(entry)
+        return as_html(entry), gr.update(visible=image is not None, value=image), entry.id
 
     @staticmethod
     def _page(at: int, found: Sequence[Entry]) -> tuple[Sequence[Entry], int, int]:

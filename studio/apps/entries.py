@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import html
+from collections.abc import Mapping
 from pathlib import Path
 
 from studio.core.workspace import read_dataset
+from studio.data.annotations.base import ANNOTATED, Item, all_items
 from studio.data.entries import Entry
 from studio.data.kinds import dataset_kind
 
@@ -19,6 +21,16 @@ def read_entries(folder: Path, part: str) -> tuple[Entry, ...]:
         StudioError: a file is missing or damaged.
     """
     return tuple(dataset_kind(read_dataset(folder)).entries(folder, part))
+
+
+@functools.lru_cache(maxsize=4)
+def read_items(folder: Path) -> Mapping[str, Item]:
+    """Rows of a finished Dataset that can be annotated, by id; kept in memory as above. Empty where its kind cannot be.
+
+    Raises:
+        StudioError: a file is missing or damaged.
+    """
+    return all_items(folder) if read_dataset(folder).kind in ANNOTATED else {}
 
 
 def as_html(entry: Entry) -> str:

@@ -17,7 +17,9 @@ def app(
     name: Annotated[str, typer.Argument(help=f"{all_names()}.")],
     reference: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN]", help="Run, address of an OpenAI-compatible server (http://…), or a Dataset for data."),
+        typer.Argument(
+            metavar="[RUN]", help="Run, address of an OpenAI-compatible server (http://…), or a Dataset for data and annotate."
+        ),
     ] = None,
     host: Annotated[
         str, typer.Option("--host", help="Address to listen on; one that others reach needs --accounts.")
@@ -29,10 +31,17 @@ def app(
     hostname: Annotated[
         str | None, typer.Option("--hostname", help="Name under which a proxy on this machine offers the page; needs --accounts.")
     ] = None,
+    guidelines: Annotated[
+        str | None, typer.Option("--guidelines", help="annotate: a markdown file or a text, shown beside every row.")
+    ] = None,
+    suggest: Annotated[
+        str | None,
+        typer.Option("--suggest", help="annotate: run that predicts, or column, whose labels people confirm or change."),
+    ] = None,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in this machine's browser.")] = False,
 ) -> None:
     """Open an app in the browser."""
-    build = page_builder(name, reference)
+    build = page_builder(name, reference, {"guidelines": guidelines, "suggest": suggest})
     from studio.apps.accounts import Accounts
     from studio.apps.frame import Door, launch
 

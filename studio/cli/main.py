@@ -43,6 +43,7 @@ COMMANDS: dict[str, Command] = {
     "doctor": Command("studio.cli.doctor:doctor", "What this machine can do, what is missing, what clashes.", START),
     "models": Command("studio.cli.models:app", "List and fetch starter models.", BEFORE),
     "data": Command("studio.cli.data:app", "Build a Dataset from a recipe, and look into it.", BEFORE),
+    "annotate": Command("studio.cli.annotate:app", "Rows out to people's tools, and what they said back.", BEFORE),
     "plan": Command("studio.cli.plan:plan", "Memory, time and disk of a training run, before it starts.", TUNE),
     "train": Command("studio.cli.train:train", "Tune a base model on a Dataset.", TUNE),
     "search": Command("studio.cli.search:search", "Try settings of a preset, and confirm the best on rows never seen.", TUNE),

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from PIL import Image
 
+    from studio.data.boxes import Box
+
 REMOVED = "removed"
 """The part of a Dataset that holds the rows that were dropped, beside its splits."""
 _SHOWN = 140
@@ -20,7 +22,7 @@ class Entry:
 
     turns: role and text, in order (a picture's caption is a turn of its own). facts: everything else, in words. reason: why it
     was removed, else empty. picture: opens the picture, None for rows without one. messages, tools: of a conversation, as they
-    lie in the Dataset, for who judges or exports them.
+    lie in the Dataset, for who judges or exports them. boxes: what lies where in the picture.
     """
 
     id: str
@@ -30,6 +32,7 @@ class Entry:
     picture: Callable[[], Image.Image] | None = None
     messages: list[dict[str, Any]] = field(default_factory=list)
     tools: list[dict[str, Any]] = field(default_factory=list)
+    boxes: tuple[Box, ...] = ()
 
     @property
     def text(self) -> str:

@@ -98,13 +98,14 @@ class Database:
                 connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
             connection.execute("COMMIT")
             version = _version(connection)
-        if version in UPGRADES:
+        while version in UPGRADES:
             connection.execute("BEGIN IMMEDIATE")
             if _version(connection) == version:
                 for statement in _statements(UPGRADES[version]):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version={version + 1}")
             connection.execute("COMMIT")
+            version = _version(connection)
         if version > SCHEMA_VERSION:
             raise UserError(
                 f"{self.path} was written by a newer studio (schema {version}, this one knows {SCHEMA_VERSION}). "

@@ -231,7 +231,7 @@ def _said(row: Mapping[str, Any], chosen: _Answer | None, rejected: _Answer | No
 def _kto(store: FeedbackStore) -> list[_Said]:
     """Thumbs, and annotations that say good or bad."""
     liked = [(row, row["value"] > 0, "thumb") for row in store.current_ratings()]
-    labelled = [row for row in store.current_annotations() if row["label"] in {GOOD_LABEL, BAD_LABEL}]
+    labelled = [row for row in store.annotated_answers() if row["label"] in {GOOD_LABEL, BAD_LABEL}]
     liked += [(row, row["label"] == GOOD_LABEL, "annotation") for row in labelled]
     return [_said(row, _answer(row) if good else None, None if good else _answer(row), kind) for row, good, kind in liked]
 
@@ -268,7 +268,7 @@ def _praised(store: FeedbackStore) -> list[tuple[dict[str, Any], _Answer, str, s
             found.append((row, _answer(row, "_b"), "vote", row["model_b"]))
     found += [
         (row, _answer(row), "annotation", row["model"])
-        for row in store.current_annotations()
+        for row in store.annotated_answers()
         if row["label"] == GOOD_LABEL and not row["correction"]
     ]
     return found
@@ -287,7 +287,7 @@ def _faulted(store: FeedbackStore) -> list[tuple[dict[str, Any], _Answer, str, s
     found += [(row, _answer(row), "correction", row["model"]) for row in _last_corrections(store)]
     return found + [
         (row, _answer(row), "annotation", row["model"])
-        for row in store.current_annotations()
+        for row in store.annotated_answers()
         if row["correction"] or row["label"] == BAD_LABEL
     ]
 
@@ -302,7 +302,7 @@ def _last_corrections(store: FeedbackStore) -> list[dict[str, Any]]:
 
 def _annotated_corrections(store: FeedbackStore) -> list[dict[str, Any]]:
     """Annotations that hold what the answer should have been."""
-    return [row for row in store.current_annotations() if row["correction"]]
+    return [row for row in store.annotated_answers() if row["correction"]]
 
 
 _READ: dict[Form, Callable[[FeedbackStore], list[_Said]]] = {"sft": _sft, "kto": _kto, "dpo": _dpo}

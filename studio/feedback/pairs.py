@@ -75,7 +75,7 @@ class LabelledAnswer:
 def labelled_answers(store: FeedbackStore, limit: int) -> list[LabelledAnswer]:
     """The answers that were called good or bad last, at most ``limit``, the newest first; none on which people are level."""
     held: dict[tuple[str, str], list[str]] = {}
-    for row in store.current_annotations():
+    for row in store.annotated_answers():
         if row["label"] in {GOOD_LABEL, BAD_LABEL}:
             key = (json.dumps(row["prompt"], sort_keys=True), str(row["completion"]))
             held[key] = [*held.pop(key, []), str(row["label"])]

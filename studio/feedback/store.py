@@ -201,15 +201,20 @@ class FeedbackStore:
         label: str | None,
         correction: str | None = None,
         beside: Beside | None = None,
+        suggestion: Mapping[str, Any] | None = None,
     ) -> str:
         """Add a person's judgement of a row of a Dataset; a later one of the same person takes its place. Returns the row's id.
 
         Args:
             dataset: ``name/fingerprint``. row: id of the row in it.
+            prompt: empty where the row is no conversation; ``completion`` then is the text that may be corrected.
             label: None takes the judgement back.
             beside: as in :meth:`rate`.
+            suggestion: ``label``, ``by`` and ``score`` of what was suggested to the person.
         """
-        return self._add("annotations", origin, (dataset, row, _json(prompt), completion, label, correction, _beside(beside)))
+        kept = None if suggestion is None else _json(suggestion)
+        line = (dataset, row, _json(prompt), completion, label, correction, _beside(beside), kept)
+        return self._add("annotations", origin, line)
 
     def _add(self, table: str, origin: Origin, values: tuple[Any, ...]) -> str:
         """Append one judgement."""
@@ -254,6 +259,10 @@ class FeedbackStore:
                 held.pop(key := (row["user"], row["dataset"], row["row"]), None)
                 held[key] = row
         return [row for row in held.values() if row["label"] is not None]
+
+    def annotated_answers(self) -> list[dict[str, Any]]:
+        """The current annotations of conversations: of other rows there is no answer that a training could learn from."""
+        return [row for row in self.current_annotations() if row["prompt"]]
 
     def counts(self) -> dict[str, int]:
         """Rows per table."""
@@ -335,7 +344,7 @@ def _origin(origin: Origin, created: float | None) -> tuple[Any, ...]:
 def _decoded(row: sqlite3.Row) -> dict[str, Any]:
     """A row with its JSON read."""
     value = dict(row)
-    for name in ("prompt", "sampling", "sampling_b", "beside", "beside_b"):
+    for name in ("prompt", "sampling", "sampling_b", "beside", "beside_b", "suggestion"):
         if value.get(name) is not None:
             value[name] = json.loads(value[name])
     return value

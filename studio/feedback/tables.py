@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 JUDGEMENTS = ("ratings", "corrections", "votes", "annotations")
 TABLES = ("requests", *JUDGEMENTS)
@@ -54,12 +54,13 @@ CREATE TABLE votes (
 );
 """
 
-# The newest row of a user about a row of a Dataset is what they hold now; label NULL takes it back.
+# The newest row of a user about a row of a Dataset is what they hold now; label NULL takes it back. suggestion: JSON of what was
+# suggested (label, by, score), NULL where nothing was. prompt is empty where the row is no conversation.
 _ANNOTATIONS = f"""
 CREATE TABLE annotations (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, {_ORIGIN}
     dataset TEXT NOT NULL, row TEXT NOT NULL, prompt TEXT NOT NULL, completion TEXT NOT NULL, label TEXT,
-    correction TEXT, beside TEXT
+    correction TEXT, beside TEXT, suggestion TEXT
 );
 CREATE INDEX annotations_by_row ON annotations (dataset, row);
 """
@@ -73,8 +74,9 @@ _APPEND_ONLY = "".join(
 
 CREATE = "".join([_REQUESTS, _RATINGS, _CORRECTIONS, _VOTES, _ANNOTATIONS, _SETTINGS, _APPEND_ONLY])
 
-# A file of version 1 kept the words of answers only.
+# A file of version 1 kept the words of answers only; one of version 2 not what was suggested to annotators.
 UPGRADES = {
     1: "".join(f"ALTER TABLE {table} ADD COLUMN beside TEXT;\n" for table in TABLES)
-    + "ALTER TABLE votes ADD COLUMN beside_b TEXT;"
+    + "ALTER TABLE votes ADD COLUMN beside_b TEXT;",
+    2: "ALTER TABLE annotations ADD COLUMN suggestion TEXT;",
 }

@@ -12,8 +12,10 @@ import pytest
 
 from studio.apps.catalogue import page_builder
 from studio.apps.predicting import Asker
+from studio.apps.suggesting import least_certain_first, suggestions
 from studio.core.errors import UserError
 from studio.core.workspace import Workspace
+from studio.data.annotations.base import all_items
 from studio.models.predictors.opening import open_predictor
 from tests.conftest import call_studio
 
@@ -67,6 +69,19 @@ def test_the_columns_add_up_to_the_answer(asker: Asker) -> None:
     assert found is not None and answer.value == "yes"
     assert found.parts[0].feature == "rent" and found.parts[0].contribution > 0
     assert found.base + sum(part.contribution for part in found.parts) + found.rest == pytest.approx(found.value)
+
+
+def test_a_run_suggests_labels_for_its_rows_with_how_sure_it_is(flats: Path) -> None:
+    workspace = Workspace.open(flats)
+    folder = workspace.find_dataset("flats")
+    items = all_items(folder)
+    found = suggestions(workspace, folder, items, "flats")
+    assert found.keys() == items.keys() and {one.label for one in found.values()} == {"yes", "no"}
+    assert all(one.score is not None and 0.5 <= one.score <= 1 and one.by.startswith("flats/") for one in found.values())
+    right = sum(found[row].label == item.label for row, item in items.items())
+    assert right > 0.8 * len(items)
+    order = least_certain_first(list(items), found)
+    assert [found[row].score for row in order] == sorted(one.score for one in found.values() if one.score is not None)
 
 
 def test_what_was_never_met_is_said(asker: Asker) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from studio.apps import annotate, chat, compare
+from studio.apps import annotate, annotation_rows, chat, compare
 from studio.apps.chat_model import Piece, with_system
 from studio.apps.entries import read_entries
 from studio.apps.recording import open_store
@@ -124,7 +124,7 @@ def test_a_row_with_calls_is_annotated_and_exported_as_it_is(tmp_path: Path, wor
     tools = [{"type": "function", "function": {"name": "find"}}]
     folder = built(tmp_path, workspace, [{"messages": [asked, called, result, answer], "tools": tools}]).folder
     [entry] = read_entries(folder, "train")
-    prompt, judged = annotate._asked(entry)
+    prompt, judged = annotation_rows.asked(entry)
     assert (prompt, judged) == ([asked, called, result], answer)
     store, about = open_store(workspace), f"{folder.parent.name}/{folder.name}"
     said = {"dataset": about, "row": entry.id, "prompt": prompt, "completion": "Here.", "beside": beside_of(judged, entry.tools)}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from studio.feedback.agreement import agreements, cohen_kappa
+from studio.feedback.agreement import cohen_kappa
 from studio.feedback.drift import compare, compare_windows, psi
 from studio.language.phrases import is_refusal
 
@@ -128,9 +128,3 @@ def test_kappa_is_scikit_learns() -> None:
     assert cohen_kappa([("x", "x")] * 5) == (None, None, None)
     assert cohen_kappa([("x", "y")]) == (None, None, None)
     assert cohen_kappa([("x", "y"), ("y", "x")])[0] == -1
-
-
-def test_agreement_is_over_rows_both_have_labelled() -> None:
-    said = [("anna", "1", "good"), ("anna", "2", "bad"), ("ben", "2", "bad"), ("ben", "3", "good"), ("cleo", "9", "bad")]
-    found = agreements([{"user": user, "row": row, "label": label} for user, row, label in said])
-    assert [(one.one, one.two, one.rows, one.same) for one in found] == [("anna", "ben", 1, 1)]

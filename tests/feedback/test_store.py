@@ -17,6 +17,8 @@ import pytest
 import studio
 from studio.core.errors import StudioError, UserError
 from studio.feedback.answers import beside_of
+from studio.feedback.export import harvest
+from studio.feedback.pairs import labelled_answers
 from studio.feedback.store import FeedbackStore, Origin, RequestRow
 from studio.feedback.tables import SCHEMA_VERSION, TABLES
 
@@ -294,6 +296,16 @@ def test_thoughts_calls_and_tools_are_kept_with_what_was_said(store: FeedbackSto
     assert store.rows("requests")[1]["beside"] == beside
 
 
+def test_what_was_said_of_a_row_that_is_no_conversation_teaches_no_chat(store: FeedbackStore) -> None:
+    for row, prompt in (("talk", PROMPT), ("picture", [])):
+        store.annotate(origin(), dataset="d/1", row=row, prompt=prompt, completion="Words.", label="good", correction="Others.")
+    assert {row["row"] for row in store.current_annotations()} == {"talk", "picture"}
+    for form in ("kto", "dpo", "sft"):
+        lessons = harvest(store, form).lessons
+        assert lessons and all(lesson.prompt for lesson in lessons), form
+    assert [found.prompt for found in labelled_answers(store, 9)] == [PROMPT]
+
+
 def test_a_file_that_kept_words_only_is_read_and_goes_on(store: FeedbackStore) -> None:
     store.rate(origin(), prompt=PROMPT, completion="Rayleigh.", value=1)
     store.close()
@@ -301,9 +313,20 @@ def test_a_file_that_kept_words_only_is_read_and_goes_on(store: FeedbackStore) -
         for table in TABLES:
             old.execute(f"ALTER TABLE {table} DROP COLUMN beside")
         old.execute("ALTER TABLE votes DROP COLUMN beside_b")
+        old.execute("ALTER TABLE annotations DROP COLUMN suggestion")
         old.execute("PRAGMA user_version=1")
     again = FeedbackStore(store.path)
     again.rate(origin("ben"), prompt=PROMPT, completion="", value=1, beside={"tool_calls": [CALL]})
     assert [row["beside"] for row in again.current_ratings()] == [None, {"tool_calls": [CALL]}]
+    again.annotate(
+        origin(),
+        dataset="d/1",
+        row="1",
+        prompt=PROMPT,
+        completion="",
+        label="x",
+        suggestion={"label": "y", "by": "m", "score": 0.5},
+    )
+    assert again.current_annotations()[0]["suggestion"] == {"label": "y", "by": "m", "score": 0.5}
     with pytest.raises(UserError, match=r"empty or the same"):
         again.correct(origin(), prompt=PROMPT, completion="x", correction="")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from studio.data.boxes import boxes_of
 from studio.data.entries import REMOVED, Entry, facts_of, given
 from studio.data.images.rows import ImageRow, RemovedImage, open_image, read_image_split, read_removed_images
 
@@ -36,7 +37,10 @@ def _picture(folder: Path, row: ImageRow) -> Entry:
         "file": row.image,
     }
     said = [{"role": "caption", "content": row.caption}]
-    return Entry(row.id, said, given(facts) | facts_of(row.meta), "", _opener(folder, row))
+    boxes = boxes_of(row.meta)
+    # Where they lie is drawn; a page of numbers would say it to nobody.
+    other = row.meta | ({"boxes": [box.label for box in boxes]} if boxes else {})
+    return Entry(row.id, said, given(facts) | facts_of(other), "", _opener(folder, row), boxes=boxes)
 
 
 def _opener(folder: Path, row: ImageRow) -> Callable[[], Image.Image]:
