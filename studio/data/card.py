@@ -161,7 +161,7 @@ class DatasetCard:
                 f"{step.rows_in:,}",
                 f"{step.changed:,}",
                 f"{max(0, step.rows_in - step.rows_out):,}",
-                "; ".join(f"{reason} ({count:,})" for reason, count in step.removed.items()) or "–",
+                "; ".join(f"{_as_text(reason)} ({count:,})" for reason, count in step.removed.items()) or "–",
             ]
             for step in self.record.steps
         ]
@@ -181,7 +181,7 @@ class DatasetCard:
     def limits(self) -> str:
         """What is known to be lopsided, and what nobody measured."""
         lines = ["## Bias, Risks, and Limitations", ""]
-        lines += [f"- {sentence}" for sentence in [*self.cautions(), *self.notes()]]
+        lines += [f"- {_as_text(sentence)}" for sentence in [*self.cautions(), *self.notes()]]
         silent = [source.name for source in self.record.sources if not source.licence]
         if silent:
             lines.append(f"- No licence is stated for {', '.join(silent)}: ask its owner before these rows are shared.")
@@ -210,6 +210,11 @@ class DatasetCard:
 def size_category(rows: int) -> str:
     """How many rows, as hubs sort Datasets."""
     return next((name for limit, name in _SIZES if rows < limit), "n>1T")
+
+
+def _as_text(words: str) -> str:
+    """Words that came of data, on one line and with their angle brackets: Markdown takes ``<video>`` for HTML."""
+    return " ".join(words.split()).replace("<", "&lt;")
 
 
 def place_of(source: SourceRecord) -> str:

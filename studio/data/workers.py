@@ -7,8 +7,13 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 from studio.core.children import prepare_child
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Workers:
@@ -27,6 +32,10 @@ class Workers:
             context = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
             self._pool = ProcessPoolExecutor(self.count, mp_context=context, initializer=self._prepare)
         return self._pool
+
+    def beside(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
+        """A function's result, for later: worked out meanwhile where processes run already, else when it is asked for."""
+        return partial(work, *args, **kwargs) if self._pool is None else self._pool.submit(work, *args, **kwargs).result
 
     def close(self) -> None:
         """Stop the processes."""

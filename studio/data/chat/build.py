@@ -145,11 +145,8 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
         return run_step(settings.step, settings.model_dump(exclude={"step"}), step, rows, self._crew, self.shelves)
 
     def divide(self, rows: Sequence[ChatRow]) -> Division[ChatRow]:
-        """See :func:`studio.data.chat.split.divide`; the processes are not needed after it."""
-        division = divide(rows, split_plan(self.recipe.split), self._crew)
-        if self._crew is not None:
-            self._crew.close()
-        return division
+        """See :func:`studio.data.chat.split.divide`."""
+        return divide(rows, split_plan(self.recipe.split), self._crew)
 
     def more_facts(self, division: Division[ChatRow]) -> dict[str, Any]:  # noqa: ARG002 - the same for every division
         """Memory that reading and cleaning took."""
@@ -161,24 +158,33 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
         """Tables and the report."""
         from studio.data.chat.report import hiding, render_report, survey
         from studio.data.chat.survey import form_of
+        from studio.data.chat.topics import look_into
 
+        assert self._crew is not None
+        seen = survey(division.splits, work.removed)
+        insight = self._crew.beside(look_into, *seen.samples)
         splits, mixture = mixed(division.splits, work.removed, work.figures["read"], self._mixture)
         plain = all(row.is_plain for rows in division.splits.values() for row in rows)
         for split, rows in splits.items():
             write_rows(rows, plain, place / f"{split}.parquet")
         write_removed(work.removed, place / REMOVED_FILE)
-        seen = survey(division.splits, work.removed)
-        more = {"shapes": work.figures["shapes"], "columns_not_used": work.figures["unused"], "mixture": mixture}
-        more |= {"form": form_of(seen.kept), "languages": seen.languages}
-        more |= {"writers": work.figures["writers"]} if "writers" in work.figures else {}
+        found = insight()
+        # The processes are not needed any more.
+        self._crew.close()
+        more = _figures(work.figures) | {"mixture": mixture, "form": form_of(seen.kept), "languages": found.languages}
         if added := sum(source["repeated"] for source in mixture.values()):
             told = [*(record.model_extra or {})["notes"], f"mix: {added:,} rows of train repeat others"]
             more |= {"splits": {name: len(rows) for name, rows in splits.items()}, "rows_added": added, "notes": told}
         record = record.model_copy(update=more | ({} if plain else {"format": 2}))
-        scrubs = [make_step(step) for step in self.recipe.steps if isinstance(step, ScrubStep)]
-        page = render_report(record, self.recipe, seen, work.told, hiding(scrubs))
-        write_text(place / REPORT_FILE, page)
+        hide = hiding([make_step(step) for step in self.recipe.steps if isinstance(step, ScrubStep)])
+        write_text(place / REPORT_FILE, render_report(record, self.recipe, seen, found, work.told, hide))
         return record
+
+
+def _figures(read: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``dataset.json`` takes over from reading."""
+    names = {"shapes": "shapes", "columns_not_used": "unused", "writers": "writers"}
+    return {name: read[key] for name, key in names.items() if key in read}
 
 
 build_chat_dataset = ChatBuilder.build

@@ -36,7 +36,7 @@ def concerns(
     """Everything that stands out, what decides most first.
 
     Args:
-        languages: as :func:`studio.data.chat.survey.languages_of`.
+        languages: as :func:`studio.data.chat.topics.languages_of`.
         personal: lines on personal data in a sample of ``sampled`` rows; empty where a step looked for it, or none was found.
     """
     found = [*_rows(record), *_sources(record, kept), *_steps(record), *_alike(record)]
@@ -85,8 +85,8 @@ def _sources(record: DatasetRecord, kept: Kept) -> list[Concern]:
     if read is not None and read.name == READ_STEP and read.rows_in > read.rows_out:
         found.append(
             Concern(
-                f"{read.rows_in - read.rows_out:,} rows could not be read.",
-                "See the examples under 'What each step did'; mend the file, or say in the recipe how it is to be read.",
+                f"{_rows_text(read.rows_in - read.rows_out)} could not be read.",
+                "See the examples under 'Step by step'; mend the file, or say in the recipe how it is read.",
             )
         )
     return found
@@ -105,6 +105,11 @@ def _steps(record: DatasetRecord) -> list[Concern]:
                 )
             )
     return found
+
+
+def _rows_text(count: int) -> str:
+    """So many rows, in words."""
+    return f"{count:,} row{'s' if count != 1 else ''}"
 
 
 def _first_reason(step: StepRecord) -> str:
@@ -150,7 +155,7 @@ def _personal(record: DatasetRecord, lines: Sequence[str], sampled: int) -> list
     if flagged:
         return [
             Concern(
-                f"{flagged[0].changed:,} rows hold personal or secret data, which was counted and left in the text.",
+                f"{_rows_text(flagged[0].changed)} with personal or secret data, which was counted and left in the text.",
                 "Set 'action: replace' of the step scrub before anybody else sees the rows or a model made of them.",
             )
         ]

@@ -18,8 +18,8 @@ from studio.data.chat.mixing import MIX_STEP
 from studio.data.chat.rows import ChatRow, RemovedRow, spoken_text
 from studio.data.chat.sampling import Reservoir
 from studio.data.chat.steps.scrub import Scrub
-from studio.data.chat.survey import LOOKED_AT, Gone, Kept, languages_of, survey_kept, survey_removed, turns_of
-from studio.data.chat.topics import LEAST_ROWS, find_topics
+from studio.data.chat.survey import LANGUAGE_SIGNS, LOOKED_AT, Gone, Kept, survey_kept, survey_removed, turns_of
+from studio.data.chat.topics import LEAST_ROWS, Insight
 from studio.data.chat.turns import shown_turn
 from studio.data.page import page_template
 from studio.data.sources import READ_STEP
@@ -29,7 +29,7 @@ from studio.schema.recipe import ChatRecipe
 _SHOWN_CHARACTERS = 420
 # Characters around the place where a changed text differs.
 _AROUND = 160
-_LANGUAGES = 8
+_LANGUAGES, _LABELS = 8, 12
 Hide = Callable[[ChatRow], ChatRow]
 
 
@@ -70,7 +70,7 @@ class StepPart:
     why: str
     settings: str
     reasons: list[Reason]
-    changes: list[dict[str, str]]
+    changes: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,16 @@ class Survey:
     removed: Sequence[RemovedRow]
     gone: Gone
     kept: Kept
-    came: dict[str, Any]
-    languages: dict[str, Any]
+    came: list[str]
+
+    @property
+    def samples(self) -> tuple[list[str], list[str], list[tuple[str, str]]]:
+        """What :func:`studio.data.chat.topics.look_into` looks into."""
+        return self.came, [spoken_text(row)[:LANGUAGE_SIGNS] for row in self.kept.looked_at], self.kept.texts
 
 
 def survey(splits: Mapping[str, Sequence[ChatRow]], removed: Sequence[RemovedRow]) -> Survey:
-    """Walk the rows once, and tell the languages of a sample."""
+    """Walk the rows once."""
     came: Reservoir[str] = Reservoir(LOOKED_AT, "came")
     gone = survey_removed(removed, came)
     shown = {removed[place].matched for places in gone.examples.values() for place in places}
@@ -105,14 +109,21 @@ def survey(splits: Mapping[str, Sequence[ChatRow]], removed: Sequence[RemovedRow
     if wanted - set(kept.found):
         # A row that others repeat may have gone by a later step.
         kept.found |= {row.row.id: row.row for row in removed if row.row.id in wanted and row.row.id not in kept.found}
-    languages = languages_of([spoken_text(row) for row in kept.looked_at])
-    return Survey(removed, gone, kept, languages_of(came.drawn()), languages)
+    return Survey(removed, gone, kept, came.drawn())
 
 
-def render_report(record: DatasetRecord, recipe: ChatRecipe, seen: Survey, told: Sequence[Mapping[str, Any]], hide: Hide) -> str:
+def render_report(
+    record: DatasetRecord,
+    recipe: ChatRecipe,
+    seen: Survey,
+    insight: Insight,
+    told: Sequence[Mapping[str, Any]],
+    hide: Hide,
+) -> str:
     """The page as text.
 
     Args:
+        insight: what samples of the rows say.
         told: figures of every stage, those of reading first.
         hide: puts placeholders for personal data into a row that is shown, where the recipe takes it out.
     """
@@ -122,7 +133,6 @@ def render_report(record: DatasetRecord, recipe: ChatRecipe, seen: Survey, told:
     personal = [] if searched else [
         line.replace(" found and left in the text", "") for line in Scrub(action="flag").tell(kept.looked_at, [])
     ]  # fmt: skip
-    topics = find_topics(kept.texts, list(seen.languages["rows"])[:2])
     return page_template("chat/report.html.j2").render(
         record=record,
         extra=extra,
@@ -131,14 +141,14 @@ def render_report(record: DatasetRecord, recipe: ChatRecipe, seen: Survey, told:
         mixture=extra.get("mixture", {}),
         writers=extra.get("writers", {}),
         kept=sum(record.splits.values()),
-        concerns=concerns(record, kept, seen.languages, personal, len(kept.looked_at)),
+        concerns=concerns(record, kept, insight.languages, personal, len(kept.looked_at)),
         lengths=length_bars(read.get("lengths") or kept.lengths, kept.lengths, LENGTH_EDGES),
         turns=turn_bars(read.get("turns") or turns_of(kept), turns_of(kept)),
-        languages=_languages(seen),
-        sampled=(seen.came["sampled"], seen.languages["sampled"]),
+        languages=_languages(insight),
+        sampled=(insight.came["sampled"], insight.languages["sampled"]),
         parts_of=[(name, count) for name, count in sorted(kept.with_parts.items(), key=lambda item: -item[1]) if count],
-        topics=topics,
-        no_topics=_no_topics(topics, kept.count),
+        topics=insight.topics,
+        no_topics=_no_topics(insight.topics, kept.count),
         topic_rows=len(kept.texts),
         duplicates=_clusters(seen, hide),
         steps=_steps(record, recipe, seen, told, hide),
@@ -211,18 +221,27 @@ def _example(gone: RemovedRow, known: Mapping[str, ChatRow], hide: Hide) -> Exam
     return Example(gone.row.id, value, gone.threshold or "", _turns(hide(gone.row)), gone.matched, matched)
 
 
-def _change(example: Mapping[str, str], hide: Hide) -> dict[str, str]:
-    """A changed text before and after, without personal data, cut to what lies around the first difference."""
+def _change(example: Mapping[str, str], hide: Hide) -> dict[str, Any]:
+    """A changed text before and after, without personal data, cut to what lies around the first difference.
+
+    Each side is head, what differs, and tail; blanks that are all that differs are written as signs.
+    """
     before, after = (_hidden(example[side], hide) for side in ("before", "after"))
     common = first_difference(before, after)
     if before == after and (placeholder := re.search(r"\[[A-Z_0-9]+\]", after)):
         common = placeholder.start()
     start = max(0, common - _AROUND)
-    cut = [
-        ("… " if start and text[start:] else "") + text[start : common + _AROUND] + (" …" if len(text) > common + _AROUND else "")
-        for text in (before, after)
-    ]
-    return {"id": example["id"], "role": example["role"], "before": "" if before == after else cut[0], "after": cut[1]}
+    one, other = (text[start : common + _AROUND] for text in (before, after))
+    place = common - start
+    end = min(first_difference(one[place:][::-1], other[place:][::-1]), len(one) - place, len(other) - place)
+    sides = []
+    for cut, whole in ((one, before), (other, after)):
+        differs = cut[place : len(cut) - end]
+        if not differs.strip():
+            differs = differs.replace(" ", "␣").replace("\t", "⇥").replace("\n", "↵\n")
+        more = " …" if len(whole) > common + _AROUND else ""
+        sides.append((("… " if start else "") + cut[:place], differs, cut[len(cut) - end :] + more))
+    return {"id": example["id"], "role": example["role"], "before": None if before == after else sides[0], "after": sides[1]}
 
 
 def _hidden(text: str, hide: Hide) -> str:
@@ -241,9 +260,9 @@ def _clusters(seen: Survey, hide: Hide) -> list[Cluster]:
     return found
 
 
-def _languages(seen: Survey) -> list[tuple[str, float, float]]:
+def _languages(insight: Insight) -> list[tuple[str, float, float]]:
     """Name and share in percent of each language, of the rows that came and of those that stay."""
-    before, after = seen.came, seen.languages
+    before, after = insight.came, insight.languages
 
     def line(name: str, one: int, other: int) -> tuple[str, float, float]:
         return name, _percent(one, before["sampled"]), _percent(other, after["sampled"])
@@ -281,9 +300,9 @@ def _labels(kept: Kept) -> list[dict[str, Any]]:
         whole: Counter[str] = sum(parts.values(), Counter())
         lines = [
             (value, [(split, counts[value], 100 * counts[value] / totals[split]) for split, counts in parts.items()])
-            for value, _ in whole.most_common()
+            for value, _ in whole.most_common(_LABELS)
         ]
-        found.append({"name": name, "lines": lines, "splits": list(parts)})
+        found.append({"name": name, "lines": lines, "splits": list(parts), "more": max(0, len(whole) - _LABELS)})
     return found
 
 

@@ -16,17 +16,17 @@ from studio.data.chat.sampling import Reservoir
 from studio.data.chat.steps.scores import SCORES
 from studio.data.chat.steps.scrub import FLAG
 from studio.data.sources import READ_STEP
-from studio.language.identify import language_of
 
 LOOKED_AT = 300
 """Rows whose language is told and in which personal data is looked for; a share is then known to about 6 points."""
 TOPIC_ROWS, _TOPIC_SIGNS, _QUESTION_SIGNS = 1200, 800, 240
-_LANGUAGE_SIGNS = 300
+LANGUAGE_SIGNS = 300
+"""Signs of a text that tell its language."""
 EXAMPLES = 3
 """Rows of one kind that are shown."""
 _CLUSTERS = 5
 # A column with more different values is no label; a value with more signs is a text.
-_LABEL_VALUES, _LABEL_SIGNS = 24, 60
+_LABEL_VALUES, _LABEL_SIGNS = 60, 60
 _OWN_COLUMNS = {SCORES, FLAG, "file", "turn_fields", "turns_cut", "preamble", "stitched"}
 
 
@@ -84,7 +84,7 @@ def survey_removed(removed: Sequence[RemovedRow], came: Reservoir[str]) -> Gone:
             gone.sizes[cluster] += 1
             if len(gone.clusters.setdefault(cluster, [])) < EXAMPLES:
                 gone.clusters[cluster].append(place)
-        came.offer(lambda row=row: spoken_text(row.row)[:_LANGUAGE_SIGNS])  # type: ignore[misc]
+        came.offer(lambda row=row: spoken_text(row.row)[:LANGUAGE_SIGNS])  # type: ignore[misc]
     return gone
 
 
@@ -107,7 +107,7 @@ def survey_kept(splits: Mapping[str, Sequence[ChatRow]], wanted: set[str], came:
                 columns.take(split, row.meta)
                 if row.id in wanted:
                     kept.found[row.id] = row
-                came.offer(lambda row=row: spoken_text(row)[:_LANGUAGE_SIGNS])  # type: ignore[misc]
+                came.offer(lambda row=row: spoken_text(row)[:LANGUAGE_SIGNS])  # type: ignore[misc]
                 shown.offer(lambda row=row: row)  # type: ignore[misc]
                 looked.offer(lambda row=row: row)  # type: ignore[misc]
                 texts.offer(lambda row=row: (first_question(row), spoken_text(row)[:_TOPIC_SIGNS]))  # type: ignore[misc]
@@ -188,14 +188,6 @@ def first_question(row: ChatRow) -> str:
     """What is asked first, cut to a readable length."""
     text = next((turn["content"] for turn in row.messages if turn["role"] == "user"), "")
     return str(text)[:_QUESTION_SIGNS]
-
-
-def languages_of(texts: Sequence[str]) -> dict[str, Any]:
-    """``sampled``: texts that were looked at; ``rows``: of each language, most frequent first; ``unsure``: the others."""
-    found = Counter(language_of(text) for text in texts)
-    unsure = found.pop(None, 0)
-    rows = dict(sorted(((code or "", count) for code, count in found.items()), key=lambda item: (-item[1], item[0])))
-    return {"sampled": len(texts), "rows": rows, "unsure": unsure}
 
 
 def form_of(kept: Kept) -> str:

@@ -5,10 +5,13 @@ Groups of words, not of meanings: it helps to see what a corpus is made of, and 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
+from studio.language.identify import language_of
 from studio.language.lists import LISTS
 from studio.language.scripts import UNSPACED_SIGN, words_of
 
@@ -27,6 +30,33 @@ class Topic:
     share: float
     words: list[str]
     questions: list[str]
+
+
+@dataclass(frozen=True)
+class Insight:
+    """What samples say. came, languages: as :func:`languages_of`, of the rows that were read and of those that stay."""
+
+    came: dict[str, Any]
+    languages: dict[str, Any]
+    topics: list[Topic]
+
+
+def look_into(came: Sequence[str], stays: Sequence[str], rows: Sequence[tuple[str, str]]) -> Insight:
+    """Languages and topics of samples; it takes texts only, so that another process may do it.
+
+    Args:
+        came, stays: texts whose languages are told. rows: as for :func:`find_topics`.
+    """
+    languages = languages_of(stays)
+    return Insight(languages_of(came), languages, find_topics(rows, list(languages["rows"])[:2]))
+
+
+def languages_of(texts: Sequence[str]) -> dict[str, Any]:
+    """``sampled``: texts that were looked at; ``rows``: of each language, most frequent first; ``unsure``: the others."""
+    found = Counter(language_of(text) for text in texts)
+    unsure = found.pop(None, 0)
+    rows = dict(sorted(((code or "", count) for code, count in found.items()), key=lambda item: (-item[1], item[0])))
+    return {"sampled": len(texts), "rows": rows, "unsure": unsure}
 
 
 def find_topics(rows: Sequence[tuple[str, str]], languages: Sequence[str] = ()) -> list[Topic]:
