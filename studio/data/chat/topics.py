@@ -5,6 +5,7 @@ Groups of words, not of meanings: it helps to see what a corpus is made of, and 
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,20 +72,24 @@ def find_topics(rows: Sequence[tuple[str, str]], languages: Sequence[str] = ()) 
     if len(rows) < LEAST_ROWS:
         return []
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
 
     common = set(ENGLISH_STOP_WORDS) if "en" in languages else set()
     common |= {word for code in languages if code in LISTS for word in LISTS[code].function_words}
     vectors = TfidfVectorizer(
         analyzer=lambda text: [unit for unit in _units(text) if unit not in common],
-        min_df=3, max_df=0.3, max_features=_FEATURES, sublinear_tf=True,
+        min_df=3, max_df=0.5, max_features=_FEATURES, sublinear_tf=True,
     )  # fmt: skip
     try:
         matrix = vectors.fit_transform(text for _, text in rows)
     except ValueError:  # no word stands in three rows
         return []
     count = max(2, min(_TOPICS, len(rows) // _ROWS_PER_TOPIC))
-    groups = KMeans(count, n_init=2, max_iter=50, random_state=0).fit(matrix)
+    with warnings.catch_warnings():
+        # Fewer different texts than groups leave some groups empty, which are left out below.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        groups = KMeans(count, n_init=2, max_iter=50, random_state=0).fit(matrix)
     distances, names = groups.transform(matrix), vectors.get_feature_names_out()
     found = []
     for number, middle in enumerate(groups.cluster_centers_):
