@@ -39,9 +39,8 @@ def concerns(
         languages: as :func:`studio.data.chat.topics.languages_of`.
         personal: lines on personal data in a sample of ``sampled`` rows; empty where a step looked for it, or none was found.
     """
-    found = [*_rows(record), *_sources(record, kept), *_steps(record), *_alike(record)]
-    found += [*_languages(languages), *_personal(record, personal, sampled), *_labels(kept), *_marks(record), *_licences(record)]
-    return found
+    found = [*_rows(record), *_steps(record), *_alike(record), *_languages(languages), *_personal(record, personal, sampled)]
+    return [*found, *_sources(record, kept), *_labels(kept), *_marks(record), *_licences(record), *_precision(record)]
 
 
 def _rows(record: DatasetRecord) -> list[Concern]:
@@ -59,15 +58,20 @@ def _rows(record: DatasetRecord) -> list[Concern]:
                 "Raise split.test, best to 100.",
             )
         )
-    elif test < _SMALL_TEST:
-        width = round(98 / sqrt(test))
-        found.append(
-            Concern(
-                f"The test split has {test} rows: a share measured on them is known to about {width} points up and down.",
-                "Raise split.test where you want to tell models apart that are close to each other.",
-            )
-        )
     return found
+
+
+def _precision(record: DatasetRecord) -> list[Concern]:
+    """How well a share is known on the test rows: half of a 95% interval (normal, of 50%) in points."""
+    test = record.splits.get("test", 0)
+    if not _LEAST_TEST <= test < _SMALL_TEST:
+        return []
+    return [
+        Concern(
+            f"The test split has {test} rows: a share measured on them is known to {round(98 / sqrt(test))} points up or down.",
+            "Raise split.test where you want to tell models apart that are close to each other.",
+        )
+    ]
 
 
 def _sources(record: DatasetRecord, kept: Kept) -> list[Concern]:

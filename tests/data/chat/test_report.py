@@ -117,6 +117,9 @@ def test_what_decides_stands_first(tmp_path: Path, workspace: Workspace) -> None
         assert said in first, said
     assert "Nothing stands out" not in page.text and "30 rows alike" not in page.text
     assert "2 rows alike</b> (exact_duplicates), <code>rows/1</code> stays" in html, "each of the thirty repeats one row"
+    bands = [attrs for tag, attrs in page.tags if tag == "polygon"]
+    assert [attrs["class"] for attrs in bands] == ["read", "read", "lost", "kept", "validation", "test"]
+    assert all(0 <= float(place) <= 100.2 for attrs in bands for place in re.split("[ ,]", attrs["points"] or ""))
     extra = outcome.record.model_extra or {}
     assert extra["form"] == "conversations" and extra["languages"]["rows"]["de"] == 9
 
@@ -124,6 +127,7 @@ def test_what_decides_stands_first(tmp_path: Path, workspace: Workspace) -> None
 def test_enough_of_everything_is_said_too(tmp_path: Path, workspace: Workspace) -> None:
     _, _, page = read(rows_of(300), workspace, tmp_path, split={"test": 100})
     assert "Nothing stands out" in page.text and "there was none" in page.text
+    assert not [tag for tag, _ in page.tags if tag == "polygon"], "no step took a row, so there is no way to draw"
 
 
 def test_what_a_step_takes_out_is_nowhere_on_the_page(tmp_path: Path, workspace: Workspace) -> None:
