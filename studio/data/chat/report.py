@@ -147,12 +147,12 @@ def render_report(
         languages=_languages(insight),
         sampled=(insight.came["sampled"], insight.languages["sampled"]),
         parts_of=[(name, count) for name, count in sorted(kept.with_parts.items(), key=lambda item: -item[1]) if count],
-        topics=insight.topics,
+        topics=[replace(topic, questions=[_hidden(text, hide) for text in topic.questions]) for topic in insight.topics],
         no_topics=_no_topics(insight.topics, kept.count),
         topic_rows=len(kept.texts),
         duplicates=_clusters(seen, hide),
         steps=_steps(record, recipe, seen, told, hide),
-        labels=_labels(kept),
+        labels=_labels(kept, hide),
         boxes=_boxes(record, kept),
         personal=personal,
         scrubbed=[note.removeprefix("scrub: ") for note in map(str, extra.get("notes", [])) if note.startswith("scrub: ")],
@@ -216,7 +216,7 @@ def _reasons(step: str, seen: Survey, hide: Hide) -> list[Reason]:
 def _example(gone: RemovedRow, known: Mapping[str, ChatRow], hide: Hide) -> Example:
     """One removed row."""
     match = known.get(gone.matched or "")
-    value = gone.reason if gone.step == READ_STEP else gone.value or ""
+    value = gone.reason if gone.step == READ_STEP else _hidden(gone.value or "", hide)
     matched = _turns(hide(match)) if match else []
     return Example(gone.row.id, value, gone.threshold or "", _turns(hide(gone.row)), gone.matched, matched)
 
@@ -292,14 +292,17 @@ def _no_topics(topics: Sequence[object], rows: int) -> str:
     )
 
 
-def _labels(kept: Kept) -> list[dict[str, Any]]:
+def _labels(kept: Kept, hide: Hide) -> list[dict[str, Any]]:
     """Columns of labels: value, rows and share in each split."""
     found = []
     for name, parts in kept.labels.items():
         totals = {split: counts.total() for split, counts in parts.items()}
         whole: Counter[str] = sum(parts.values(), Counter())
         lines = [
-            (value, [(split, counts[value], 100 * counts[value] / totals[split]) for split, counts in parts.items()])
+            (
+                _hidden(value, hide),
+                [(split, counts[value], 100 * counts[value] / totals[split]) for split, counts in parts.items()],
+            )
             for value, _ in whole.most_common(_LABELS)
         ]
         found.append({"name": name, "lines": lines, "splits": list(parts), "more": max(0, len(whole) - _LABELS)})

@@ -222,3 +222,12 @@ def test_topics_are_the_same_again_and_say_which_words_belong_together() -> None
 def test_languages_of_a_sample() -> None:
     told = languages_of(["The wall is high and made of brick.", "Die Mauer ist hoch und aus Stein gebaut.", "42"])
     assert told == {"sampled": 3, "rows": {"de": 1, "en": 1}, "unsure": 1}
+
+
+def test_what_is_left_in_the_text_is_masked_on_the_page_too(tmp_path: Path, workspace: Workspace) -> None:
+    rows = rows_of(80)
+    for number, row in enumerate(rows):
+        row |= {"question": f"Is clerk{number}@example.com the one for case {number}?", "by": f"desk{number % 2}@example.com"}
+    _, html, page = read(rows, workspace, tmp_path, steps=[{"step": "scrub", "action": "flag"}], split={"test": 8})
+    assert not re.search(r"(?:clerk|desk)\d+@", html), "kept rows, topics, labels, changes"
+    assert "Is [EMAIL] the one for case" in page.text and "80 rows with personal or secret data" in page.text
