@@ -1,7 +1,7 @@
 """The card of a Dataset (``README.md``) in the form that hubs read, from the facts in ``dataset.json`` alone.
 
 ``DatasetCard`` says what can be said of any Dataset. The room of a kind overrides the parts that it knows more of and has a line
-in ``CARDS``; a kind without one gets the plain card. Nothing stands in it that was not recorded: what nobody measured is said to
+in ``DATASET_CARDS``; a kind without one gets the plain card. Nothing stands in it that was not recorded: what nobody measured is said to
 be unknown. Form: https://huggingface.co/docs/hub/datasets-cards and the template of huggingface_hub.
 """
 
@@ -23,7 +23,7 @@ from studio.data.parquet import REMOVED_FILE
 from studio.data.sources import READ_STEP
 
 CARD_FILE = "README.md"
-CARDS = Registry(
+DATASET_CARDS = Registry(
     "kind of Dataset",
     {
         "chat": "studio.data.chat.card:ChatCard",
@@ -42,7 +42,7 @@ _SIZES = (
 
 def card_text(record: DatasetRecord) -> str:
     """The whole card of a Dataset of any kind, as Markdown with a YAML head."""
-    card: type[DatasetCard] = CARDS.get(record.kind) if record.kind in CARDS else DatasetCard
+    card: type[DatasetCard] = DATASET_CARDS.get(record.kind) if record.kind in DATASET_CARDS else DatasetCard
     return card(record).text()
 
 

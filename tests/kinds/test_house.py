@@ -90,6 +90,7 @@ def test_the_page_on_kinds_names_every_table() -> None:
         "EXAMPLES",
         "METRICS",
         "CARDS",
+        "DATASET_CARDS",
         "EXPORTS",
         "FORMS",
     )
