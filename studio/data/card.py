@@ -1,8 +1,8 @@
 """The card of a Dataset (``README.md``) in the form that hubs read, from the facts in ``dataset.json`` alone.
 
 ``DatasetCard`` says what can be said of any Dataset. The room of a kind overrides the parts that it knows more of and has a line
-in ``DATASET_CARDS``; a kind without one gets the plain card. Nothing stands in it that was not recorded: what nobody measured is said to
-be unknown. Form: https://huggingface.co/docs/hub/datasets-cards and the template of huggingface_hub.
+in ``DATASET_CARDS``; a kind without one gets the plain card. Nothing stands in it that was not recorded: what nobody measured is
+said to be unknown. Form: https://huggingface.co/docs/hub/datasets-cards and the template of huggingface_hub.
 """
 
 from __future__ import annotations
