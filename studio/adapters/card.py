@@ -15,6 +15,7 @@ import yaml
 from studio.adapters.saved import saved_settings
 from studio.core.errors import StudioError, UserError
 from studio.core.files import write_text
+from studio.core.markdown import markdown_table
 from studio.core.records import DatasetRecord, GroupScores, ReportRecord, RunRecord, Score, read_record
 from studio.core.registry import Registry
 from studio.core.workspace import Workspace, read_dataset, read_run, run_dataset
@@ -279,15 +280,6 @@ def _extremes(groups: GroupScores) -> str:
 def figure_rows(values: dict[str, Any]) -> list[list[str]]:
     """Name and figure of every value that fits a table cell."""
     return [[name.replace("_", " "), figure_text(value)] for name, value in values.items() if is_plain(value)]
-
-
-def markdown_table(columns: list[str], rows: list[list[Any]]) -> list[str]:
-    """A Markdown table; bars inside cells are escaped."""
-
-    def line(cells: list[Any]) -> str:
-        return "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
-
-    return [line(columns), "|" + "---|" * len(columns), *(line(row) for row in rows)]
 
 
 def is_plain(value: Any) -> bool:

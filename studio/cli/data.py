@@ -76,6 +76,21 @@ def look(
         output.tell(told_of(looked))
 
 
+@app.command("card")
+def card(
+    dataset: Annotated[str, typer.Argument(help="A Dataset: its name (the newest build), its fingerprint, or its folder.")],
+) -> None:
+    """Print the data card of a Dataset, as its README.md has it: what hubs read, from the record of the build alone."""
+    from studio.core.workspace import read_dataset
+    from studio.data.card import card_text
+
+    text = card_text(read_dataset(output.open_workspace().find_dataset(dataset)))
+    if output.json_wanted():
+        output.emit_json({"card": text})
+        return
+    output.say(text.rstrip())
+
+
 @app.command("list")
 def list_datasets() -> None:
     """List the Datasets of the workspace, newest first, and the recipes that can be built."""

@@ -23,11 +23,12 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import studio
 from studio.core.errors import DataError, StudioError, UserError
-from studio.core.files import new_folder, sha256_file, sha256_json, write_json
+from studio.core.files import new_folder, sha256_file, sha256_json, write_json, write_text
 from studio.core.records import DatasetRecord, SourceRecord
 from studio.core.telling import size_text
 from studio.core.workspace import Workspace, read_dataset
 from studio.data.cache import Codec, Gone, Row, StepCache, library_versions
+from studio.data.card import CARD_FILE, card_text
 from studio.data.memo import HashMemo
 from studio.data.shelf import Shelves
 from studio.data.sources import ResolvedSource
@@ -254,6 +255,7 @@ def _write(
     try:
         with new_folder(folder) as place:
             record = builder.write(place, record, work, division)
+            write_text(place / CARD_FILE, card_text(record))
             files = {file.name: sha256_file(file) for file in sorted(place.iterdir()) if file.is_file() and file.name[0] != "."}
             write_json(place / "dataset.json", record.model_copy(update={"files": files}).model_dump(mode="json"))
     except StudioError:

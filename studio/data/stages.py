@@ -74,7 +74,7 @@ def judged(
 class Stages(Generic[Row, Gone]):
     """Rows on their way; one key per stage, reading first.
 
-    figures: those of reading.
+    figures: those of reading. told: the same of every stage, in their order.
     """
 
     def __init__(self, keys: list[str], cache: StepCache[Row, Gone], tell: Tell) -> None:
@@ -88,6 +88,7 @@ class Stages(Generic[Row, Gone]):
         self.steps: list[StepRecord] = []
         self.notes: list[str] = []
         self.figures: dict[str, Any] = {}
+        self.told: list[dict[str, Any]] = []
 
     @property
     def removed(self) -> Sequence[Gone]:
@@ -150,12 +151,14 @@ class Stages(Generic[Row, Gone]):
         self._removed.append(removed)
         self.notes += [f"{record.name}: {note}" for note in figures.get("notes", [])]
         self.figures = self.figures or figures
+        self.told.append(figures)
         self.steps.append(record)
 
     def _take(self, result: StepResult[Row, Gone]) -> None:
         """Go on with what a step left."""
         self.rows = result.rows
         self._removed.append(result.removed)
+        self.told.append(result.figures)
         self.steps.append(result.record)
         self.notes += [f"{result.record.name}: {note}" for note in result.notes]
         record = result.record

@@ -8,12 +8,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 from studio.core.children import prepare_child
 
-P = TypeVar("P")
-R = TypeVar("R")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Workers:
@@ -33,15 +34,19 @@ class Workers:
             self._pool = ProcessPoolExecutor(self.count, mp_context=context, initializer=self._prepare)
         return self._pool
 
-    def in_order(self, work: Callable[..., R], parts: Iterable[P], *more: object) -> Iterator[R]:
+    def in_order(self, work: Callable[..., T], parts: Iterable[object], *more: object) -> Iterator[T]:
         """``work(part, *more)`` of each part, in order; few parts are on their way at a time, so that not all are in memory."""
-        waiting: deque[Future[R]] = deque()
+        waiting: deque[Future[T]] = deque()
         for part in parts:
             waiting.append(self.pool().submit(work, part, *more))
             if len(waiting) > 2 * self.count:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+    def beside(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
+        """A function's result, for later: worked out meanwhile where processes run already, else when it is asked for."""
+        return partial(work, *args, **kwargs) if self._pool is None else self._pool.submit(work, *args, **kwargs).result
 
     def close(self) -> None:
         """Stop the processes."""

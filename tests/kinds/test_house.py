@@ -91,6 +91,7 @@ def test_the_page_on_kinds_names_every_table() -> None:
         "ANNOTATED",
         "METRICS",
         "CARDS",
+        "DATASET_CARDS",
         "EXPORTS",
         "FORMS",
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from studio.adapters.card import ModelCard, figure_rows, markdown_table
+from studio.adapters.card import ModelCard, figure_rows
+from studio.core.markdown import markdown_table
 from studio.core.records import ReportRecord
 from studio.models.starters import STARTERS
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from studio.adapters.card import ModelCard, figure_text, is_plain, markdown_table
+from studio.adapters.card import ModelCard, figure_text, is_plain
 from studio.core.errors import StudioError
+from studio.core.markdown import markdown_table
 from studio.core.records import ReportRecord
 from studio.models.predictors.base import DESCRIPTION, Filling, PredictorInfo
 from studio.models.predictors.opening import read_info

@@ -13,13 +13,14 @@ import pyarrow as pa
 
 import studio
 from studio.core.errors import UserError
-from studio.core.files import new_folder, sha256_file, sha256_json, write_json
+from studio.core.files import new_folder, sha256_file, sha256_json, write_json, write_text
 from studio.core.records import DatasetRecord, StepRecord
 from studio.core.workspace import Workspace, read_dataset
 from studio.data.annotations.base import Annotation, Edit, Item, Suggestion, all_items, annotated_rows
 from studio.data.annotations.merging import Merged, merge
 from studio.data.boxes import boxes_json, read_boxes
 from studio.data.build import BuildOutcome, check_name, mark_newest
+from studio.data.card import CARD_FILE, card_text
 from studio.data.parquet import read_checked, write_table
 
 ANNOTATIONS_FILE = "annotations.parquet"
@@ -81,6 +82,7 @@ def annotate_dataset(
     with new_folder(target) as place:
         record = annotated_rows(base).write(folder, place, record, merged.edits)
         write_table(_to_table(kept), place / ANNOTATIONS_FILE)
+        write_text(place / CARD_FILE, card_text(record))
         files = {file.name: sha256_file(file) for file in sorted(place.iterdir()) if file.is_file() and file.name[0] != "."}
         write_json(place / "dataset.json", record.model_copy(update={"files": files}).model_dump(mode="json"))
     mark_newest(target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +16,8 @@ from studio.data.chat.rows import ChatRow, RemovedRow, character_count, read_rem
 from studio.data.chat.turns import shown_turn
 from studio.data.page import REPORT_FILE
 from studio.data.parquet import REMOVED_FILE
+from studio.schema.recipe import ChatRecipe
+from studio.schema.scrubbing import ScrubStep
 
 LABEL = "annotation"
 """Key of ``meta`` that holds the label."""
@@ -38,8 +41,7 @@ class Conversations(AnnotatedRows):
         for split, rows in splits.items():
             write_rows(rows, plain, place / f"{split}.parquet")
         shutil.copyfile(folder / REMOVED_FILE, place / REMOVED_FILE)
-        kept, removed = [row for rows in splits.values() for row in rows], read_removed(folder)
-        write_text(place / REPORT_FILE, _report(record, removed, kept))
+        write_text(place / REPORT_FILE, _report(record, read_removed(folder), splits))
         return record.model_copy(update={"format": 1 if plain else 2})
 
 
@@ -48,14 +50,19 @@ def _filled(record: DatasetRecord) -> list[str]:
     return [split for split, rows in record.splits.items() if rows]
 
 
-def _report(record: DatasetRecord, removed: Sequence[RemovedRow], kept: Sequence[ChatRow]) -> str:
+def _report(record: DatasetRecord, removed: Sequence[RemovedRow], splits: Mapping[str, Sequence[ChatRow]]) -> str:
     """The page; what was read is told from the rows that stayed and those that went."""
-    from studio.data.chat.intake import LENGTH_EDGES, histogram
-    from studio.data.chat.report import render_report
+    from studio.data.chat.build import make_step
+    from studio.data.chat.intake import histogram
+    from studio.data.chat.report import hiding, render_report, survey
+    from studio.data.chat.topics import look_into
 
-    after = histogram(map(character_count, kept))
-    before = histogram(map(character_count, [*kept, *(gone.row for gone in removed)]))
-    return render_report(record, removed, kept, before, after, LENGTH_EDGES)
+    recipe = ChatRecipe.model_validate(record.recipe)
+    seen = survey(splits, removed)
+    came = itertools.chain(*splits.values(), (gone.row for gone in removed))
+    told = [{"lengths": histogram(map(character_count, came))}]
+    hide = hiding([make_step(step) for step in recipe.steps if isinstance(step, ScrubStep)])
+    return render_report(record, recipe, seen, look_into(*seen.samples), told, hide)
 
 
 def _answer(row: ChatRow) -> int | None:

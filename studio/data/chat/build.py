@@ -16,12 +16,12 @@ from studio.core.workspace import Workspace
 from studio.data.build import Builder, peak_bytes
 from studio.data.cache import code_files, code_version, library_versions
 from studio.data.chat.feedback import resolve_feedback
-from studio.data.chat.intake import LENGTH_EDGES, READS_DOCUMENTS, documents_in, histogram, read_rows
+from studio.data.chat.intake import READS_DOCUMENTS, documents_in, read_rows
 from studio.data.chat.mixing import MIX_STEP, Mix, Mixture, mix_settings, mixed, mixture_asked
 from studio.data.chat.others import Compared
 from studio.data.chat.personal.presidio import Presidio
 from studio.data.chat.reading import CHAT_READERS
-from studio.data.chat.rows import CODEC, ChatRow, RemovedRow, character_count, write_removed, write_rows
+from studio.data.chat.rows import CODEC, ChatRow, RemovedRow, write_removed, write_rows
 from studio.data.chat.runner import run_step
 from studio.data.chat.split import SplitPlan, divide
 from studio.data.chat.steps import STEPS
@@ -30,7 +30,6 @@ from studio.data.memo import HashMemo
 from studio.data.page import REPORT_FILE
 from studio.data.parquet import REMOVED_FILE
 from studio.data.remote import resolve_url
-from studio.data.shelf import Joined
 from studio.data.similarity import Shingling
 from studio.data.sources import (
     DataFile,
@@ -146,11 +145,8 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
         return run_step(settings.step, settings.model_dump(exclude={"step"}), step, rows, self._crew, self.shelves)
 
     def divide(self, rows: Sequence[ChatRow]) -> Division[ChatRow]:
-        """See :func:`studio.data.chat.split.divide`; the processes are not needed after it."""
-        division = divide(rows, split_plan(self.recipe.split), self._crew)
-        if self._crew is not None:
-            self._crew.close()
-        return division
+        """See :func:`studio.data.chat.split.divide`."""
+        return divide(rows, split_plan(self.recipe.split), self._crew)
 
     def more_facts(self, division: Division[ChatRow]) -> dict[str, Any]:  # noqa: ARG002 - the same for every division
         """Memory that reading and cleaning took."""
@@ -160,24 +156,35 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
         self, place: Path, record: DatasetRecord, work: Stages[ChatRow, RemovedRow], division: Division[ChatRow]
     ) -> DatasetRecord:
         """Tables and the report."""
-        from studio.data.chat.report import render_report
+        from studio.data.chat.report import hiding, render_report, survey
+        from studio.data.chat.survey import form_of
+        from studio.data.chat.topics import look_into
 
+        assert self._crew is not None
+        seen = survey(division.splits, work.removed)
+        insight = self._crew.beside(look_into, *seen.samples)
         splits, mixture = mixed(division.splits, work.removed, work.figures["read"], self._mixture)
         plain = all(row.is_plain for rows in division.splits.values() for row in rows)
         for split, rows in splits.items():
             write_rows(rows, plain, place / f"{split}.parquet")
         write_removed(work.removed, place / REMOVED_FILE)
-        kept = Joined(list(division.splits.values()))
-        more = {"shapes": work.figures["shapes"], "columns_not_used": work.figures["unused"], "mixture": mixture}
-        more |= {"writers": work.figures["writers"]} if "writers" in work.figures else {}
+        found = insight()
+        # The processes are not needed any more.
+        self._crew.close()
+        more = _figures(work.figures) | {"mixture": mixture, "form": form_of(seen.kept), "languages": found.languages}
         if added := sum(source["repeated"] for source in mixture.values()):
             told = [*(record.model_extra or {})["notes"], f"mix: {added:,} rows of train repeat others"]
             more |= {"splits": {name: len(rows) for name, rows in splits.items()}, "rows_added": added, "notes": told}
         record = record.model_copy(update=more | ({} if plain else {"format": 2}))
-        lengths = histogram(map(character_count, kept))
-        page = render_report(record, work.removed, kept, work.figures["lengths"], lengths, LENGTH_EDGES)
-        write_text(place / REPORT_FILE, page)
+        hide = hiding([make_step(step) for step in self.recipe.steps if isinstance(step, ScrubStep)])
+        write_text(place / REPORT_FILE, render_report(record, self.recipe, seen, found, work.told, hide))
         return record
+
+
+def _figures(read: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``dataset.json`` takes over from reading."""
+    names = {"shapes": "shapes", "columns_not_used": "unused", "writers": "writers"}
+    return {name: read[key] for name, key in names.items() if key in read}
 
 
 build_chat_dataset = ChatBuilder.build

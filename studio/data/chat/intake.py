@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,7 +67,9 @@ def read_rows(recipe: ChatRecipe, sources: Sequence[ResolvedSource], shelves: Sh
     # Sentences about damaged rows name the row, so they are counted together.
     reasons = dict(Counter("damaged" if gone.step == READ_STEP else gone.reason for gone in removed).most_common())
     writers = {source.name: source.known.figures for source in sources if source.known and source.known.figures}
-    figures = {"read": counts, "lengths": histogram(map(character_count, rows)), "shapes": dict(shapes), "unused": dict(unused)}
+    turns: Counter[int] = Counter()
+    lengths = histogram(_counted(rows, turns))
+    figures = {"read": counts, "lengths": lengths, "turns": as_figures(turns), "shapes": dict(shapes), "unused": dict(unused)}
     figures |= {"writers": writers} if writers else {}
     read_in = sum(counts.values())
     found, gone = rows.held(), removed.held()
@@ -141,6 +143,24 @@ def _one_form(rows: Iterable[ChatRow]) -> None:
 def _form(row: ChatRow) -> str:
     """What a row teaches: an answer to imitate (sft), a pair (dpo), or a single thumb (kto)."""
     return "sft" if not row.is_preference else "kto" if row.chosen is None or row.rejected is None else "dpo"
+
+
+def _counted(rows: Iterable[ChatRow], turns: Counter[int]) -> Iterable[int]:
+    """Lengths of rows in characters; ``turns`` gets how many have how many, because rows on disk are walked once."""
+    for row in rows:
+        turns[turn_count(row)] += 1
+        yield character_count(row)
+
+
+def turn_count(row: ChatRow) -> int:
+    """Turns without the system's; the answers of a preference count as one."""
+    turns = len([turn for turn in row.messages if turn["role"] != "system"])
+    return turns + 1 if row.is_preference else turns
+
+
+def as_figures(turns: Mapping[int, int]) -> dict[str, int]:
+    """Rows by number of turns, as JSON holds them."""
+    return {str(count): rows for count, rows in sorted(turns.items())}
 
 
 def histogram(lengths: Iterable[int]) -> list[int]:

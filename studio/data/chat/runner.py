@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from studio.data.chat.changes import Changes
 from studio.data.chat.rows import CODEC, ChatRow, RemovedRow
 from studio.data.chat.steps.base import CorpusStep, RowStep, Verdict
 from studio.data.shelf import Form, Shelf, Shelves, parts_of
@@ -29,6 +30,7 @@ class _Outcome:
 
     kept: list[ChatRow] | Shelf[ChatRow]
     removed: list[RemovedRow] | Shelf[RemovedRow]
+    changes: Changes
     changed: int = 0
 
     def take(
@@ -45,7 +47,7 @@ class _Outcome:
             file: in which the rows lie, None for those in memory; where all stay as they are it need not be written again.
             form: how a row is kept among the removed ones.
         """
-        kept, dropped, changed = carry_out(rows, verdicts)
+        kept, dropped, changed = carry_out(rows, self._watched(rows, verdicts))
         if file is not None and isinstance(self.kept, Shelf) and not dropped and not changed:
             self.kept.link(file)
             return
@@ -54,6 +56,13 @@ class _Outcome:
             RemovedRow(form(row), name, drop.reason, drop.value, drop.threshold, drop.matched) for row, drop in dropped
         )
         self.changed += changed
+
+    def _watched(self, rows: Sequence[ChatRow], verdicts: Iterable[Verdict | None]) -> Iterator[Verdict | None]:
+        """The verdicts; a few of the rows that they change are remembered."""
+        for row, verdict in zip(rows, verdicts, strict=True):
+            if verdict is not None and verdict is not row and isinstance(verdict, ChatRow):
+                self.changes.note(row, verdict)
+            yield verdict
 
 
 def run_step(
@@ -66,7 +75,7 @@ def run_step(
         settings: what the recipe says about the step, for the record.
     """
     started = time.perf_counter()
-    found = _Outcome(_empty(rows, shelves, CODEC.row_form), _empty(rows, shelves, CODEC.gone_form))
+    found = _Outcome(_empty(rows, shelves, CODEC.row_form), _empty(rows, shelves, CODEC.gone_form), Changes(name))
     if isinstance(step, RowStep):
         before, after, gone = (_empty(rows, shelves, CODEC.row_form) for _ in range(3))
         for part, file in parts_of(rows):
@@ -86,7 +95,10 @@ def run_step(
         for part, file in parts_of(rows):
             found.take(name, part, itertools.islice(judged_by, len(part)), file)
         notes = list(step.notes)
-    result = judged(name, settings, len(rows), found.kept, found.removed, changed=found.changed, started=started, notes=notes)
+    figures = {"examples": found.changes.told()} if found.changed else {}
+    result = judged(
+        name, settings, len(rows), found.kept, found.removed, changed=found.changed, started=started, notes=notes, figures=figures
+    )
     if isinstance(step, CorpusStep) and step.box is not None:
         result.record = result.record.model_copy(update={"box": step.box})
     return result

@@ -67,12 +67,18 @@ def write_dataset(
             "steps": [*record.steps, *late],
             "splits": {split: len(rows) for split, rows in splits.items()},
             "rows_added": len(made) - sum(record.splits.values()),
+            "said": _said([row for rows in splits.values() for row in rows]),
             "pictures": {"files": len(distinct), "bytes": folder_size(place / PICTURES)},
             "peak_bytes": peak_bytes(),
         }
     )
     write_text(place / REPORT_FILE, render_image_report(record, removed, splits, place))
     return record
+
+
+def _said(rows: Sequence[ImageRow]) -> dict[str, int]:
+    """How many rows have a caption, and how many labels there are."""
+    return {"captions": sum(bool(row.caption) for row in rows), "labels": len({row.label for row in rows} - {None})}
 
 
 def _make(copies: Sequence[Copy], crew: Crew, store: Path) -> list[Made]:

@@ -21,7 +21,8 @@ from studio.core.workspace import Workspace
 from studio.data.build import BuildOutcome
 from studio.data.cache import StepCache
 from studio.data.chat import build as build_module
-from studio.data.chat.build import LENGTH_EDGES, build_chat_dataset, histogram
+from studio.data.chat.build import build_chat_dataset
+from studio.data.chat.intake import LENGTH_EDGES, histogram
 from studio.data.chat.rows import CODEC, read_removed, read_split
 from studio.data.shelf import Shelves
 from studio.schema.loading import load_yaml, validate
@@ -71,7 +72,7 @@ def test_folder_holds_what_the_contract_says(own_folder: Path, workspace: Worksp
     outcome = build(recipe(own_folder, group="topic"), workspace)
     record = outcome.record
     assert sorted(file.name for file in outcome.folder.iterdir()) == sorted(
-        ["dataset.json", "train.parquet", "validation.parquet", "test.parquet", "removed.parquet", "report.html"]
+        ["dataset.json", "train.parquet", "validation.parquet", "test.parquet", "removed.parquet", "report.html", "README.md"]
     )
     assert record.rows_read == 62 == sum(record.splits.values()) + record.rows_removed
     assert [step.name for step in record.steps] == ["read", *(step["step"] for step in STEPS)]

@@ -94,7 +94,8 @@ def test_pictures_lie_as_plain_files_at_the_size_that_was_asked(own_pictures: Pa
     assert all(open_image(outcome.folder, row).size == (24, 24) == (row.width, row.height) for row in rows)
     extra = outcome.record.model_extra or {}
     assert extra["pictures"]["files"] == 20 and extra["rows_added"] == 0
-    assert set(outcome.record.files) == {"train.parquet", "validation.parquet", "test.parquet", "removed.parquet", "report.html"}
+    splits = {f"{split}.parquet" for split in outcome.record.splits}
+    assert set(outcome.record.files) == {*splits, "removed.parquet", "report.html", "README.md"} and len(splits) == 3
 
 
 def test_second_build_is_a_hit_and_a_change_reruns_from_there(
