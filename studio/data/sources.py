@@ -35,13 +35,15 @@ class DataFile:
 class KnownRows:
     """Rows that were read once already, so that what is hashed is what is built.
 
-    notes: what was left out, for people. figures: how they came about, as plain values for the report.
+    notes: what was left out, for people. figures: how they were written, fetched: how their pages were, as plain values for the
+    report.
     """
 
     id: str
     lines: tuple[dict[str, Any], ...]
     notes: tuple[str, ...] = ()
     figures: dict[str, Any] = field(default_factory=dict)
+    fetched: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

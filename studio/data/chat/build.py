@@ -60,14 +60,14 @@ from studio.schema.recipe import (
     WheelSource,
 )
 from studio.schema.scrubbing import PresidioSettings, ScrubStep
-from studio.schema.written_sources import DocumentsSource, SyntheticSource
+from studio.schema.written_sources import DocumentsSource, SyntheticSource, WebSource
 
 LIBRARIES = ("ftfy", "py3langid", "phonenumbers", "tokenizers", "ijson", "charset-normalizer", "pyarrow", "numpy")
 
 # Code that decides how rows are read; a change of it makes everything after new.
 _READ_CODE = (
-    "sources.py", "hub.py", "remote.py", *code_files("readers", "documents", "chat/formats", "chat/exports", "chat/writing"),
-    "chat/intake.py", "chat/reading.py", "chat/noticing.py", "chat/documents.py", "chat/faqs.py", "chat/labels.py",
+    "sources.py", "hub.py", "remote.py", *code_files("readers", "documents", "web"),
+    *code_files("chat/formats", "chat/exports", "chat/writing"), "chat/intake.py", "chat/reading.py", "chat/noticing.py", "chat/documents.py", "chat/faqs.py", "chat/labels.py",
     "chat/folders.py", "chat/feedback.py", "chat/rows.py", "chat/turns.py",
 )  # fmt: skip
 _STEP_CODE = (
@@ -169,7 +169,7 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
         write_removed(work.removed, place / REMOVED_FILE)
         kept = Joined(list(division.splits.values()))
         more = {"shapes": work.figures["shapes"], "columns_not_used": work.figures["unused"], "mixture": mixture}
-        more |= {"writers": work.figures["writers"]} if "writers" in work.figures else {}
+        more |= {name: work.figures[name] for name in ("writers", "crawls") if name in work.figures}
         if added := sum(source["repeated"] for source in mixture.values()):
             told = [*(record.model_extra or {})["notes"], f"mix: {added:,} rows of train repeat others"]
             more |= {"splits": {name: len(rows) for name, rows in splits.items()}, "rows_added": added, "notes": told}
@@ -210,6 +210,10 @@ def _resolve(source: Source, index: int, beside: Path, memo: HashMemo, workspace
             from studio.data.chat.writing.source import resolve_documents
 
             return resolve_documents(source, index, beside, memo, workspace)
+        case WebSource():
+            from studio.data.chat.writing.pages import resolve_web
+
+            return resolve_web(source, index, memo, workspace)
         case SyntheticSource():
             from studio.data.chat.writing.rewriting import resolve_synthetic
 

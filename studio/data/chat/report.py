@@ -72,6 +72,7 @@ def render_report(
         added=extra.get("rows_added", 0),
         unused=extra.get("columns_not_used", {}),
         writers=extra.get("writers", {}),
+        crawls=extra.get("crawls", {}),
         kept=sum(record.splits.values()),
         seconds=sum(step.seconds for step in record.steps),
         histogram=_bars(lengths_before, lengths_after, edges),
