@@ -66,8 +66,9 @@ LIBRARIES = ("ftfy", "py3langid", "phonenumbers", "tokenizers", "ijson", "charse
 
 # Code that decides how rows are read; a change of it makes everything after new.
 _READ_CODE = (
-    "sources.py", "hub.py", "remote.py", *code_files("readers", "documents", "web"),
-    *code_files("chat/formats", "chat/exports", "chat/writing"), "chat/intake.py", "chat/reading.py", "chat/noticing.py", "chat/documents.py", "chat/faqs.py", "chat/labels.py",
+    "sources.py", "hub.py", "remote.py",
+    *code_files("readers", "documents", "web", "chat/formats", "chat/exports", "chat/writing"),
+    "chat/intake.py", "chat/reading.py", "chat/noticing.py", "chat/documents.py", "chat/faqs.py", "chat/labels.py",
     "chat/folders.py", "chat/feedback.py", "chat/rows.py", "chat/turns.py",
 )  # fmt: skip
 _STEP_CODE = (

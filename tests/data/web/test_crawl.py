@@ -114,7 +114,7 @@ def test_sitemaps_plain_packed_nested_and_damaged(site: Site, tmp_path: Path) ->
 def test_what_goes_wrong_is_told_page_by_page_and_the_rest_goes_on(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guarded, "PATIENCE", 0.4)
+    monkeypatch.setattr(guarded, "PATIENCE", 2.5)
     monkeypatch.setattr(guarded, "_SLOWEST", 1 << 40)
     site.pages = {
         "/loop": moved("/loop2"),
