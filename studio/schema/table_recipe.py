@@ -29,7 +29,17 @@ class TableSourceSettings(Settings):
     """Read only so many rows, from the first one on."""
 
 
-class TableFiles(TableSourceSettings):
+class LogFormat(Settings):
+    """How files of logs are read."""
+
+    format: Literal["auto", "log"] = "auto"
+    """``log`` reads lines of logs: access logs of Apache and nginx, syslog, JSON, key=value, or a stamp, a level and a message.
+    The stamp becomes a time, the rest columns. ``auto`` goes by the ending of a file."""
+    year: Annotated[int, Field(ge=1970, le=2200)] | None = None
+    """Year of the first line of a log whose stamps have none (syslog's ``Nov 30 00:12:31``)."""
+
+
+class TableFiles(TableSourceSettings, LogFormat):
     """What sources of files share."""
 
     encoding: str | None = None

@@ -22,6 +22,8 @@ class FrameOptions:
     header: tuple[str, ...] | None = None
     sheet: str | None = None
     records: str | None = None
+    format: str = "auto"
+    year: int | None = None
 
 
 @dataclass(frozen=True)
