@@ -80,8 +80,8 @@ class SourceSettings(Protocol):
         """Kind of source."""
 
     @property
-    def licence(self) -> str:
-        """As its owner states it."""
+    def licence(self) -> str | None:
+        """As its owner states it; None where a catalogue says it."""
 
     @property
     def attribution(self) -> str | None:
@@ -101,14 +101,19 @@ def resolved(
     known: KnownRows | None = None,
     query: str = "",
     notes: tuple[str, ...] = (),
+    licence: str | None = None,
 ) -> ResolvedSource:
-    """A source with what its recipe says of it; ``name`` where the recipe gives none, ``index`` where there is neither."""
+    """A source with what its recipe says of it; ``name`` where the recipe gives none, ``index`` where there is neither.
+
+    Args:
+        licence: where the recipe says none.
+    """
     return ResolvedSource(
         name=settings.name or name or f"source-{index}",
         kind=settings.type,
         location=location,
         revision=revision,
-        licence=settings.licence,
+        licence=settings.licence or licence or "",
         attribution=settings.attribution,
         identity=identity,
         files=files,

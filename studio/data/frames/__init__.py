@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from studio.core.errors import DataError
+from studio.data.frames.arff import read_arff_frame
 from studio.data.frames.base import BadRow, Frame, FrameOptions
 from studio.data.frames.csv import read_csv_frame
 from studio.data.frames.logs import LOG_ENDINGS, LogSeen, log_seen, read_log_frame
@@ -18,6 +19,7 @@ from studio.data.readers.packed import kind_of, plain_file
 __all__ = ["FRAMES", "LOG_ENDINGS", "BadRow", "Frame", "FrameOptions", "LogSeen", "endings_of", "log_seen", "read_frame"]
 
 FRAMES: dict[str, Callable[[Path, FrameOptions], Frame]] = {
+    ".arff": read_arff_frame,
     ".csv": read_csv_frame,
     ".tsv": read_csv_frame,
     ".json": read_rows_frame,

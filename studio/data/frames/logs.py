@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -160,7 +161,7 @@ def _times(path: Path, texts: Sequence[str], year: int | None, notes: list[str])
     if any(map(_NO_YEAR.fullmatch, texts)):
         return _without_year(path, texts, year, notes)
     if texts and all(map(_NUMBER.fullmatch, texts)):
-        unit = "ms" if float(texts[0]) > 1e11 else "s"
+        unit: Literal["ms", "s"] = "ms" if float(texts[0]) > 1e11 else "s"
         notes.append(f"its stamps are read as {'milliseconds' if unit == 'ms' else 'seconds'} since 1970, in UTC")
         return pd.Series(pd.to_datetime([float(text) for text in texts], unit=unit, utc=True).as_unit("us"))
     series = pd.Series(texts, dtype="str")

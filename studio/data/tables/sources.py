@@ -11,6 +11,8 @@ import pandas as pd
 
 from studio.core.errors import DataError, StudioError, UserError, nearest
 from studio.core.files import sha256_json
+from studio.data.catalogues.kaggle import resolve_kaggle
+from studio.data.catalogues.openml import resolve_openml
 from studio.data.frames import BadRow, Frame, FrameOptions, endings_of, read_frame
 from studio.data.frames.base import plain_columns, whole_frame
 from studio.data.frames.packages import package_table, package_version
@@ -30,10 +32,12 @@ from studio.data.sources import (
 from studio.schema.table_recipe import (
     DuckdbTable,
     HubTableSource,
+    KaggleTable,
     LocalTable,
+    OpenmlTable,
     PackageTable,
     SqliteTable,
-    TableFiles,
+    TableFileOptions,
     TableSource,
     UrlTable,
     WheelTable,
@@ -72,6 +76,10 @@ def resolve_table(source: TableSource, index: int, beside: Path, memo: HashMemo)
         return resolved(source, index, source.package, location, identity, revision=source.version, files=files)
     if isinstance(source, SqliteTable | DuckdbTable):
         return resolve_query(source, source, index, beside, memo)
+    if isinstance(source, OpenmlTable):
+        return resolve_openml(source, index, endings_of(source.format))
+    if isinstance(source, KaggleTable):
+        return resolve_kaggle(source, index, endings_of(source.format))
     if isinstance(source, UrlTable):
         return resolve_url(source, source, index, endings_of(source.format))
     endings = endings_of(source.format)
@@ -92,7 +100,7 @@ def read_table(settings: TableSource, source: ResolvedSource) -> SourceTable:
     if isinstance(settings, LocalTable):
         left = files_left_out(source.location, settings.pattern, endings_of(settings.format))
         notes += [left] if left else []
-    if isinstance(settings, TableFiles) and settings.damaged == "refuse":
+    if isinstance(settings, TableFileOptions) and settings.damaged == "refuse":
         _refuse_bad(parts, source)
     prefix = {label: f"{source.name}/{label}/" if several else f"{source.name}/" for label, _ in parts}
     columns = [_renamed(frame.columns, settings, source.name) for _, frame in parts]
