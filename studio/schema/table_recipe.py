@@ -73,7 +73,7 @@ class TableFiles(TableSourceSettings, TableFileOptions):
 
 
 class LocalTable(TableFiles):
-    """A file or a folder on this machine (csv, tsv, xlsx, ods, parquet, json, jsonl, xml; packed as gz, zst, bz2, xz or zip),
+    """A file or a folder on this machine (csv, tsv, xlsx, ods, parquet, json, jsonl, arff, xml; packed as gz, zst, bz2, xz or zip),
     read in order of file names.
     """
 
