@@ -73,8 +73,8 @@ class TableFiles(TableSourceSettings, TableFileOptions):
 
 
 class LocalTable(TableFiles):
-    """A file or a folder on this machine (csv, tsv, xlsx, ods, parquet, json, jsonl, arff, xml; packed as gz, zst, bz2, xz or zip),
-    read in order of file names.
+    """A file or a folder on this machine (csv, tsv, xlsx, ods, parquet, json, jsonl, arff, xml; packed as gz, zst, bz2, xz or
+    zip), read in order of file names.
     """
 
     type: Literal["local"]

@@ -47,7 +47,8 @@ MISTAKES = {
     "no licence": (("  licence: own data\n", ""), "{file}:3: the field 'sources.0.licence' is missing. Add it."),
     "no source type": (
         ("- type: local\n  path", "- path"),
-        "{file}:3: 'sources.0' needs 'type'. Allowed: local, wheel, hub, sqlite, duckdb, url, feedback, documents, web, synthetic.",
+        "{file}:3: 'sources.0' needs 'type'. Allowed: local, wheel, hub, sqlite, duckdb, url, feedback, documents, web, "
+        "synthetic.",
     ),
     "wrong type": (
         ("threshold: 0.8", "threshold: high"),

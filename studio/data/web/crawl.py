@@ -112,7 +112,7 @@ def _not_empty(found: Harvest, plan: Plan) -> Harvest:
     """Refuse a crawl that gave no page at all."""
     if not found.pages:
         first = found.gone[0] if found.gone else None
-        why = f"{first.address}: {first.reason}" if first else "nothing was found to ask for"
+        why = f"{first.address} {first.reason}" if first else "nothing was found to ask for"
         raise StudioError(f"the crawl of {', '.join(sorted(plan.hosts))} gave no page ({why}). Check start, hosts and only.")
     return found
 
@@ -255,24 +255,25 @@ class _Crawl:
         """What the robots.txt of a site says, asked for once."""
         site = site_of(address)
         if site not in self._manners:
-            self._manners[site] = manners_of(self._robots(f"{site}/robots.txt"), self.store)
+            visit, why = self._robots(f"{site}/robots.txt")
+            self._manners[site] = manners_of(visit, self.store, why)
             self.asker.delays[site] = self._manners[site].delay
         return self._manners[site]
 
-    def _robots(self, address: str) -> Visit | None:
-        """The robots.txt of a site, wherever it leads."""
+    def _robots(self, address: str) -> tuple[Visit | None, str]:
+        """The robots.txt of a site, wherever it leads, or why it cannot be had."""
         for _ in range(REDIRECTS + 1):
             visit = self.store.visit(self.number, address)
             if visit is None and self.asks:
                 try:
                     visit = self.asker.ask(address, "robots")
-                except UnreachableError:
-                    return None
+                except UnreachableError as error:
+                    return None, str(error)
                 self.store.add(visit)
             if visit is None or visit.outcome != "moved":
-                return visit
+                return visit, ""
             address = visit.to
-        return None
+        return None, "its robots.txt redirects without end"
 
     def _listed(self) -> Iterable[str]:
         """Addresses that the sitemaps list."""

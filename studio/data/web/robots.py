@@ -31,15 +31,15 @@ class Manners:
         return max(float(self.rules.crawl_delay(AGENT) or 0.0), rate.seconds / rate.requests if rate and rate.requests else 0.0)
 
 
-def manners_of(visit: Visit | None, store: KeptCrawls) -> Manners:
+def manners_of(visit: Visit | None, store: KeptCrawls, why: str = "") -> Manners:
     """What the visit of a robots.txt means: a site without one allows everything, one that fails allows nothing (RFC 9309 2.3.1).
 
     Args:
-        visit: None where it could not be asked for.
+        visit: None where it could not be asked for. why: what was said then.
     """
     protego: Any = require("protego", feature="type: web", extra=EXTRA)
     if visit is None:
-        return Manners(closed="its robots.txt cannot be reached")
+        return Manners(closed=f"is not asked for, because {why or 'its robots.txt is not known'}".removesuffix("."))
     if visit.outcome == "page":
         return Manners(protego.Protego.parse(store.file(visit).read_text(encoding="utf-8-sig", errors="replace")))
     if visit.outcome == "failed" and 400 <= visit.size < 500 and visit.size != 429:
