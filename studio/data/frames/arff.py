@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ _WORD = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 _ATTRIBUTE = re.compile(rf"@attribute\s+({_WORD}|[^\s{{]+)\s*(\{{.*\}}|\S.*)", re.I)
 _VALUE = re.compile(rf"\s*({_WORD}|[^,]*?)\s*(?:,|\t|$)")
 _SPARSE = re.compile(rf"\s*(\d+)\s+({_WORD}|[^,]*?)\s*(?:,|$)")
+_DIGITS = re.compile(r"[-+]?[\d.]+")
 _ESCAPED = re.compile(r"\\(.)")
 
 
@@ -42,36 +44,43 @@ def read_arff_frame(path: Path, options: FrameOptions) -> Frame:
     """
     notes: list[str] = []
     asked = settled(path, ReadOptions(encoding=options.encoding, note=notes.append))
-    attributes: list[_Attribute] = []
     values: list[list[str | None]] = []
     numbers: list[int] = []
     bad: list[BadRow] = []
-    begun = False
     with open_text(path, asked) as stream:
-        for line in stream:
-            text = line.strip()
-            if not text or text.startswith("%"):
-                continue
-            if not begun:
-                begun = text.lower().startswith("@data")
-                attributes += [_declared(path, text)] if text.lower().startswith("@attribute") else []
-                continue
-            row, number = _row(text, attributes), len(values) + len(bad) + 1
+        lines = (text for line in stream if (text := line.strip()) and not text.startswith("%"))
+        attributes = _header(path, lines)
+        for number, text in enumerate(lines, start=1):
+            row = _row(text, attributes)
             if row is None:
                 bad.append(BadRow(number, f"has not the {len(attributes)} values that are declared", text[:200]))
             else:
                 values.append(row)
                 numbers.append(number)
+    columns = pd.DataFrame(
+        {one.name: pd.Series([row[place] for row in values], dtype="str") for place, one in enumerate(attributes)}
+    )
+    digits = [one.name for one in attributes if one.nominal and all(map(_DIGITS.fullmatch, one.nominal))]
+    if digits:
+        notes.append(f"{', '.join(digits)}: declared as labels and written as numbers; say type: category to keep them labels")
+    return Frame(columns, np.array(numbers, dtype=np.int64), bad, notes)
+
+
+def _header(path: Path, lines: Iterator[str]) -> list[_Attribute]:
+    """The columns that are declared, up to the line ``@data``."""
+    attributes: list[_Attribute] = []
+    begun = False
+    for text in lines:
+        begun = text.lower().startswith("@data")
+        if begun:
+            break
+        attributes += [_declared(path, text)] if text.lower().startswith("@attribute") else []
     names = [one.name for one in attributes]
     if not begun or not names:
         raise DataError(f"{path} is no ARFF: it declares {len(names)} columns and has {'a' if begun else 'no'} line @data.")
     if doubled := next((name for name in names if names.count(name) > 1), None):
         raise DataError(f"{path} has two columns called {doubled!r}. Rename one.")
-    columns = pd.DataFrame({name: pd.Series([row[place] for row in values], dtype="str") for place, name in enumerate(names)})
-    digits = [one.name for one in attributes if one.nominal and all(re.fullmatch(r"[-+]?[\d.]+", label) for label in one.nominal)]
-    if digits:
-        notes.append(f"{', '.join(digits)}: declared as labels and written as numbers; say type: category to keep them labels")
-    return Frame(columns, np.array(numbers, dtype=np.int64), bad, notes)
+    return attributes
 
 
 def _declared(path: Path, text: str) -> _Attribute:

@@ -44,4 +44,5 @@ def manners_of(visit: Visit | None, store: KeptCrawls, why: str = "") -> Manners
         return Manners(protego.Protego.parse(store.file(visit).read_text(encoding="utf-8-sig", errors="replace")))
     if visit.outcome == "failed" and 400 <= visit.size < 500 and visit.size != 429:
         return Manners()
-    return Manners(closed=f"its robots.txt {visit.reason or 'leads nowhere'}")
+    why = f"its robots.txt {visit.reason}" if visit.size else visit.reason or "its robots.txt leads nowhere"
+    return Manners(closed=f"is not asked for, because {why}".removesuffix("."))

@@ -104,9 +104,8 @@ def notes_of(found: Harvest) -> list[str]:
         lines.append(f"not used, {why}: {count:,} ({_examples([one for one in found.gone if one.why == why])})")
     if found.elsewhere:
         hosts = ", ".join(f"{host} ({count:,})" for host, count in found.elsewhere.most_common(_EXAMPLES))
-        lines.append(
-            f"links to other hosts, not followed: {found.elsewhere.total():,} to {hosts} and others (hosts: allows them)"
-        )
+        more = f" and {len(found.elsewhere) - _EXAMPLES:,} more" if len(found.elsewhere) > _EXAMPLES else ""
+        lines.append(f"links to other hosts were not followed (hosts: allows them): {hosts}{more}")
     licences = figures_of(found)["licences"]
     lines.append("licences that the pages state: " + ", ".join(f"{name} ({count:,})" for name, count in licences.items()))
     return lines + found.notes
