@@ -13,9 +13,11 @@ import ipaddress
 import os
 import socket
 import ssl
+import threading
 import time
 import urllib.parse
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,11 +26,14 @@ from studio.core.files import disk_errors
 from studio.core.progress import Progress
 
 ANSWER_SECONDS = 20.0
+PATIENCE = 60.0
+"""Seconds that a whole answer may take beside what its bytes may; the names, the greeting and the headers take no longer."""
 # The whole download, at a rate below which nobody waits.
 _SLOWEST = 32 << 10
-_REDIRECTS = 5
+REDIRECTS = 5
 _CHUNK = 1 << 18
-_MOVED = {301, 302, 303, 307, 308}
+MOVED = frozenset({301, 302, 303, 307, 308})
+AGENT = "finetuning-studio"
 
 
 @dataclass(frozen=True)
@@ -55,30 +60,105 @@ class Answer:
     unchanged: bool = False
 
 
-def fetch(address: str, target: Path, rules: Rules, *, tag: str | None = None) -> Answer:
+@dataclass(frozen=True)
+class Reply:
+    """What one address answered; nothing was followed. headers: by their names in small letters. body: None where it was not
+    read; unpacked where it came packed.
+    """
+
+    address: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | None = None
+
+
+class UnreachableError(StudioError):
+    """Nobody answers at an address; whether that lasts is not known."""
+
+
+class TooLargeError(UserError):
+    """A file beyond the bound."""
+
+
+def fetch(
+    address: str, target: Path, rules: Rules, *, tag: str | None = None, headers: Mapping[str, str] | None = None
+) -> Answer:
     """Download a file to ``target``, which is replaced; nothing is left there where it fails.
 
     Args:
         tag: state that is known already; the server may answer that nothing changed.
+        headers: sent to the host of the address, and to no other one that it leads to (a login belongs to its host).
     Raises:
         UserError: an address or a host that is not allowed, too large a file, or a server that says no.
         StudioError: nobody answers, or the answer breaks off.
     """
-    for _ in range(_REDIRECTS + 1):
-        with _asked(address, rules, tag) as answer:
+    own = urllib.parse.urlsplit(address)[:2]
+    for _ in range(REDIRECTS + 1):
+        more = dict(headers or {}) if urllib.parse.urlsplit(address)[:2] == own else {}
+        with _asked(address, rules, more | ({"If-None-Match": tag} if tag else {})) as answer:
             if answer.status == 304 and tag:
                 return Answer(tag=tag, address=address, unchanged=True)
-            if answer.status in _MOVED and answer.getheader("Location"):
-                address = _moved(address, str(answer.getheader("Location")))
+            if answer.status in MOVED and answer.getheader("Location"):
+                address = moved(address, str(answer.getheader("Location")))
                 continue
             if answer.status != 200:
                 raise _refused(address, answer.status, answer.reason)
             return _kept(address, answer, target, rules)
-    raise UserError(f"{address} redirects more than {_REDIRECTS} times. Give the address of the file itself.")
+    raise UserError(f"{address} redirects more than {REDIRECTS} times. Give the address of the file itself.")
 
 
-def _moved(address: str, location: str) -> str:
-    """Where an address leads to, never from an encrypted address to an open one."""
+def ask(address: str, rules: Rules, headers: Mapping[str, str], wants: Callable[[Mapping[str, str]], bool]) -> Reply:
+    """Ask one address once and follow nothing; the answer is held in memory.
+
+    Args:
+        headers: of the request, the ``User-Agent`` among them.
+        wants: whether the body of an answer with these headers is read at all.
+    Raises:
+        TooLargeError: it is larger than the rules allow, packed or unpacked.
+        UserError: an address or a host that is not allowed.
+        StudioError: nobody answers, or the answer breaks off, is too slow or is packed in a way that was not asked for.
+    """
+    with _asked(address, rules, headers) as answer:
+        found = {name.lower(): value for name, value in answer.getheaders()}
+        if answer.status != 200 or not wants(found):
+            return Reply(address, answer.status, found)
+        packed = found.get("content-encoding", "identity").strip().lower()
+        if packed not in {"identity", "", "gzip", "x-gzip", "deflate"}:
+            raise StudioError(f"{address} sends its answer packed as {packed[:20]}, which was not asked for.")
+        pieces = _pieces(address, answer, rules)
+        try:
+            body = unpacked(pieces, rules.max_bytes) if packed not in {"identity", ""} else b"".join(pieces)
+        except OverflowError:
+            raise _too_large(address, rules) from None
+        except zlib.error as error:
+            raise StudioError(f"{address} says that its answer is packed as {packed}, and it is not ({error}).") from error
+        return Reply(address, answer.status, found, body)
+
+
+def unpacked(pieces: Iterable[bytes], most: int) -> bytes:
+    """What gzip or zlib packed, never more than ``most`` bytes of it in memory.
+
+    Raises:
+        OverflowError: it unpacks to more. zlib.error: it is not packed, or cut off.
+    """
+    unpacker, found = zlib.decompressobj(47), bytearray()
+    for piece in pieces:
+        while piece:
+            found += unpacker.decompress(piece, most + 1 - len(found))
+            if len(found) > most:
+                raise OverflowError
+            piece = unpacker.unconsumed_tail
+    if not unpacker.eof:
+        raise zlib.error("it is cut off")
+    return bytes(found)
+
+
+def moved(address: str, location: str) -> str:
+    """Where an address leads to, never from an encrypted address to an open one.
+
+    Raises:
+        UserError: it does that.
+    """
     new = urllib.parse.urljoin(address, location)
     if address.startswith("https:") and not new.startswith("https:"):
         raise UserError(f"{address} leads from https to {new[:80]}. Give the address of the file itself.")
@@ -95,7 +175,7 @@ def _refused(address: str, status: int, reason: str) -> StudioError:
 
 
 @contextlib.contextmanager
-def _asked(address: str, rules: Rules, tag: str | None) -> Iterator[http.client.HTTPResponse]:
+def _asked(address: str, rules: Rules, more: Mapping[str, str]) -> Iterator[http.client.HTTPResponse]:
     """The answer of one host, once its name and its address were checked."""
     parts = urllib.parse.urlsplit(address)
     host = (parts.hostname or "").lower()
@@ -114,20 +194,56 @@ def _asked(address: str, rules: Rules, tag: str | None) -> Iterator[http.client.
     path = urllib.parse.quote(
         urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, "")), safe="/?&=%+,:;@~!$'()*#[]-._"
     )
-    headers = {"User-Agent": "finetuning-studio", "Accept-Encoding": "identity"} | ({"If-None-Match": tag} if tag else {})
+    headers = {"User-Agent": AGENT, "Accept-Encoding": "identity"} | dict(more)
+    # A server that sends a byte now and then would keep every single wait short and never end.
+    watch = _Watch(connection)
     try:
+        watch.allow(PATIENCE)
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
+        if watch.hung_up:
+            raise TimeoutError(f"no whole answer within {PATIENCE:g} seconds")
+        watch.allow(PATIENCE + rules.max_bytes / _SLOWEST)
     except (OSError, http.client.HTTPException) as error:
+        watch.end()
         connection.close()
-        raise StudioError(
+        raise UnreachableError(
             f"{address} cannot be reached ({error or type(error).__name__}). Check the address and the network."
         ) from error
     try:
         yield answer
     finally:
+        watch.end()
         answer.close()
         connection.close()
+
+
+class _Watch:
+    """Hangs up when an answer takes longer than it may."""
+
+    def __init__(self, connection: http.client.HTTPConnection) -> None:
+        self._connection = connection
+        self._timer: threading.Timer | None = None
+        self.hung_up = False
+
+    def allow(self, seconds: float) -> None:
+        """So many seconds from now on."""
+        self.end()
+        self._timer = threading.Timer(seconds, self._hang_up)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def end(self) -> None:
+        """Watch no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _hang_up(self) -> None:
+        """Whoever waits for this connection is told that it ended."""
+        self.hung_up = True
+        if self._connection.sock is not None:
+            with contextlib.suppress(OSError):
+                self._connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 class _Checked(http.client.HTTPConnection):
@@ -168,33 +284,44 @@ def checked_address(host: str, port: int, private: bool) -> str:
 
 def _kept(address: str, answer: http.client.HTTPResponse, target: Path, rules: Rules) -> Answer:
     """Write an answer to a file and hash it on the way; a download that is too large or too slow is given up."""
-    stated = answer.length
-    if stated is not None and stated > rules.max_bytes:
-        raise _too_large(address, rules)
-    digest, size, began = hashlib.sha256(), 0, time.monotonic()
+    digest, size = hashlib.sha256(), 0
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with (
             disk_errors(target.name, target.parent),
-            Progress(f"fetch {address[:60]}", (stated or 0) >> 20, "MB") as bar,
+            Progress(f"fetch {address[:60]}", (answer.length or 0) >> 20, "MB") as bar,
             partial.open("wb") as sink,
         ):
-            while chunk := _piece(address, answer):
-                if size + len(chunk) > rules.max_bytes:
-                    raise _too_large(address, rules)
+            for chunk in _pieces(address, answer, rules):
                 bar.advance((size + len(chunk) >> 20) - (size >> 20))
                 size += len(chunk)
                 digest.update(chunk)
                 sink.write(chunk)
-                if time.monotonic() - began > 60 + size / _SLOWEST:
-                    raise StudioError(f"{address} sends less than {_SLOWEST >> 10} KB a second. Try again later.")
-        if stated is not None and size != stated:
-            raise StudioError(f"{address} broke off after {size:,} of {stated:,} bytes. Run the command again.")
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
     return Answer(digest.hexdigest(), size, answer.getheader("ETag"), address)
+
+
+def _pieces(address: str, answer: http.client.HTTPResponse, rules: Rules) -> Iterator[bytes]:
+    """The bytes of an answer as they come; one that is too large, too slow or cut off is given up."""
+    stated, size, began = answer.length, 0, time.monotonic()
+    if stated is not None and stated > rules.max_bytes:
+        raise _too_large(address, rules)
+    while True:
+        chunk = _piece(address, answer)
+        # Asked before the end is believed: a connection that was hung up for its slowness ends too.
+        if time.monotonic() - began > PATIENCE + size / _SLOWEST:
+            raise StudioError(f"{address} sends less than {_SLOWEST >> 10} KB a second. Try again later.")
+        if not chunk:
+            break
+        size += len(chunk)
+        if size > rules.max_bytes:
+            raise _too_large(address, rules)
+        yield chunk
+    if stated is not None and size != stated:
+        raise StudioError(f"{address} broke off after {size:,} of {stated:,} bytes. Run the command again.")
 
 
 def _piece(address: str, answer: http.client.HTTPResponse) -> bytes:
@@ -205,6 +332,6 @@ def _piece(address: str, answer: http.client.HTTPResponse) -> bytes:
         raise StudioError(f"{address} broke off ({error or type(error).__name__}). Run the command again.") from error
 
 
-def _too_large(address: str, rules: Rules) -> UserError:
+def _too_large(address: str, rules: Rules) -> TooLargeError:
     """What is said of a file beyond the bound."""
-    return UserError(f"{address} is larger than {rules.max_bytes >> 20:,} MB. If that is right, raise max_mb in the source.")
+    return TooLargeError(f"{address} is larger than {rules.max_bytes >> 20:,} MB. If that is right, raise max_mb in the source.")

@@ -17,7 +17,7 @@ from studio.core.files import write_text
 from studio.core.telling import Block, Hint, Pairs, Table, Told, size_text
 from studio.data.frames import FRAMES, FrameOptions, read_frame
 from studio.data.kinds import DATASET_KINDS, all_dataset_kinds
-from studio.data.proposals import Proposal, Refusal, glimpse, recipe_text
+from studio.data.proposals import Proposal, Refusal, glimpse, log_settings, recipe_text
 from studio.data.readers import READERS, Raw, ReadOptions, read_file
 from studio.data.readers.packed import ARCHIVE, kind_of, members
 
@@ -233,6 +233,9 @@ def _look_inside(looked: Looked) -> None:
         if suffix in READERS:
             found = itertools.islice(read_file(looked.path, ReadOptions()), _ROWS)
             looked.columns = _columns([one.value for one in found if isinstance(one, Raw)])
+        elif log := log_settings(looked.path)[0]:
+            frame = read_frame(looked.path, FrameOptions(**log)).columns.head(_ROWS)
+            looked.columns = _columns(frame.to_dict("records"))
         elif suffix in FRAMES and looked.path.stat().st_size < _WHOLE:
             frame = read_frame(looked.path, FrameOptions()).columns.head(_ROWS)
             looked.columns = _columns(frame.to_dict("records"))

@@ -7,11 +7,13 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from studio.data.frames import FRAMES, log_seen
 from studio.data.readers import READERS, Raw, ReadOptions, read_file
 from studio.data.readers.packed import kind_of
 
@@ -86,6 +88,18 @@ def beginning_of(path: Path) -> Iterator[Path]:
 def local_source(path: Path) -> dict[str, Any]:
     """A source that is a file or a folder."""
     return {"type": "local", "path": str(path.resolve()), "licence": "own data"}
+
+
+def log_settings(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """What a source says of a file that is a log, and what a person has to check; nothing for any other file."""
+    seen = log_seen(path) if path.is_file() and kind_of(path) not in FRAMES else None
+    if seen is None:
+        return {}, []
+    year = {"year": datetime.fromtimestamp(path.stat().st_mtime, UTC).year} if seen.no_year else {}
+    choices = [f"It is read as a log: {seen.form}."]
+    return {"format": "log", **year}, choices + (
+        ["Check year: the stamps have none; it is that of the first line."] if year else []
+    )
 
 
 def split_for(rows: int, validation: float, test: float) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import urllib.parse
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ _STORES = {"s3": "s3fs", "gs": "gcsfs"}
 
 
 @dataclass(frozen=True)
-class _Kept:
+class Kept:
     """A file in the cache. tag: the server's name for this state of it."""
 
     file: Path
@@ -44,19 +44,25 @@ def resolve_url(settings: SourceSettings, source: AtUrl, index: int, suffixes: C
         UserError: the address is not allowed, is not there, or gives another file than the one that was promised.
         StudioError: nobody answers and nothing is in the cache.
     """
-    kept, notes = _file_at(source)
+    kept, notes = kept_file(source)
     name = PurePosixPath(urllib.parse.urlsplit(source.url).path).stem or "url"
     files = single_file(kept.file, suffixes)
     notes = (f"{source.url} was fetched on {kept.fetched}, sha256 {kept.sha256}", *notes)
     return resolved(settings, index, name, source.url, kept.sha256, revision=kept.sha256[:16], files=files, notes=notes)
 
 
-def _file_at(source: AtUrl) -> tuple[_Kept, tuple[str, ...]]:
-    """The file, fetched or found, and what a person should know of that."""
+def kept_file(source: AtUrl, headers: Mapping[str, str] | None = None, *, fixed: bool = False) -> tuple[Kept, tuple[str, ...]]:
+    """The file, fetched or found, and what a person should know of that.
+
+    Args:
+        headers: sent to the host of the address alone. fixed: what lies there never changes, so it is asked for once.
+    Raises:
+        UserError, StudioError: see :func:`resolve_url`.
+    """
     place = cache_folder() / "url" / sha256_json(source.url)[:16]
     name = source.file_name or _file_name(source.url)
     known = _known(place, name, source.sha256)
-    if known and source.sha256:
+    if known and (source.sha256 or fixed):
         return known, ()
     if offline():
         if known is None:
@@ -67,7 +73,7 @@ def _file_at(source: AtUrl) -> tuple[_Kept, tuple[str, ...]]:
         return known, ("the network is switched off, so whether it has changed since is not known",)
     arrived = place / f".arriving-{os.getpid()}"
     try:
-        answer = _fetched(source, arrived, known.tag if known else None)
+        answer = _fetched(source, arrived, known.tag if known else None, headers)
         if answer.unchanged and known:
             return known, ()
         if source.sha256 and answer.sha256 != source.sha256:
@@ -75,7 +81,7 @@ def _file_at(source: AtUrl) -> tuple[_Kept, tuple[str, ...]]:
                 f"{source.url} has sha256 {answer.sha256}, and the source promises {source.sha256}: it has changed. Look at it, "
                 "then write its hash into the recipe."
             )
-        kept = _Kept(place / answer.sha256 / name, answer.sha256, answer.tag, datetime.now(UTC).date().isoformat())
+        kept = Kept(place / answer.sha256 / name, answer.sha256, answer.tag, datetime.now(UTC).date().isoformat())
         kept.file.parent.mkdir(parents=True, exist_ok=True)
         arrived.replace(kept.file)
     finally:
@@ -84,7 +90,7 @@ def _file_at(source: AtUrl) -> tuple[_Kept, tuple[str, ...]]:
     return kept, ()
 
 
-def _known(place: Path, name: str, sha256: str | None) -> _Kept | None:
+def _known(place: Path, name: str, sha256: str | None) -> Kept | None:
     """The file that was fetched last, or the one with a hash; its bytes are looked at, for a cache may be damaged."""
     about: dict[str, Any] = {}
     with suppress(OSError, ValueError):
@@ -97,7 +103,7 @@ def _known(place: Path, name: str, sha256: str | None) -> _Kept | None:
         return None
     newest = about.get("sha256") == wanted
     day = datetime.fromtimestamp(file.stat().st_mtime, UTC).date().isoformat()
-    return _Kept(file, wanted, about.get("tag") if newest else None, str(about.get("fetched", day)) if newest else day)
+    return Kept(file, wanted, about.get("tag") if newest else None, str(about.get("fetched", day)) if newest else day)
 
 
 def _file_name(url: str) -> str:
@@ -106,14 +112,15 @@ def _file_name(url: str) -> str:
     return name[-120:].lstrip(".") or "file"
 
 
-def _fetched(source: AtUrl, target: Path, tag: str | None) -> Answer:
+def _fetched(source: AtUrl, target: Path, tag: str | None, headers: Mapping[str, str] | None) -> Answer:
     """The file at an address of the web or of a store of objects."""
     scheme = urllib.parse.urlsplit(source.url).scheme
     limit = source.max_mb << 20
     if scheme in _STORES:
         return _from_store(source.url, scheme, target, limit)
     own = (urllib.parse.urlsplit(source.url).hostname or "").lower()
-    return fetch(source.url, target, Rules(frozenset({own, *map(str.lower, source.hosts)}), limit, source.private), tag=tag)
+    rules = Rules(frozenset({own, *map(str.lower, source.hosts)}), limit, source.private)
+    return fetch(source.url, target, rules, tag=tag, headers=headers)
 
 
 def _from_store(url: str, scheme: str, target: Path, limit: int) -> Answer:

@@ -35,13 +35,15 @@ class DataFile:
 class KnownRows:
     """Rows that were read once already, so that what is hashed is what is built.
 
-    notes: what was left out, for people. figures: how they came about, as plain values for the report.
+    notes: what was left out, for people. figures: how they were written, fetched: how their pages were, as plain values for the
+    report.
     """
 
     id: str
     lines: tuple[dict[str, Any], ...]
     notes: tuple[str, ...] = ()
     figures: dict[str, Any] = field(default_factory=dict)
+    fetched: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,8 @@ class SourceSettings(Protocol):
         """Kind of source."""
 
     @property
-    def licence(self) -> str:
-        """As its owner states it."""
+    def licence(self) -> str | None:
+        """As its owner states it; None where a catalogue says it."""
 
     @property
     def attribution(self) -> str | None:
@@ -99,14 +101,19 @@ def resolved(
     known: KnownRows | None = None,
     query: str = "",
     notes: tuple[str, ...] = (),
+    licence: str | None = None,
 ) -> ResolvedSource:
-    """A source with what its recipe says of it; ``name`` where the recipe gives none, ``index`` where there is neither."""
+    """A source with what its recipe says of it; ``name`` where the recipe gives none, ``index`` where there is neither.
+
+    Args:
+        licence: where the recipe says none.
+    """
     return ResolvedSource(
         name=settings.name or name or f"source-{index}",
         kind=settings.type,
         location=location,
         revision=revision,
-        licence=settings.licence,
+        licence=settings.licence or licence or "",
         attribution=settings.attribution,
         identity=identity,
         files=files,

@@ -28,7 +28,7 @@ from studio.schema.loading import Settings
 from studio.schema.mixing import Drawn, MixSettings
 from studio.schema.places import AtUrl, InDuckdb, InSqlite, InWheel, OnHub
 from studio.schema.scrubbing import USUAL_KINDS, PersonalKind, ScrubStep
-from studio.schema.written_sources import DocumentsSource, SyntheticSource
+from studio.schema.written_sources import DocumentsSource, SyntheticSource, WebSource
 
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
@@ -203,6 +203,7 @@ Source = Annotated[
     | UrlSource
     | FeedbackSource
     | DocumentsSource
+    | WebSource
     | SyntheticSource,
     Field(discriminator="type"),
 ]

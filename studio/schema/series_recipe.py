@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from studio.schema.loading import Settings
 from studio.schema.places import InWheel
+from studio.schema.table_recipe import LogFormat
 
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
@@ -43,7 +44,7 @@ class SeriesColumns(Settings):
         return self
 
 
-class SeriesSourceSettings(Settings):
+class SeriesSourceSettings(LogFormat):
     """What all kinds of sources of series share."""
 
     name: str | None = None

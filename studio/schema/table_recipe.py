@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from studio.schema.loading import Settings
 from studio.schema.places import AtUrl, InDuckdb, InSqlite, InWheel, OnHub
@@ -14,13 +14,16 @@ from studio.schema.table_steps import TableStep
 Name = Annotated[str, Field(min_length=1)]
 
 
-class TableSourceSettings(Settings):
-    """What all kinds of sources of a table share."""
+def _number_as_text(value: object) -> object:
+    """A data set may be named by its number."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class TableRows(Settings):
+    """What all kinds of sources of a table share but for their licence."""
 
     name: str | None = None
     """Short name for reports and row ids; None takes it from the file, the package or the id."""
-    licence: Annotated[str, Field(min_length=1)]
-    """Licence of this data, as its owner states it (``CC-BY-4.0``, ``own data``). It goes into the Dataset and the model card."""
     attribution: str | None = None
     """Who has to be named, and how, when the licence asks for it."""
     rename: dict[str, str] = {}
@@ -29,8 +32,25 @@ class TableSourceSettings(Settings):
     """Read only so many rows, from the first one on."""
 
 
-class TableFiles(TableSourceSettings):
-    """What sources of files share."""
+class TableSourceSettings(TableRows):
+    """A source whose licence the recipe says."""
+
+    licence: Annotated[str, Field(min_length=1)]
+    """Licence of this data, as its owner states it (``CC-BY-4.0``, ``own data``). It goes into the Dataset and the model card."""
+
+
+class LogFormat(Settings):
+    """How files of logs are read."""
+
+    format: Literal["auto", "log"] = "auto"
+    """``log`` reads lines of logs: access logs of Apache and nginx, syslog, JSON, key=value, or a stamp, a level and a message.
+    The stamp becomes a time, the rest columns. ``auto`` goes by the ending of a file."""
+    year: Annotated[int, Field(ge=1970, le=2200)] | None = None
+    """Year of the first line of a log whose stamps have none (syslog's ``Nov 30 00:12:31``)."""
+
+
+class TableFileOptions(LogFormat):
+    """How the files of a table are read."""
 
     encoding: str | None = None
     """Encoding of text files (``gb18030``); a byte-order mark is understood. None finds it where it is certain and tells so in
@@ -48,9 +68,13 @@ class TableFiles(TableSourceSettings):
     are kept and each bad one is listed among the removed."""
 
 
+class TableFiles(TableSourceSettings, TableFileOptions):
+    """What sources of files share."""
+
+
 class LocalTable(TableFiles):
-    """A file or a folder on this machine (csv, tsv, xlsx, ods, parquet, json, jsonl, xml; packed as gz, zst, bz2, xz or zip),
-    read in order of file names.
+    """A file or a folder on this machine (csv, tsv, xlsx, ods, parquet, json, jsonl, arff, xml; packed as gz, zst, bz2, xz or
+    zip), read in order of file names.
     """
 
     type: Literal["local"]
@@ -94,8 +118,48 @@ class UrlTable(TableFiles, AtUrl):
     """A file at an address, fetched once and kept by its hash."""
 
 
+class CatalogueTable(TableRows, TableFileOptions):
+    """A data set of a public catalogue, found there by its name; its licence is read there."""
+
+    licence: Annotated[str, Field(min_length=1)] | None = None
+    """None takes what the catalogue states; where it states none, the recipe has to."""
+    hosts: list[str] = []
+    """Further hosts that its files may come from; those that the catalogue is known to use always may."""
+    max_mb: Positive = 4096
+    """Largest file that is fetched, in megabytes."""
+    private: bool = False
+    """Allow addresses of private networks and of this machine, for a catalogue of one's own."""
+
+
+class OpenmlTable(CatalogueTable):
+    """A data set of OpenML, as parquet where it has that, else as ARFF."""
+
+    type: Literal["openml"]
+    """Kind of source."""
+    id: Annotated[str, BeforeValidator(_number_as_text), Field(pattern=r"^(\d+|[^@/\s]+@\d+)$")]
+    """Number of the data set (``61``), or its name and version (``iris@1``)."""
+    server: Annotated[str, Field(pattern=r"^https?://[^/\s]+$")] = "https://www.openml.org"
+    """Address of the catalogue."""
+
+
+class KaggleTable(CatalogueTable):
+    """A data set of Kaggle. Needs a login there: ``KAGGLE_USERNAME`` and ``KAGGLE_KEY``, or ``~/.kaggle/kaggle.json``."""
+
+    type: Literal["kaggle"]
+    """Kind of source."""
+    id: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    """``owner/name``, as in the address of its page."""
+    version: Positive | None = None
+    """Number of its version; None takes the newest, and the Dataset says which that was."""
+    file: str | None = None
+    """Which of its files (``data/train.csv``); None takes all that can be read."""
+    server: Annotated[str, Field(pattern=r"^https?://[^/\s]+$")] = "https://www.kaggle.com"
+    """Address of the catalogue."""
+
+
 TableSource = Annotated[
-    LocalTable | WheelTable | HubTableSource | PackageTable | SqliteTable | DuckdbTable | UrlTable, Field(discriminator="type")
+    LocalTable | WheelTable | HubTableSource | PackageTable | SqliteTable | DuckdbTable | UrlTable | OpenmlTable | KaggleTable,
+    Field(discriminator="type"),
 ]
 
 

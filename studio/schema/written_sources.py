@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,29 +11,20 @@ from studio.schema.writer import ChunkSettings, RaftSettings, WriterSettings
 
 _Positive = Annotated[int, Field(gt=0)]
 _Share = Annotated[float, Field(gt=0, le=1)]
+_Address = Annotated[str, Field(pattern=r"^https?://[^/\s]+(/\S*)?$")]
 
 
-class DocumentsSource(Drawn):
-    """Documents (pdf, docx, html, epub, md, txt, srt, vtt, ipynb): the questions and answers that stand in them, and with a
-    ``writer`` those that a model writes about each part of them, with their source.
-    """
+class ReadSource(Drawn):
+    """What sources of documents and of web pages share: how rows are made of what was read."""
 
-    type: Literal["documents"]
-    """Kind of source."""
-    path: Annotated[str, Field(min_length=1)]
-    """File or folder; a relative one is looked for in the current folder, then beside the recipe."""
-    pattern: str = "**/*"
-    """Which files of a folder are read."""
     name: str | None = None
-    """Short name for reports and row ids; None takes it from the file or folder."""
+    """Short name for reports and row ids; None takes it from the file, the folder or the host."""
     licence: Annotated[str, Field(min_length=1)]
     """Licence of the documents, and of what may be made of them."""
     attribution: str | None = None
     """Who has to be named, and how, when the licence asks for it."""
     system: str | None = None
     """A system turn put before every row that has none."""
-    damaged: Literal["refuse", "keep"] = "refuse"
-    """A document that cannot be read stops the build, or is listed among the removed rows."""
     group: Literal["document", "chunk"] = "document"
     """Rows of one document never straddle two splits, so that test asks about documents that training has not seen; or only
     those of one chunk, for a single long document. Then test is nearer to training, and its scores are higher."""
@@ -47,14 +38,71 @@ class DocumentsSource(Drawn):
     """The model that writes questions and answers; None takes only what stands in the documents."""
     raft: RaftSettings | None = None
     """Put documents into the questions, so that the model learns to look things up in them; None asks the bare question."""
+    damaged: Literal["refuse", "keep"] = "refuse"
+    """A document that cannot be read stops the build, or is listed among the removed rows."""
 
     @model_validator(mode="after")
-    def _needs_writer(self) -> DocumentsSource:
+    def _needs_writer(self) -> Self:
         """Refuse RAFT without anybody who writes, or where its prompts would show test to training."""
         if self.raft is not None and self.writer is None:
             raise ValueError("raft needs a writer, for it is made of questions about known parts of documents.")
         if self.raft is not None and self.group == "chunk":
             raise ValueError("raft shows other chunks of a document in its prompts, so its rows cannot be divided by chunk.")
+        return self
+
+
+class DocumentsSource(ReadSource):
+    """Documents (pdf, docx, html, epub, md, txt, srt, vtt, ipynb): the questions and answers that stand in them, and with a
+    ``writer`` those that a model writes about each part of them, with their source.
+    """
+
+    type: Literal["documents"]
+    """Kind of source."""
+    path: Annotated[str, Field(min_length=1)]
+    """File or folder; a relative one is looked for in the current folder, then beside the recipe."""
+    pattern: str = "**/*"
+    """Which files of a folder are read."""
+
+
+class WebSource(ReadSource):
+    """Pages of web sites, fetched politely and read as documents are. Needs the extra ``web``."""
+
+    type: Literal["web"]
+    """Kind of source."""
+    start: list[_Address] = []
+    """Addresses of pages with which it begins."""
+    sitemaps: list[_Address] = []
+    """Addresses of sitemaps (XML, or one address on a line; packed with gzip or not); what they list counts as a start."""
+    contact: Annotated[str, Field(min_length=3, max_length=200, pattern=r"^[\x20-\x7e]+$")]
+    """Where the owner of a site reaches you (an e-mail address or a page): it is told to every host, beside the studio's name."""
+    hosts: list[str] = []
+    """Hosts whose pages are asked for; empty takes those of ``start`` and ``sitemaps``."""
+    only: list[_Address] = []
+    """Pages are asked for only where their address begins with one of these; empty takes all of the hosts."""
+    depth: Annotated[int, Field(ge=0)] = 2
+    """How many links away from a start a page may be; 0 takes the starts alone."""
+    max_pages: _Positive = 200
+    """At most so many addresses are asked for; the rest is counted."""
+    max_mb: _Positive = 10
+    """Largest page, in megabytes, packed and unpacked; a larger one is left out and told."""
+    total_mb: _Positive = 500
+    """The crawl ends when its pages are this large together, in megabytes."""
+    delay: Annotated[float, Field(ge=0)] = 1.0
+    """Seconds between two requests to one host; a longer ``Crawl-delay`` in its robots.txt wins."""
+    again: Annotated[float, Field(ge=0)] = 24.0
+    """Hours for which a finished crawl is used as it is. Later builds ask anew, only for what has changed since; 0 asks at every
+    build."""
+    damaged: Literal["refuse", "keep"] = "keep"
+    """A page that cannot be read stops the build, or is listed among the removed rows."""
+    private: bool = False
+    """Allow addresses of private networks and of this machine. A recipe from elsewhere could otherwise read what only this
+    machine reaches."""
+
+    @model_validator(mode="after")
+    def _begins(self) -> WebSource:
+        """Refuse a crawl without a beginning."""
+        if not self.start and not self.sitemaps:
+            raise ValueError("a crawl begins somewhere. Give start (addresses of pages), sitemaps, or both.")
         return self
 
 

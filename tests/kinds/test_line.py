@@ -154,7 +154,7 @@ def test_its_rows_have_their_own_columns_on_the_page(trained: Path, workspace: W
 def test_annotating_begins_with_the_newest_conversations(trained: Path, workspace: Workspace) -> None:
     from studio.apps.annotate import build
 
-    with pytest.raises(UserError, match="no dataset of conversations"):
+    with pytest.raises(UserError, match="no dataset to annotate"):
         build(workspace)
 
 

@@ -59,13 +59,14 @@ from studio.schema.recipe import (
     WheelSource,
 )
 from studio.schema.scrubbing import PresidioSettings, ScrubStep
-from studio.schema.written_sources import DocumentsSource, SyntheticSource
+from studio.schema.written_sources import DocumentsSource, SyntheticSource, WebSource
 
 LIBRARIES = ("ftfy", "py3langid", "phonenumbers", "tokenizers", "ijson", "charset-normalizer", "pyarrow", "numpy")
 
 # Code that decides how rows are read; a change of it makes everything after new.
 _READ_CODE = (
-    "sources.py", "hub.py", "remote.py", *code_files("readers", "documents", "chat/formats", "chat/exports", "chat/writing"),
+    "sources.py", "hub.py", "remote.py",
+    *code_files("readers", "documents", "web", "chat/formats", "chat/exports", "chat/writing"),
     "chat/intake.py", "chat/reading.py", "chat/noticing.py", "chat/documents.py", "chat/faqs.py", "chat/labels.py",
     "chat/folders.py", "chat/feedback.py", "chat/rows.py", "chat/turns.py",
 )  # fmt: skip
@@ -183,7 +184,7 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
 
 def _figures(read: Mapping[str, Any]) -> dict[str, Any]:
     """What ``dataset.json`` takes over from reading."""
-    names = {"shapes": "shapes", "columns_not_used": "unused", "writers": "writers"}
+    names = {"shapes": "shapes", "columns_not_used": "unused", "writers": "writers", "crawls": "crawls"}
     return {name: read[key] for name, key in names.items() if key in read}
 
 
@@ -217,6 +218,10 @@ def _resolve(source: Source, index: int, beside: Path, memo: HashMemo, workspace
             from studio.data.chat.writing.source import resolve_documents
 
             return resolve_documents(source, index, beside, memo, workspace)
+        case WebSource():
+            from studio.data.chat.writing.pages import resolve_web
+
+            return resolve_web(source, index, memo, workspace)
         case SyntheticSource():
             from studio.data.chat.writing.rewriting import resolve_synthetic
 

@@ -22,7 +22,7 @@ from studio.data.shelf import Shelf, Shelves
 from studio.data.sources import READ_STEP, ResolvedSource, files_left_out
 from studio.data.stages import StepResult, judged
 from studio.schema.recipe import ChatRecipe, Columns, LocalSource, SourceSettings
-from studio.schema.written_sources import DocumentsSource, SyntheticSource
+from studio.schema.written_sources import ReadSource, SyntheticSource
 
 READS_DOCUMENTS = "Sources of 'type: documents' read pdf, docx, html and epub: studio data build chat/own-documents."
 # Edges of length histograms in characters: powers of the square root of two, so that before and after share them.
@@ -38,7 +38,7 @@ def read_rows(recipe: ChatRecipe, sources: Sequence[ResolvedSource], shelves: Sh
     shapes: Counter[str] = Counter()
     unused: Counter[str] = Counter()
     for settings, source in zip(recipe.sources, sources, strict=True):
-        if isinstance(settings, DocumentsSource | SyntheticSource):
+        if isinstance(settings, ReadSource | SyntheticSource):
             counts[source.name] = _take_known(source, settings.system, rows, removed, notes)
             continue
         told: list[str] = []
@@ -71,6 +71,8 @@ def read_rows(recipe: ChatRecipe, sources: Sequence[ResolvedSource], shelves: Sh
     lengths = histogram(_counted(rows, turns))
     figures = {"read": counts, "lengths": lengths, "turns": as_figures(turns), "shapes": dict(shapes), "unused": dict(unused)}
     figures |= {"writers": writers} if writers else {}
+    crawls = {source.name: source.known.fetched for source in sources if source.known and source.known.fetched}
+    figures |= {"crawls": crawls} if crawls else {}
     read_in = sum(counts.values())
     found, gone = rows.held(), removed.held()
     return judged(READ_STEP, {}, read_in, found, gone, started=started, notes=notes, figures=figures, reasons=reasons)

@@ -140,6 +140,7 @@ def render_report(
         clusters=extra.get("clusters", {}),
         mixture=extra.get("mixture", {}),
         writers=extra.get("writers", {}),
+        crawls=extra.get("crawls", {}),
         kept=sum(record.splits.values()),
         concerns=concerns(record, kept, insight.languages, personal, len(kept.looked_at)),
         lengths=length_bars(read.get("lengths") or kept.lengths, kept.lengths, LENGTH_EDGES),

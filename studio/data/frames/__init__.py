@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from studio.core.errors import DataError
+from studio.data.frames.arff import read_arff_frame
 from studio.data.frames.base import BadRow, Frame, FrameOptions
 from studio.data.frames.csv import read_csv_frame
+from studio.data.frames.logs import LOG_ENDINGS, LogSeen, log_seen, read_log_frame
 from studio.data.frames.parquet import read_parquet_frame
 from studio.data.frames.rows import read_rows_frame
 from studio.data.frames.workbook import read_workbook
 from studio.data.readers.kinds import LINES, check_kind, unknown_kind
 from studio.data.readers.packed import kind_of, plain_file
 
-__all__ = ["FRAMES", "BadRow", "Frame", "FrameOptions", "read_frame"]
+__all__ = ["FRAMES", "LOG_ENDINGS", "BadRow", "Frame", "FrameOptions", "LogSeen", "endings_of", "log_seen", "read_frame"]
 
 FRAMES: dict[str, Callable[[Path, FrameOptions], Frame]] = {
+    ".arff": read_arff_frame,
     ".csv": read_csv_frame,
     ".tsv": read_csv_frame,
     ".json": read_rows_frame,
@@ -29,6 +32,11 @@ FRAMES: dict[str, Callable[[Path, FrameOptions], Frame]] = {
 """Suffix to reader."""
 
 
+def endings_of(form: str) -> Collection[str]:
+    """Endings of the files of a folder that are read in a form (``auto`` or ``log``)."""
+    return LOG_ENDINGS if form == "log" else FRAMES
+
+
 def read_frame(path: Path, options: FrameOptions) -> Frame:
     """The table of one file; a packed file is unpacked.
 
@@ -36,7 +44,7 @@ def read_frame(path: Path, options: FrameOptions) -> Frame:
         DataError: the file is empty, cannot be opened, is of no known kind, has two columns of one name, or is not in the
             encoding that was named.
     """
-    reader = FRAMES.get(kind_of(path))
+    reader = read_log_frame if options.format == "log" else FRAMES.get(kind_of(path))
     if reader is None:
         raise DataError(unknown_kind(path, FRAMES))
     try:

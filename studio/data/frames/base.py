@@ -15,13 +15,15 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class FrameOptions:
-    """How files are read; see :class:`studio.schema.table_recipe.TableFiles` for what each option means."""
+    """How files are read; see :class:`studio.schema.table_recipe.TableFileOptions` for what each option means."""
 
     encoding: str | None = None
     delimiter: str | None = None
     header: tuple[str, ...] | None = None
     sheet: str | None = None
     records: str | None = None
+    format: str = "auto"
+    year: int | None = None
 
 
 @dataclass(frozen=True)

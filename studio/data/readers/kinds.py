@@ -26,6 +26,7 @@ _REMEDIES = {
     "Convert it to parquet: pyarrow reads it.": (".arrow", ".feather", ".orc"),
     "Read it with a query: 'type: sqlite'.": (".sqlite", ".sqlite3", ".db"),
     "Read it with a query: 'type: duckdb'.": (".duckdb",),
+    "Read it as a log, with 'format: log' in the source of a table or of series.": (".log", ".out", ".err"),
     "Pictures are read by a recipe of kind image.": (".png", ".jpg", ".jpeg", ".webp", ".gif", ".svg"),
 }  # fmt: skip
 # What files of other kinds begin with, for those that have another's ending.

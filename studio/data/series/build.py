@@ -108,7 +108,7 @@ class SeriesBuilder(Builder[SeriesRecipe, Point, RemovedPoint]):
 
     def _read_file(self, source: SeriesSource, path: Path, label: str, name: str, alone: str, prefix: str) -> Read:
         """One file, as the recipe says."""
-        options = FrameOptions(encoding=source.encoding, sheet=source.sheet)
+        options = FrameOptions(encoding=source.encoding, sheet=source.sheet, format=source.format, year=source.year)
         return read_file_points(
             path,
             name,

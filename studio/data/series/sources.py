@@ -7,7 +7,7 @@ import importlib.util
 from pathlib import Path
 
 from studio.core.errors import StudioError
-from studio.data.frames import FRAMES
+from studio.data.frames import endings_of
 from studio.data.memo import HashMemo
 from studio.data.sources import DataFile, ResolvedSource, resolve_local, resolve_wheel, resolved
 from studio.schema.series_recipe import SeriesLocalSource, SeriesPackageSource, SeriesSource, SeriesWheelSource
@@ -25,7 +25,8 @@ def resolve_source(source: SeriesSource, index: int, beside: Path, memo: HashMem
     if isinstance(source, SeriesPackageSource):
         return _resolve_package(source, index, memo)
     assert isinstance(source, SeriesLocalSource)
-    location, identity, files = resolve_local(source.path, source.pattern, beside, memo, FRAMES, links=source.links)
+    endings = endings_of(source.format)
+    location, identity, files = resolve_local(source.path, source.pattern, beside, memo, endings, links=source.links)
     return resolved(source, index, Path(location).stem, location, identity, files=files)
 
 

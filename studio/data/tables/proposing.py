@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,16 @@ from studio.core.workspace import Workspace
 from studio.data.frames import FRAMES
 from studio.data.frames.queries import query_sqlite
 from studio.data.memo import HashMemo
-from studio.data.proposals import Proposal, Refusal, beginning_of, local_source, split_for, steps_of, too_wide
+from studio.data.proposals import (
+    Proposal,
+    Refusal,
+    beginning_of,
+    local_source,
+    log_settings,
+    split_for,
+    steps_of,
+    too_wide,
+)
 from studio.data.readers.packed import ARCHIVE, kind_of
 from studio.data.tables.build import TableBuilder
 from studio.data.tables.table import DataTable
@@ -21,6 +31,7 @@ from studio.schema.table_recipe import TableRecipe
 
 _STEPS = ("exact_duplicates", "missing", "outliers", "constant_columns", "suspicious_numbers", "leaks")
 _LIMIT = 5_000
+_SURE_LOG = 0.7
 _TARGETS = ("target", "label", "class", "y", "outcome", "result", "churn", "survived", "species", "diagnosis", "price", "rating")
 _DATABASES = frozenset({".sqlite", ".sqlite3", ".db", ".db3"})
 _NAMED_ON_TOP = frozenset({".csv", ".tsv", ".xlsx"})
@@ -33,21 +44,23 @@ def propose_table(path: Path) -> Proposal | Refusal | None:
     if path.is_file() and path.suffix.lower() in _DATABASES:
         return _of_database(path)
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    if not any(kind_of(file) in {*FRAMES, ARCHIVE} for file in files):
+    log, choices = log_settings(path)
+    if not log and not any(kind_of(file) in {*FRAMES, ARCHIVE} for file in files):
         return None
-    source = local_source(path)
+    source = local_source(path) | log | ({"damaged": "keep"} if log else {})
     try:
         if wide := too_wide(path):
             return Refusal("table", wide)
         with beginning_of(path) as first:
-            tried = local_source(first) | {"limit": _LIMIT}
+            tried = source | {"path": str(first), "limit": _LIMIT}
             table = _read(tried)
             if path.suffix.lower() in _NAMED_ON_TOP and _headless(table):
                 source |= {"header": [f"column {number}" for number in range(1, len(table.columns) + 1)]}
                 table = _read(tried | source | {"path": str(first)})
-        return _proposal(path, source, table)
+        found = _proposal(path, source, table)
     except StudioError as error:
         return Refusal("table", str(error))
+    return replace(found, choices=(*choices, *found.choices), likeness=max(found.likeness, _SURE_LOG)) if log else found
 
 
 def _headless(table: DataTable) -> bool:

@@ -11,7 +11,9 @@ import pandas as pd
 
 from studio.core.errors import DataError, StudioError, UserError, nearest
 from studio.core.files import sha256_json
-from studio.data.frames import FRAMES, BadRow, Frame, FrameOptions, read_frame
+from studio.data.catalogues.kaggle import resolve_kaggle
+from studio.data.catalogues.openml import resolve_openml
+from studio.data.frames import BadRow, Frame, FrameOptions, endings_of, read_frame
 from studio.data.frames.base import plain_columns, whole_frame
 from studio.data.frames.packages import package_table, package_version
 from studio.data.frames.queries import query_duckdb, query_sqlite
@@ -30,10 +32,12 @@ from studio.data.sources import (
 from studio.schema.table_recipe import (
     DuckdbTable,
     HubTableSource,
+    KaggleTable,
     LocalTable,
+    OpenmlTable,
     PackageTable,
     SqliteTable,
-    TableFiles,
+    TableFileOptions,
     TableSource,
     UrlTable,
     WheelTable,
@@ -72,9 +76,14 @@ def resolve_table(source: TableSource, index: int, beside: Path, memo: HashMemo)
         return resolved(source, index, source.package, location, identity, revision=source.version, files=files)
     if isinstance(source, SqliteTable | DuckdbTable):
         return resolve_query(source, source, index, beside, memo)
+    if isinstance(source, OpenmlTable):
+        return resolve_openml(source, index, endings_of(source.format))
+    if isinstance(source, KaggleTable):
+        return resolve_kaggle(source, index, endings_of(source.format))
     if isinstance(source, UrlTable):
-        return resolve_url(source, source, index, FRAMES)
-    location, identity, files = resolve_local(source.path, source.pattern, beside, memo, FRAMES, links=source.links)
+        return resolve_url(source, source, index, endings_of(source.format))
+    endings = endings_of(source.format)
+    location, identity, files = resolve_local(source.path, source.pattern, beside, memo, endings, links=source.links)
     return resolved(source, index, Path(location).stem, location, identity, files=files)
 
 
@@ -89,9 +98,9 @@ def read_table(settings: TableSource, source: ResolvedSource) -> SourceTable:
     notes = [f"{source.name}: {note}" for note in source.notes]
     notes += [f"{label if source.files else source.name}: {note}" for label, frame in parts for note in frame.notes]
     if isinstance(settings, LocalTable):
-        left = files_left_out(source.location, settings.pattern, FRAMES)
+        left = files_left_out(source.location, settings.pattern, endings_of(settings.format))
         notes += [left] if left else []
-    if isinstance(settings, TableFiles) and settings.damaged == "refuse":
+    if isinstance(settings, TableFileOptions) and settings.damaged == "refuse":
         _refuse_bad(parts, source)
     prefix = {label: f"{source.name}/{label}/" if several else f"{source.name}/" for label, _ in parts}
     columns = [_renamed(frame.columns, settings, source.name) for _, frame in parts]
@@ -120,6 +129,8 @@ def _frames(settings: TableSource, source: ResolvedSource) -> list[tuple[str, Fr
         header=tuple(settings.header) if settings.header else None,
         sheet=settings.sheet,
         records=settings.records,
+        format=settings.format,
+        year=settings.year,
     )
     return [(file.label, _of_file(file, options)) for file in source.files]
 

@@ -48,11 +48,12 @@ def read_documents(files: Sequence[DataFile], shelf: Shelf, *, keep_damaged: boo
         try:
             document = shelf.read(file.path)
         except DataError as error:
+            reason = str(error).replace(str(file.path), file.label)
             if not keep_damaged:
-                raise DataError(f"{error} Or go on without it: 'damaged: keep' in the source's recipe.") from None
-            found.damaged.append(unwritten(f"damaged/{file.label}", "", str(error), READ_STEP))
+                raise DataError(f"{reason} Or go on without it: 'damaged: keep' in the source's recipe.") from None
+            found.damaged.append(unwritten(f"damaged/{file.label}", "", reason, READ_STEP))
             continue
-        found.notes += document.notes
+        found.notes += [note.replace(file.path.name, file.label) for note in document.notes]
         if not document.passages:
             found.damaged.append(unwritten(f"empty/{file.label}", "", f"{file.label} holds no text", READ_STEP))
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,10 @@ from studio.data.documents.base import DOCUMENTS, Document
 from studio.data.documents.chunks import Chunk, Measure
 from studio.data.documents.shelf import opened_shelf
 from studio.data.memo import HashMemo
-from studio.data.sources import KnownRows, ResolvedSource, files_left_out, resolve_local, resolved
+from studio.data.sources import DataFile, KnownRows, ResolvedSource, files_left_out, resolve_local, resolved
 from studio.language.scripts import words_of
 from studio.schema.writer import ChunkSettings, WriterSettings
-from studio.schema.written_sources import DocumentsSource
+from studio.schema.written_sources import DocumentsSource, ReadSource, WebSource
 
 
 def resolve_documents(source: DocumentsSource, index: int, beside: Path, memo: HashMemo, workspace: Workspace) -> ResolvedSource:
@@ -46,33 +46,76 @@ def resolve_documents(source: DocumentsSource, index: int, beside: Path, memo: H
         UserError, EndpointError: the writer cannot be asked.
     """
     endings = DOCUMENTS.in_order()
-    location, bytes_identity, files = resolve_local(source.path, source.pattern, beside, memo, endings)
+    location, identity, files = resolve_local(source.path, source.pattern, beside, memo, endings)
+    found = Found(source.name or Path(location).stem, location, identity, files)
+    left = files_left_out(location, source.pattern, endings)
+    return resolve_found(source, index, found, memo, workspace, [left] if left else [])
+
+
+@dataclass(frozen=True)
+class Found:
+    """Documents that were found. identity: hash of their bytes. about: what is known of each besides, by its label, for ``meta``.
+    gone: those that could not be had. figures: on how they were had, for the Dataset.
+    """
+
+    name: str
+    location: str
+    identity: str
+    files: tuple[DataFile, ...]
+    about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    gone: tuple[RemovedRow, ...] = ()
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+def resolve_found(
+    source: DocumentsSource | WebSource, index: int, found: Found, memo: HashMemo, workspace: Workspace, notes: Sequence[str]
+) -> ResolvedSource:
+    """Rows of documents that were found, of files or of the web.
+
+    Args:
+        notes: what people should know of how they were found.
+    Raises:
+        DataError: a document cannot be read. UserError, EndpointError: the writer cannot be asked.
+    """
     with opened_shelf(workspace.root / "cache", memo) as shelf:
-        reading = read_documents(files, shelf, keep_damaged=source.damaged == "keep")
-    notes = reading.notes + [note for note in [files_left_out(location, source.pattern, endings)] if note]
-    rows: list[ChatRow | RemovedRow] = list(reading.damaged)
-    figures: dict[str, Any] = {}
-    if source.writer is None:
-        rows += _own(source, reading.documents, written_out=False)
-    else:
-        repeats = Repeats()
-        own = _own(source, reading.documents, written_out=True) if source.own_questions else []
-        chunks = chunked(reading.documents, source.chunk.size, measure_of(source.chunk))
-        written, figures = _written(source.writer, chunks, workspace, without_repeats(own, repeats), repeats)
-        notes += notes_of(figures)
-        if source.raft is not None:
-            written, told = _as_raft(written, chunks, Raft(**source.raft.model_dump()))
-            notes += told
-        rows += written
+        reading = read_documents(found.files, shelf, keep_damaged=source.damaged == "keep")
+    rows, told, figures = _rows(source, reading.documents, workspace)
+    rows = [*found.gone, *reading.damaged, *rows]
     if source.group == "chunk":
         rows = [replace(row, group=row.meta.get("chunk")) if isinstance(row, ChatRow) else row for row in rows]
-    lines = tuple(as_line(row) for row in rows)
-    name = source.name or Path(location).stem
-    known = KnownRows(name, lines, tuple(notes), figures)
-    return resolved(source, index, name, location, sha256_json([bytes_identity, lines]), known=known)
+    lines = tuple(as_line(_with_facts(row, found.about)) for row in rows)
+    known = KnownRows(found.name, lines, (*reading.notes, *notes, *told), figures, dict(found.figures))
+    return resolved(source, index, found.name, found.location, sha256_json([found.identity, lines]), known=known)
 
 
-def _own(source: DocumentsSource, documents: Mapping[str, Document], *, written_out: bool) -> list[ChatRow | RemovedRow]:
+def _rows(
+    source: ReadSource, documents: Mapping[str, Document], workspace: Workspace
+) -> tuple[list[ChatRow | RemovedRow], list[str], dict[str, Any]]:
+    """What stands in the documents and what is written of them, what people should know of it, and the figures of the asking."""
+    if source.writer is None:
+        return _own(source, documents, written_out=False), [], {}
+    repeats = Repeats()
+    own = _own(source, documents, written_out=True) if source.own_questions else []
+    chunks = chunked(documents, source.chunk.size, measure_of(source.chunk))
+    rows, figures = _written(source.writer, chunks, workspace, without_repeats(own, repeats), repeats)
+    notes = notes_of(figures)
+    if source.raft is not None:
+        rows, told = _as_raft(rows, chunks, Raft(**source.raft.model_dump()))
+        notes += told
+    return rows, notes, figures
+
+
+def _with_facts(row: ChatRow | RemovedRow, about: Mapping[str, Mapping[str, Any]]) -> ChatRow | RemovedRow:
+    """A row with what is known of its document besides."""
+    kept = row.row if isinstance(row, RemovedRow) else row
+    facts = about.get(str(kept.meta.get("document")))
+    if not facts:
+        return row
+    kept = replace(kept, meta={**kept.meta, **facts})
+    return replace(row, row=kept) if isinstance(row, RemovedRow) else kept
+
+
+def _own(source: ReadSource, documents: Mapping[str, Document], *, written_out: bool) -> list[ChatRow | RemovedRow]:
     """Rows that documents give themselves."""
     return [
         row

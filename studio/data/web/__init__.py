@@ -1,0 +1,1 @@
+"""Pages of web sites: fetched politely, kept by their hash, told page by page what came of them."""
