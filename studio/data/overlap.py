@@ -87,7 +87,7 @@ class References:
         """Texts that share the hash of a run, in order; in several processes where that is worth it."""
         known = {length: np.unique(runs.hashes) for length, runs in self._runs.items()}
         parts = text_blocks(texts, _PART)
-        if crew is None or crew.count < 2 or len(parts) < _WORTH_PARTS or sum(map(len, known.values())) > _MOST_SENT:
+        if crew is None or crew.alone or len(parts) < _WORTH_PARTS or sum(map(len, known.values())) > _MOST_SENT:
             found = [_suspects(part, known) for part in parts]
         else:
             tasks = [crew.pool().submit(_suspects, part, known) for part in parts]

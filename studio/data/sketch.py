@@ -90,7 +90,7 @@ def sketch_part(texts: Sequence[str], shingling: Shingling) -> Sketches:
 def sketch_texts(texts: Sequence[str], shingling: Shingling, crew: Workers | None = None) -> Sketches:
     """Sketches of texts, in order; in several processes where there are some and that is worth it."""
     parts = text_blocks(texts, _PART)
-    if crew is None or crew.count < 2 or len(parts) < _WORTH_PARTS:
+    if crew is None or crew.alone or len(parts) < _WORTH_PARTS:
         return sketch_part(texts, shingling)
     tasks = [crew.pool().submit(sketch_part, part, shingling) for part in parts]
     found = [task.result() for task in tasks]
