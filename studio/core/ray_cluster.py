@@ -1,7 +1,8 @@
 """Ray, for what runs past one machine: started on this one alone, or found where it runs already. The only place that starts it.
 
 What is started here listens to this machine only, asks for a token that nobody else has, tells nothing to others, has no page of
-its own, and ends with the process that started it, however that ended (Ray asks the kernel for it).
+its own, and ends with the process that started it, however that ended (the kernel sees to most of it on Linux, and
+:mod:`studio.core.aftermath` to the rest).
 """
 
 from __future__ import annotations
@@ -10,19 +11,20 @@ import contextlib
 import logging
 import os
 import secrets
-import shutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from studio.core.aftermath import aftermath
 from studio.core.errors import StudioError, UserError, nearest
 from studio.core.extras import available, require
 
@@ -32,6 +34,7 @@ _PREFIX = "studio-ray-"
 # Ray gives its own processes 15 seconds and gives up on a busy machine (ray-project/ray#65983); it often starts at the next try.
 _TRIES = 3
 _PAUSE_SECONDS = 5.0
+_KNOCK_SECONDS = 10.0
 # Ray keeps what travels between processes in memory of this size, and lays more down on disk.
 _STORE_BYTES = 256 * 1024**2
 
@@ -64,21 +67,20 @@ def ray_cluster(address: str | None, *, instead: str, processes: int | None = No
         _shut_in()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to others
     ray = require("ray", feature=FEATURE, extra="ray")
-    handlers = _handlers()
-    folder = _folder() if address is None else None
-    try:
-        if folder is None:
-            _join(ray, str(address), instead)
-        else:
-            _start(ray, folder, processes, instead)
-        yield ray
-    finally:
-        with contextlib.suppress(Exception):  # Ray's own threads may be gone; nothing is left to save here
-            ray.shutdown()
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+    with _own_signals() as ours, ExitStack() as after:
+        try:
+            if address is None:
+                folder = _folder()
+                left = after.enter_context(aftermath(folder))
+                _start(ray, folder, processes, instead)
+                left.stop(psutil.Process().children(recursive=True))
+            else:
+                _join(ray, address, instead)
+            ours()
+            yield ray
+        finally:
+            with contextlib.suppress(Exception):  # Ray's own threads may be gone; nothing is left to save here
+                ray.shutdown()
 
 
 def _shut_in() -> None:
@@ -94,15 +96,8 @@ def _shut_in() -> None:
 
 
 def _folder() -> Path:
-    """A folder of this process for Ray's sockets and logs; those of processes that were killed go.
-
-    It is short, for the path of a socket has at most 107 bytes.
-    """
-    place = Path("/tmp" if Path("/tmp").is_dir() else tempfile.gettempdir())
-    for left in place.glob(f"{_PREFIX}*"):
-        owner = left.name.removeprefix(_PREFIX).partition("-")[0]
-        if owner.isdigit() and not psutil.pid_exists(int(owner)):
-            shutil.rmtree(left, ignore_errors=True)
+    """A folder of this process for Ray's sockets and logs. It is short, for the path of a socket has at most 107 bytes."""
+    place = "/tmp" if Path("/tmp").is_dir() else None
     return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=place))
 
 
@@ -127,8 +122,11 @@ def _start(ray: Any, folder: Path, processes: int | None, instead: str) -> None:
 
 
 def _join(ray: Any, address: str, instead: str) -> None:
-    """Connect to a cluster."""
+    """Connect to a cluster; that nobody listens there is known at once, where Ray tries for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
+        if port.isdigit():
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_SECONDS).close()
         _init(ray, address)
     except Exception as error:
         raise UserError(
@@ -142,12 +140,26 @@ def _init(ray: Any, address: str, **settings: Any) -> None:
     ray.init(address=address, log_to_driver=False, configure_logging=False, logging_level=logging.ERROR, **settings)
 
 
-def _handlers() -> dict[int, Any]:
-    """What happens at a signal now: Ray sets its own, and takes them along when it goes."""
+@contextmanager
+def _own_signals() -> Iterator[Callable[[], None]]:
+    """Calling what is given makes SIGTERM an orderly end, in the place of Ray's own way: a page of C++ and an abort."""
     if threading.current_thread() is not threading.main_thread():
-        return {}
-    known = [signal.SIGTERM, *([] if sys.platform == "win32" else [signal.SIGINT])]
-    return {number: handler for number in known if (handler := signal.getsignal(number)) is not None}
+        yield lambda: None
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def end(number: int, _frame: object) -> None:
+        sys.exit(128 + number)
+
+    def ours() -> None:
+        signal.signal(signal.SIGINT, before[signal.SIGINT])
+        signal.signal(signal.SIGTERM, end if before[signal.SIGTERM] is signal.SIG_DFL else before[signal.SIGTERM])
+
+    try:
+        yield ours
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _first_line(error: BaseException) -> str:
