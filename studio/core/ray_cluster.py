@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,8 @@ def ray_cluster(address: str | None, *, instead: str, processes: int | None = No
         _shut_in()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to others
     ray = require("ray", feature=FEATURE, extra="ray")
-    with _own_signals() as ours, ExitStack() as after:
+    # Ray tells of lost processes on stdout, where a command's answer stands.
+    with _own_signals() as ours, redirect_stdout(sys.stderr), ExitStack() as after:
         try:
             if address is None:
                 folder = _folder()
@@ -136,8 +137,23 @@ def _join(ray: Any, address: str, instead: str) -> None:
 
 
 def _init(ray: Any, address: str, **settings: Any) -> None:
-    """``ray.init`` without lines of its own on the terminal."""
-    ray.init(address=address, log_to_driver=False, configure_logging=False, logging_level=logging.ERROR, **settings)
+    """``ray.init`` without lines of its own on the terminal: what matters is raised, and told in one sentence."""
+    with _silent():
+        ray.init(address=address, log_to_driver=False, configure_logging=False, logging_level=logging.ERROR, **settings)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Nothing reaches the terminal inside the block; Ray's core writes past Python."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 @contextmanager
