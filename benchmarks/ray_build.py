@@ -2,10 +2,11 @@
 
     python benchmarks/ray_build.py [--rows 60000] [--workers 1 2] [--write-docs]
 
-The corpus is made here with a seed: conversations of about 650 characters, words by Zipf's law, every twentieth a copy of an
-earlier one in which a few words were changed. The recipe has two steps that judge rows one by one, and near_duplicates. Each side is
-a process of its own with an empty workspace, the sides in turn; wall time includes starting Python, and starting Ray. Every side has
-to write the same bytes. Memory per row is that of what stays where the build runs: keys and marks of near-duplicates.
+The corpus is made here with a seed: conversations of about 650 characters, words by Zipf's law, every twentieth a copy of
+an earlier one in which a few words were changed. The recipe has two steps that judge rows one by one, and near_duplicates.
+Each side is a process of its own with an empty workspace, the sides in turn; wall time includes starting Python, and
+starting Ray. Every side has to write the same bytes. Memory per row is that of what stays where the build runs: keys and
+marks of near-duplicates.
 """
 
 from __future__ import annotations
