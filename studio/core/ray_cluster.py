@@ -54,7 +54,7 @@ def wants_ray(engine: str) -> bool:
 
 @contextmanager
 def ray_cluster(address: str | None, *, instead: str, processes: int | None = None) -> Iterator[Any]:
-    """Ray as a module, connected inside the block.
+    """Ray as a module, connected inside the block, in which what is printed goes to stderr.
 
     Args:
         address: of a cluster that runs (``host:port`` of its head, or ``ray://``); None starts Ray on this machine.

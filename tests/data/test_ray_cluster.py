@@ -28,13 +28,13 @@ pytestmark = [
 WORK = "ray::carry_out"
 """What a process of Ray is called while it works for the studio."""
 HOLD = """
-import time
+import sys, time
 from studio.core.ray_cluster import ray_cluster
 
 with ray_cluster(None, instead="Leave it.", processes=1) as ray:
     task = ray.remote(lambda seconds: time.sleep(seconds))
     waiting = task.remote(100)
-    print("ready", flush=True)
+    print("ready", file=sys.__stdout__, flush=True)
     ray.get(waiting)
 """
 
