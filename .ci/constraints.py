@@ -15,6 +15,12 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = "# The set that was tested together, on Python 3.11. `make` installs it; so does `pip install -c constraints.txt .`\n"
 
+# Extras that `make` does not install, and what they bring.
+TRIED = (
+    "presidio-analyzer", "spacy", "tldextract",
+    "ray", "msgpack", "jsonschema", "jsonschema-specifications", "referencing", "rpds-py",
+)  # fmt: skip
+
 
 def closure(requirements: list[str]) -> dict[str, str]:
     """Name to installed version of everything the requirements pull in, local labels (``+cpu``) dropped."""
@@ -48,7 +54,7 @@ def tried(known: dict[str, str]) -> dict[str, str]:
     """Versions of extras that were tried in an environment of their own, as the file has them; of what is not installed here."""
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     written = dict(line.split("==") for line in lines if not line.startswith("#"))
-    return {name: written[name] for name in ("presidio-analyzer", "spacy", "tldextract") if name in written and name not in known}
+    return {name: written[name] for name in TRIED if name in written and name not in known}
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ SECTIONS = {
     "data-build": ("Building a Dataset", "python benchmarks/data_build.py --write-docs"),
     "crows-pairs": ("CrowS-Pairs", "python benchmarks/crows_pairs.py FOLDER --write-docs"),
     "duplicates": ("Near-duplicate texts beside other packages", "python benchmarks/duplicates.py --write-docs"),
+    "ray-build": ("A build on Ray beside processes", "python benchmarks/ray_build.py --write-docs"),
     "tables": ("Building a table", "python benchmarks/tables.py --write-docs"),
     "predictors": ("Predictors beside scikit-learn by hand", "python benchmarks/predictors.py --write-docs"),
     "automl": ("Tables beside AutoGluon", "python benchmarks/automl.py --autogluon ENVIRONMENT --write-docs"),

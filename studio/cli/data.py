@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +15,7 @@ from studio.data.kinds import EXAMPLE_RECIPE, all_dataset_kinds
 
 if TYPE_CHECKING:
     from studio.data.kinds import DatasetKind
+    from studio.data.workers import Hire
 
 app = typer.Typer(help="Build a Dataset from a recipe, and look into it.")
 
@@ -24,6 +27,13 @@ def build(
         list[str] | None, typer.Option("--set", help="Change one value of the recipe: --set split.test=100. May be repeated.")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the Dataset, instead of the recipe's.")] = None,
+    engine: Annotated[str, typer.Option("--engine", help="'here', or 'ray' for processes of a Ray cluster.")] = "here",
+    ray_address: Annotated[
+        str | None, typer.Option("--ray-address", help="A Ray cluster that runs, HOST:PORT, instead of RAY_ADDRESS.")
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option("--processes", min=1, help="Processes that help at once, instead of one per processor.")
+    ] = None,
 ) -> None:
     """Build a Dataset from a recipe; what was built before from the same bytes is found again."""
     from studio.core.content import find_content
@@ -33,7 +43,10 @@ def build(
     path = find_content("data_recipes", recipe)
     kind, settings = load_recipe(path, set_values or [])
     called = name or getattr(settings, "name", None) or path.stem
-    outcome = kind.build(settings, output.open_workspace(), name=called, beside=path.parent, tell=output.note)
+    hire = _helpers(engine, ray_address, processes)
+    told: Any = {"name": called, "beside": path.parent, "tell": output.note}
+    workspace = output.open_workspace()
+    outcome = kind.build_with(settings, workspace, **told, hire=hire) if hire else kind.build(settings, workspace, **told)
     record = outcome.record
     for remark in outcome.notes:
         output.warn(remark)
@@ -52,6 +65,27 @@ def build(
             ("look", f"studio data show {record.name}"),
         ]
     )
+
+
+def _helpers(engine: str, address: str | None, processes: int | None) -> Hire | None:
+    """Who helps with a build; None for what the kind does by itself.
+
+    Raises:
+        UserError: there is no such engine, or an address without Ray. MissingExtraError: Ray is not installed.
+    """
+    from studio.core.ray_cluster import wants_ray
+
+    if not wants_ray(engine):
+        if address is not None:
+            raise UserError(f"--ray-address {address} needs --engine ray. Add it, or leave the address out.")
+        if processes is None:
+            return None
+        from studio.data.workers import hire_here
+
+        return partial(hire_here, count=processes)
+    from studio.data.ray_workers import hire_on_ray
+
+    return hire_on_ray(address or os.environ.get("RAY_ADDRESS") or None, processes, output.note)
 
 
 @app.command("look")

@@ -101,16 +101,9 @@ def _engine(name: str) -> Literal["here", "ray"]:
     Raises:
         UserError: there is no such engine. MissingExtraError: Ray is not installed.
     """
-    from studio.core.errors import UserError, nearest
-    from studio.core.extras import available, require
+    from studio.core.ray_cluster import wants_ray
 
-    if name == "ray":
-        if not available("ray"):
-            require("ray", feature="--engine ray", extra="ray")
-        return "ray"
-    if name != "here":
-        raise UserError(f"--engine {name!r} is not known.{nearest(name, ('here', 'ray'))} Allowed: here, ray.")
-    return "here"
+    return "ray" if wants_ray(name) else "here"
 
 
 def _found(workspace: Workspace, reference: str) -> Path:

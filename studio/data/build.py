@@ -34,6 +34,7 @@ from studio.data.shelf import Shelves
 from studio.data.sources import ResolvedSource
 from studio.data.split import Division
 from studio.data.stages import Stages, StepResult, Tell
+from studio.data.workers import Hire, hire_here
 from studio.schema.loading import Settings
 
 Recipe = TypeVar("Recipe", bound=Settings)
@@ -60,18 +61,25 @@ class Builder(ABC, Generic[Recipe, Row, Gone]):
     libraries: ClassVar[tuple[str, ...]]
     """The libraries that decide what ends up in the Dataset; their versions are written down."""
 
-    def __init__(self, recipe: Recipe, workspace: Workspace, beside: Path, tell: Tell) -> None:
-        """``beside``: folder of the recipe, for relative paths in it; ``tell``: gets one line per stage."""
-        self.recipe, self.workspace, self.beside, self.tell = recipe, workspace, beside, tell
+    def __init__(self, recipe: Recipe, workspace: Workspace, beside: Path, tell: Tell, hire: Hire = hire_here) -> None:
+        """``beside``: folder of the recipe, for relative paths in it; ``tell``: gets one line per stage; ``hire``: who helps."""
+        self.recipe, self.workspace, self.beside, self.tell, self.hire = recipe, workspace, beside, tell, hire
         # Where rows lie that are not held in memory; taken away after the build.
         self.shelves = Shelves(workspace.datasets / ".steps")
 
     @classmethod
     def build(
-        cls, recipe: Recipe, workspace: Workspace, *, name: str, beside: Path | None = None, tell: Tell = lambda _: None
+        cls,
+        recipe: Recipe,
+        workspace: Workspace,
+        *,
+        name: str,
+        beside: Path | None = None,
+        tell: Tell = lambda _: None,
+        hire: Hire = hire_here,
     ) -> BuildOutcome:
         """See :func:`build_dataset`; ``beside`` is the current folder when it is not given."""
-        return build_dataset(cls(recipe, workspace, beside or Path.cwd(), tell), name=name)
+        return build_dataset(cls(recipe, workspace, beside or Path.cwd(), tell, hire), name=name)
 
     @abstractmethod
     def resolve(self, memo: HashMemo) -> list[ResolvedSource]:

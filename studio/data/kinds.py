@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from studio.core.errors import StudioError
+from studio.core.errors import StudioError, UserError
 from studio.core.registry import Registry
 
 # Nothing heavy is imported here: the help of commands is made from this table.
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from studio.data.entries import Entry
     from studio.data.proposals import Proposal, Refusal
     from studio.data.stages import Tell
+    from studio.data.workers import Hire
     from studio.schema.loading import Settings
 
 DATASET_KINDS = Registry(
@@ -75,6 +76,23 @@ class DatasetKind(ABC):
     @abstractmethod
     def build(self, recipe: Any, workspace: Workspace, *, name: str, beside: Path, tell: Tell) -> BuildOutcome:
         """Build a Dataset from a recipe of this kind, or find it; see :func:`studio.data.build.build_dataset`."""
+
+    def build_with(
+        self,
+        recipe: Any,  # noqa: ARG002 - for kinds whose builds are helped
+        workspace: Workspace,  # noqa: ARG002
+        *,
+        name: str,  # noqa: ARG002
+        beside: Path,  # noqa: ARG002
+        tell: Tell,  # noqa: ARG002
+        hire: Hire,  # noqa: ARG002
+    ) -> BuildOutcome:
+        """As :meth:`build`, with helpers other than one process per processor.
+
+        Raises:
+            UserError: Datasets of this kind are built in one process.
+        """
+        raise UserError(f"{self.rows} are built in one process: leave --engine, --ray-address and --processes out.")
 
     @abstractmethod
     def entries(self, folder: Path, part: str) -> Iterable[Entry]:

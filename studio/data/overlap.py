@@ -90,7 +90,7 @@ class References:
         sizes: list[int] = []
         parts = (sizes.append(len(part)) or part for part in text_blocks(texts, _PART))  # type: ignore[func-returns-value]
         begin = list(itertools.islice(parts, _WORTH_PARTS))
-        if crew is None or crew.count < 2 or len(begin) < _WORTH_PARTS or sum(map(len, known.values())) > _MOST_SENT:
+        if crew is None or crew.alone or len(begin) < _WORTH_PARTS or sum(map(len, known.values())) > _MOST_SENT:
             found = [_suspects(part, known) for part in itertools.chain(begin, parts)]
         else:
             found = list(crew.in_order(_suspects, itertools.chain(begin, parts), known))

@@ -116,7 +116,7 @@ def sketch_texts(texts: Sequence[str], shingling: Shingling, crew: Workers | Non
     begin = list(itertools.islice(parts, _WORTH_PARTS))
     rest = itertools.chain(begin, parts)
     found: Iterator[Sketches]
-    if crew is None or crew.count < 2 or len(begin) < _WORTH_PARTS:
+    if crew is None or crew.alone or len(begin) < _WORTH_PARTS:
         found = (sketch_part(part, shingling) for part in rest)
     else:
         found = crew.in_order(sketch_part, rest, shingling)

@@ -6,20 +6,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from studio.core.errors import InterruptedRunError, StudioError
-from studio.core.extras import require
+from studio.core.errors import InterruptedRunError
+from studio.core.ray_cluster import ray_cluster
 from studio.search.crew import Crew
 from studio.search.journal import Trial
 from studio.search.pruning import rule_of
 from studio.search.training import Job, run_trial
-
-# Nothing large goes through Ray's own memory: rows and models lie on the disk that all machines share.
-_OBJECT_STORE_BYTES = 100_000_000
 
 
 class OnRay(Crew):
@@ -29,19 +27,13 @@ class OnRay(Crew):
         """Connect to the cluster that RAY_ADDRESS names, or start Ray on this machine.
 
         Raises:
-            MissingExtraError: Ray is not installed. StudioError: it does not start.
+            MissingExtraError: Ray is not installed. UserError: no cluster is there. StudioError: it does not start.
         """
-        self._ray: Any = require("ray", feature="--engine ray", extra="ray")
         self._slots = slots
         self._jobs: dict[Any, Job] = {}
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to others
-        local = {} if os.environ.get("RAY_ADDRESS") else {"object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False}
-        try:
-            self._ray.init(ignore_reinit_error=True, log_to_driver=False, **local)
-        except Exception as error:  # Ray raises many kinds, a bare Exception among them
-            where = os.environ.get("RAY_ADDRESS") or "on this machine; it gives up on a busy one (ray-project/ray#65983)"
-            first = str(error).splitlines()[0].rstrip(".")
-            raise StudioError(f"Ray does not start {where}: {first}. Take --processes N instead.") from error
+        self._block = ExitStack()
+        address = os.environ.get("RAY_ADDRESS") or None
+        self._ray: Any = self._block.enter_context(ray_cluster(address, instead="Take --processes N instead."))
         gpus = 1 if self._ray.cluster_resources().get("GPU", 0) >= 1 else 0
         # A task that dies is a trial that failed; the same settings are not tried twice.
         self._task: Any = self._ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(work)
@@ -76,7 +68,7 @@ class OnRay(Crew):
         """See :class:`studio.search.crew.Crew`; trainings under way save and end."""
         for reference in self._jobs:
             self._ray.cancel(reference)
-        self._ray.shutdown()
+        self._block.close()
 
 
 def work(record: dict[str, Any]) -> dict[str, Any]:

@@ -30,9 +30,10 @@ class FakeRay(types.ModuleType):
         self.exceptions = types.SimpleNamespace(RayError=RayError)
         self.lose, self.refuse, self.most, self.open = lose, refuse, 0, []
         self.settings: dict[str, Any] = {}
-        self.up = False
+        self.up, self.tries = False, 0
 
     def init(self, **settings: Any) -> None:
+        self.tries += 1
         if self.refuse:
             raise Exception("The current node timed out during startup.\nmore")
         self.up, self.settings = True, settings
@@ -76,13 +77,13 @@ def test_the_same_trials_run_on_ray(studio: Studio, flowers: Workspace, monkeypa
     assert search(studio, *drawn, "--name", "here").code == 0
     ray = FakeRay()
     monkeypatch.setitem(sys.modules, "ray", ray)
-    monkeypatch.setattr("studio.core.extras.available", lambda name: name == "ray")
+    monkeypatch.setattr("studio.core.ray_cluster.available", lambda name: name == "ray")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     done = search(studio, *drawn, "--name", "there", "--engine", "ray", "--processes", 3)
     assert done.code == 0, done.err
     here, there = (Journal(the_search(flowers, name)).trials for name in ("here", "there"))
     assert plain(here) == plain(there) and ray.most == 3 and not ray.up
-    assert ray.settings["include_dashboard"] is False
+    assert ray.settings["include_dashboard"] is False and ray.settings["address"] == "local"
     lost = FakeRay(lose=2)
     monkeypatch.setitem(sys.modules, "ray", lost)
     assert search(studio, *drawn, "--name", "lost", "--engine", "ray", "--processes", 2).code == 0
@@ -91,11 +92,14 @@ def test_the_same_trials_run_on_ray(studio: Studio, flowers: Workspace, monkeypa
 
 
 def test_a_ray_that_does_not_start_is_one_sentence(studio: Studio, flowers: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ray", FakeRay(refuse=True))
-    monkeypatch.setattr("studio.core.extras.available", lambda name: name == "ray")
+    ray = FakeRay(refuse=True)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("studio.core.ray_cluster._PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("studio.core.ray_cluster.available", lambda name: name == "ray")
     done = search(studio, *C, "--engine", "ray")
     assert done.code == 1 and done.err.count("error:") == 1
-    assert "Ray does not start on this machine" in done.err
+    assert "Ray does not start on this machine, at 3 tries" in done.err and ray.tries == 3
     assert "The current node timed out during startup. Take --processes N instead." in done.err
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from studio.core.children import prepare_child
 from studio.core.errors import DataError
 from studio.core.files import sha256_json, write_text
 from studio.core.records import DatasetRecord
@@ -42,7 +43,7 @@ from studio.data.sources import (
 )
 from studio.data.split import Division
 from studio.data.stages import Stages, StepResult
-from studio.data.workers import Workers, workers
+from studio.data.workers import Workers
 from studio.schema.duplicate_steps import DecontaminateStep, SemanticDuplicatesStep
 from studio.schema.recipe import (
     ChatRecipe,
@@ -129,7 +130,7 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
     @contextmanager
     def staffed(self) -> Iterator[None]:
         """Processes for the steps."""
-        with workers() as self._crew:
+        with self.hire(prepare_child, self.libraries) as self._crew:
             yield
 
     def read(self, sources: Sequence[ResolvedSource]) -> StepResult[ChatRow, RemovedRow]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from studio.data.kinds import Wanted
     from studio.data.proposals import Proposal, Refusal
     from studio.data.stages import Tell
+    from studio.data.workers import Hire
     from studio.schema.loading import Settings
     from studio.schema.recipe import ChatRecipe
 
@@ -51,6 +52,14 @@ class ChatKind(DatasetKind):
         from studio.data.chat.build import build_chat_dataset
 
         return build_chat_dataset(recipe, workspace, name=name, beside=beside, tell=tell)
+
+    def build_with(
+        self, recipe: ChatRecipe, workspace: Workspace, *, name: str, beside: Path, tell: Tell, hire: Hire
+    ) -> BuildOutcome:
+        """See :meth:`studio.data.kinds.DatasetKind.build_with`."""
+        from studio.data.chat.build import build_chat_dataset
+
+        return build_chat_dataset(recipe, workspace, name=name, beside=beside, tell=tell, hire=hire)
 
     def entries(self, folder: Path, part: str) -> Iterable[Entry]:
         """See :func:`studio.data.chat.entries.chat_entries`."""

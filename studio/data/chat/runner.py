@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +16,19 @@ from studio.data.chat.steps.base import CorpusStep, RowStep, Verdict
 from studio.data.shelf import Form, Shelf, Shelves, parts_of
 from studio.data.stages import StepResult, judged
 from studio.data.verdicts import Drop, carry_out
-from studio.data.workers import Workers
+from studio.data.workers import Answer, Workers
 
 T = TypeVar("T")
 
 # Below this much text, starting processes costs more than they save.
 _WORTH_CHARACTERS = 8_000_000
 _CHUNK_CHARACTERS = 1_000_000
+# Parts of a shelf that helpers may work on besides the one that is waited for.
+_PARTS_AHEAD = 2
+
+_Task = tuple[int, Answer[list[tuple[int, Verdict]]]]
+"""Number of the first row, and what became of the rows from there that are not as they were."""
+_Asked = tuple[Sequence[ChatRow], Path | None, list[_Task]]
 
 
 @dataclass
@@ -78,8 +85,7 @@ def run_step(
     found = _Outcome(_empty(rows, shelves, CODEC.row_form), _empty(rows, shelves, CODEC.gone_form), Changes(name))
     if isinstance(step, RowStep):
         before, after, gone = (_empty(rows, shelves, CODEC.row_form) for _ in range(3))
-        for part, file in parts_of(rows):
-            verdicts = _judge_rows(step, part, crew)
+        for part, file, verdicts in _judge_rows(step, rows, crew):
             if type(step).tell is not RowStep.tell:
                 altered = [(row, verdict) for row, verdict in zip(part, verdicts, strict=True) if verdict is not row]
                 changed = [(row, verdict) for row, verdict in altered if isinstance(verdict, ChatRow)]
@@ -109,18 +115,35 @@ def _empty(rows: Sequence[ChatRow], shelves: Shelves, form: Form[T]) -> list[T] 
     return shelves.new(form) if isinstance(rows, Shelf) else []
 
 
-def _judge_rows(step: RowStep, rows: Sequence[ChatRow], crew: Workers) -> list[Verdict]:
-    """Verdicts of a step that looks at one row at a time."""
-    sizes = [sum(len(turn["content"]) for turn in row.turns) for row in rows]
-    if crew.count < 2 or sum(sizes) < _WORTH_CHARACTERS:
-        return [step.judge(row) for row in rows]
-    verdicts: list[Verdict] = list(rows)
-    chunks = list(_chunks(sizes))
-    tasks = [crew.pool().submit(_judge_chunk, step, rows[start:stop]) for start, stop in chunks]
-    for (start, _), task in zip(chunks, tasks, strict=True):
+def _judge_rows(
+    step: RowStep, rows: Sequence[ChatRow], crew: Workers
+) -> Iterator[tuple[Sequence[ChatRow], Path | None, Sequence[Verdict]]]:
+    """Rows, as many at a time as may be in memory, with their file and the verdicts of a step that looks at one row at a time."""
+    waiting: deque[_Asked] = deque()
+    for part, file in parts_of(rows):
+        sizes = [sum(len(turn["content"]) for turn in row.turns) for row in part]
+        # Rows that lie on a shelf are many, however few a part holds.
+        if crew.alone or not (isinstance(rows, Shelf) or sum(sizes) >= _WORTH_CHARACTERS):
+            yield part, file, [step.judge(row) for row in part]
+            continue
+        tasks = [(start, crew.pool().submit(_judge_chunk, step, part[start:stop])) for start, stop in _chunks(sizes)]
+        waiting.append((part, file, tasks))
+        # While one part is carried out, helpers are at work on the next ones.
+        if len(waiting) > _PARTS_AHEAD:
+            yield _answered(*waiting.popleft())
+    while waiting:
+        yield _answered(*waiting.popleft())
+
+
+def _answered(
+    part: Sequence[ChatRow], file: Path | None, tasks: Sequence[_Task]
+) -> tuple[Sequence[ChatRow], Path | None, Sequence[Verdict]]:
+    """Rows with their verdicts, once these are there."""
+    verdicts: list[Verdict] = list(part)
+    for start, task in tasks:
         for offset, verdict in task.result():
             verdicts[start + offset] = verdict
-    return verdicts
+    return part, file, verdicts
 
 
 def _chunks(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:

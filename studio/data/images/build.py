@@ -108,7 +108,8 @@ class ImageBuilder(Builder[ImageRecipe, Picture, RemovedImage]):
     @contextmanager
     def staffed(self) -> Iterator[None]:
         """Processes that open pictures."""
-        with crew_of(DecodeOptions(**self.recipe.decoding.model_dump())) as self._staff:
+        options = DecodeOptions(**self.recipe.decoding.model_dump())
+        with crew_of(options, hire=self.hire, libraries=self.libraries) as self._staff:
             yield
 
     def read(self, sources: Sequence[ResolvedSource]) -> StepResult[Picture, RemovedImage]:

@@ -5,6 +5,7 @@ The processes may not grow without bound nor think for ever about one picture: a
 
 from __future__ import annotations
 
+import platform
 import resource
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -14,13 +15,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from studio.core.children import prepare_child
-from studio.core.errors import StudioError
+from studio.core.errors import StudioError, UserError
 from studio.data.images import decode as decoding
 from studio.data.images.decode import DecodeOptions, Place, looks_like_svg, read_bytes
 from studio.data.images.look import Look, Unusable, look_at
-from studio.data.images.making import Made, Order, made_before, make_pictures, make_thumbnails
+from studio.data.images.making import Made, Order, made_before, make_pictures, make_thumbnails, stored_name
 from studio.data.images.problems import PictureProblem
-from studio.data.workers import Workers
+from studio.data.workers import Hire, Workers, hire_here
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -34,6 +35,7 @@ _MEMORY = 4 * 1024**3
 _SECONDS = 60.0
 # So many crashes one after the other, each alone in a fresh process, are not the pictures' fault.
 _TOO_MANY = 5
+_SHARE = "Share it, or leave --ray-address out."
 
 
 class Crew:
@@ -54,8 +56,23 @@ class Crew:
         work = partial(make_pictures, options=self._options, store=store, version=version)
         missing = [order for order, found in zip(orders, known, strict=True) if found is None]
         crashed: Made | str = "a picture crashed the decoder"
-        made = iter(self._map(work, missing, crashed))
+        answers = self._map(work, missing, crashed)
+        self._check_shared(answers, store)
+        made = iter(answers)
         return [next(made) if found is None else found for found in known]
+
+    def _check_shared(self, answers: Sequence[Made | str], store: Path) -> None:
+        """See that what other machines made is here.
+
+        Raises:
+            UserError: it is not.
+        """
+        made = [answer.sha256 for answer in answers if isinstance(answer, Made)] if self._workers.far else []
+        if any(not (store / stored_name(digest)).is_file() for digest in made):
+            raise UserError(
+                f"pictures that other machines made are not in {store} here: the workspace has to lie on a disk that all share, "
+                f"at the same path. {_SHARE}"
+            )
 
     def thumbnails(self, places: Sequence[Place]) -> list[bytes | None]:
         """See :func:`studio.data.images.making.make_thumbnails`."""
@@ -65,9 +82,10 @@ class Crew:
         """Answers in order; ``crashed`` for an item whose process ended."""
         if not items:
             return []
-        few = self._workers.count < 2 or len(items) < _WORTH_PICTURES
+        few = self._workers.alone or len(items) < _WORTH_PICTURES
         if few and not any(_is_drawn(item) for item in items):
             return work(items)
+        work = partial(_with_files, work) if self._workers.far else work
         chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
         answers: list[list[Answer] | None] = []
         try:
@@ -96,7 +114,7 @@ class Crew:
                 answer = self._workers.pool().submit(work, [item]).result()[0]
             except BrokenProcessPool:
                 # The pool may have been broken by the one before; a fresh one tells.
-                self._workers.close()
+                self._workers.renew()
             else:
                 self._crashes = 0
                 return answer
@@ -109,11 +127,32 @@ class Crew:
         return crashed
 
 
+def _with_files(work: Callable[[Sequence[Item]], list[Answer]], items: Sequence[Item]) -> list[Answer]:
+    """Work of another machine, which is not to call a picture broken that only lies elsewhere.
+
+    Raises:
+        UserError: a file is not on that machine.
+    """
+    for path in {place.path for place in map(_place_of, items) if place is not None}:
+        if not Path(path).is_file():
+            raise UserError(
+                f"{path} is not on {platform.node()}, a machine of the Ray cluster: pictures have to lie on a disk that all "
+                f"share, at the same path. {_SHARE}"
+            )
+    return work(items)
+
+
+def _place_of(item: object) -> Place | None:
+    """Where the file of an item lies."""
+    place = item.place if isinstance(item, Order) else item
+    return place if isinstance(place, Place) else None
+
+
 def _is_drawn(item: object) -> bool:
     """True for an SVG, whatever its name says: it is never drawn in the process that builds."""
-    place = item.place if isinstance(item, Order) else item
+    place = _place_of(item)
     try:
-        return isinstance(place, Place) and looks_like_svg(read_bytes(place))
+        return place is not None and looks_like_svg(read_bytes(place))
     except PictureProblem:
         return False
 
@@ -128,10 +167,12 @@ def _limit() -> None:
 
 
 @contextmanager
-def crew_of(options: DecodeOptions, count: int | None = None) -> Iterator[Crew]:
-    """A crew whose processes are stopped at the end of the block. ``count``: None means one per processor."""
-    workers = Workers(count, _limit)
-    try:
+def crew_of(
+    options: DecodeOptions, count: int | None = None, hire: Hire | None = None, libraries: Sequence[str] = ()
+) -> Iterator[Crew]:
+    """A crew whose processes are stopped at the end of the block.
+
+    ``count``: None means one per processor of this machine; ``hire``: others that help, who have to have the same ``libraries``.
+    """
+    with (hire or partial(hire_here, count=count))(_limit, libraries) as workers:
         yield Crew(options, workers)
-    finally:
-        workers.close()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from studio.data.kinds import Wanted
     from studio.data.proposals import Proposal, Refusal
     from studio.data.stages import Tell
+    from studio.data.workers import Hire
     from studio.schema.image_recipe import ImageRecipe
     from studio.schema.loading import Settings
 
@@ -41,6 +42,14 @@ class ImageKind(DatasetKind):
         from studio.data.images.build import build_image_dataset
 
         return build_image_dataset(recipe, workspace, name=name, beside=beside, tell=tell)
+
+    def build_with(
+        self, recipe: ImageRecipe, workspace: Workspace, *, name: str, beside: Path, tell: Tell, hire: Hire
+    ) -> BuildOutcome:
+        """See :meth:`studio.data.kinds.DatasetKind.build_with`."""
+        from studio.data.images.build import build_image_dataset
+
+        return build_image_dataset(recipe, workspace, name=name, beside=beside, tell=tell, hire=hire)
 
     def entries(self, folder: Path, part: str) -> Iterable[Entry]:
         """See :func:`studio.data.images.entries.image_entries`."""
