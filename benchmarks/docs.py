@@ -33,6 +33,7 @@ SECTIONS = {
     "predictors": ("Predictors beside scikit-learn by hand", "python benchmarks/predictors.py --write-docs"),
     "automl": ("Tables beside AutoGluon", "python benchmarks/automl.py --autogluon ENVIRONMENT --write-docs"),
     "forecast": ("ARIMA of many series", "python benchmarks/forecast.py --series 1000 --write-docs"),
+    "large-build": ("A build that does not fit into memory", "python benchmarks/large_build.py --write-docs"),
     "image-data": ("Building a Dataset of pictures", "python benchmarks/image_data.py --write-docs"),
     "busy-machine": ("Beside other programs", "python benchmarks/busy_machine.py --write-docs"),
     "cli-start": ("Start of the command line", "python benchmarks/cli_start.py --write-docs"),

@@ -1,7 +1,8 @@
-"""Keeping memory that was freed, so that the next step need not fetch it from the system again."""
+"""Memory that was freed: kept for the next step of a training, or given back between the steps of a build."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 
@@ -28,3 +29,15 @@ def keep_freed_memory() -> bool:
         return False
     # Versions before 2.35 refuse more than 32 MiB for the second.
     return bool(mallopt(_TRIM_THRESHOLD, _BYTES)) and bool(mallopt(_MMAP_THRESHOLD, _BYTES) or mallopt(_MMAP_THRESHOLD, 32 << 20))
+
+
+def give_back_freed_memory() -> None:
+    """Give freed memory back to the system, so that what one step of a build left does not add to what the next one takes.
+
+    Arrow keeps what it freed in a pool of its own, and glibc keeps pages below others that are still in use.
+    """
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+from studio.core.allocator import give_back_freed_memory
 from studio.core.errors import DataError
 from studio.core.records import StepRecord
 from studio.data.cache import Gone, Row, Snapshot, StepCache
@@ -116,6 +117,8 @@ class Stages(Generic[Row, Gone]):
                 raise DataError(self._nothing_left())
             result = judge(position - 1, self.rows) if position else read()
             self._take(result)
+            if isinstance(result.rows, Shelf):
+                give_back_freed_memory()
             figures = {"record": result.record.model_dump(), "notes": result.notes, **result.figures}
             self._cache.put(self._keys[position], Snapshot(result.rows, result.removed, figures))
             if position:
