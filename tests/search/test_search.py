@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,11 @@ def test_what_cannot_fit_is_not_started(studio: Studio, flowers: Workspace, monk
         (["--set", "estimator.CC=1..2"], "--set estimator.CC=1..2: unknown field 'CC' in 'estimator'. Did you mean 'C'?"),
         (["--set", "target=kinds"], "the preset's own settings cannot be trained, so there is nothing to search from: "),
         (["--metric", "acuracy"], "have no such figure on validation rows. Did you mean 'accuracy'? Allowed: log_loss, accuracy"),
-        (["--engine", "ray"], "--engine ray needs the package 'ray'"),
+        pytest.param(
+            ["--engine", "ray"],
+            "--engine ray needs the package 'ray'",
+            marks=pytest.mark.skipif(find_spec("ray") is not None, reason="ray is installed"),
+        ),
         (["--set", "estimator.C=2"], "every setting that is worth trying of classify/logistic is fixed with --set"),
         (["--resume", "last"], "--resume goes on with a search exactly as it was asked for"),
         (["--name", "../x"], "--name '../x' cannot name a folder."),
