@@ -87,15 +87,14 @@ class References:
     def suspects(self, texts: Iterable[str], crew: Workers | None = None) -> list[int]:
         """Texts that share the hash of a run, in order; in several processes where that is worth it."""
         known = {length: np.unique(runs.hashes) for length, runs in self._runs.items()}
-        sizes: list[int] = []
-        parts = (sizes.append(len(part)) or part for part in text_blocks(texts, _PART))  # type: ignore[func-returns-value]
+        parts = text_blocks(texts, _PART)
         begin = list(itertools.islice(parts, _WORTH_PARTS))
         if crew is None or crew.alone or len(begin) < _WORTH_PARTS or sum(map(len, known.values())) > _MOST_SENT:
             found = [_suspects(part, known) for part in itertools.chain(begin, parts)]
         else:
             found = list(crew.in_order(_suspects, itertools.chain(begin, parts), known))
-        starts = np.cumsum([0, *sizes])
-        return [int(start) + place for start, places in zip(starts, found, strict=False) for place in places]
+        starts = np.cumsum([0, *(count for count, _ in found)])
+        return [int(start) + place for start, (_, places) in zip(starts, found, strict=False) for place in places]
 
     def same(self, text: str) -> int | None:
         """The reference below the length of a run whose words are all those of a text, if there is one."""
@@ -124,8 +123,8 @@ class References:
         return Overlap(best, _passage(text, first, last), last - first, min(1.0, shares[best]))
 
 
-def _suspects(texts: Sequence[str], known: dict[int, Numbers]) -> list[int]:
-    """Places of texts of a part that hold one of some hashes."""
+def _suspects(texts: Sequence[str], known: dict[int, Numbers]) -> tuple[int, list[int]]:
+    """How many texts a part has, and the places of those that hold one of some hashes."""
     units, counts = numbers_of_words(texts)
     found: set[int] = set()
     for length, hashes in known.items():
@@ -133,7 +132,7 @@ def _suspects(texts: Sequence[str], known: dict[int, Numbers]) -> list[int]:
         if len(hashes):
             near = np.minimum(np.searchsorted(hashes, shingles), len(hashes) - 1)
             found.update(owners[hashes[near] == shingles].tolist())
-    return sorted(found)
+    return len(texts), sorted(found)
 
 
 def _longest(runs: Iterable[tuple[int, int]]) -> tuple[int, int]:

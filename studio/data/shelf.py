@@ -10,6 +10,7 @@ import os
 import shutil
 import uuid
 import weakref
+from abc import abstractmethod
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -90,7 +91,30 @@ class Shelves:
         return place
 
 
-class Shelf(Sequence[T]):
+class Rows(Sequence[T]):
+    """Rows that are fetched one by one; what is left to a kind of them is how."""
+
+    @abstractmethod
+    def at(self, place: int) -> T:
+        """The row at a place from 0 on, which is there."""
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[T]: ...
+
+    def __getitem__(self, index: int | slice) -> T | list[T]:
+        """A row by its place, or several."""
+        if isinstance(index, slice):
+            return [self.at(place) for place in range(*index.indices(len(self)))]
+        place = index + len(self) if index < 0 else index
+        if not 0 <= place < len(self):
+            raise IndexError(index)
+        return self.at(place)
+
+
+class Shelf(Rows[T]):
     """Rows in order; see the module. It may be added to at its end only."""
 
     def __init__(self, form: Form[T], shelves: Shelves) -> None:
@@ -128,10 +152,7 @@ class Shelf(Sequence[T]):
 
     def parts(self) -> Iterator[list[T]]:
         """All rows, as many at a time as may be in memory."""
-        for number in range(len(self._files)):
-            yield self._part(number)
-        if self._tail:
-            yield self._tail
+        return (part for part, _ in self.parts_with_files())
 
     def parts_with_files(self) -> Iterator[tuple[list[T], Path | None]]:
         """As :meth:`parts`, each with its file; None where it lies on none."""
@@ -155,19 +176,8 @@ class Shelf(Sequence[T]):
         for part in self.parts():
             yield from part
 
-    @overload
-    def __getitem__(self, index: int) -> T: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[T]: ...
-
-    def __getitem__(self, index: int | slice) -> T | list[T]:
-        """A row by its place, or several."""
-        if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
-        place = index + len(self) if index < 0 else index
-        if not 0 <= place < len(self):
-            raise IndexError(index)
+    def at(self, place: int) -> T:
+        """See :meth:`Rows.at`."""
         if place >= self._starts[-1]:
             return self._tail[place - self._starts[-1]]
         number = bisect_right(self._starts, place) - 1
@@ -208,7 +218,7 @@ class Shelf(Sequence[T]):
         self._starts.append(self._starts[-1] + rows)
 
 
-class Picked(Sequence[T]):
+class Picked(Rows[T]):
     """Some rows of a sequence by their places, fetched when they are asked for."""
 
     def __init__(self, rows: Sequence[T], places: Sequence[int]) -> None:
@@ -219,20 +229,12 @@ class Picked(Sequence[T]):
         """Rows."""
         return len(self._places)
 
-    @overload
-    def __getitem__(self, index: int) -> T: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[T]: ...
-
-    def __getitem__(self, index: int | slice) -> T | list[T]:
-        """A row by its place among the picked ones, or several."""
-        if isinstance(index, slice):
-            return [self._rows[place] for place in self._places[index]]
-        return self._rows[self._places[index]]
+    def at(self, place: int) -> T:
+        """See :meth:`Rows.at`."""
+        return self._rows[self._places[place]]
 
 
-class Ahead(Sequence[T]):
+class Ahead(Rows[T]):
     """Rows that lie on disk, of which those that will be asked for next can be fetched in one walk."""
 
     def __init__(self, rows: Sequence[T]) -> None:
@@ -253,20 +255,12 @@ class Ahead(Sequence[T]):
         """Rows in order."""
         return iter(self._rows)
 
-    @overload
-    def __getitem__(self, index: int) -> T: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[T]: ...
-
-    def __getitem__(self, index: int | slice) -> T | Sequence[T]:
-        """A row by its place, or several."""
-        if isinstance(index, slice):
-            return self._rows[index]
-        return self._near[index] if index in self._near else self._rows[index]
+    def at(self, place: int) -> T:
+        """See :meth:`Rows.at`."""
+        return self._near[place] if place in self._near else self._rows[place]
 
 
-class Derived(Sequence[U], Generic[T, U]):
+class Derived(Rows[U], Generic[T, U]):
     """What is made of each row, when it is asked for."""
 
     def __init__(self, rows: Sequence[T], make: Callable[[int, T], U]) -> None:
@@ -281,20 +275,12 @@ class Derived(Sequence[U], Generic[T, U]):
         """One after the other."""
         return (self._make(place, row) for place, row in enumerate(self._rows))
 
-    @overload
-    def __getitem__(self, index: int) -> U: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[U]: ...
-
-    def __getitem__(self, index: int | slice) -> U | list[U]:
-        """By the place of the row, or several."""
-        if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
-        return self._make(index, self._rows[index])
+    def at(self, place: int) -> U:
+        """See :meth:`Rows.at`."""
+        return self._make(place, self._rows[place])
 
 
-class Joined(Sequence[T]):
+class Joined(Rows[T]):
     """Several sequences one after the other."""
 
     def __init__(self, sequences: Sequence[Sequence[T]]) -> None:
@@ -313,19 +299,8 @@ class Joined(Sequence[T]):
         for sequence in self._sequences:
             yield from sequence
 
-    @overload
-    def __getitem__(self, index: int) -> T: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[T]: ...
-
-    def __getitem__(self, index: int | slice) -> T | list[T]:
-        """A row by its place, or several."""
-        if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
-        place = index + len(self) if index < 0 else index
-        if not 0 <= place < len(self):
-            raise IndexError(index)
+    def at(self, place: int) -> T:
+        """See :meth:`Rows.at`."""
         number = bisect_right(self._starts, place) - 1
         return self._sequences[number][place - self._starts[number]]
 
