@@ -54,6 +54,8 @@ def find_content(kind: Kind, name: str) -> Path:
         raise UserError(f"there is no {NOUN[kind]} file {name}.{nearest(stripped, known)} Known: {', '.join(known)}")
     if path.is_dir() and (path / "config.yaml").is_file():
         return path / "config.yaml"
+    if kind == "data_recipes" and path.exists():
+        raise UserError(f"{name} is data, and a recipe is asked for. Have one proposed: studio data look {name} --to my.yaml")
     known = list_content(kind)
     if name in known:
         return known[name]

@@ -45,3 +45,12 @@ def test_unknown_names_offer_the_nearest(mine: Path):
         find_content("adapters", "mini")
     with pytest.raises(UserError, match=r"^there is no preset file chat/lorra\.yaml\. Did you mean 'chat/lora'\? Known: "):
         find_content("adapters", "chat/lorra.yaml")
+
+
+def test_data_given_for_a_recipe_is_told_what_proposes_one(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("{}\n", encoding="utf-8")
+    with pytest.raises(UserError, match=rf"{rows} is data, and a recipe is asked for.*studio data look {rows} --to my.yaml"):
+        find_content("data_recipes", str(rows))
+    with pytest.raises(UserError, match="unknown preset"):
+        find_content("adapters", str(rows))

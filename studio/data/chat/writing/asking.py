@@ -82,6 +82,8 @@ class Asking:
     _running: int = 0
     _came: Queue[tuple[_State, tuple[int, int], Sent]] = field(default_factory=Queue)
     _in_a_row: int = 0
+    _answered: bool = False
+    _sentence: str = ""
     _unanswered: dict[str, Reply] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -100,6 +102,9 @@ class Asking:
         open_states = deque(state for state in states if not self._known(state))
         if open_states:
             self._run(open_states, len(states))
+        if self._failed is None and self._unanswered and not self._answered and not (self.again and self.kept):
+            # Not one request was answered: the server is gone, however few there were.
+            self._failed = EndpointError(self._sentence)
         if self._failed is not None:
             raise self._failed
         # Only now: had the server gone for good, the next build would ask once more.
@@ -191,10 +196,11 @@ class Asking:
         if reply.gone and reply.gone != TOO_LONG:
             self._unanswered[key] = reply
             self._in_a_row += 1
+            self._sentence = sent.sentence
             if self._in_a_row >= _GONE_AFTER:
                 self._failed = self._failed or EndpointError(sent.sentence)
             return self._take(state, reply)
-        self._in_a_row = 0
+        self._in_a_row, self._answered = 0, True
         self.fresh += reply.gone is None
         self.cache.put(self._subject, {key: reply.as_json()})
         done = self._take(state, reply)

@@ -364,3 +364,13 @@ def test_a_local_source_names_what_reads_documents(build: Build, folder: Path, w
     (folder / "faq.md").unlink()
     with pytest.raises(DataError, match=r"holds no file that can be read .* Sources of 'type: documents' read pdf"):
         build_chat_dataset(load_value(recipe, ChatRecipe), workspace, name="local")
+
+
+def test_a_server_that_never_answers_is_told_and_asked_anew(build: Build, writer: WriterServer) -> None:
+    """One chunk is fewer than the failures in a row that end a build; its failure was remembered, and nothing asked again."""
+    one = ('sources.0.pattern="*.html"', "sources.0.group=chunk", "split.test=0", "split.validation=0")
+    writer.script = [503] * 3
+    with pytest.raises(StudioError, match=r"answers 503 .*is kept"):
+        build(*one)
+    writer.script = []
+    assert build(*one).reasons() == [] and len(writer.asked) == 3 + 1
