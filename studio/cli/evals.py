@@ -116,8 +116,8 @@ def _hold_to_gate(reports: list[tuple[str, ReportRecord]], thresholds: int) -> N
             several.
     """
     from studio.core.errors import GateNotMetError
+    from studio.core.telling import counted
     from studio.evals.gate import gate_sentence
-    from studio.evals.numbers import counted
 
     found = [(name, gate_sentence(record.gate)) for name, record in reports]
     parts = [f"{name + ': ' if len(reports) > 1 else ''}{sentence}" for name, sentence in found if sentence]

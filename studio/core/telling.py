@@ -79,6 +79,13 @@ def cell_text(value: object) -> str:
     return str(value).replace("\n", " ")
 
 
+def counted(count: int, noun: str = "row", every: bool = False) -> str:
+    """``1 threshold``, ``3 thresholds``; of every one there is, ``the only threshold`` and ``all 3 thresholds``."""
+    if count == 1:
+        return f"the only {noun}" if every else f"1 {noun}"
+    return f"{'all ' if every else ''}{count:,} {noun}s"
+
+
 def size_text(size: float) -> str:
     """Bytes in words a person reads: ``512 B``, ``1.5 MB``, powers of 1,000."""
     for unit in ("B", "kB", "MB", "GB"):

@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 from studio.core.errors import GateNotMetError
 from studio.core.records import Difference, ReportRecord, Score
+from studio.core.telling import counted
 from studio.evals.intervals import ALIKE, FEWEST, share_interval, share_unlike
-from studio.evals.numbers import counted, number
+from studio.evals.numbers import number
 from studio.evals.statistics import SIGNIFICANCE
 from studio.schema.suite import Threshold
 

@@ -25,13 +25,6 @@ def figure(value: float | None, unit: str, *, signed: bool = False) -> str:
     return f"{text} pp" if signed else f"{text}%"
 
 
-def counted(count: int, noun: str, every: bool = False) -> str:
-    """``1 threshold``, ``3 thresholds``; of every one there is, ``the only threshold`` and ``all 3 thresholds``."""
-    if count == 1:
-        return f"the only {noun}" if every else f"1 {noun}"
-    return f"{'all ' if every else ''}{count:,} {noun}s"
-
-
 def interval_text(low: float | None, high: float | None, *, signed: bool = False) -> str:
     """``1.2 to 3.4``, or a dash where there is no interval."""
     if low is None or high is None:

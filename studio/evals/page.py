@@ -10,10 +10,11 @@ from typing import Any
 from jinja2 import Template
 
 from studio.core.records import Difference, GroupScores, ReportRecord, Score, TaskRecord, side_names
+from studio.core.telling import counted
 from studio.evals.charts import bars, difference_picture, scale_of
 from studio.evals.gate import Judged, judged, means
 from studio.evals.languages import told
-from studio.evals.numbers import counted, figure, number
+from studio.evals.numbers import figure, number
 from studio.evals.page_templates import page_template
 from studio.evals.statistics import NO_DIFFERENCE, NOT_COMPUTED
 from studio.evals.task import CardGroup, Panel

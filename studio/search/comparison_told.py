@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from studio.core.telling import Pairs, Table, Told, duration_text, size_text
-from studio.evals.numbers import counted, figure, interval_text
+from studio.core.telling import Pairs, Table, Told, counted, duration_text, size_text
+from studio.evals.numbers import figure, interval_text
 from studio.search.comparison import ComparisonRecord
 from studio.search.journal import Trial
 

@@ -9,6 +9,7 @@ from math import sqrt
 from typing import Any
 
 from studio.core.records import DatasetRecord, StepRecord
+from studio.core.telling import counted
 from studio.data.chat.survey import Kept
 from studio.data.sources import READ_STEP
 from studio.language.identify import name_of
@@ -89,7 +90,7 @@ def _sources(record: DatasetRecord, kept: Kept) -> list[Concern]:
     if read is not None and read.name == READ_STEP and read.rows_in > read.rows_out:
         found.append(
             Concern(
-                f"{_rows_text(read.rows_in - read.rows_out)} could not be read.",
+                f"{counted(read.rows_in - read.rows_out)} could not be read.",
                 "See the examples under 'Step by step'; mend the file, or say in the recipe how it is read.",
             )
         )
@@ -109,11 +110,6 @@ def _steps(record: DatasetRecord) -> list[Concern]:
                 )
             )
     return found
-
-
-def _rows_text(count: int) -> str:
-    """So many rows, in words."""
-    return f"{count:,} row{'s' if count != 1 else ''}"
 
 
 def _first_reason(step: StepRecord) -> str:
@@ -159,7 +155,7 @@ def _personal(record: DatasetRecord, lines: Sequence[str], sampled: int) -> list
     if flagged:
         return [
             Concern(
-                f"{_rows_text(flagged[0].changed)} with personal or secret data, which was counted and left in the text.",
+                f"{counted(flagged[0].changed)} with personal or secret data, which was counted and left in the text.",
                 "Set 'action: replace' of the step scrub before anybody else sees the rows or a model made of them.",
             )
         ]

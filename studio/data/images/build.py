@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from studio.core.files import sha256_json
 from studio.core.records import DatasetRecord
+from studio.core.telling import counted
 from studio.core.workspace import Workspace
 from studio.data.build import Builder
 from studio.data.cache import Codec, code_files, code_version, library_versions
@@ -30,7 +31,6 @@ from studio.data.images.sources import Missing, list_pictures, resolve_source
 from studio.data.images.split import divide_pictures
 from studio.data.images.steps import IMAGE_STEPS
 from studio.data.images.steps.base import ImageStep as ImageStepBase
-from studio.data.images.steps.base import counted
 from studio.data.images.writing import LIBRARIES, Work, prune_store, write_dataset
 from studio.data.memo import HashMemo
 from studio.data.sources import READ_STEP, ResolvedSource
@@ -200,7 +200,7 @@ def _read(
                 pictures.append(item)
     kept, damaged, remarks = _look(pictures, crew)
     removed += damaged
-    notes += [f"{counted(count)}: {remark}" for remark, count in sorted(remarks.items())]
+    notes += [f"{counted(count, 'picture')}: {remark}" for remark, count in sorted(remarks.items())]
     read_in = sum(counts.values())
     return judged(
         READ_STEP, recipe.decoding.model_dump(), read_in, kept, removed, started=started, notes=notes, figures={"read": counts}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from studio.core.records import Score
+from studio.core.telling import counted
 from studio.data.examples import Examples
-from studio.evals.numbers import counted, figure, number
+from studio.evals.numbers import figure, number
 from studio.evals.task import TaskResult
 from studio.models.clusters.base import ClustersInfo
 from studio.schema.cluster_scores import ClusteringTask

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.core.telling import counted
 from studio.evals.intervals import share_unlike
 from studio.evals.metrics.base import Metric
-from studio.evals.numbers import counted
 from studio.evals.pieces import Floats, Pieces
 from studio.evals.statistics import SHARE, SIGNED, Statistic
 

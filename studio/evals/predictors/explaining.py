@@ -10,9 +10,10 @@ import numpy as np
 
 from studio.core.errors import StudioError
 from studio.core.records import GroupScores, Score
+from studio.core.telling import counted
 from studio.data.examples import Examples
 from studio.evals.labelled import Labelled
-from studio.evals.numbers import counted, number
+from studio.evals.numbers import number
 from studio.evals.predictors.drawing import (
     column_rows_panel,
     dependence_panel,

@@ -7,9 +7,10 @@ from collections import Counter
 import numpy as np
 
 from studio.core.records import Difference, Score
+from studio.core.telling import counted
 from studio.evals.intervals import share_interval
 from studio.evals.labelled import Labelled
-from studio.evals.numbers import counted, figure, number
+from studio.evals.numbers import figure, number
 from studio.evals.predictors.weak import Spots
 from studio.evals.statistics import NO_DIFFERENCE
 from studio.evals.task import TaskResult

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from studio.core.telling import counted
+
 USUAL_PAUSE = 6.0
 """Hours of silence after which a new conversation begins: a night, but no long lunch."""
 _SHOWN = 8
@@ -68,7 +70,7 @@ class Heard:
 
     def notes(self) -> list[str]:
         """What is told at the end of a build, a line each."""
-        lines = [f"{count:,} conversation{plural(count)} of {program}" for program, count in self.programs.items()]
+        lines = [f"{counted(count, 'conversation')} of {program}" for program, count in self.programs.items()]
         lines += self.lines
         if self.left.total():
             listed = ", ".join(f"{what} ({count:,})" for what, count in self.left.most_common() if count)
@@ -94,11 +96,6 @@ def word(value: Mapping[str, Any], key: str) -> str:
     if isinstance(inner, str):
         return inner
     return str(inner) if isinstance(inner, int | float) and not isinstance(inner, bool) else ""
-
-
-def plural(count: int) -> str:
-    """The ending of a noun."""
-    return "" if count == 1 else "s"
 
 
 def plain_name(name: object) -> str:

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from studio.core.errors import DataError, nearest
-from studio.data.chat.exports.base import USUAL_PAUSE, Chat, Heard, Said, TalkOptions, listed_speakers, plural
+from studio.core.telling import counted
+from studio.data.chat.exports.base import USUAL_PAUSE, Chat, Heard, Said, TalkOptions, listed_speakers
 
 
 def talks_of(chats: Sequence[Chat], options: TalkOptions, heard: Heard, where: str) -> Iterator[dict[str, Any]]:
@@ -152,12 +153,12 @@ def _tell(chats: Sequence[Chat], answering: frozenset[str], made: int, pause: fl
     others = len([speaker for speaker in spoken if speaker not in answering])
     program = " and ".join(dict.fromkeys(chat.program for chat in chats))
     heard.lines.append(
-        f"{len(chats):,} chat{plural(len(chats))} of {program} became {made:,} conversation{plural(made)}, cut at threads and "
+        f"{counted(len(chats), 'chat')} of {program} became {counted(made, 'conversation')}, cut at threads and "
         f"where nobody spoke for {pause:g} hours (pause)"
     )
     heard.lines.append(
-        f"{answers:,} of {spoken.total():,} messages are the assistant's; the others are of {others:,} "
-        f"speaker{plural(others)}, whose names stand in meta only"
+        f"{answers:,} of {spoken.total():,} messages are the assistant's; the others are of "
+        f"{counted(others, 'speaker')}, whose names stand in meta only"
     )
     timeless = sum(said.when is None and said.thread is None for chat in chats for said in chat.messages)
     if timeless:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+from studio.core.telling import counted
 from studio.data.chat.rows import ChatRow
 from studio.data.chat.steps.base import RowStep, Verdict
 from studio.data.chat.turns import Message, turn_text
@@ -49,8 +50,8 @@ class Roles(RowStep):
         turns = [turn for row in cut for turn in row]
         size = sum(len(turn.partition(": ")[2]) for turn in turns)
         return [
-            f"{_count(len(cut), 'row')} lost {_count(len(turns), 'turn')} beyond the first question or the last answer "
-            f"({_count(size, 'character')}), kept in meta under {CUT!r}"
+            f"{counted(len(cut), 'row')} lost {counted(len(turns), 'turn')} beyond the first question or the last answer "
+            f"({counted(size, 'character')}), kept in meta under {CUT!r}"
         ]
 
 
@@ -63,11 +64,6 @@ def newly_cut(before: Sequence[ChatRow], after: Sequence[ChatRow]) -> list[list[
     """What one step cut off, for each row that it cut something off."""
     cut = [row.meta.get(CUT, [])[len(old.meta.get(CUT, [])) :] for old, row in zip(before, after, strict=True)]
     return [turns for turns in cut if turns]
-
-
-def _count(number: int, noun: str) -> str:
-    """A number with its noun."""
-    return f"{number:,} {noun}{'s' if number != 1 else ''}"
 
 
 def disorder(messages: list[Message]) -> str | None:

@@ -32,8 +32,3 @@ class SingleStep(ImageStep):
     @abstractmethod
     def judge(self, picture: Picture) -> Verdict:
         """Keep, change or drop one picture."""
-
-
-def counted(number: int) -> str:
-    """``1 picture``, ``1,200 pictures``."""
-    return f"{number:,} picture{'' if number == 1 else 's'}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from studio.core.telling import counted
 from studio.data.images.look import Picture
 from studio.data.images.similarity import NearImages as NearPairs
-from studio.data.images.steps.base import ImageStep, Verdict, counted
+from studio.data.images.steps.base import ImageStep, Verdict
 from studio.data.verdicts import Drop
 
 
@@ -72,6 +73,6 @@ class NearImages(ImageStep):
         if not outside:
             return ()
         return (
-            f"{counted(len(outside))} resembling one into which {self._cap:,} were folded already: they stay (max_cluster); look "
-            "at them before you raise it",
+            f"{counted(len(outside), 'picture')} resembling one into which {self._cap:,} were folded already: they stay "
+            "(max_cluster); look at them before you raise it",
         )

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from studio.core.telling import counted
 from studio.data.images.look import Picture
-from studio.data.images.steps.base import ImageStep, SingleStep, Verdict, counted
+from studio.data.images.steps.base import ImageStep, SingleStep, Verdict
 from studio.data.verdicts import Drop
 
 Shape = tuple[int, int]
@@ -87,7 +88,9 @@ class Buckets(ImageStep):
             # All are rare: the fullest takes them all rather than none being trained on.
             large = [counts.most_common(1)[0][0]]
         for shape in sorted(set(counts) - set(large)):
-            notes.append(f"bucket {shape[0]}x{shape[1]} had {counted(counts[shape])} and was merged into its neighbours")
+            notes.append(
+                f"bucket {shape[0]}x{shape[1]} had {counted(counts[shape], 'picture')} and was merged into its neighbours"
+            )
         final = [
             shape if shape in large else nearest_shape(picture, large) for picture, shape in zip(pictures, chosen, strict=True)
         ]
@@ -124,4 +127,5 @@ def _enlarged(count: int) -> tuple[str, ...]:
     """A note about pictures that have fewer pixels than they will be stored with."""
     if not count:
         return ()
-    return (f"{counted(count)} with fewer pixels than the size to be stored: enlarged; the step 'size' would remove them",)
+    said = "with fewer pixels than the size to be stored: enlarged; the step 'size' would remove them"
+    return (f"{counted(count, 'picture')} {said}",)

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
+from studio.core.telling import counted
 from studio.data.tables.table import DataTable
 from studio.data.verdicts import Drop
 
@@ -37,11 +38,6 @@ class TableStep(ABC):
         Raises:
             DataError: a column that was named is not there, or the recipe says to stop at what was found.
         """
-
-
-def counted(number: int, thing: str = "row") -> str:
-    """``1 row``, ``1,200 rows``."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def listed(counts: dict[str, int], most: int = 6) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from studio.core.errors import DataError
-from studio.data.tables.steps.base import Outcome, TableStep, counted
+from studio.core.telling import counted
+from studio.data.tables.steps.base import Outcome, TableStep
 from studio.data.tables.table import DataTable
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from studio.core.errors import DataError
+from studio.core.telling import counted
 from studio.data.tables.single_column import label_scores, number_scores
-from studio.data.tables.steps.base import Outcome, TableStep, counted
+from studio.data.tables.steps.base import Outcome, TableStep
 from studio.data.tables.steps.duplicates import same_values
 from studio.data.tables.table import DataTable, TableColumn
 from studio.data.tables.told_in_text import LEAST_GAP, told_in_text

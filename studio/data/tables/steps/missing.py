@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from studio.data.tables.steps.base import Outcome, TableStep, counted, listed
+from studio.core.telling import counted
+from studio.data.tables.steps.base import Outcome, TableStep, listed
 from studio.data.tables.table import DataTable, TableColumn
 from studio.data.verdicts import Drop
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from studio.core.errors import DataError
+from studio.core.telling import counted
 from studio.data.similarity import NearPairs, Shingling
-from studio.data.tables.steps.base import Outcome, TableStep, counted
+from studio.data.tables.steps.base import Outcome, TableStep
 from studio.data.tables.table import DataTable
 from studio.data.verdicts import Drop
 

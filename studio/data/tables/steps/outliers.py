@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from studio.core.telling import counted
 from studio.data.split import SPLITS
 from studio.data.tables.rows import plain
-from studio.data.tables.steps.base import Outcome, TableStep, counted, listed
+from studio.data.tables.steps.base import Outcome, TableStep, listed
 from studio.data.tables.table import DataTable, TableColumn
 from studio.data.verdicts import Drop
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from studio.core.telling import counted
 from studio.data.split import rows_of_size
-from studio.data.tables.steps.base import Outcome, TableStep, counted
+from studio.data.tables.steps.base import Outcome, TableStep
 from studio.data.tables.table import DataTable
 
 _EXAMPLES = 5

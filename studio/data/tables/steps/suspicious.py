@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from studio.data.tables.steps.base import Outcome, TableStep, counted
+from studio.core.telling import counted
+from studio.data.tables.steps.base import Outcome, TableStep
 from studio.data.tables.table import DataTable
 
 # Factors between units that people mix up; pounds and kilograms are too near to tell.
