@@ -31,7 +31,7 @@ U = TypeVar("U")
 
 WHOLE_BYTES = 256 << 20
 """Rows are held up to about this much memory; the studio with its libraries takes as much again, and a step twice that."""
-PART_BYTES = 16 << 20
+PART_BYTES = 8 << 20
 """Memory of a part. A part is read whole and a few are kept, so it bounds what a shelf takes."""
 _KEPT = 3
 """Parts in memory: steps walk on, and look back at a row now and then."""

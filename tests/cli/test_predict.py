@@ -175,7 +175,7 @@ def test_texts(here: Path, studio: Callable[..., Result]) -> None:
     assert given["said"].tolist() == ["please hurry"] and given["prediction"][0] in {"yes", "no"}
     pd.DataFrame({"said": ["please hurry", "", "NA"]}).to_csv("a.csv", index=False)
     several = table(studio("predict", "words", "a.csv"))
-    assert several["probability"][0] == given["probability"][0] and len(several) == 3
+    assert float(several["probability"][0]) == pytest.approx(float(given["probability"][0])) and len(several) == 3
     assert "this run looks at weight (number), carrier (category)" in studio("predict", "days", "--text", "hi").err
     assert "--text 'hi' and a.csv: give one of the two." in studio("predict", "words", "a.csv", "--text", "hi").err
 
@@ -252,7 +252,7 @@ def test_files_that_are_none_of_what_is_taken(here: Path, studio: Callable[..., 
     Path("pictures").mkdir()
     Path("a.pdf").write_bytes(b"%PDF")
     assert "gone.csv does not exist" in studio("predict", "soon", "gone.csv").err
-    assert "a.pdf is no table that can be read. Give one of .csv, " in studio("predict", "soon", "a.pdf").err
+    assert "a.pdf is no table that can be read. Give one of .arff, .csv, " in studio("predict", "soon", "a.pdf").err
     assert "does not look at pictures, but at weight (number), carrier" in studio("predict", "soon", "pictures").err
     assert "which file? Give a table with the columns weight, carrier, or '-'" in studio("predict", "soon").err
     assert "there is no run 'son'" in studio("predict", "son", "a.csv").err
@@ -292,7 +292,9 @@ def test_pictures(image_dataset: Path, tmp_path: Path, studio: Callable[..., Res
     assert "1 file is no picture and was left out: notes.txt" in result.err
     assert "torn.png cannot be read as a picture" in result.err
     one = table(studio("predict", "seen", folder / "0.png", *space))
-    assert one["prediction"][0] == given["prediction"][0] and one["probability"][0] == given["probability"][0]
+    assert one["prediction"][0] == given["prediction"][0]
+    # One row and a batch are summed in another order, so the last digits depend on the processor.
+    assert float(one["probability"][0]) == pytest.approx(float(given["probability"][0]), rel=1e-5)
     given[["file"]].to_csv(tmp_path / "new" / "list.csv", index=False)
     listed = table(studio("predict", "seen", tmp_path / "new" / "list.csv", *space))
     assert listed["probability"].tolist() == given["probability"].tolist()

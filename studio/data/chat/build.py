@@ -31,6 +31,7 @@ from studio.data.memo import HashMemo
 from studio.data.page import REPORT_FILE
 from studio.data.parquet import REMOVED_FILE
 from studio.data.remote import resolve_url
+from studio.data.shelf import Shelf
 from studio.data.similarity import Shingling
 from studio.data.sources import (
     DataFile,
@@ -164,6 +165,9 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
 
         assert self._crew is not None
         seen = survey(division.splits, work.removed)
+        if isinstance(work.rows, Shelf):
+            # What the processes take is wanted for the rows, and another library in one of them would come on top.
+            self._crew.close()
         insight = self._crew.beside(look_into, *seen.samples)
         splits, mixture = mixed(division.splits, work.removed, work.figures["read"], self._mixture)
         plain = all(row.is_plain for rows in division.splits.values() for row in rows)
