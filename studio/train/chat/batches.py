@@ -58,12 +58,6 @@ def training_windows(
     return windows
 
 
-def training_units(objective: str, rows: int) -> list[list[int]]:
-    """The encoded rows of each unit of training: one conversation, or the two rows of a preference."""
-    size = 1 if objective == "sft" else 2
-    return [list(range(start, start + size)) for start in range(0, rows, size)]
-
-
 class MicroBatches(Sampler[list[Slot]]):
     """Cuts every window into the micro batches of one process, the same number for each window and process.
 

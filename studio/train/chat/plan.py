@@ -15,7 +15,8 @@ from studio.adapters.chat.layers import Covered, adapted_layers, coverage
 from studio.adapters.chat.vllm import expert_notes, serving_notes, stock_vllm_verdict
 from studio.core.errors import GateNotMetError
 from studio.schema.adapter import ChatAdapter
-from studio.train.chat.batches import training_units, training_windows
+from studio.train.chat.batches import training_windows
+from studio.train.chat.objectives.table import objective
 from studio.train.chat.packing import pack_rows
 from studio.train.chat.plan_model import Skeleton, build_skeleton, find_config
 from studio.train.chat.plan_parts import PARTS, disk_bytes, mapped_file, optimizer_bytes, parts_at_peak, sizes_of
@@ -223,10 +224,11 @@ def batch_shapes(
 ) -> list[BatchShape]:
     """The shapes of all micro batches that training will see, in the trainer's own order of rows."""
     if lengths is None:
-        size, rows = adapter.max_length, micro * (2 if adapter.objective == "dpo" else 1)
+        size, rows = adapter.max_length, micro * objective(adapter.objective).learning_rows
         return [BatchShape(rows, size, rows * (size if adapter.train_on == "all" else size // 2), packed=adapter.packing)]
     targets = list(supervised) if supervised is not None else [length // 2 for length in lengths]
-    sequences = pack_rows(lengths, adapter.max_length) if adapter.packing else training_units(adapter.objective, len(lengths))
+    sequences = _sequences(adapter, lengths)
+    used = None if adapter.packing else objective(adapter.objective).learning_rows
     sizes = [sum(lengths[row] for row in sequence) for sequence in sequences]
     windows = training_windows(
         sizes, batch_size=adapter.batch_size, epochs=adapter.epochs, seed=adapter.seed, length_sorting=adapter.length_sorting
@@ -237,8 +239,6 @@ def batch_shapes(
         for rank in range(world):
             mine = window[rank::world]
             for start in range(0, len(mine), micro):
-                # KTO's second row goes through the model without a gradient, in a pass of its own.
-                used = 1 if adapter.objective == "kto" else None
                 taken = [row for place in mine[start : start + micro] for row in sequences[place][:used]]
                 wanted, tokens = sum(targets[row] for row in taken), [lengths[row] for row in taken]
                 if adapter.packing:
@@ -246,6 +246,11 @@ def batch_shapes(
                 else:
                     shapes.append(BatchShape(len(taken), max(tokens), wanted, ragged=min(tokens) != max(tokens)))
     return shapes
+
+
+def _sequences(adapter: ChatAdapter, lengths: Sequence[int]) -> list[list[int]]:
+    """The encoded rows of each training sequence: packed together, or one unit of the objective."""
+    return pack_rows(lengths, adapter.max_length) if adapter.packing else objective(adapter.objective).units(len(lengths))
 
 
 def heaviest(shapes: Sequence[BatchShape], skeleton: Skeleton) -> BatchShape:
@@ -262,8 +267,7 @@ def _steps(adapter: ChatAdapter, lengths: Sequence[int] | None) -> tuple[int | N
     """Optimizer steps in all, per epoch, and tokens per epoch."""
     if lengths is None:
         return adapter.max_steps, None, None
-    packed = pack_rows(lengths, adapter.max_length) if adapter.packing else training_units(adapter.objective, len(lengths))
-    sequences = len(packed)
+    sequences = len(_sequences(adapter, lengths))
     per_epoch = -(-sequences // adapter.batch_size)
     in_all = max(1, round(per_epoch * adapter.epochs))
     return min(in_all, adapter.max_steps or in_all), per_epoch, sum(lengths)

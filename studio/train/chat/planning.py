@@ -11,6 +11,7 @@ from studio.core.errors import UserError, nearest
 from studio.core.workspace import Workspace
 from studio.schema.adapter import ChatAdapter
 from studio.train.capacity import free_disk, memory_of
+from studio.train.chat.objectives.table import objective
 from studio.train.kinds import Planned, PlanWish
 from studio.train.opening import Say
 
@@ -108,7 +109,7 @@ def _probe(
 
     if device != device_of(None) or planned.processes > 1:
         raise UserError("--probe trains on this machine in one process: leave out --device and --processes.")
-    if preset.objective != "sft":
+    if not objective(preset.objective).probed:
         raise UserError(
             f"--probe knows no steps of 'objective: {preset.objective}'. Leave it out: the memory is planned without it."
         )

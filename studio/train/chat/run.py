@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +30,11 @@ from studio.models.chat.templates import ChatTemplate, template_of
 from studio.models.device import pick_device, pick_dtype
 from studio.schema.adapter import ChatAdapter
 from studio.schema.loading import load_yaml
-from studio.train.chat.batches import training_units, training_windows
+from studio.train.chat.batches import training_windows
 from studio.train.chat.curve import plot_loss
-from studio.train.chat.encode import EncodedSplit, MaskReport, encode_split, mask_report, refuse_untrainable, template_lines
+from studio.train.chat.encode import EncodedSplit, MaskReport, mask_report, refuse_untrainable, template_lines
+from studio.train.chat.objectives.table import objective
 from studio.train.chat.packing import pack_rows, prove_isolation
-from studio.train.chat.preference import PreferenceTrainer, encode_preferences, refuse_preferences
 from studio.train.chat.recorder import Recorder, skipped_steps
 from studio.train.chat.settings import trainer_settings, uses_compile
 from studio.train.chat.stopping import StopCallback
@@ -146,27 +145,18 @@ def prepare(
     tokenizer = load_tokenizer(base)
     template = template or template_of(tokenizer, adapter, base.name, at=opened)
     limit = context_limit(adapter.max_length, base)
+    aim = objective(adapter.objective)
 
     def encoded(split: str) -> EncodedSplit:
         rows = read_split(dataset_folder, split)
-        if adapter.objective != "sft":
-            return encode_preferences(tokenizer, template, rows, adapter, limit)
-        return encode_split(
-            tokenizer,
-            template,
-            refuse_preferences(rows),
-            train_on=adapter.train_on,
-            max_length=limit,
-            overlong=adapter.overlong,
-            refused=adapter.refused,
-        )
+        return aim.encode(tokenizer, template, rows, adapter, limit)
 
     training = encoded("train")
     refuse_unknown_ids(training, tokenizer, base)
     has_validation = (dataset_folder / "validation.parquet").is_file()
     validation = encoded("validation") if has_validation else EncodedSplit([], [], [])
     lengths = training.lengths
-    sequences = pack_rows(lengths, limit) if adapter.packing else training_units(adapter.objective, len(lengths))
+    sequences = pack_rows(lengths, limit) if adapter.packing else aim.units(len(lengths))
     windows = training_windows(
         [sum(lengths[index] for index in sequence) for sequence in sequences],
         batch_size=adapter.batch_size,
@@ -277,8 +267,7 @@ def _build_trainer(
     callbacks = [recorder, StopCallback(stop)]
     if adapter.early_stopping is not None and prepared.validation.rows:
         callbacks.append(EarlyStoppingCallback(adapter.early_stopping))
-    kind = ChatTrainer if adapter.objective == "sft" else partial(PreferenceTrainer, adapter=adapter)
-    trainer = kind(
+    trainer = objective(adapter.objective).trainer(adapter)(
         model=model,
         args=arguments,
         tokenizer=prepared.tokenizer,

@@ -8,8 +8,9 @@ Legend: u units of a micro batch (a pair, or one answer), b rows, s padded lengt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from studio.models.chat.templates import ChatTemplate
 from studio.schema.adapter import ChatAdapter
 from studio.train.chat.batches import collate_padded
 from studio.train.chat.encode import EncodedSplit
+from studio.train.chat.objectives.base import Objective
 from studio.train.chat.trainer import ChatTrainer
 
 
@@ -109,21 +111,6 @@ def _encode(tokenizer: PreTrainedTokenizerBase, template: ChatTemplate, row: Cha
         return encode_conversation(tokenizer, template, messages, tools=row.tools, train_on="last_assistant", max_length=limit)
     except DataError as error:
         raise DataError(f"row {row.id}: {error}") from error
-
-
-def refuse_preferences(rows: list[ChatRow]) -> list[ChatRow]:
-    """The rows themselves, when they are conversations.
-
-    Raises:
-        DataError: they hold preferences, whose answers ``objective: sft`` would not see.
-    """
-    found = next((row for row in rows if row.is_preference), None)
-    if found is not None:
-        raise DataError(
-            f"row {found.id} is a preference (a chosen or rejected answer beside its prompt), which objective: sft cannot learn "
-            "from. Train with chat/dpo (pairs) or chat/kto (thumbs)."
-        )
-    return rows
 
 
 def kto_weights(adapter: ChatAdapter, rows: Sequence[AnswerRow]) -> tuple[float, float]:
@@ -286,3 +273,33 @@ class PreferenceTrainer(ChatTrainer):
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+
+class Preferences(Objective):
+    """Answers held against each other, or against those of the model as it starts."""
+
+    unit_rows = 2
+
+    def __init__(self, learning_rows: int) -> None:
+        """``learning_rows`` of the two go through the model with a gradient."""
+        self.learning_rows = learning_rows
+
+    def encode(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        template: ChatTemplate,
+        rows: Sequence[ChatRow],
+        adapter: ChatAdapter,
+        max_length: int,
+    ) -> EncodedSplit:
+        """See :func:`encode_preferences`."""
+        return encode_preferences(tokenizer, template, rows, adapter, max_length)
+
+    def trainer(self, adapter: ChatAdapter) -> Callable[..., ChatTrainer]:
+        """See :class:`PreferenceTrainer`."""
+        return partial(PreferenceTrainer, adapter=adapter)
+
+
+DPO = Preferences(learning_rows=2)
+KTO = Preferences(learning_rows=1)
+"""KTO's second row goes through the model without a gradient, in a pass of its own."""
