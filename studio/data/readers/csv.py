@@ -88,7 +88,7 @@ def read_csv(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
             else:
                 yield Damage(f"row {rows:,}", f"has {len(values)} values, the header has {len(header)} (line {lines.number})")
     if not rows:
-        yield Damage("the file", "has a header and no rows")
+        yield Damage.of_file("has a header and no rows")
 
 
 def separator_of(stream: TextIO, *, tabs: bool, said: str | None = None) -> tuple[str, int]:

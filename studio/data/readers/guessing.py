@@ -195,7 +195,7 @@ def _in_two_encodings(sample: bytes) -> bool:
     if text is None or not _is_likely(other, text):
         return True
     read = text.splitlines()
-    return 2 * sum(map(is_bad, read)) >= len(read)
+    return sum(bool(is_bad(line)) for line in read) >= len(read) / 2
 
 
 def _judged(seen: _Bytes) -> Found:
