@@ -268,3 +268,11 @@ def test_the_encoding_that_readers_find_is_the_one_that_is_shown(tmp_path: Path)
         assert str(facts["encoding"]).startswith(said) and facts["what"] == "table, comma-separated text"
     (tmp_path / "b.csv").write_text("<!DOCTYPE html>\n<html><body>Not found</body></html>")
     assert "b.csv is called .csv and is a web page" in look_at(tmp_path / "b.csv").why_not()
+
+
+def test_roles_that_nobody_knows_are_proposed_in_turn(tmp_path: Path) -> None:
+    turns = [{"role": role, "content": f"I am the {role} here"} for role in ("student", "tutor", "student")]
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"messages": turns}) + "\n")
+    best = look_at(tmp_path / "rows.jsonl").best
+    assert best is not None and best.kind == "chat"
+    assert best.recipe["sources"][0]["roles"] == {"student": "user", "tutor": "assistant"}

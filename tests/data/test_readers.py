@@ -302,3 +302,16 @@ def test_a_conversation_on_a_line_stays_one(tmp_path: Path) -> None:
     talk = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
     path.write_text(json.dumps(talk))
     assert values(path) == [talk]
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("Question; long,Answer; short\nName a bird,A wren\nName a fish,A cod\n", ["Question; long", "Answer; short"]),
+        ("question;answer, short\nWhat, then?;A, b, c\nOk;d, e\n", ["question", "answer, short"]),
+        ('question,a|b\n"x\ny",z\n', ["question", "a|b"]),
+    ],
+)
+def test_of_several_separators_in_a_header_the_rows_decide(tmp_path: Path, text: str, columns: list[str]) -> None:
+    (tmp_path / "rows.csv").write_text(text)
+    assert [list(value) for value in values(tmp_path / "rows.csv")] == [columns] * (text.count("\n") - 1 - ('"' in text))
