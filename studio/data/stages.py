@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from studio.core.allocator import give_back_freed_memory
 from studio.core.errors import DataError
 from studio.core.records import StepRecord
+from studio.core.telling import counted
 from studio.data.cache import Gone, Row, Snapshot, StepCache
 from studio.data.shelf import Joined, Shelf
 
@@ -111,7 +112,7 @@ class Stages(Generic[Row, Gone]):
         """
         reused = self._restore(self._cache.latest(self._keys))
         if reused:
-            self._tell(f"reused {reused} of {len(self._keys)} stages, {len(self.rows):,} rows")
+            self._tell(f"reused {reused} of {len(self._keys)} stages, {counted(len(self.rows))}")
         for position in range(reused, len(self._keys)):
             if position and not self.rows:
                 raise DataError(self._nothing_left())
@@ -167,7 +168,7 @@ class Stages(Generic[Row, Gone]):
         record = result.record
         gone = f", {record.rows_in - record.rows_out:,} removed" if record.rows_in > record.rows_out else ""
         changed = f", {record.changed:,} changed" if record.changed else ""
-        self._tell(f"{record.name}: {record.rows_out:,} rows{gone}{changed} ({record.seconds:.1f} s)")
+        self._tell(f"{record.name}: {counted(record.rows_out)}{gone}{changed} ({record.seconds:.1f} s)")
 
     def blame(self) -> str:
         """A sentence about the step that removed most, with a blank before it; empty where no step took a tenth."""
