@@ -73,6 +73,15 @@ def judged(
     return StepResult(kept, removed, record, notes or [], figures or {})
 
 
+# Rows lost while reading are the fault of the files, of what wrote or fetched them, or of what the recipe says of these; no step
+# can be loosened.
+_AT_THE_BEGINNING = {
+    "read": "Mend the files, or what the recipe says of their format.",
+    "write": "Give the writer another model or prompt, or raise its limits.",
+    "fetch": "Look at the addresses, rules and limits of the source.",
+}
+
+
 class Stages(Generic[Row, Gone]):
     """Rows on their way; one key per stage, reading first.
 
@@ -182,10 +191,12 @@ class Stages(Generic[Row, Gone]):
         """One sentence when the steps removed everything."""
         worst = max(self.steps, key=lambda step: step.rows_in - step.rows_out)
         reason = next(iter(worst.removed), "no reason")
-        # Rows lost while reading are the fault of the files, or of what the recipe says about them; no step can be loosened.
-        first = worst is self.steps[0]
-        remedy = "Mend the files, or what the recipe says of their format." if first else "Loosen that step in the recipe."
+        name, remedy = worst.name, "Loosen that step in the recipe."
+        if worst is self.steps[0]:
+            at = Counter(getattr(gone, "step", name) for part in self._removed[:1] for gone in part)
+            name = max(at, key=lambda one: at[one], default=name)
+            remedy = _AT_THE_BEGINNING.get(name, _AT_THE_BEGINNING["read"])
         return (
-            f"no row is left: the step {worst.name!r} removed {worst.rows_in - worst.rows_out:,} of {worst.rows_in:,} "
+            f"no row is left: the step {name!r} removed {worst.rows_in - worst.rows_out:,} of {worst.rows_in:,} "
             f"({reason}). {remedy}"
         )
