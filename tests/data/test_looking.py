@@ -211,6 +211,21 @@ def test_a_large_table_is_read_at_its_beginning(tmp_path: Path, monkeypatch: pyt
     assert best.recipe["sources"][0]["path"] == str(path)
 
 
+@pytest.mark.parametrize("name", ["large.json", "large.csv.gz"])
+def test_of_a_large_file_of_rows_the_first_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    rows = [{"day": DAYS[number], "sold": number, "churn": ("no", "yes")[number % 2]} for number in range(200)]
+    path = tmp_path / name
+    if name.endswith("json"):
+        path.write_text(json.dumps(rows, default=str)[:-40])
+    else:
+        path.write_bytes(gzip.compress(pd.DataFrame(rows).to_csv(index=False).encode() + b'"never closed'))
+    monkeypatch.setattr("studio.data.proposals._LARGE", 100)
+    monkeypatch.setattr("studio.data.proposals._FIRST_ROWS", 90)
+    best = look_at(path, "table").best
+    assert best is not None and best.recipe["target"] == "churn", "the bad end is not among the first rows"
+    assert best.recipe["sources"][0]["path"] == str(path)
+
+
 def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "rows.csv")
     with pytest.raises(UserError, match="neither a file nor a folder"):
