@@ -276,8 +276,8 @@ def checked_address(host: str, port: int, private: bool) -> str:
         inside = not plain.is_global or plain.is_multicast or (mapped is not None and not mapped.is_global)
         if inside and not private:
             raise UserError(
-                f"{host} is {address}, which is no address of the public internet. If it is meant, allow it in the source: "
-                "private: true"
+                f"{host}{'' if host == address else f' is {address}, which'} is no address of the public internet. If it is "
+                "meant, allow it in the source: private: true"
             )
     return addresses[0]
 

@@ -14,11 +14,13 @@ import yaml
 
 from studio.core.errors import DataError, StudioError, UserError
 from studio.core.files import write_text
-from studio.core.telling import Block, Hint, Pairs, Table, Told, size_text
+from studio.core.telling import Block, Hint, Pairs, Table, Told, counted, size_text
 from studio.data.frames import FRAMES, FrameOptions, read_frame
 from studio.data.kinds import DATASET_KINDS, all_dataset_kinds
 from studio.data.proposals import Proposal, Refusal, glimpse, log_settings, recipe_text
 from studio.data.readers import READERS, Raw, ReadOptions, read_file
+from studio.data.readers.guessing import find_encoding
+from studio.data.readers.kinds import TEXTS
 from studio.data.readers.packed import ARCHIVE, kind_of, members
 
 _HEAD = 1 << 16
@@ -28,16 +30,25 @@ _ROWS = 50
 _WIDTH = 44
 # Of larger tables of other kinds than those that are streamed, only kind and size are told.
 _WHOLE = 200 << 20
+# Share of zero bytes from which a file is no text with a few stray ones.
+_ZEROS = 0.1
 _CALLED = {
     ".csv": "table, comma-separated text", ".tsv": "table, text with tabs", ".json": "JSON", ".jsonl": "JSON lines",
-    ".ndjson": "JSON lines", ".parquet": "parquet table", ".xlsx": "Excel workbook", ".yaml": "YAML", ".yml": "YAML",
+    ".jsonlines": "JSON lines", ".ndjson": "JSON lines", ".parquet": "parquet table", ".xlsx": "Excel workbook",
+    ".yaml": "YAML", ".yml": "YAML",
     ".txt": "text", ".md": "markdown", ".markdown": "markdown", ".pdf": "PDF document", ".docx": "Word document",
-    ".html": "web page", ".htm": "web page", ".sqlite": "SQLite database", ".db": "database",
+    ".html": "web page", ".htm": "web page", ".xhtml": "web page", ".xml": "XML", ".ods": "OpenDocument spreadsheet",
+    ".docm": "Word document", ".epub": "EPUB book", ".srt": "subtitles", ".vtt": "subtitles", ".ipynb": "Jupyter notebook",
+    ".arff": "ARFF table", ".zip": "zip archive", ".gz": "gzip archive", ".bz2": "bzip2 archive", ".xz": "xz archive",
+    ".zst": "Zstandard archive", ".sqlite": "SQLite database", ".db": "database",
 }  # fmt: skip
-_TEXTS = frozenset({".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".yaml", ".yml", ".txt", ".md", ".markdown", ".html", ".htm"})
+_TEXTS = TEXTS | {".html", ".htm", ".xhtml", ".xml", ".srt", ".vtt", ".ipynb", ".arff"}
+# Kinds that lie in a zip archive.
+_ZIPPED = frozenset({".xlsx", ".ods", ".docx", ".docm", ".epub"})
 _MAGIC = (
     (b"PAR1", "parquet table"), (b"%PDF", "PDF document"), (b"PK\x03\x04", "zip archive (also docx, xlsx, odt)"),
-    (b"\x1f\x8b", "gzip archive"), (b"(\xb5/\xfd", "Zstandard archive"), (b"SQLite format 3", "SQLite database"),
+    (b"PK\x05\x06", "zip archive"), (b"BZh", "bzip2 archive"), (b"\xfd7zXZ\x00", "xz archive"), (b"\x1f\x8b", "gzip archive"),
+    (b"(\xb5/\xfd", "Zstandard archive"), (b"SQLite format 3", "SQLite database"),
     (b"\x89PNG", "PNG picture"), (b"\xff\xd8\xff", "JPEG picture"), (b"GIF8", "GIF picture"), (b"RIFF", "WebP, WAV or AVI"),
     (b"Rar!", "RAR archive"), (b"7z\xbc\xaf", "7z archive"), (b"\xd0\xcf\x11\xe0", "old Office file (doc, xls, ppt)"),
     (b"\x80\x04", "Python pickle"), (b"GGUF", "weights (GGUF)"), (b"\x93NUMPY", "NumPy array"), (b"\x89HDF", "HDF5 file"),
@@ -167,8 +178,8 @@ def _facts_of_folder(path: Path) -> list[tuple[str, object]]:
     except OSError as error:
         return [("what", f"folder that cannot be listed ({error.strerror})")]
     endings = Counter(file.suffix.lower() or "without ending" for file in files)
-    listed = ", ".join(f"{ending} ({count:,})" for ending, count in endings.most_common(12)) or "none"
-    return [("what", "folder"), ("files", f"{len(files):,}: {listed}"), ("size", size_text(size))]
+    listed = ", ".join(f"{ending} ({count:,})" for ending, count in endings.most_common(12))
+    return [("what", "folder"), ("files", f"{len(files):,}: {listed}" if files else "none"), ("size", size_text(size))]
 
 
 def _facts_of_file(path: Path) -> list[tuple[str, object]]:
@@ -181,7 +192,7 @@ def _facts_of_file(path: Path) -> list[tuple[str, object]]:
         return [("what", f"file that cannot be opened ({error.strerror})")]
     suffix = path.suffix.lower()
     found = next((name for magic, name in _MAGIC if head.startswith(magic)), None)
-    encoding = None if found else encoding_of(head)
+    encoding = None if found else _encoding(path, head, size) if suffix in _TEXTS else encoding_of(head)
     called = _called(suffix, found, encoding)
     facts: list[tuple[str, object]] = [("what", called if size else f"empty file ({called})"), ("size", size_text(size))]
     if suffix == ARCHIVE:
@@ -196,7 +207,8 @@ def _held_by(path: Path) -> list[tuple[str, object]]:
     except StudioError:
         return []
     names = [*read, *other]
-    return [("holds", f"{len(names):,} files: {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}")]
+    more = ", ..." if len(names) > 6 else ""
+    return [("holds", f"{counted(len(names), 'file')}: {', '.join(names[:6])}{more}" if names else "no file")]
 
 
 def _called(suffix: str, found: str | None, encoding: str | None) -> str:
@@ -207,8 +219,26 @@ def _called(suffix: str, found: str | None, encoding: str | None) -> str:
         return "no text, though its name says so" if no_text else by_name or ("text" if encoding else "unknown, no text")
     if by_name is None:
         return found
-    agree = by_name.split()[0] in found or (suffix in {".xlsx", ".docx"} and found.startswith("zip")) or "database" in by_name
+    agree = by_name.split()[0] in found or (suffix in _ZIPPED and found.startswith("zip")) or "database" in by_name
     return by_name if agree else f"{found}, though it is called {suffix}"
+
+
+def _encoding(path: Path, head: bytes, size: int) -> str | None:
+    """The encoding that readers find, and how; of a large file that of its beginning. None where it is no text."""
+    if size > _WHOLE:
+        return encoding_of(head)
+    found = find_encoding(path)
+    if found.encoding is None:
+        return None if b"\x00" in head else f"not certain: {found.doubt}"
+    if head.count(0) > _ZEROS * len(head) and found.encoding == "utf-8":
+        return None
+    return (found.note or found.encoding).removeprefix("read as ") if found.encoding != "utf-8" else _utf8(head, found.note)
+
+
+def _utf8(head: bytes, note: str | None) -> str:
+    """UTF-8 and what is odd about it: a mark, zero bytes, bytes that are none."""
+    told = encoding_of(head)
+    return ", ".join([told if told and b"\x00" not in head else "utf-8", *([note] if note else [])])
 
 
 def encoding_of(head: bytes) -> str | None:
@@ -239,7 +269,7 @@ def _look_inside(looked: Looked) -> None:
         elif suffix in FRAMES and looked.path.stat().st_size < _WHOLE:
             frame = read_frame(looked.path, FrameOptions()).columns.head(_ROWS)
             looked.columns = _columns(frame.to_dict("records"))
-        if not looked.columns and dict(looked.facts).get("encoding") in {"utf-8", "utf-8 with a mark"}:
+        if not looked.columns and str(dict(looked.facts).get("encoding")).startswith("utf-8"):
             looked.lines = list(_first_lines(looked.path))
     except Exception:
         # Why it cannot be read is what the kinds say, each of its own reader.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,12 +17,15 @@ import yaml
 
 from studio.data.frames import FRAMES, log_seen
 from studio.data.readers import READERS, Raw, ReadOptions, read_file
+from studio.data.readers.kinds import LINES
 from studio.data.readers.packed import kind_of
 
 LOOKED_AT = 200
 """Rows that are read before a recipe is proposed."""
 _WIDEST = 1_000
-_BY_LINES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson"})
+_BY_LINES = frozenset({".csv", ".tsv", *LINES})
+# Kinds of which the first rows are read without the others, and how many.
+_BY_ROWS, _FIRST_ROWS = frozenset({".csv", ".tsv", ".json", ".xml", *LINES}), 5_000
 _LARGE, _BEGINNING = 32 << 20, 2 << 20
 FEW = 60
 """Up to so many rows, splits are proposed as whole numbers: shares of so few would be empty."""
@@ -74,14 +79,25 @@ def too_wide(path: Path) -> str | None:
 
 @contextmanager
 def beginning_of(path: Path) -> Iterator[Path]:
-    """The file itself, or a copy of its first lines where it is a large one with a row per line."""
-    if not path.is_file() or path.suffix.lower() not in _BY_LINES or path.stat().st_size <= _LARGE:
+    """The file itself, or a copy of its first lines or rows where it is a large one that can be read so.
+
+    Raises:
+        DataError: a large file cannot be read.
+    """
+    kind = kind_of(path)
+    if not path.is_file() or kind not in _BY_ROWS or path.stat().st_size <= _LARGE:
         yield path
         return
-    with tempfile.TemporaryDirectory() as place, path.open("rb") as stream:
-        head = stream.read(_BEGINNING)
-        copy = Path(place) / path.name
-        copy.write_bytes(head[: head.rfind(b"\n") + 1] or head)
+    with tempfile.TemporaryDirectory() as place:
+        if path.suffix.lower() in _BY_LINES:
+            copy = Path(place) / path.name
+            with path.open("rb") as stream:
+                head = stream.read(_BEGINNING)
+            copy.write_bytes(head[: head.rfind(b"\n") + 1] or head)
+        else:
+            copy = Path(place) / f"{path.name}.json"
+            found = (one.value for one in read_file(path, ReadOptions()) if isinstance(one, Raw))
+            copy.write_text(json.dumps(list(itertools.islice(found, _FIRST_ROWS)), default=str), encoding="utf-8")
         yield copy
 
 

@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from studio.core.allocator import give_back_freed_memory
 from studio.core.errors import DataError
 from studio.core.records import StepRecord
+from studio.core.telling import counted
 from studio.data.cache import Gone, Row, Snapshot, StepCache
 from studio.data.shelf import Joined, Shelf
 
@@ -72,6 +73,15 @@ def judged(
     return StepResult(kept, removed, record, notes or [], figures or {})
 
 
+# Rows lost while reading are the fault of the files, of what wrote or fetched them, or of what the recipe says of these; no step
+# can be loosened.
+_AT_THE_BEGINNING = {
+    "read": "Mend the files, or what the recipe says of their format.",
+    "write": "Give the writer another model or prompt, or raise its limits.",
+    "fetch": "Look at the addresses, rules and limits of the source.",
+}
+
+
 class Stages(Generic[Row, Gone]):
     """Rows on their way; one key per stage, reading first.
 
@@ -111,7 +121,7 @@ class Stages(Generic[Row, Gone]):
         """
         reused = self._restore(self._cache.latest(self._keys))
         if reused:
-            self._tell(f"reused {reused} of {len(self._keys)} stages, {len(self.rows):,} rows")
+            self._tell(f"reused {reused} of {len(self._keys)} stages, {counted(len(self.rows))}")
         for position in range(reused, len(self._keys)):
             if position and not self.rows:
                 raise DataError(self._nothing_left())
@@ -167,7 +177,7 @@ class Stages(Generic[Row, Gone]):
         record = result.record
         gone = f", {record.rows_in - record.rows_out:,} removed" if record.rows_in > record.rows_out else ""
         changed = f", {record.changed:,} changed" if record.changed else ""
-        self._tell(f"{record.name}: {record.rows_out:,} rows{gone}{changed} ({record.seconds:.1f} s)")
+        self._tell(f"{record.name}: {counted(record.rows_out)}{gone}{changed} ({record.seconds:.1f} s)")
 
     def blame(self) -> str:
         """A sentence about the step that removed most, with a blank before it; empty where no step took a tenth."""
@@ -181,10 +191,12 @@ class Stages(Generic[Row, Gone]):
         """One sentence when the steps removed everything."""
         worst = max(self.steps, key=lambda step: step.rows_in - step.rows_out)
         reason = next(iter(worst.removed), "no reason")
-        # Rows lost while reading are the fault of the files, or of what the recipe says about them; no step can be loosened.
-        first = worst is self.steps[0]
-        remedy = "Mend the files, or what the recipe says of their format." if first else "Loosen that step in the recipe."
+        name, remedy = worst.name, "Loosen that step in the recipe."
+        if worst is self.steps[0]:
+            at = Counter(getattr(gone, "step", name) for part in self._removed[:1] for gone in part)
+            name = max(at, key=lambda one: at[one], default=name)
+            remedy = _AT_THE_BEGINNING.get(name, _AT_THE_BEGINNING["read"])
         return (
-            f"no row is left: the step {worst.name!r} removed {worst.rows_in - worst.rows_out:,} of {worst.rows_in:,} "
+            f"no row is left: the step {name!r} removed {worst.rows_in - worst.rows_out:,} of {worst.rows_in:,} "
             f"({reason}). {remedy}"
         )

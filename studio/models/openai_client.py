@@ -17,7 +17,8 @@ _SECONDS = 300.0
 _PAUSES = (0.5, 2.0)
 # How often a request waits for a server that limits requests per minute.
 _WAITS = 30
-_KEPT = "What it answered so far is kept: bring it back and run the same command again to go on."
+_AGAIN = "run the same command again to go on."
+_KEPT = f"What it answered so far is kept: bring it back and {_AGAIN}"
 _COMPATIBLE = "Is it OpenAI-compatible?"
 
 
@@ -98,7 +99,7 @@ class OpenAIClient:
             elif pauses:
                 time.sleep(pauses.pop(0))
             else:
-                raise EndpointError(f"the endpoint {url} {found.problem}. {_KEPT}")
+                raise EndpointError(f"the endpoint {url} {found.problem}{'' if found.problem.endswith('?') else '.'} {_KEPT}")
 
     def _attempt(self, method: str, url: str, body: dict[str, Any] | None) -> dict[str, Any] | _Fault:
         """One request: its object, or what was wrong and may be better the next time."""
@@ -113,6 +114,8 @@ class OpenAIClient:
             value = None
         if reply.status_code >= 400:
             return self._refused(reply, url, reply.status_code, f"answers {reply.status_code} ({_message(value, reply.text)})")
+        if reply.is_redirect:
+            raise EndpointError(f"the endpoint {url} sends on to {_line(reply.headers['location'])}. Give that address.")
         if value is None:
             return _Fault(f"answers something that is not JSON, or cut off ({_line(reply.text)}). {_COMPATIBLE}", "no JSON")
         if not isinstance(value, dict):
@@ -138,7 +141,8 @@ class OpenAIClient:
         if status in {401, 403}:
             raise UserError(f"the endpoint {url} {problem}. Put its key into the environment variable {self.key_variable}.")
         if status is not None and status < 500 and status not in {408, 429}:
-            raise EndpointError(f"the endpoint {url} {problem}. {_KEPT}", status)
+            what = "look at its address, up to /v1, and at the name of the model" if status == 404 else "mend that"
+            raise EndpointError(f"the endpoint {url} {problem}. What it answered so far is kept: {what}, and {_AGAIN}", status)
         kind = f"status {status}" if status is not None else "an error instead of an answer"
         return _Fault(problem, kind, _wanted_wait(reply) if status == 429 else None)
 

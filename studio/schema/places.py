@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from studio.schema.loading import Settings
+
+
+def of_form(pattern: str, what: str, written: str) -> AfterValidator:
+    """Refuse text of another form in words.
+
+    Args:
+        what: it should be, with its article. written: how that is written.
+    """
+
+    def checked(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"{value!r} is not {what}. Write {written}")
+        return value
+
+    return AfterValidator(checked)
 
 
 class InWheel(Settings):
@@ -70,12 +86,17 @@ class AtUrl(Settings):
 
     type: Literal["url"]
     """Kind of source."""
-    url: Annotated[str, Field(pattern=r"^(https?|s3|gs)://[^/\s]+/\S+$")]
+    url: Annotated[
+        str,
+        of_form(
+            r"(https?|s3|gs)://[^/\s]+/\S+", "the address of a file", "https://HOST/FILE, s3://BUCKET/KEY or gs://BUCKET/KEY"
+        ),
+    ]
     """Address of the file: ``https://``, ``http://``, ``s3://bucket/key`` or ``gs://bucket/key``. Its ending says how it
     is read."""
     file_name: Annotated[str, Field(pattern=r"^[^/\\]+$")] | None = None
     """What the file is called (``rows.csv.gz``), where the address does not end with it."""
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    sha256: Annotated[str, of_form("[0-9a-f]{64}", "a SHA-256", "its 64 digits and small letters a to f")] | None = None
     """Hash of the file. Another file is refused, and one that was fetched before is not asked for again."""
     hosts: list[str] = []
     """Hosts that it may come from when the address redirects (``objects.example.org``); the host of the address always may."""

@@ -7,11 +7,12 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from studio.schema.mixing import Drawn
+from studio.schema.places import of_form
 from studio.schema.writer import ChunkSettings, RaftSettings, WriterSettings
 
 _Positive = Annotated[int, Field(gt=0)]
 _Share = Annotated[float, Field(gt=0, le=1)]
-_Address = Annotated[str, Field(pattern=r"^https?://[^/\s]+(/\S*)?$")]
+_Address = Annotated[str, of_form(r"https?://[^/\s]+(/\S*)?", "the address of a page", "it from https:// on")]
 
 
 class ReadSource(Drawn):

@@ -211,6 +211,21 @@ def test_a_large_table_is_read_at_its_beginning(tmp_path: Path, monkeypatch: pyt
     assert best.recipe["sources"][0]["path"] == str(path)
 
 
+@pytest.mark.parametrize("name", ["large.json", "large.csv.gz"])
+def test_of_a_large_file_of_rows_the_first_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    rows = [{"day": DAYS[number], "sold": number, "churn": ("no", "yes")[number % 2]} for number in range(200)]
+    path = tmp_path / name
+    if name.endswith("json"):
+        path.write_text(json.dumps(rows, default=str)[:-40])
+    else:
+        path.write_bytes(gzip.compress(pd.DataFrame(rows).to_csv(index=False).encode() + b'"never closed'))
+    monkeypatch.setattr("studio.data.proposals._LARGE", 100)
+    monkeypatch.setattr("studio.data.proposals._FIRST_ROWS", 90)
+    best = look_at(path, "table").best
+    assert best is not None and best.recipe["target"] == "churn", "the bad end is not among the first rows"
+    assert best.recipe["sources"][0]["path"] == str(path)
+
+
 def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "rows.csv")
     with pytest.raises(UserError, match="neither a file nor a folder"):
@@ -225,3 +240,54 @@ def test_a_folder_of_documents_is_one_source_even_with_markdown_in_it(tmp_path: 
     (tmp_path / "rows.csv").write_text("question,answer\nName a bird,A wren\n", encoding="utf-8")
     best = look_at(tmp_path).best
     assert best is not None and [source["type"] for source in best.recipe["sources"]] == ["local"]
+
+
+def test_documents_are_tried_before_they_are_proposed(tmp_path: Path) -> None:
+    torn = tmp_path / "torn.pdf"
+    torn.write_bytes(b"%PDF-1.4 but no more")
+    assert look_at(torn).why_not() == (
+        "not as chat: torn.pdf is damaged or no PDF (Failed to load document (PDFium: Data format error)). Save it again."
+    )
+    (tmp_path / "empty.epub").write_bytes(b"")
+    assert look_at(tmp_path / "empty.epub").why_not() == "not as chat: empty.epub is empty."
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    torn.rename(folder / "torn.pdf")
+    (folder / "talk.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nHello there.\n")
+    best = look_at(folder).best
+    assert best is not None and best.recipe["sources"][0] | {"type": "documents", "damaged": "keep"} == best.recipe["sources"][0]
+    assert best.what.startswith("documents, 1 of 2 read") and best.shown == ("  talk.srt: 1 passage\n  Hello there.",)
+    assert any("torn.pdf is damaged" in choice for choice in best.choices)
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.json", "rows.jsonl", "rows.yaml", "rows.md", "rows.parquet", "rows.xlsx"])
+def test_a_file_without_a_row_is_not_told_to_keep_its_good_rows(tmp_path: Path, studio: Callable[..., Any], name: str) -> None:
+    (tmp_path / name).write_bytes(b"")
+    empty = f"sources.0.path={tmp_path / name}"
+    failed = studio("data", "build", "chat/own-folder", "--set", empty)
+    assert failed.code == 2 and failed.err.endswith(f"{name}: the file is empty. Repair it, or give another file.\n")
+    (tmp_path / "good.csv").write_text("question,answer\nName a bird,A wren\n")
+    failed = studio("data", "build", "chat/own-folder", "--set", f"sources.0.path={tmp_path}")
+    assert "Repair it, or go on without it with 'damaged: keep' in the source's recipe." in failed.err
+
+
+def test_the_encoding_that_readers_find_is_the_one_that_is_shown(tmp_path: Path) -> None:
+    rows = "frage;antwort\nWie heißt der Vogel?;Ein Zaunkönig, klein, für Gärten.\n"
+    for encoding, said in (
+        ("cp1252", "CP1252, found by its letters"),
+        ("utf-16-le", "UTF-16-LE: it has no mark"),
+        ("utf-8", "utf-8"),
+    ):
+        (tmp_path / "a.csv").write_bytes(rows.encode(encoding))
+        facts = dict(look_at(tmp_path / "a.csv").facts)
+        assert str(facts["encoding"]).startswith(said) and facts["what"] == "table, comma-separated text"
+    (tmp_path / "b.csv").write_text("<!DOCTYPE html>\n<html><body>Not found</body></html>")
+    assert "b.csv is called .csv and is a web page" in look_at(tmp_path / "b.csv").why_not()
+
+
+def test_roles_that_nobody_knows_are_proposed_in_turn(tmp_path: Path) -> None:
+    turns = [{"role": role, "content": f"I am the {role} here"} for role in ("student", "tutor", "student")]
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"messages": turns}) + "\n")
+    best = look_at(tmp_path / "rows.jsonl").best
+    assert best is not None and best.kind == "chat"
+    assert best.recipe["sources"][0]["roles"] == {"student": "user", "tutor": "assistant"}

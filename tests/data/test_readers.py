@@ -104,7 +104,7 @@ def test_utf16_is_recognised_by_its_mark(tmp_path: Path) -> None:
 CUT = {
     "csv": ('q,a\n1,2\n3,"unfinished', "row 2", "the file is cut off inside a quoted value (line 3)"),
     "jsonl": ('{"q": 1}\n{"q": 2', "line 2", "is cut off: Expecting ',' delimiter at column 8"),
-    "json": ('[{"q": 1}, {"q": "unfin', "row 2", "the file is cut off in the middle of this row, at byte 23"),
+    "json": ('[{"q": 1}, {"q": "unfin', "row 2", "is cut off: the file ends in the middle of it, at byte 23"),
     "yaml": ("- q: 1\n- q: [unfinished", "line 3", "is not valid YAML: did not find expected ',' or ']'"),
 }
 
@@ -124,7 +124,7 @@ def test_cut_off_parquet(tmp_path: Path) -> None:
     path = write_all(tmp_path)["parquet"]
     path.write_bytes(path.read_bytes()[:-20])
     (damage,) = damages(path)
-    assert damage.reason.startswith("the parquet file is cut off or damaged")
+    assert damage.reason.startswith("cannot be read: the file is cut off or damaged")
 
 
 def test_bad_json_in_the_middle_is_not_called_cut_off(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_csv_row_with_another_width(tmp_path: Path) -> None:
 def test_empty_files(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"rows.{kind}"
     path.touch()
-    assert damages(path) == [Damage("the file", "is empty")]
+    assert damages(path) == [Damage.of_file("is empty")]
 
 
 @pytest.mark.parametrize(
@@ -302,3 +302,16 @@ def test_a_conversation_on_a_line_stays_one(tmp_path: Path) -> None:
     talk = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
     path.write_text(json.dumps(talk))
     assert values(path) == [talk]
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("Question; long,Answer; short\nName a bird,A wren\nName a fish,A cod\n", ["Question; long", "Answer; short"]),
+        ("question;answer, short\nWhat, then?;A, b, c\nOk;d, e\n", ["question", "answer, short"]),
+        ('question,a|b\n"x\ny",z\n', ["question", "a|b"]),
+    ],
+)
+def test_of_several_separators_in_a_header_the_rows_decide(tmp_path: Path, text: str, columns: list[str]) -> None:
+    (tmp_path / "rows.csv").write_text(text)
+    assert [list(value) for value in values(tmp_path / "rows.csv")] == [columns] * (text.count("\n") - 1 - ('"' in text))

@@ -122,7 +122,7 @@ def test_clusters_are_capped_and_the_cap_is_told() -> None:
     step = NearDuplicates(threshold=0.5, max_cluster=10)
     dropped = [verdict for verdict in step.judge_all(rows) if isinstance(verdict, Drop)]
     assert len(dropped) == 9
-    assert step.notes[0].startswith("20 rows resemble a row into which 10 were folded already and stay (max_cluster)")
+    assert step.notes[0].startswith("stays (max_cluster): 20 rows like a row into which 10 were folded already")
     assert len([verdict for verdict in NearDuplicates(threshold=0.5).judge_all(rows) if isinstance(verdict, Drop)]) == 29
 
 

@@ -13,6 +13,7 @@ from studio.core.children import prepare_child
 from studio.core.errors import DataError
 from studio.core.files import sha256_json, write_text
 from studio.core.records import DatasetRecord
+from studio.core.telling import counted
 from studio.core.workspace import Workspace
 from studio.data.build import Builder, peak_bytes
 from studio.data.cache import code_files, code_version, library_versions
@@ -179,7 +180,10 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
         self._crew.close()
         more = _figures(work.figures) | {"mixture": mixture, "form": form_of(seen.kept), "languages": found.languages}
         if added := sum(source["repeated"] for source in mixture.values()):
-            told = [*(record.model_extra or {})["notes"], f"mix: {added:,} rows of train repeat others"]
+            told = [
+                *(record.model_extra or {})["notes"],
+                f"mix: {counted(added)} of train taken more than once",
+            ]
             more |= {"splits": {name: len(rows) for name, rows in splits.items()}, "rows_added": added, "notes": told}
         record = record.model_copy(update=more | ({} if plain else {"format": 2}))
         hide = hiding([make_step(step) for step in self.recipe.steps if isinstance(step, ScrubStep)])

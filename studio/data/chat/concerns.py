@@ -49,13 +49,13 @@ def _rows(record: DatasetRecord) -> list[Concern]:
     train, test = record.splits.get("train", 0), record.splits.get("test", 0)
     found = []
     if train < _FEW_ROWS:
-        found.append(Concern(f"Only {train:,} rows to train on.", "Add rows: so few teach the form of answers at best."))
+        found.append(Concern(f"Only {counted(train)} to train on.", "Add rows: so few teach the form of answers at best."))
     if not test:
         found.append(Concern("No rows are held out for a test.", "Set split.test in the recipe."))
     elif test < _LEAST_TEST:
         found.append(
             Concern(
-                f"The test split has {test} rows, too few for an interval.",
+                f"The test split has {counted(test)}, too few for an interval.",
                 "Raise split.test, best to 100.",
             )
         )

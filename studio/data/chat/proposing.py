@@ -10,14 +10,18 @@ from typing import Any
 import yaml
 
 from studio.core.errors import StudioError
+from studio.core.telling import counted
 from studio.core.workspace import Workspace
 from studio.data.chat.build import ChatBuilder
 from studio.data.chat.reading import CHAT_READERS
 from studio.data.chat.rows import ChatRow
-from studio.data.documents.base import DOCUMENTS
+from studio.data.chat.writing.documents import Reading, read_documents
+from studio.data.documents.base import DOCUMENTS, Document
+from studio.data.documents.shelf import Shelf
 from studio.data.memo import HashMemo
 from studio.data.proposals import LOOKED_AT, Attempt, Proposal, Refusal, glimpse, local_source, split_for, steps_of
 from studio.data.readers.packed import ARCHIVE, kind_of
+from studio.data.sources import resolve_local
 from studio.data.stages import StepResult
 from studio.schema.recipe import ChatRecipe
 
@@ -27,6 +31,8 @@ _TRIES = 5
 _WORDS = re.compile(r"[^\W\d_]{2,}")
 _SIGNS = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]")
 _SHOWN = 2
+# Of a folder so many documents are read before a recipe is proposed, and none that is larger than this.
+_DOCUMENTS_TRIED, _LARGEST_TRIED = 5, 20 << 20
 # What the readers offer within a sentence.
 _OFFERED = re.compile(r"\b(encoding|records): ([\w-]+)")
 
@@ -93,13 +99,37 @@ def _follow(attempt: Attempt, reason: str) -> bool:
     return True
 
 
-def _of_documents(path: Path) -> Proposal:
-    """A recipe that has questions written from documents."""
+def _of_documents(path: Path) -> Proposal | Refusal:
+    """A recipe that has questions written from documents; the first of them are read as a build does."""
     source = local_source(path) | {"type": "documents"}
+    endings = DOCUMENTS.in_order()
+    with tempfile.TemporaryDirectory() as place:
+        memo = HashMemo(Path(place) / "memo.json")
+        files = resolve_local(str(path), "**/*", Path.cwd(), memo, endings)[2]
+        tried = [file for file in files if file.path.stat().st_size <= _LARGEST_TRIED][:_DOCUMENTS_TRIED]
+        try:
+            reading = read_documents(tried, Shelf(memo), keep_damaged=len(files) > 1) if tried else Reading({}, [], [])
+        except StudioError as error:
+            return Refusal("chat", str(error))
+    choices = ["Say under writer who writes questions; without one the documents' own questions and headings are read."]
+    if any(gone.row.id.startswith("damaged/") for gone in reading.damaged):
+        source["damaged"] = "keep"
+        choices.append(f"Check damaged: keep: {reading.damaged[0].reason}")
+    told = dict.fromkeys([*reading.notes, *(gone.reason for gone in reading.damaged)])
+    choices += [f"Told at reading: {one}" for one in told if not choices[-1].endswith(one)]
     recipe: dict[str, Any] = {"kind": "chat", "description": f"Questions about {path.name}.", "sources": [source]}
     recipe |= {"steps": steps_of(_STEPS)}
-    choice = "Say under writer who writes questions; without one the documents' own questions and headings are read."
-    return Proposal("chat", 0.6, "documents", recipe, (choice,))
+    what = f"documents, {len(reading.documents):,} of {len(files):,} read to see whether they can be"
+    shown = tuple(_glance(name, one) for name, one in list(reading.documents.items())[:_SHOWN])
+    return Proposal("chat", 0.6, what if files[1:] else "documents", recipe, tuple(choices), shown)
+
+
+def _glance(name: str, document: Document) -> str:
+    """A document on a few lines: its name and how much it holds, then where it begins."""
+    pages = max((passage.page or 0 for passage in document.passages), default=0)
+    much = counted(len(document.passages), "passage") + (f" on {counted(pages, 'page')}" if pages else "")
+    parts = [" > ".join(passage.headings) + ": " * bool(passage.headings) + passage.text for passage in document.passages]
+    return "\n".join([f"  {name}: {much}", *(f"  {glimpse(part, 110)}" for part in parts[:_SHOWN])])
 
 
 def _proposal(path: Path, attempt: Attempt, result: StepResult[ChatRow, Any]) -> Proposal:

@@ -99,15 +99,14 @@ def read_document_file(path: Path, options: ChatReadOptions) -> Iterator[Raw | D
     with open_text(path, options, HALVES) as stream:
         text = stream.read().replace("\r\n", "\n").lstrip("\ufeff")
     if "\0" in text:
-        yield Damage("the file", "holds NUL bytes, so it is no text")
+        yield Damage.of_file("holds NUL bytes, so it is no text")
         return
     found = rows_of_document(text, path.stem, markdown=markdown, prompt=options.prompt)
     if not found.rows:
-        yield Damage("the file", "holds no text")
+        yield Damage.of_file("holds no text")
     if found.whole and options.prompt == USUAL_PROMPT:
         if len(found.rows) == 1 and len(text) > LONGEST_ANSWER:
-            yield Damage(
-                "the file",
+            yield Damage.of_file(
                 f"holds {len(text):,} characters and neither a question nor a heading, which is too much for one answer. The "
                 f"source can have questions written from it, or says how all of it is asked for:\n    type: documents\n"
                 f'    prompt: "What does {{file}} say?"',
@@ -186,7 +185,7 @@ def read_source(
         if isinstance(outcome, Damage):
             sentence = f"{file.label} {outcome.place} {outcome.reason}"
             if not shape.keep_damaged:
-                raise DataError(_refusal(f"{file.path}: {outcome.place} {outcome.reason}"))
+                raise DataError(_refusal(f"{file.path}: {outcome.place} {outcome.reason}", outcome.whole, len(source.files) > 1))
             row = ChatRow(f"{source.name}/damaged-{number}", _glimpse(found), source.name)
             yield RemovedRow(row, READ_STEP, sentence, value=outcome.place, threshold="a readable row")
             continue
@@ -222,13 +221,20 @@ class _Names:
         return 0 <= number // 8 < len(self._numbered) and bool(self._numbered[number // 8] >> number % 8 & 1)
 
 
-def _refusal(sentence: str) -> str:
-    """What is said of a damaged row; one that shows the lines of a recipe, or says what to do, has its remedy."""
+def _refusal(sentence: str, whole: bool, others: bool) -> str:
+    """What is said of a damaged row; one that shows the lines of a recipe, or says what to do, has its remedy.
+
+    Args:
+        whole: the file gives no row. others: the source has other files.
+    """
     if "\n" in sentence:
         return sentence
     if "'damaged: keep'" in sentence:
         return f"{sentence.rstrip('.')}."
-    return f"{sentence.rstrip('.')}. Repair it, or keep the good rows with 'damaged: keep' in the source's recipe."
+    if whole and not others:
+        return f"{sentence.rstrip('.')}. Repair it, or give another file."
+    keep = "go on without it" if whole else "keep the good rows"
+    return f"{sentence.rstrip('.')}. Repair it, or {keep} with 'damaged: keep' in the source's recipe."
 
 
 def _unused_talk_options(talks: TalkOptions, noticed: Noticed) -> str | None:

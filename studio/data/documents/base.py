@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from studio.core.errors import DataError
 from studio.core.registry import Registry
+from studio.data.readers.encoding import check_encoding, with_mark
+from studio.data.readers.guessing import find_encoding
 
 
 @dataclass(frozen=True)
@@ -70,20 +71,18 @@ def check_size(path: Path, most: int = _MOST_BYTES) -> None:
         raise DataError(f"{path} has {size >> 20:,} MB, more than the {most >> 20} MB that are read. Cut it into parts.")
 
 
-def read_text(path: Path) -> str:
-    """The text of a file in UTF-8, or in UTF-16 with its mark; lines end in a line feed.
+def read_text(path: Path) -> tuple[str, tuple[str, ...]]:
+    """The text of a file and what people should know of its encoding, which is found; lines end in a line feed.
 
     Raises:
-        DataError: it is in another encoding, or too large.
+        DataError: its encoding is not certain, a byte does not belong to it, or the file is too large.
     """
     check_size(path)
-    data = path.read_bytes()
-    try:
-        text = data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        seen = f"byte {error.start} is 0x{data[error.start]:02x}"
-        raise DataError(f"{path} is not UTF-8 text: {seen}. Save it as UTF-8.") from None
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    found = find_encoding(path)
+    if found.encoding is None:
+        raise DataError(f"{path} is not UTF-8 text, and its encoding is not certain: {found.doubt}. Save it as UTF-8.")
+    check_encoding(path, found.encoding)
+    return path.read_text(encoding=with_mark(found.encoding)), (f"{path.name}: {found.note}",) if found.note else ()
 
 
 def read_document(path: Path) -> Document:
@@ -95,5 +94,7 @@ def read_document(path: Path) -> Document:
     """
     if path.suffix.lower() not in DOCUMENTS:
         raise DataError(f"{path.name} is no document that can be read. Known are {', '.join(sorted(DOCUMENTS))}.")
+    if path.stat().st_size == 0:
+        return Document((), None, (f"{path.name} is empty",))
     reader: Callable[[Path], Document] = DOCUMENTS.get(path.suffix.lower())
     return reader(path)

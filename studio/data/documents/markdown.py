@@ -14,7 +14,8 @@ _FENCE = re.compile(r"\s*(```|~~~)")
 
 def read_markdown(path: Path) -> Document:
     """A markdown file; its title is its first heading of the first level."""
-    return titled(read_text(path))
+    text, notes = read_text(path)
+    return titled(text, notes=notes)
 
 
 def titled(text: str, title: str | None = None, notes: Iterable[str] = ()) -> Document:
@@ -26,8 +27,9 @@ def titled(text: str, title: str | None = None, notes: Iterable[str] = ()) -> Do
 
 def read_plain(path: Path) -> Document:
     """A text file, in which a line is never a heading."""
-    blocks = re.split(r"\n\s*\n", read_text(path))
-    return Document(tuple(Passage(block.strip()) for block in blocks if block.strip()))
+    text, notes = read_text(path)
+    blocks = re.split(r"\n\s*\n", text)
+    return Document(tuple(Passage(block.strip()) for block in blocks if block.strip()), notes=notes)
 
 
 def passages_of(text: str) -> list[Passage]:

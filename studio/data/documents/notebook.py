@@ -21,13 +21,15 @@ def read_notebook(path: Path) -> Document:
         DataError: it is damaged, no notebook, or of an older format.
     """
     try:
-        book = json.loads(read_text(path))
+        text, notes = read_text(path)
+        book = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is damaged or no notebook ({error}). Save it again.") from error
     if not isinstance(book, dict) or not isinstance(book.get("cells"), list):
         raise DataError(f"{path} is no notebook of format 4: it has no list of cells. Save it again with a newer Jupyter.")
     language = _language(book)
-    return titled("\n\n".join(block for cell in book["cells"] if isinstance(cell, dict) for block in _blocks(cell, language)))
+    blocks = [block for cell in book["cells"] if isinstance(cell, dict) for block in _blocks(cell, language)]
+    return titled("\n\n".join(blocks), notes=notes)
 
 
 def _language(book: dict[str, Any]) -> str:

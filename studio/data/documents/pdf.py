@@ -49,7 +49,7 @@ def read_pdf(path: Path) -> Document:
     except pdfium.PdfiumError as error:
         if "password" in str(error).lower() or "security" in str(error).lower():
             raise DataError(f"{path} is encrypted. Save a copy without a password.") from None
-        raise DataError(f"{path} is damaged or no PDF ({error}). Save it again.") from error
+        raise DataError(f"{path} is damaged or no PDF ({str(error).rstrip('.')}). Save it again.") from error
     try:
         count = len(document)
         if count > _MOST_PAGES:
@@ -57,7 +57,7 @@ def read_pdf(path: Path) -> Document:
         pages = [_lines(pdfium.raw, document, number) for number in range(count)]
         title = str(document.get_metadata_dict().get("Title") or "").strip() or None
     except pdfium.PdfiumError as error:
-        raise DataError(f"{path} is damaged ({error}). Save it again.") from error
+        raise DataError(f"{path} is damaged ({str(error).rstrip('.')}). Save it again.") from error
     finally:
         document.close()
     return _document(path, pages, title)

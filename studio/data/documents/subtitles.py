@@ -35,11 +35,11 @@ def read_subtitles(path: Path) -> Document:
     Raises:
         DataError: no line has times, so that it is no file of subtitles.
     """
-    text = read_text(path)
+    text, notes = read_text(path)
     cues = list(_cues(text))
     if not cues and text.strip().removeprefix("WEBVTT").strip():
         raise DataError(f"{path} holds no line of times such as 00:00:01,000 --> 00:00:02,500, so it is no file of subtitles.")
-    return Document(tuple(Passage(passage) for passage in _joined(cues)))
+    return Document(tuple(Passage(passage) for passage in _joined(cues)), notes=notes)
 
 
 def _cues(text: str) -> Iterator[_Cue]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from studio.language.scripts import words_of
 _MOST = 20 << 20
 # A page of fewer words is read whole where less than this share of it is told apart as main text.
 _SHORT, _MOST_OF = 100, 0.9
+# Of a page of a few words trafilatura may keep the text and lose the headings.
+_HEADING = re.compile(r"^#{1,6} ", re.MULTILINE)
 
 
 def read_web_page(path: Path) -> Document:
@@ -45,7 +48,8 @@ def read_web_page(path: Path) -> Document:
 def _chosen(name: str, main: str, whole: str, title: str | None) -> Document:
     """The main text, or all of a page that is too short for trafilatura to tell it apart; what was left out is said."""
     kept, total = len(words_of(main)), len(words_of(whole))
-    if kept >= _MOST_OF * total or (total >= _SHORT and kept >= total / 2):
+    flat = _HEADING.search(whole) and not _HEADING.search(main)
+    if (kept >= _MOST_OF * total and not flat) or (total >= _SHORT and kept >= total / 2):
         return titled(main, title)
     if total < _SHORT:
         return titled(whole, title, [f"{name}: the page is too short to tell its main text apart, so all of it was read"])

@@ -27,6 +27,8 @@ def read_rows_frame(path: Path, options: FrameOptions) -> Frame:
     bad: list[BadRow] = []
     for number, found in enumerate(read_file(path, asked), start=1):
         if not isinstance(found, Raw):
+            if found.whole and found.place != "the file":
+                raise DataError(f"{path}: {found.place} {found.reason}. Repair it, or give another file.")
             if found.place != "the file":
                 bad.append(BadRow(number, f"{found.reason} ({found.place})"))
         elif not isinstance(found.value, dict):

@@ -52,7 +52,7 @@ def read_file(path: Path, options: ReadOptions, readers: Mapping[str, Reader] = 
     try:
         with plain_file(path) as plain:
             if plain.stat().st_size == 0:
-                yield Damage("the file", "is empty")
+                yield Damage.of_file("is empty")
                 return
             check_kind(plain)
             if kind in TEXTS:

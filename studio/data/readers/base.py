@@ -18,10 +18,16 @@ class Raw:
 
 @dataclass(frozen=True)
 class Damage:
-    """Something that is not a row. place: where in the file; reason: one clause."""
+    """Something that is not a row. place: where in the file; reason: one clause; whole: no row of the file can be had for it."""
 
     place: str
     reason: str
+    whole: bool = False
+
+    @classmethod
+    def of_file(cls, reason: str) -> Damage:
+        """A file that gives no row."""
+        return cls("the file", reason, whole=True)
 
 
 def _nothing(_document: Mapping[str, Any]) -> list[Any] | None:

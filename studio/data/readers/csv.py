@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import itertools
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,6 +18,8 @@ from studio.data.readers.encoding import HALVES, open_text
 # Lines that one quoted value may span before it is taken for one that nobody closed; fewer once there was one.
 _LONGEST = 20_000
 _LONGEST_AFTER = 1_000
+# Letters and rows at the beginning of a file by which the separator is told where its header holds several.
+_HEAD, _LOOKED_AT = 1 << 16, 50
 
 
 class _Lines:
@@ -46,7 +50,7 @@ class _Lines:
 
 
 def read_csv(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
-    """A table with a header line; the separator is the one its header uses most.
+    """A table with a header line; the separator is the one its header uses, of several that which most rows agree with.
 
     After a row that is not valid csv, reading goes on at the next line that has as many values as the header; between tabs, a
     line with the right number of values is read as it stands, its quotes included.
@@ -88,7 +92,7 @@ def read_csv(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
             else:
                 yield Damage(f"row {rows:,}", f"has {len(values)} values, the header has {len(header)} (line {lines.number})")
     if not rows:
-        yield Damage("the file", "has a header and no rows")
+        yield Damage.of_file("has a header and no rows")
 
 
 def separator_of(stream: TextIO, *, tabs: bool, said: str | None = None) -> tuple[str, int]:
@@ -102,7 +106,22 @@ def separator_of(stream: TextIO, *, tabs: bool, said: str | None = None) -> tupl
     if told:
         return said or told.group(1), 1
     stream.seek(0)
-    return said or ("\t" if tabs else max(",;\t|", key=first.count)), 0
+    if said or tabs:
+        return said or "\t", 0
+    found = [separator for separator in ",;\t|" if separator in first]
+    if len(found) < 2:
+        return "".join(found) or ",", 0
+    head = stream.read(_HEAD)
+    stream.seek(0)
+    return max(found, key=lambda separator: (_fitting(head, separator), first.count(separator))), 0
+
+
+def _fitting(head: str, separator: str) -> float:
+    """Share of the rows at the beginning of a file that have as many values as its header, if this stands between them."""
+    rows = csv.reader(io.StringIO(head, newline=""), delimiter=separator)
+    widths = [len(values) for values in itertools.islice(rows, _LOOKED_AT) if values]
+    # The last one may be cut.
+    return sum(width == widths[0] for width in widths[1:]) / len(widths)
 
 
 def header_names(path: Path, values: Sequence[Any]) -> list[str]:

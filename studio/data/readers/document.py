@@ -11,9 +11,10 @@ from studio.data.readers.base import Damage, Raw, ReadOptions
 def rows_of(value: Any, options: ReadOptions) -> Iterator[Raw | Damage]:
     """Rows of a document that was read whole (YAML, a single JSON object)."""
     if options.records is not None:
+        keys = f" (its keys are {', '.join(map(str, list(value)[:10]))})" if isinstance(value, dict) and value else ""
         value = value.get(options.records) if isinstance(value, dict) else None
         if not isinstance(value, list):
-            yield Damage("the file", f"has no list under {options.records!r}")
+            yield Damage.of_file(f"has no list under {options.records!r}{keys}")
             return
     if isinstance(value, dict):
         rows = options.unfold(value)
@@ -23,10 +24,10 @@ def rows_of(value: Any, options: ReadOptions) -> Iterator[Raw | Damage]:
     elif isinstance(value, list):
         rows = value
     else:
-        yield Damage("the file", f"holds {type(value).__name__}, not rows")
+        yield Damage.of_file(f"holds {type(value).__name__}, not rows")
         return
     if not rows:
-        yield Damage("the file", "holds no rows")
+        yield Damage.of_file("holds no rows")
     for number, row in enumerate(rows, start=1):
         yield Raw(f"row {number:,}", row)
 

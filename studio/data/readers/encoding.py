@@ -94,7 +94,7 @@ def check_encoding(path: Path, encoding: str, errors: str = "strict") -> None:
 
 def _encoding_sentence(path: Path, encoding: str, before: int, error: UnicodeError) -> str:
     """One sentence for a wrong encoding, with the one that fits where it is certain."""
-    where = "it has no mark that says the order of its bytes"
+    where, place = "it has no mark that says the order of its bytes", 0
     if isinstance(error, UnicodeDecodeError):
         place = before + error.start
         where = (
@@ -107,8 +107,15 @@ def _encoding_sentence(path: Path, encoding: str, before: int, error: UnicodeErr
     if found.encoding is None:
         remedy = f"name its encoding in the recipe ({found.doubt})"
     elif codecs.lookup(found.encoding) == codecs.lookup(encoding):
-        return f"{path} is not {encoding.upper()} text throughout: {where}. Repair that place, or save the file anew as UTF-8."
+        line = "" if codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")) else f" in line {_line_of(path, place):,}"
+        return f"{path} is not {encoding.upper()} text throughout: {where}{line}. Repair that place, or save it anew as UTF-8."
     return f"{path} is not {encoding.upper()} text: {where}. Save it as UTF-8, or {remedy}."
+
+
+def _line_of(path: Path, place: int) -> int:
+    """The number of the line that a byte stands in."""
+    with path.open("rb") as stream:
+        return 1 + sum(stream.read(min(_CHUNK, place - start)).count(b"\n") for start in range(0, place, _CHUNK))
 
 
 def with_mark(encoding: str) -> str:

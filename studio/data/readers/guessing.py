@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from studio.core.telling import counted
 from studio.data.readers.alphabets import is_written, share_of
 
 _CHUNK = 1 << 20
@@ -18,6 +19,10 @@ _SURE, _AHEAD = 0.4, 0.15
 # Fewer letters or signs outside ASCII than that decide nothing: one in fifteen pieces of two letters (of the sentences in
 # tests/data/readers) was read wrongly without this bound.
 _FEW = 4
+# Text of one byte to a letter has fewer bytes below the blank than that; UTF-16 of a small alphabet has one in every letter.
+_CONTROLS = 0.25
+# Share of the bytes of line ends and blanks that are such in UTF-16; in a text with a stray zero byte they are by chance.
+_PAIRED = 0.2
 _HIGH = re.compile(rb"[\x80-\xff]")
 # Signs that are no part of a longer letter in any of the encodings.
 _BORDER = re.compile(rb"[\n\r\t \",]")
@@ -92,8 +97,8 @@ def find_encoding(path: Path) -> Found:
     seen = _look_through(path)
     if seen.nuls and (wide := _without_mark(path, seen)):
         return Found(wide, f"read as {wide.upper()}: it has no mark, and its zero bytes stand where that encoding has them")
-    nuls = f"holds {seen.nuls:,} NUL bytes, the first at byte {seen.first_nul:,}" if seen.nuls else None
-    if seen.bad is None or _mostly_utf8(seen.sample):
+    nuls = f"holds {counted(seen.nuls, 'NUL byte')}, the first at byte {seen.first_nul:,}" if seen.nuls else None
+    if seen.bad is None or _mostly_utf8(seen.sample) or _in_two_encodings(seen.sample):
         return Found("utf-8", nuls)
     return _judged(seen)
 
@@ -147,13 +152,17 @@ def _without_mark(path: Path, seen: _Bytes) -> str | None:
     """UTF-16 or UTF-32 by where their zero bytes stand, if the start of the file then decodes to text."""
     with path.open("rb") as stream:
         start = stream.read(_SAMPLE)
+    if seen.bad is None and sum(byte < 0x20 for byte in start) < _CONTROLS * len(start):
+        return None
     for encoding, width in (("utf-32-le", 4), ("utf-32-be", 4), ("utf-16-le", 2), ("utf-16-be", 2)):
         if seen.size % width:
             continue
         text = start[: len(start) // width * width].decode(encoding, "replace")
         newline = "\n".encode(encoding)
         plain = sum(sign.isprintable() or sign in "\t\r\n" for sign in text)
-        if newline in start and "\x00" not in text and plain >= 0.98 * len(text) and _sensible(text):
+        if newline not in start or "\x00" in text or plain < 0.98 * len(text) or not _sensible(text):
+            continue
+        if _PAIRED * (start.count(b"\n") + start.count(b" ")) <= text.count("\n") + text.count(" "):
             return encoding
     return None
 
@@ -168,6 +177,25 @@ def _mostly_utf8(sample: bytes) -> bool:
     text = sample.decode("utf-8", "replace")
     bad = text.count("\ufffd")
     return sum(not sign.isascii() for sign in text) - bad >= 4 * bad
+
+
+def _in_two_encodings(sample: bytes) -> bool:
+    """True where some lines are sound UTF-8, and the encoding of the others gives no text for them: two files were joined."""
+    from ftfy.badness import is_bad
+
+    lines = sample.splitlines(keepends=True)
+    sound = b"".join(line for line in lines if _decoded(line, "utf-8") is not None)
+    others = b"".join(line for line in lines if _decoded(line, "utf-8") is None)
+    if not sound or not others:
+        return False
+    other = _judged(_Bytes(others)).encoding
+    if other is None:
+        return False
+    text = _decoded(sound, other)
+    if text is None or not _is_likely(other, text):
+        return True
+    read = text.splitlines()
+    return sum(bool(is_bad(line)) for line in read) >= len(read) / 2
 
 
 def _judged(seen: _Bytes) -> Found:

@@ -49,7 +49,7 @@ def read_items(path: Path, options: ReadOptions, opening: str, *, after: int = 0
                     continue
                 end = _end_of(text, place)
                 said = reason or f"is not valid JSON ({error})"
-                cut = "the file is cut off in the middle of this row"
+                cut = "is cut off: the file ends in the middle of it"
                 outcome, stop = (
                     Damage(f"row {row + 1:,}", cut if end is None else said),
                     len(text) if end is None else max(end, place + 1),

@@ -33,7 +33,7 @@ def read_json(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
     check_encoding(path, known(options), HALVES)
     odd, deep = look_through(AsUtf8(path, known(options)))
     if deep:
-        yield Damage("the file", "is nested too deeply to be read")
+        yield Damage.of_file("is nested too deeply to be read")
         return
     found = options.records or _list_key(path, options)
     if found and not options.records:
@@ -54,7 +54,7 @@ def read_json(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
     except ijson.IncompleteJSONError as error:
         if "premature EOF" in str(error) or "Incomplete" in str(error):
             size = path.stat().st_size
-            yield Damage(f"row {row + 1:,}", f"the file is cut off in the middle of this row, at byte {size:,}")
+            yield Damage(f"row {row + 1:,}", f"is cut off: the file ends in the middle of it, at byte {size:,}", row == 0)
             row += 1
         else:
             yield from _read_on(path, options, found, row, error, stream)
@@ -66,7 +66,7 @@ def read_json(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
         stream.close()
     if row == 0:
         key = f" under {found!r}" if found else ""
-        yield Damage("the file", f"holds no rows{key}")
+        yield Damage.of_file(f"holds no rows{key}")
 
 
 def _read_on(path: Path, options: ReadOptions, found: str, row: int, error: Exception, stream: AsUtf8) -> Iterator[Raw | Damage]:
@@ -154,10 +154,10 @@ def _read_json_object(path: Path, options: ReadOptions) -> Iterator[Raw | Damage
                 yield from read_items(path, options, r"\A")
                 return
             where = "is cut off" if error.pos >= len(error.doc.rstrip()) else "is not valid JSON"
-            yield Damage(f"line {error.lineno}", f"{where}: {error.msg} (column {error.colno})")
+            yield Damage(f"line {error.lineno}", f"{where}: {error.msg} (column {error.colno})", whole=True)
             return
         except (ValueError, RecursionError) as error:
-            yield Damage("the file", f"is not valid JSON: {error}")
+            yield Damage.of_file(f"is not valid JSON: {error}")
             return
     yield from rows_of(value, options)
 
@@ -199,7 +199,7 @@ def read_jsonl(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
                 yield Damage(place, f"{cut}{detail}")
             rows += 1
     if not rows:
-        yield Damage("the file", "holds no rows")
+        yield Damage.of_file("holds no rows")
 
 
 def _opening_of_document(path: Path, options: ReadOptions) -> str | None:

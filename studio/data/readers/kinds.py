@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -41,6 +42,9 @@ _SIGNS = (
     (b"%PDF-", "a PDF document", ".pdf"),
     (b"\xd0\xcf\x11\xe0", "an old Office document", ".xls or .doc"),
 )
+# Files of rows, none of which begins with a tag.
+_ROWS = TEXTS - {".txt", ".md", ".markdown"}
+_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 
 
 def remedy_for(suffix: str) -> str:
@@ -63,6 +67,11 @@ def check_kind(path: Path) -> None:
         return
     with path.open("rb") as stream:
         start = stream.read(1024)
+    if path.suffix.lower() in _ROWS and _PAGE.match(start):
+        raise DataError(
+            f"{path} is called {path.suffix} and is a web page, which servers send in place of a file that is not there or "
+            "needs a login. Fetch the file again; to read the page itself give it the ending .html and 'type: documents'."
+        )
     if not any(byte < 9 or 13 < byte < 32 or byte > 126 for byte in start):
         return
     for sign, what, ending in _SIGNS:

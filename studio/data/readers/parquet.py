@@ -24,10 +24,12 @@ def read_parquet(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
                     row += 1
                     yield Raw(f"row {row:,}", value)
     except (pa.ArrowException, OSError) as error:
-        yield Damage(f"row {row + 1:,}", f"the parquet file is cut off or damaged ({str(error).splitlines()[0]})")
+        yield Damage(
+            f"row {row + 1:,}", f"cannot be read: the file is cut off or damaged ({str(error).splitlines()[0]})", row == 0
+        )
         return
     if row == 0:
-        yield Damage("the file", "holds no rows")
+        yield Damage.of_file("holds no rows")
     if wrong:
         options.note(f"{wrong_text(wrong)}; what is wrong in it was replaced by U+FFFD")
 

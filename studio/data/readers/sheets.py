@@ -45,7 +45,7 @@ def _rows(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
         values = {name: value for name, value in zip(names, cells, strict=False) if name is not None}
         yield Raw(f"row {number:,}", {name: _plain(value) for name, value in values.items()})
     if not number:
-        yield Damage("the file", "has a line of names and no rows")
+        yield Damage.of_file("has a line of names and no rows")
 
 
 def _plain(value: Any) -> Any:

@@ -40,10 +40,10 @@ def read_xml(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
             number += 1
             yield Raw(f"row {number:,}", _value(element))
     except ParseError as error:
-        yield Damage(f"row {number + 1:,}", f"is cut off or not valid XML ({error})")
+        yield Damage(f"row {number + 1:,}", f"is cut off or not valid XML ({error})", number == 0)
         return
     if not number:
-        yield Damage("the file", "holds no rows: no element repeats")
+        yield Damage.of_file("holds no rows: no element repeats")
 
 
 def refuse_entities(path: Path, stream: IO[bytes]) -> None:

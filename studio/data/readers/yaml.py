@@ -35,13 +35,15 @@ def read_yaml(path: Path, options: ReadOptions) -> Iterator[Raw | Damage]:
             if text is not read:
                 options.note(_HALVES)
             if _is_deep(text, loader):
-                yield Damage("the file", "is nested too deeply to be read")
+                yield Damage.of_file("is nested too deeply to be read")
                 return
             value = yaml.load(text, Loader=loader)
             _check_size(path, value)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
-            yield Damage(f"line {mark.line + 1 if mark else 1}", f"is not valid YAML: {getattr(error, 'problem', error)}")
+            yield Damage(
+                f"line {mark.line + 1 if mark else 1}", f"is not valid YAML: {getattr(error, 'problem', error)}", whole=True
+            )
             return
     yield from rows_of(value, options)
 

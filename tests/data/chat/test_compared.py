@@ -189,7 +189,7 @@ def test_rows_that_overlap_with_a_benchmark_go_with_the_passage(tmp_path: Path) 
     assert found["own/0"].value.endswith("LEFT IN THE MORNING")
     assert found["own/2"].matched == "b.jsonl line 1" and CHINESE.strip("？") in found["own/2"].value
     assert found["own/5"].value == "a whole turn is the same: What is the capital of France?"
-    assert any("of these have fewer than 5 words and were not looked for" in note for note in outcome.notes)
+    assert any("of these with fewer than 5 words" in note for note in outcome.notes)
     page = (outcome.folder / "report.html").read_text(encoding="utf-8")
     assert "A FARMER HAS SEVENTEEN SHEEP" in page and "overlaps with bench" in page
 
@@ -214,7 +214,7 @@ def test_an_instruction_that_a_benchmark_repeats_is_no_overlap(tmp_path: Path) -
     own = written(tmp_path / "own.jsonl", [(f"{told} {sentence(n + 100, 20)}", "false") for n in range(20)] + rows[:1])
     outcome = built(own, [{"step": "decontaminate", "against": ["bench.jsonl"]}], tmp_path / "w")
     assert list(gone(outcome)) == ["own/20"]
-    assert any("runs of words that a tenth of these texts share were left out" in note for note in outcome.notes)
+    assert any("of words that a tenth of these texts share" in note for note in outcome.notes)
 
 
 def test_suites_ship_prompts_and_name_datasets_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,7 +277,7 @@ def test_what_says_the_same_is_told_and_not_dropped(tmp_path: Path, monkeypatch:
     outcome = built(own, [step], tmp_path / "w")
     assert not gone(outcome)
     told = [note for note in outcome.notes if note.startswith("semantic_duplicates: ")]
-    assert told[0].startswith("semantic_duplicates: 2 rows say what an earlier row says") and "where 50% is chance" in told[0]
+    assert told[0].startswith("semantic_duplicates: 2 rows with what an earlier row says") and "where 50% is chance" in told[0]
     assert "own/3 “The buyer sued the seller.” and own/2" in told[1] and "own/1" in told[2]
     with pytest.raises(UserError, match=r"minilm-l6 may not drop rows: .* AUC of 0\.\d\d .* 0\.8 is needed"):
         built(own, [step | {"action": "drop"}], tmp_path / "w")

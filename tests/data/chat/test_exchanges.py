@@ -42,7 +42,7 @@ def test_parts_are_joined_in_order_and_the_others_name_the_row() -> None:
     assert said(verdicts[1]) == "u:1|a:A|u:2|a:B|u:3|a:C" and verdicts[3] is parts[3]
     assert isinstance(verdicts[1], ChatRow) and verdicts[1].meta == {STITCHED: ["src/x_0", "src/x_1", "src/x_2"]}
     assert verdicts[0] == Drop("joined to the conversation it continues", "2 turns", "one row per conversation", "src/x_0")
-    assert step.notes == ("3 parts were joined to 1 conversations",)
+    assert step.notes == ("3 parts were joined to 1 conversation",)
 
 
 def test_overlap_is_taken_once_and_gaps_begin_anew() -> None:
@@ -51,9 +51,9 @@ def test_overlap_is_taken_once_and_gaps_begin_anew() -> None:
     verdicts = judged(step, parts)
     assert said(verdicts[0]) == "s:S|u:1|a:A|u:2|a:B|u:3|a:C" and verdicts[2] is parts[2]
     assert step.notes == (
-        "2 parts were joined to 1 conversations",
-        "2 turns stood in two parts and were taken once",
-        "1 times a part is missing before the next, which is a row of its own",
+        "2 parts were joined to 1 conversation",
+        "2 turns in two parts, taken once",
+        "1 time a part is missing before the next, which is a row of its own",
     )
     odd = [row("u:1|a:A", "src/x_0"), row("a:B|u:2|a:C", "src/x_1")]
     assert judged(step, odd) == odd  # An answer cannot follow an answer.

@@ -101,7 +101,7 @@ def test_rows_repeat_in_train_only(tmp_path: Path) -> None:
     held = [row.id for split in ("validation", "test") for row in read_split(done.folder, split)]
     assert not any("/again-" in identity for identity in held)
     added = mixture(done)["small"]["repeated"]
-    assert f"mix: {added} rows of train repeat others" in done.notes
+    assert f"mix: {added} rows of train taken more than once" in done.notes
     page = (done.folder / "report.html").read_text(encoding="utf-8")
     assert "<h2>Mixture</h2>" in page
 

@@ -150,5 +150,8 @@ def test_filter_says_what_it_cannot_do() -> None:
     rows = [row("x", quality="good")]
     with pytest.raises(DataError, match="no row has a value 'qualty' in meta. Did you mean 'quality'"):
         judged(Filter("qualty", min=1), rows)
+    for name in ("toxicity", "scores.toxicity"):
+        with pytest.raises(DataError, match=r"Measure it in a step before: \{step: score, what: \[toxicity\]\}"):
+            judged(Filter(name, max=0), rows)
     with pytest.raises(DataError, match="the value 'good' of 'quality' in row r is no number. Filter words by 'allowed'"):
         judged(Filter("quality", min=1), rows)

@@ -162,7 +162,7 @@ def _early(path: Path) -> None:
         ("a.srt", lambda path: path.write_text("hello there"), "holds no line of times"),
         ("a.ipynb", lambda path: path.write_text("{"), "is damaged or no notebook"),
         ("a.ipynb", lambda path: path.write_text('{"worksheets": []}'), "is no notebook of format 4"),
-        ("a.md", lambda path: path.write_bytes("Tür".encode("cp1252")), "is not UTF-8 text: byte 1 is 0xfc. Save it as UTF-8."),
+        ("a.md", lambda path: path.write_bytes("Tür".encode("cp1252")), "its encoding is not certain: .*Save it as UTF-8."),
         ("a.doc", lambda path: path.write_text("x"), "is no document that can be read"),
     ],
 )
@@ -199,3 +199,22 @@ def test_text_in_utf_16_and_text_after_code_are_read(tmp_path: Path) -> None:
 
 def test_every_kind_that_is_registered_can_be_imported() -> None:
     assert all(callable(DOCUMENTS.get(ending)) for ending in DOCUMENTS)
+
+
+def test_the_encoding_of_a_text_is_found_and_told(tmp_path: Path) -> None:
+    said = "Wie heißt der Vogel für die Gärten?\n\nDer Zaunkönig, täglich schön."
+    for encoding in ("cp1252", "utf-16-le"):
+        path = tmp_path / "talk.txt"
+        path.write_bytes(said.encode(encoding))
+        document = read_document(path)
+        assert [passage.text for passage in document.passages] == said.split("\n\n")
+        assert document.notes[0].startswith(f"talk.txt: read as {encoding.upper()}")
+    (tmp_path / "faq.md").write_bytes("# 第一种鸟叫什么名字?\n\n它叫鹪鹩,是一种小鸟。\n".encode("gb18030"))
+    assert read_document(tmp_path / "faq.md").passages[0].headings == ("第一种鸟叫什么名字?",)
+
+
+def test_a_short_page_keeps_its_headings(tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    path.write_text("<html><body><nav>Home</nav><h1>FAQ</h1><h2>What is a cod?</h2><p>A fish of the sea.</p></body></html>")
+    passages = {passage.headings: passage.text for passage in read_document(path).passages}
+    assert passages["FAQ", "What is a cod?"] == "A fish of the sea."

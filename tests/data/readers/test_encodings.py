@@ -123,7 +123,7 @@ def test_zero_bytes_are_named_and_a_damaged_place_in_utf8_does_not_change_the_en
     path.write_bytes(b"q,a\nx\0y,z\n")
     notes: list[str] = []
     assert [found.value["q"] for found in read_file(path, ReadOptions(note=notes.append)) if isinstance(found, Raw)] == ["x\0y"]
-    assert notes == ["holds 1 NUL bytes, the first at byte 5"]
+    assert notes == ["holds 1 NUL byte, the first at byte 5"]
     path.write_bytes("q,a\nså här är det,för dig\n".encode() * 20 + b"x,\xff\n")
     with pytest.raises(DataError, match=r"is not UTF-8 text throughout: byte \d+ is 0xff. Repair that place"):
         list(read_file(path, ReadOptions()))
@@ -150,3 +150,20 @@ def test_large_files_of_one_line_or_many_are_read_alike(
             path.write_bytes((("x" * 99 + between) * 100 + "y" * shift + '"' + (text + between) * 500).encode(encoding))
             found = find_encoding(path).encoding
             assert found is not None and text.encode(encoding).decode(found) == text, (between, shift, found)
+
+
+@pytest.mark.parametrize(("language", "encoding"), ENCODINGS)
+def test_two_files_joined_are_not_taken_for_one_in_either_encoding(tmp_path: Path, language: str, encoding: str) -> None:
+    path = tmp_path / "rows.csv"
+    lines = TEXTS[language].splitlines(keepends=True)
+    path.write_bytes(TEXTS[language].encode() + "".join(lines[1:]).encode(encoding))
+    assert find_encoding(path).encoding == "utf-8"
+    with pytest.raises(DataError, match=rf"is not UTF-8 text throughout: byte \d+ is 0x\w\w in line {len(lines) + 1}\. Repair"):
+        list(read_file(path, ReadOptions()))
+
+
+def test_a_stray_zero_byte_makes_no_utf16_of_a_text(tmp_path: Path) -> None:
+    path = tmp_path / "faq.txt"
+    for text in (b"Q: Name a bird\0\nA: A wren\n", b"Q: Name a bird\n\0A: A wren!\n", "F: Wo?\0\nA: Dörfer\n".encode("cp1252")):
+        path.write_bytes(text + b" " * (len(text) % 2))
+        assert find_encoding(path).encoding not in {"utf-16-le", "utf-16-be"}, text

@@ -189,4 +189,4 @@ def test_without_the_package_for_zst_the_pip_line_is_said(tmp_path: Path, monkey
 def test_an_empty_file_in_a_wrapper_is_empty(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv.gz"
     path.write_bytes(gzip.compress(b""))
-    assert list(read_file(path, ReadOptions())) == [Damage("the file", "is empty")]
+    assert list(read_file(path, ReadOptions())) == [Damage.of_file("is empty")]

@@ -112,7 +112,7 @@ def test_workbooks_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read as an xlsx file"):
         rows(path)
     path = workbook(tmp_path / "b.xlsx", rows=[("q", "a")])
-    assert list(read_file(path, ReadOptions())) == [Damage("the file", "has a line of names and no rows")]
+    assert list(read_file(path, ReadOptions())) == [Damage.of_file("has a line of names and no rows")]
     with (
         zipfile.ZipFile(tmp_path / "bomb.xlsx", "w", zipfile.ZIP_DEFLATED) as archive,
         archive.open("xl/worksheets/sheet1.xml", "w", force_zip64=True) as sink,
@@ -156,9 +156,7 @@ def test_xml_that_could_mean_two_things_or_nothing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"several elements that repeat: a \(2\), b \(2\). Say which are the rows: records: a"):
         rows(path)
     assert rows(path, records="b") == [{"y": "3"}, {"y": "4"}]
-    assert list(read_file(xml(path, "<t><a>1</a></t>"), ReadOptions())) == [
-        Damage("the file", "holds no rows: no element repeats")
-    ]
+    assert list(read_file(xml(path, "<t><a>1</a></t>"), ReadOptions())) == [Damage.of_file("holds no rows: no element repeats")]
     found = list(read_file(xml(path, "<t><a><x>1</x></a><a><x>2</x></a><a><x>3"), ReadOptions()))
     assert [one.value for one in found if isinstance(one, Raw)] == [{"x": "1"}, {"x": "2"}]
     assert isinstance(found[-1], Damage) and found[-1].reason.startswith("is cut off or not valid XML")

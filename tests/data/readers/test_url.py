@@ -24,7 +24,7 @@ from studio.data.chat.build import build_chat_dataset
 from studio.data.readers import READERS, ReadOptions, read_file
 from studio.data.remote import resolve_url
 from studio.data.tables.build import build_table_dataset
-from studio.schema.loading import validate
+from studio.schema.loading import load_value, validate
 from studio.schema.recipe import ChatRecipe, UrlSource
 from studio.schema.table_recipe import TableRecipe
 
@@ -181,7 +181,7 @@ def test_a_redirect_to_an_inner_address_is_refused_even_to_an_allowed_host(host:
         lambda name, port, private: "127.0.0.1" if name == "public.test" else checked_address(name, port, private),
     )
     url = f"http://public.test:{port}/to/169.254.169.254/latest.csv"
-    with pytest.raises(UserError, match=r"169.254.169.254 is 169.254.169.254, which is no address of the public internet"):
+    with pytest.raises(UserError, match=r"169.254.169.254 is no address of the public internet"):
         resolve(url, private=False, hosts=["169.254.169.254"])
     assert resolve(f"http://public.test:{port}/rows.csv", private=False).identity == hashlib.sha256(CSV).hexdigest()
 
@@ -249,3 +249,10 @@ def test_stores_need_their_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         MissingExtraError, match=r"begins with s3:// needs the package 's3fs'.*pip install 'finetuning-studio\[s3\]'"
     ):
         resolve("s3://bucket/rows.csv")
+
+
+@pytest.mark.parametrize("url", ["ftp://host/rows.csv", "rows.csv", "https://host"])
+def test_what_is_no_address_of_a_file_is_said_in_words(url: str) -> None:
+    recipe = {"kind": "chat", "sources": [{"type": "url", "url": url, "licence": "x"}]}
+    with pytest.raises(ConfigError, match=r"is not the address of a file\. Write https://HOST/FILE, s3://BUCKET/KEY or gs://"):
+        load_value(recipe, ChatRecipe)

@@ -108,10 +108,7 @@ def _read_turn(turn: Mapping[str, Any], number: int, choices: Choices, messages:
     written = str(fields.pop(role_key)).strip().rstrip(":\uff1a").lower()
     role = choices.roles.get(written) or ROLE_NAMES.get(written)
     if role is None:
-        raise ShapeError(
-            f"has the role {written!r} in turn {number}; known are {_SHOWN_ROLES}. Say in the recipe's source what it is: "
-            f"roles: {{{in_yaml(written)}: user}}"
-        )
+        raise _unknown_role(written, number, choices, messages)
     content = fields.pop(text_key) if text_key else ""
     if role == "call":
         _add_call(content, number, messages)
@@ -135,6 +132,16 @@ def _exchange(fields: dict[str, Any], number: int, turn: Mapping[str, Any]) -> l
         raise _unknown(turn, number)
     spoken = [("system", "system"), ("user", asked), ("assistant", answered)]
     return [{"role": role, "content": as_text(fields[key], f"turn {number}")} for role, key in spoken if key in fields]
+
+
+def _unknown_role(written: str, number: int, choices: Choices, before: list[Message]) -> ShapeError:
+    """A role that is not known, with the line of recipe that says what it is; who speaks after a user answers."""
+    likely = "assistant" if before and before[-1]["role"] == "user" else "user"
+    said = ", ".join(f"{in_yaml(name)}: {role}" for name, role in {**choices.roles, written: likely}.items())
+    return ShapeError(
+        f"has the role {written!r} in turn {number}; known are {_SHOWN_ROLES}. Say in the recipe's source what it is, for "
+        f"example\n    roles: {{{said}}}"
+    )
 
 
 def _unknown(turn: Mapping[str, Any], number: int) -> ShapeError:

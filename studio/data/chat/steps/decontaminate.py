@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from studio.core.errors import DataError
+from studio.core.telling import counted
 from studio.data.chat.others import Other, texts_of
 from studio.data.chat.rows import ChatRow
 from studio.data.chat.steps.base import CorpusStep
@@ -65,9 +66,9 @@ class Decontaminate(CorpusStep):
 
     def _tell(self, known: Sequence[tuple[str, str, str]], references: References) -> list[str]:
         """What was compared, and what was not."""
-        lines = [f"compared with {len(known):,} texts of {self._named()}"]
+        lines = [f"compared with {counted(len(known), 'text')} of {self._named()}"]
         if references.short:
-            lines.append(f"{references.short:,} of these have fewer than {self._shortest} words and were not looked for")
+            lines.append(f"not looked for: {counted(references.short, 'text')} of these with fewer than {self._shortest} words")
         if references.common:
-            lines.append(f"{references.common:,} runs of words that a tenth of these texts share were left out")
+            lines.append(f"left out: {counted(references.common, 'run')} of words that a tenth of these texts share")
         return lines

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from studio.core.telling import counted
 from studio.data.chat.likeness import Comparison, turns_of
 from studio.data.chat.others import Other, conversations_of
 from studio.data.chat.rows import ChatRow
@@ -113,7 +114,7 @@ def _ids(rows: Sequence[ChatRow], places: set[int]) -> dict[int, str]:
 
 def _compared_with(others: Sequence[Other], count: int) -> str:
     """A line on another corpus."""
-    return f"compared with {count:,} rows of {', '.join(other.name for other in others)}, not with each other"
+    return f"compared with {counted(count)} of {', '.join(other.name for other in others)}, not with each other"
 
 
 def _besides(turn: Message) -> str:
@@ -202,7 +203,7 @@ class NearDuplicates(CorpusStep):
         if not outside:
             return ()
         return (
-            f"{len(outside):,} rows resemble a row into which {self._cap:,} were folded already and stay (max_cluster); "
+            f"stays (max_cluster): {counted(len(outside))} like a row into which {self._cap:,} were folded already; "
             "look at them before you raise it: a template shared by all rows makes all rows alike",
         )
 

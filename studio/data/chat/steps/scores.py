@@ -168,12 +168,17 @@ class Filter(CorpusStep):
         values = [_looked_up(row.meta, self._by) for row in rows]
         if rows and all(value is None for value in values):
             known = sorted({name for row in rows for name in (*row.meta, *row.meta.get(SCORES, {}))} - {SCORES})
-            raise DataError(
-                f"no row has a value {self._by!r} in meta.{nearest(self._by, known)} "
-                f"Filter by one of: {', '.join(known) or 'none'}; "
-                "the step 'score' writes some."
-            )
+            raise DataError(f"no row has a value {self._by!r} in meta. {self._remedy(known)}")
         return self._by_words(values) if self._is_words(values) else self._by_numbers(rows, values)
+
+    def _remedy(self, known: list[str]) -> str:
+        """What to filter by, or what has to be measured first."""
+        score = self._by.removeprefix(f"{SCORES}.")
+        if score in _MEASURES:
+            return f"Measure it in a step before: {{step: score, what: [{score}]}}"
+        near = nearest(self._by, [*known, *_MEASURES]).lstrip()
+        listed = ", ".join(known) or "none"
+        return f"{near} Filter by one of: {listed}; the step 'score' writes more.".lstrip()
 
     def _is_words(self, values: Sequence[Any]) -> bool:
         """Whether values are compared as words."""

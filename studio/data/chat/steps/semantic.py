@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.core.errors import UserError
+from studio.core.telling import counted
 from studio.data.chat.likeness import turns_of
 from studio.data.chat.rows import ChatRow
 from studio.data.chat.steps.base import CorpusStep
@@ -97,7 +98,7 @@ class SemanticDuplicates(CorpusStep):
         """How many rows, how far to trust that, and the most alike ones."""
         done = "were dropped" if self._drop else "stay (action: tell)"
         lines = [
-            f"{len(leaders):,} rows say what an earlier row says (cosine of {self._model} at least {self._threshold:g}) and "
+            f"{counted(len(leaders))} with what an earlier row says (cosine of {self._model} at least {self._threshold:g}) "
             f"{done}; of the same said in other words and its opposite (negations, other numbers, swapped names) this encoder "
             f"finds the right one more alike in {100 * auc:.0f}% of cases, where 50% is chance"
         ]

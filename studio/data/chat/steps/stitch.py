@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from studio.core.errors import DataError
+from studio.core.telling import counted
 from studio.data.chat.rows import ChatRow
 from studio.data.chat.steps.base import CorpusStep, Verdict
 from studio.data.chat.turns import Message
@@ -118,9 +119,9 @@ class Stitch(CorpusStep):
         """What was joined, and what could not be."""
         if not joined and not holes:
             return (f"no id ends in {self._separator!r} and a number that another id shares",)
-        lines = [f"{parts:,} parts were joined to {joined:,} conversations"]
-        lines += [f"{overlaps:,} turns stood in two parts and were taken once"] if overlaps else []
-        lines += [f"{holes:,} times a part is missing before the next, which is a row of its own"] if holes else []
+        lines = [f"{parts:,} parts were joined to {counted(joined, 'conversation')}"]
+        lines += [f"{counted(overlaps, 'turn')} in two parts, taken once"] if overlaps else []
+        lines += [f"{counted(holes, 'time')} a part is missing before the next, which is a row of its own"] if holes else []
         return tuple(lines)
 
 

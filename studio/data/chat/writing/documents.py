@@ -50,17 +50,20 @@ def read_documents(files: Sequence[DataFile], shelf: Shelf, *, keep_damaged: boo
         except DataError as error:
             reason = str(error).replace(str(file.path), file.label)
             if not keep_damaged:
-                raise DataError(f"{reason} Or go on without it: 'damaged: keep' in the source's recipe.") from None
+                more = " Or go on without it: 'damaged: keep' in the source's recipe." if len(files) > 1 else ""
+                raise DataError(f"{reason}{more}") from None
             found.damaged.append(unwritten(f"damaged/{file.label}", "", reason, READ_STEP))
             continue
-        found.notes += [note.replace(file.path.name, file.label) for note in document.notes]
+        notes = [note.replace(file.path.name, file.label) for note in document.notes]
+        found.notes += notes
         if not document.passages:
-            found.damaged.append(unwritten(f"empty/{file.label}", "", f"{file.label} holds no text", READ_STEP))
+            reason = notes[0] if notes else f"{file.label} holds no text"
+            found.damaged.append(unwritten(f"empty/{file.label}", "", reason, READ_STEP))
             continue
         found.documents[file.label] = document
     if not found.documents:
-        told = "; ".join([*found.notes, *(gone.reason for gone in found.damaged)][:3])
-        raise DataError(f"none of the {len(files):,} documents holds text that can be read: {told}.")
+        told = "; ".join(dict.fromkeys(gone.reason.rstrip(".") for gone in found.damaged[:3]))
+        raise DataError(f"none of the {len(files):,} documents holds text that can be read: {told}." if files[1:] else f"{told}.")
     return found
 
 

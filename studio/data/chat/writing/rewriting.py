@@ -8,6 +8,7 @@ from pathlib import Path
 
 from studio.core.errors import DataError
 from studio.core.files import sha256_json
+from studio.core.telling import counted
 from studio.core.workspace import Workspace, read_dataset
 from studio.data.chat.reading import CHAT_READERS, ChatReadOptions, ShapeOptions, read_source
 from studio.data.chat.rows import ChatRow, RemovedRow, read_split
@@ -74,7 +75,7 @@ def resolve_synthetic(source: SyntheticSource, index: int, beside: Path, memo: H
         for seed in grouped.values():
             repeats.remember(*first_exchange(seed), seed.id)
         made = [row for batch, outcome in zip(batches, outcomes, strict=True) for row in _made(batch, outcome, grouped, repeats)]
-        figures = {**asking.facts(), "asked_about": f"{len(seeds.rows):,} rows ({source.form})", **counts_of(made)}
+        figures = {**asking.facts(), "asked_about": f"{counted(len(seeds.rows))} ({source.form})", **counts_of(made)}
     rows: list[ChatRow | RemovedRow] = [*(grouped.values() if source.keep_seeds else ()), *made]
     lines = tuple(as_line(row) for row in rows)
     name = source.name or source.form

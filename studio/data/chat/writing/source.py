@@ -11,6 +11,7 @@ from typing import Any
 
 from studio.core.evidence import EvidenceCache
 from studio.core.files import sha256_json
+from studio.core.telling import counted
 from studio.core.workspace import Workspace
 from studio.data.chat.rows import ChatRow, RemovedRow
 from studio.data.chat.writing.asking import FILE, Asking
@@ -185,7 +186,7 @@ def _written(
             for chunk, outcome in zip(chunks, outcomes, strict=True)
             for row in rows_of_chunk(chunk, outcome, asking.prompt, repeats, settings.support)
         ]
-        return [*own, *rows], {**asking.facts(), "asked_about": f"{len(chunks):,} chunks", **counts_of(rows)}
+        return [*own, *rows], {**asking.facts(), "asked_about": counted(len(chunks), "chunk"), **counts_of(rows)}
 
 
 def counts_of(rows: Sequence[ChatRow | RemovedRow]) -> dict[str, Any]:
@@ -199,8 +200,9 @@ def notes_of(figures: dict[str, Any]) -> list[str]:
     cost = f", cost {figures['cost']:.4g}" if figures["cost"] is not None else ""
     asked, kept = figures["answers_asked"], figures["answers_kept"]
     lines = [
-        f"{figures['model']} was asked about {figures['asked_about']}: {asked:,} answers asked for, {kept:,} kept from before, "
-        f"{figures['calls']:,} calls, {figures['tokens_in']:,} tokens in, {figures['tokens_out']:,} out{cost}"
+        f"{figures['model']} was asked about {figures['asked_about']}: {counted(asked, 'answer')} asked for, "
+        f"{kept:,} kept from before, {counted(figures['calls'], 'call')}, {figures['tokens_in']:,} tokens in, "
+        f"{figures['tokens_out']:,} out{cost}"
     ]
     for key, words in (("rows_dropped", "not used"), ("unusable", "answers of no use"), ("failed_tries", "failed tries")):
         if figures[key]:

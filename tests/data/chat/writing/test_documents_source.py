@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from studio.core.errors import DataError, StudioError, UserError
 from studio.core.workspace import Workspace
 from studio.data.chat.build import build_chat_dataset
+from studio.models.openai_client import OpenAIClient
 from studio.schema.loading import load_value
 from studio.schema.recipe import ChatRecipe
 from tests.data.chat.writing.conftest import Build
@@ -121,7 +124,7 @@ def test_what_a_server_does_not_take_is_left_out_from_then_on(build: Build, writ
 
 def test_a_model_that_the_server_does_not_know_ends_the_build(build: Build, writer: WriterServer) -> None:
     writer.script = [404]
-    with pytest.raises(StudioError, match="answers 404"):
+    with pytest.raises(StudioError, match="answers 404 .* look at its address, up to /v1, and at the name of the model"):
         build()
     assert len(writer.asked) == 1
 
@@ -374,3 +377,28 @@ def test_a_server_that_never_answers_is_told_and_asked_anew(build: Build, writer
         build(*one)
     writer.script = []
     assert build(*one).reasons() == [] and len(writer.asked) == 3 + 1
+
+
+def test_where_nothing_written_can_be_used_the_writer_is_named_and_not_the_files(build: Build, writer: WriterServer) -> None:
+    writer.script = [saying("Well, what is an oven?")] * 50
+    with pytest.raises(DataError) as caught:
+        build(own_questions=False)
+    assert re.fullmatch(
+        r"no row is left: the step 'write' removed (\d) of \1 \(prose instead of JSON\)\. "
+        r"Give the writer another model or prompt, or raise its limits\.",
+        str(caught.value),
+    )
+
+
+def test_a_server_that_sends_on_or_shows_a_page_is_one_sentence(build: Build, writer: WriterServer) -> None:
+    place = f"{writer.url}/v1/chat/completions"
+    for status, said in (
+        (302, f"the endpoint {place} sends on to http://example.org/v1. Give that address."),
+        (200, f"the endpoint {place} answers something that is not JSON, or cut off (<html>). Is it OpenAI-compatible? What it "),
+    ):
+        reply = httpx.Response(status, text="<html>", headers={"location": "http://example.org/v1"})
+        client = OpenAIClient("STUDIO_WRITER_KEY", pauses=())
+        client.client = httpx.Client(transport=httpx.MockTransport(lambda _, reply=reply: reply))
+        with pytest.raises(StudioError) as caught:
+            client.request("POST", place)
+        assert str(caught.value).startswith(said)
