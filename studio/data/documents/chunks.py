@@ -134,6 +134,11 @@ def _pieces(passage: Passage, size: int, measure: Measure) -> Iterator[Passage]:
         yield Passage(f"{before}{piece.rstrip()}{after}", passage.page, passage.headings)
 
 
+def sentences_in(line: str) -> list[str]:
+    """The sentences of a line, as far as their marks tell."""
+    return [said for piece in _sentences(line) if (said := piece.strip())]
+
+
 def _sentences(line: str) -> list[str]:
     """A line as sentences; together they are the line again."""
     ends = [0, *(match.end() for match in _SENTENCE.finditer(line)), len(line)]

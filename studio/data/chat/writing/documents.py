@@ -12,7 +12,7 @@ from studio.data.chat.documents import read_document as own_rows
 from studio.data.chat.formats import ColumnNames, ShapeError, shape_row
 from studio.data.chat.rows import ChatRow, RemovedRow
 from studio.data.chat.writing.asking import Outcome
-from studio.data.chat.writing.checks import Repeats, check_source
+from studio.data.chat.writing.checks import Repeats, check_source, cut_text
 from studio.data.chat.writing.lines import dropped, unwritten, written_row
 from studio.data.chat.writing.prompts import Prompt
 from studio.data.documents.base import Document
@@ -124,7 +124,11 @@ def rows_of_chunk(chunk: Chunk, outcome: Outcome, prompt: Prompt, repeats: Repea
     for number, item in enumerate(outcome.items, start=1):
         meta = {**about_chunk(chunk), "quote": item["quote"], **about_writing(reply.model, reply.date, prompt)}
         row = written_row(f"{chunk.id}-{number}", item["question"], item["answer"], group=chunk.document, meta=meta)
-        drop = check_source(item, text, support) or repeats.check(item["question"], item["answer"], row.id)
+        drop = (
+            cut_text(item, outcome.longest)
+            or check_source(item, text, support)
+            or repeats.check(item["question"], item["answer"], row.id)
+        )
         rows.append(dropped(row, drop) if drop else row)
     return rows
 
