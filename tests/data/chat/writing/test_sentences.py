@@ -41,7 +41,8 @@ def test_the_answer_is_a_sentence_of_the_document_and_the_model_asks(build: Buil
     assert [turn["content"] for turn in row.messages] == ["How wide is a fire door?", SENTENCE]
     assert (row.meta["quote"], row.meta["chunk"], row.group) == (SENTENCE, "manual.pdf#1", "manual.pdf")
     assert built.reasons() == [
-        "the question does not end as one", "the question holds its answer already", "the question shares no word with its answer",
+        "the question does not end as one", "the question holds its answer already",
+        "the question shares no word with its answer",
     ]  # fmt: skip
     schema = writer.asked[0]["response_format"]["json_schema"]["schema"]["properties"]["rows"]
     assert (schema["minItems"], schema["maxItems"]) == (1, 1)
