@@ -84,6 +84,7 @@ def rows_of_its_own(name: str, document: Document, prompt: str, *, written_out: 
             every heading.
     """
     path = Path(name)
+    scanned = any(passage.ocr for passage in document.passages)
     rows = own_rows(as_text(document, name), path.stem, markdown=path.suffix.lower() not in _PLAIN, prompt=prompt)
     for number, value in enumerate(rows, start=1):
         if written_out and "messages" not in value and not str(value.get("heading")).rstrip().endswith(("?", "？")):
@@ -93,7 +94,7 @@ def rows_of_its_own(name: str, document: Document, prompt: str, *, written_out: 
         except ShapeError as error:
             yield unwritten(f"{name}/{number}", str(value), str(error), READ_STEP)
             continue
-        meta = {"document": name, "title": document.title, "headings": value.get("heading")}
+        meta = {"document": name, "title": document.title, "headings": value.get("heading"), "ocr": scanned}
         yield ChatRow(f"{name}/{number}", shaped.messages, "", name, {key: said for key, said in meta.items() if said})
 
 
@@ -144,6 +145,7 @@ def about_chunk(chunk: Chunk) -> dict[str, Any]:
         "headings": " > ".join(chunk.headings),
         "chunk": chunk.id,
         "chunk_sha256": chunk.sha256[:16],
+        "ocr": chunk.ocr or None,
     }
 
 
