@@ -19,6 +19,8 @@ HEAD = "# The set that was tested together, on Python 3.11. `make` installs it; 
 TRIED = (
     "presidio-analyzer", "spacy", "tldextract",
     "ray", "msgpack", "jsonschema", "jsonschema-specifications", "referencing", "rpds-py",
+    "rapidocr", "onnxruntime", "opencv-python-headless", "pyclipper", "shapely", "omegaconf", "antlr4-python3-runtime",
+    "flatbuffers",
 )  # fmt: skip
 
 

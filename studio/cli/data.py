@@ -160,6 +160,41 @@ def list_datasets() -> None:
     output.say(f"Recipes: {', '.join(recipes) or 'none'}. Build one: studio data build RECIPE")
 
 
+@app.command("prune")
+def prune(
+    older: Annotated[
+        float | None, typer.Option("--older", min=0, help="Also what is this many days old and no Dataset here is made of.")
+    ] = None,
+    used: Annotated[
+        bool, typer.Option("--used", help="With --older: also what Datasets are made of, and crawls that were stopped.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete. Without it, all that is kept is only listed.")] = False,
+) -> None:
+    """See and delete web pages and fetched files that are kept in the cache, which all workspaces share."""
+    from studio.core.workspace import cache_folder
+    from studio.data.kept_files import kept_items, remove_kept
+
+    if used and older is None:
+        raise UserError("--used says that the age alone decides, so give an age: --older DAYS (0 takes everything).")
+    items = kept_items(cache_folder(), output.open_workspace(), older=older, used=used)
+    going = [item for item in items if item.goes]
+    total = sum(item.bytes for item in going)
+    if yes:
+        remove_kept(cache_folder(), going)
+    if output.json_wanted():
+        told = [{"what": item.what, "bytes": item.bytes, "goes": item.goes, "stays": item.stays or None} for item in items]
+        output.emit_json({"deleted": yes, "bytes": total, "items": told})
+        return
+    rows = [
+        [item.what, "goes" if item.goes else "stays", item.goes or item.stays, output.size_text(item.bytes)] for item in items
+    ]
+    output.table(["what", "", "why", "size"], rows, right=["size"], empty="No web pages and no fetched files are kept.")
+    if going and yes:
+        output.say(f"Deleted {len(going)}, {output.size_text(total)} ({total} bytes).")
+    elif going:
+        output.say(f"Would delete {len(going)}, {output.size_text(total)} ({total} bytes). Do it: add --yes")
+
+
 def show(
     dataset: Annotated[str, typer.Argument(help="A Dataset: its name (the newest build), its fingerprint, or its folder.")],
     split: Annotated[str, typer.Option("--split", help="train, validation or test.")] = "train",

@@ -83,6 +83,18 @@ class EvidenceCache:
         with self._connection:
             self._connection.execute("DELETE FROM evidence WHERE subject = ?", [subject])
 
+    def forget_items(self, subject: str, items: Sequence[str]) -> None:
+        """Drop what is known of some items of a subject."""
+        with self._connection:
+            self._connection.executemany(
+                "DELETE FROM evidence WHERE subject = ? AND item = ?", [(subject, item) for item in items]
+            )
+
+    def every(self, subject: str) -> dict[str, Any]:
+        """All that is known of a subject, by item key."""
+        rows = self._connection.execute("SELECT item, value FROM evidence WHERE subject = ?", [subject])
+        return {item: json.loads(value) for item, value in rows}
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()

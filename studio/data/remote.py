@@ -21,6 +21,8 @@ from studio.core.workspace import cache_folder
 from studio.data.sources import ResolvedSource, SourceSettings, resolved, single_file
 from studio.schema.places import AtUrl
 
+ABOUT = "newest.json"
+"""What is written of the file that was fetched last, beside the files of an address."""
 _STORES = {"s3": "s3fs", "gs": "gcsfs"}
 
 
@@ -86,7 +88,7 @@ def kept_file(source: AtUrl, headers: Mapping[str, str] | None = None, *, fixed:
         arrived.replace(kept.file)
     finally:
         arrived.unlink(missing_ok=True)
-    write_json(place / "newest.json", {"url": source.url, "sha256": kept.sha256, "tag": kept.tag, "fetched": kept.fetched})
+    write_json(place / ABOUT, {"url": source.url, "sha256": kept.sha256, "tag": kept.tag, "fetched": kept.fetched})
     return kept, ()
 
 
@@ -94,7 +96,7 @@ def _known(place: Path, name: str, sha256: str | None) -> Kept | None:
     """The file that was fetched last, or the one with a hash; its bytes are looked at, for a cache may be damaged."""
     about: dict[str, Any] = {}
     with suppress(OSError, ValueError):
-        about = json.loads((place / "newest.json").read_text(encoding="utf-8"))
+        about = json.loads((place / ABOUT).read_text(encoding="utf-8"))
     wanted = sha256 or about.get("sha256")
     if not isinstance(wanted, str) or "/" in wanted:
         return None

@@ -123,10 +123,11 @@ class SourceSettings(Drawn):
     roles: dict[str, Literal["system", "user", "assistant", "tool"]] = {}
     """What the roles of turns mean that are not among the usual ones (``{student: user, tutor: assistant}``)."""
     assistant: list[str] = []
-    """Names or ids of those whose messages are the answers, in exports of people's chats (Slack, Discord, WhatsApp, Telegram) and
-    of help desks; all others are the user."""
+    """Names or ids of those whose messages are the answers, in exports of people's chats (Slack, Discord, WhatsApp, Telegram,
+    Messenger) and of help desks; all others are the user."""
     pause: Annotated[float, Field(gt=0)] | None = None
-    """Hours without a message after which a new conversation begins in people's chats; None takes 6. A thread is always one."""
+    """Hours without a message after which a new conversation begins in chats; None takes 6, and half an hour for Gemini. A thread
+    is always one."""
     thoughts: Literal["leave", "split"] = "leave"
     """A thought that an answer begins with (``<think>…</think>``) is left in its text, or split off as the turn's thought."""
     prompt_end: str = ""

@@ -17,12 +17,13 @@ class Passage:
     """A piece of a document that belongs together: a paragraph, a list, a table, a block of code.
 
     text: as markdown, without its heading. page: counted from 1, None where a format has no pages. headings: those it stands
-    under, the outermost first.
+    under, the outermost first. ocr: read from a picture, so that letters may be wrong.
     """
 
     text: str
     page: int | None = None
     headings: tuple[str, ...] = ()
+    ocr: bool = False
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ class Chunk:
     """A part of one document.
 
     document: the file as it is named to people. number: counted from 1 in the document. text: markdown, headings included.
-    pages: first and last, None where the format has none. headings: those that its first passage stands under.
+    pages: first and last, None where the format has none. headings: those that its first passage stands under. ocr: some of it
+    was read from a picture.
     """
 
     document: str
@@ -33,6 +34,7 @@ class Chunk:
     text: str
     pages: tuple[int, int] | None = None
     headings: tuple[str, ...] = ()
+    ocr: bool = False
 
     @property
     def id(self) -> str:
@@ -53,12 +55,14 @@ class _Open:
     size: int = 0
     first: Passage | None = None
     last: Passage | None = None
+    ocr: bool = False
 
     def add(self, text: str, size: int, passage: Passage) -> None:
         """Put a passage under what is there."""
         self.lines.append(text)
         self.size += size
         self.first, self.last = self.first or passage, passage
+        self.ocr |= passage.ocr
 
 
 def chunks_of(document: Document, name: str, size: int, measure: Measure = len) -> list[Chunk]:
@@ -103,7 +107,7 @@ def chunks_of(document: Document, name: str, size: int, measure: Measure = len) 
 def _chunk(filled: _Open, first: Passage, last: Passage, name: str, title: str, number: int) -> Chunk:
     """A filled chunk."""
     pages = (first.page, last.page) if first.page is not None and last.page is not None else None
-    return Chunk(name, title, number, "\n\n".join(filled.lines), pages, first.headings)
+    return Chunk(name, title, number, "\n\n".join(filled.lines), pages, first.headings, filled.ocr)
 
 
 def _under_headings(passage: Passage, above: Sequence[str]) -> str:
@@ -131,7 +135,12 @@ def _pieces(passage: Passage, size: int, measure: Measure) -> Iterator[Passage]:
         parts = [piece for line in text.splitlines(keepends=True) for piece in _sentences(line)]
     room = max(1, size - measure(before + after))
     for piece in _packed([cut for part in parts for cut in _cut(part, room, measure)], room, measure):
-        yield Passage(f"{before}{piece.rstrip()}{after}", passage.page, passage.headings)
+        yield Passage(f"{before}{piece.rstrip()}{after}", passage.page, passage.headings, passage.ocr)
+
+
+def sentences_in(line: str) -> list[str]:
+    """The sentences of a line, as far as their marks tell."""
+    return [said for piece in _sentences(line) if (said := piece.strip())]
 
 
 def _sentences(line: str) -> list[str]:

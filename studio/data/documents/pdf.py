@@ -1,4 +1,4 @@
-"""PDF files through pypdfium2: paragraphs, headings by their size, page numbers. A scan holds no text, and is said so."""
+"""PDF files through pypdfium2: paragraphs, headings by their size, page numbers. A page without text is read by OCR, or told."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from typing import Any
 
 from studio.core.errors import DataError
 from studio.core.extras import require
+from studio.core.telling import counted
 from studio.data.documents.base import EXTRA, Document, Passage, check_size
+from studio.data.documents.scans import EXTRA as OCR_EXTRA
+from studio.data.documents.scans import can_read_scans, read_scan
 
 # A line this much larger than the usual one, and no longer than this, is a heading; a gap of this share of a line's size parts
 # paragraphs.
@@ -26,13 +29,14 @@ _NUMBER = re.compile(r"\d+")
 
 @dataclass(frozen=True)
 class _Line:
-    """A line on a page. size: of its letters; top, bottom: in points from the page's lower edge."""
+    """A line on a page. size: of its letters; top, bottom: in points from the page's lower edge. sure: of OCR, None for text."""
 
     text: str
     page: int
     size: float
     top: float
     bottom: float
+    sure: float | None = None
 
 
 def read_pdf(path: Path) -> Document:
@@ -67,10 +71,20 @@ def _document(path: Path, pages: list[list[_Line]], title: str | None) -> Docume
     """Passages of all pages, and what a person has to know of them."""
     notes = []
     empty = sum(not lines for lines in pages)
+    scanned = [line.sure for lines in pages for line in lines if line.sure is not None]
+    if scanned:
+        count = sum(any(line.sure is not None for line in lines) for lines in pages)
+        notes.append(
+            f"{path.name}: {counted(count, 'page')} without text read by OCR ({counted(len(scanned), 'line')}, mean confidence "
+            f"{sum(scanned) / len(scanned):.2f}); letters may be wrong, so look at their rows (ocr in meta)"
+        )
     if empty:
         which = f"all {empty:,} pages hold" if empty == len(pages) else f"{empty:,} of {len(pages):,} pages hold"
         which = "its only page holds" if len(pages) == 1 else which
-        notes.append(f"{path.name}: {which} no text (scanned pictures?); text in pictures is not recognised here, run OCR first")
+        remedy = (
+            "and OCR found none either" if can_read_scans() else f"to read them: pip install 'finetuning-studio[{OCR_EXTRA}]'"
+        )
+        notes.append(f"{path.name}: {which} no text (scanned pictures?), {remedy}")
     repeated = _repeated(pages)
     if repeated:
         notes.append(f"{path.name}: lines that stand on most pages were left out ({'; '.join(sorted(repeated)[:3])})")
@@ -100,10 +114,17 @@ def _lines(raw: Any, document: Any, number: int) -> list[_Line]:
             letters.append(letter)
             if first is None and letter.strip():
                 first = index
-        return found
+        return found or _scanned(page, number + 1)
     finally:
         text.close()
         page.close()
+
+
+def _scanned(page: Any, number: int) -> list[_Line]:
+    """The lines of a page that holds no text, where they can be read."""
+    if not can_read_scans():
+        return []
+    return [_Line(line.text, number, line.size, line.top, line.bottom, line.sure) for line in read_scan(page)]
 
 
 def _measured(raw: Any, text: Any, line: str, page: int, first: int) -> _Line:
@@ -183,4 +204,5 @@ def _passage(block: Sequence[_Line], headings: Sequence[tuple[float, str]]) -> P
     for line in block:
         joined = text[:-1] if text.endswith(_CUT) else f"{text} " if text else ""
         text = joined + line.text
-    return Passage(text.rstrip("".join(_CUT)), block[0].page, tuple(name for _, name in headings))
+    scanned = any(line.sure is not None for line in block)
+    return Passage(text.rstrip("".join(_CUT)), block[0].page, tuple(name for _, name in headings), scanned)

@@ -19,7 +19,7 @@ from studio.data.memo import HashMemo
 
 FILE = "documents.sqlite"
 _SUBJECT = "document"
-_LIBRARIES = ("pypdfium2", "trafilatura", "lxml", "mammoth")
+_LIBRARIES = ("pypdfium2", "trafilatura", "lxml", "mammoth", "rapidocr", "onnxruntime")
 
 
 @dataclass
@@ -67,11 +67,11 @@ def _reader_version() -> list[Any]:
 
 def _plain(document: Document) -> dict[str, Any]:
     """A document as plain values."""
-    passages = [[passage.text, passage.page, passage.headings] for passage in document.passages]
+    passages = [[passage.text, passage.page, passage.headings, passage.ocr] for passage in document.passages]
     return {"title": document.title, "notes": document.notes, "passages": passages}
 
 
 def _document(value: dict[str, Any]) -> Document:
     """A document from plain values."""
-    passages = tuple(Passage(text, page, tuple(headings)) for text, page, headings in value["passages"])
+    passages = tuple(Passage(text, page, tuple(headings), ocr) for text, page, headings, ocr in value["passages"])
     return Document(passages, value["title"], tuple(value["notes"]))

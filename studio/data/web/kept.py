@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from studio.core.evidence import EvidenceCache
 from studio.core.files import disk_errors, sha256_file
+from studio.data.web.addresses import host_of
 
 FILE = "crawls.sqlite"
 _STATE = "state"
@@ -125,3 +126,51 @@ class KeptCrawls:
         """True where the page lies there with the bytes that it had."""
         file = self.file(visit)
         return file.is_file() and sha256_file(file) == visit.sha256
+
+
+@dataclass(frozen=True)
+class Crawl:
+    """The crawls of one plan. open: one was stopped and can go on. ended_at: seconds since 1970, 0 where none ended."""
+
+    plan: str
+    numbers: tuple[int, ...]
+    open: bool
+    ended_at: float
+    addresses: frozenset[str]
+    files: tuple[Path, ...]
+
+    @property
+    def hosts(self) -> list[str]:
+        """Hosts that were asked."""
+        return sorted({host_of(address) for address in self.addresses})
+
+
+class KeptPages:
+    """All crawls in a folder, whatever their plans."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the file of a folder."""
+        self._folder = folder
+        self._cache = EvidenceCache(folder / FILE)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._cache.close()
+
+    def crawls(self) -> list[Crawl]:
+        """Every plan's crawls, with the pages that they know."""
+        return [self._crawl(plan, state) for plan, state in self._cache.every(_STATE).items()]
+
+    def _crawl(self, plan: str, state: dict[str, Any]) -> Crawl:
+        """The crawls of one plan."""
+        numbers = tuple(number for key in ("ended", "open") if isinstance(number := state.get(key), int))
+        visits = [Visit(**value) for number in numbers for value in self._cache.every(f"{plan}/{number}").values()]
+        files = dict.fromkeys(page_file(self._folder, visit) for visit in visits if visit.sha256)
+        addresses = frozenset(visit.address for visit in visits)
+        return Crawl(plan, numbers, state.get("open") is not None, float(state.get("ended_at", 0.0)), addresses, tuple(files))
+
+    def forget(self, crawl: Crawl) -> None:
+        """Drop what is known of a plan's crawls; its pages stay."""
+        for number in crawl.numbers:
+            self._cache.forget(f"{crawl.plan}/{number}")
+        self._cache.forget_items(_STATE, [crawl.plan])

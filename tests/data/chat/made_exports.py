@@ -202,5 +202,74 @@ WHATSAPP = {
     ),
     "Bulgarian": "31.12.23 г., 22:15 ч. - Bo: Name a bird\nPlease: a small one\n31.12.23 г., 22:16 ч. - Ida: A wren\n",
     "Hungarian": "2023. 12. 31. 22:15 - Bo: Name a bird\nPlease: a small one\n2023. 12. 31. 22:16 - Ida: A wren\n",
+    "Android, years ago": "Dec 31, 2023, 10:15 PM - Bo: Name a bird\nPlease: a small one\nDec 31, 2023, 10:16 PM - Ida: A wren\n",
+    "French, in words": "31 déc. 2023 à 22:15 - Bo : Name a bird\nPlease: a small one\n31 déc. 2023 à 22:16 - Ida : A wren\n",
+    "German, in words": "[31. Dez. 2023, 22:15:33] Bo: Name a bird\nPlease: a small one\n[31. Dez. 2023, 22:16:3] Ida: A wren\n",
+    "Portuguese, in words": (
+        "31 de dezembro de 2023 22:15 - Bo: Name a bird\nPlease: a small one\n31 de dezembro de 2023 22:16 - Ida: A wren\n"
+    ),
+    "Russian, in words": (
+        "31 дек. 2023 г., 22:15 - Bo: Name a bird\nPlease: a small one\n31 дек. 2023 г., 22:16 - Ida: A wren\n"
+    ),
+    "Hindi, in words": "31 दिस॰ 2023, 10:15 pm - Bo: Name a bird\nPlease: a small one\n31 दिस॰ 2023, 10:16 pm - Ida: A wren\n",
+    "Japanese, in words": "[2023年12月31日 22:15] Bo: Name a bird\nPlease: a small one\n[2023年12月31日 22:16] Ida: A wren\n",
+    "Canadian French": "2023-12-31 22 h 15 - Bo: Name a bird\nPlease: a small one\n2023-12-31 22 h 16 - Ida: A wren\n",
+    "Thai": "31/12/2566 22:15 - Bo: Name a bird\nPlease: a small one\n31/12/2566 22:16 - Ida: A wren\n",
+    "Malay": "31/12/23, 10:15 PTG - Bo: Name a bird\nPlease: a small one\n31/12/23, 10:16 PTG - Ida: A wren\n",
+    "Korean, short": "23. 12. 31. 오후 10:15, Bo : Name a bird\nPlease: a small one\n23. 12. 31. 오후 10:16, Ida : A wren\n",
     "Korean": "2023. 12. 31. 오후 10:15, Bo : Name a bird\nPlease: a small one\n2023. 12. 31. 오후 10:16, Ida : A wren\n",
 }
+
+
+def as_bytes(text: str) -> str:
+    """A text as Meta's exports write it: a letter of Latin-1 for each byte of UTF-8."""
+    return text.encode().decode("latin-1")
+
+
+def messenger() -> dict[str, Any]:
+    """A chat of Facebook or Instagram, newest message first, with a picture, a notice, a call and one that was taken back."""
+
+    def said(at: int, name: str, text: str | None, **more: Any) -> dict[str, Any]:
+        content = {} if text is None else {"content": as_bytes(text)}
+        stamp = {"sender_name": as_bytes(name), "timestamp_ms": 1704110460000 + 1000 * at, "is_geoblocked_for_viewer": False}
+        return stamp | content | more
+
+    messages = [
+        said(1, "Bö", "Nenne einen Vogel 🐦"),
+        said(2, "Idå", "Ein Zaunkönig", reactions=[{"reaction": as_bytes("❤"), "actor": as_bytes("Bö")}]),
+        said(3, "Idå", None, photos=[{"uri": "a.jpg", "creation_timestamp": 1}]),
+        said(4, "Bö", "Liked a message"),
+        said(5, "Bö", "Bö started a video chat.", call_duration=0),
+        said(6, "Bö", "ups", is_unsent=True),
+    ]
+    return {
+        "participants": [{"name": as_bytes("Bö")}, {"name": as_bytes("Idå")}],
+        "messages": messages[::-1],
+        "title": as_bytes("Bö"),
+        "is_still_participant": True,
+        "thread_path": "inbox/bo_1",
+        "magic_words": [],
+    }
+
+
+ENCRYPTED = {
+    "participants": ["Bö", "Idå"],
+    "threadName": "Bö_4",
+    "messages": [
+        {"isUnsent": False, "media": [], "reactions": [], "senderName": name, "text": text, "timestamp": at, "type": "text"}
+        for at, name, text in ((1704110520000, "Idå", "Ein Zaunkönig"), (1704110460000, "Bö", "Nenne einen Vogel 🐦"))
+    ],
+}  # fmt: skip
+
+
+def gemini(*asked: str, answers: bool = True) -> list[dict[str, Any]]:
+    """Entries of "My Activity", an hour apart, newest first, with one of another product and one that is no prompt."""
+    entries = [
+        {"header": "Gemini Apps", "title": title, "time": f"2025-01-01T1{hour}:00:00.123Z", "products": ["Gemini Apps"],
+         "activityControls": ["Gemini Apps Activity"],
+         **({"safeHtmlItem": [{"html": f"<p>Answer <b>{hour}</b>:</p><pre><code>a =  1\n</code></pre>"}]} if answers else {})}
+        for hour, title in enumerate(asked)
+    ]  # fmt: skip
+    search = {"header": "Search", "title": "Searched for wren", "time": "2025-01-01T09:00:00Z", "products": ["Search"]}
+    feedback = {"header": "Gemini Apps", "title": "Gave feedback", "time": "2025-01-01T19:00:00Z", "products": ["Gemini Apps"]}
+    return [feedback, *entries[::-1], search]

@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from babel import Locale, localedata
+from babel.dates import format_date, format_time
 
 from studio.core.errors import DataError, UserError
 from studio.core.workspace import Workspace
 from studio.data.chat.build import ChatBuilder
+from studio.data.chat.exports.stamps import stamp_of, times_of
 from studio.data.chat.rows import ChatRow
 from studio.data.memo import HashMemo
 from studio.schema.recipe import ChatRecipe
@@ -119,6 +122,89 @@ def test_whatsapp_in_several_languages(tmp_path: Path, locale: str) -> None:
     assert (local.year, local.month, local.day, local.hour, local.minute) == (2023, 12, 31, 22, 15)
 
 
+def test_whatsapp_reads_the_short_stamps_of_all_languages() -> None:
+    days = [datetime(2023, *rest) for rest in ((1, 3, 0, 5), (2, 28, 12, 1), (7, 13, 13, 0), (9, 9, 11, 59), (12, 31, 23, 58))]
+    styles = {}
+    for name in sorted(localedata.locale_identifiers()):
+        locale = Locale.parse(name)
+        styles.setdefault((locale.date_formats["short"].pattern, locale.time_formats["short"].pattern), locale)
+    unread = []
+    for locale in styles.values():
+        written = [(format_date(day, "short", locale), format_time(day, "short", locale=locale)) for day in days]
+        stamps = [stamp_of(f"{date}, {time} - Ida: A wren") for date, time in written]
+        times = times_of([stamp for stamp in stamps if stamp and stamp["rest"] == "Ida: A wren"])
+        if [when and datetime.fromtimestamp(when) for when in times] != days:
+            unread.append(str(locale))
+    # Languages whose blanks, words for the halves of a day or calendars are like no other's.
+    assert set(unread) <= {"brx", "dz", "ee", "kkj", "la", "sq", "trw"} and len(styles) > 90
+
+
+def test_whatsapp_reads_months_by_the_language_in_which_they_run_forward(tmp_path: Path) -> None:
+    # lipiec is July in Polish, and Croatian calls June so (lipanj).
+    lines = ["5 lip 2023, 10:00 - Bo: a", "6 lip 2023, 10:00 - Ida: b", "5 sie 2023, 10:00 - Bo: c", "6 sie 2023, 10:00 - Ida: d"]
+    rows, _ = read(write(tmp_path / "x.txt", "\n".join(lines)), assistant=["Ida"])
+    assert [row.meta["began"][:7] for row in rows] == ["2023-07", "2023-07", "2023-08", "2023-08"]
+
+
+@pytest.mark.parametrize("value", [made.messenger(), made.ENCRYPTED])
+def test_messenger_is_read_with_its_letters_mended(tmp_path: Path, value: dict[str, Any]) -> None:
+    rows, notes = read(write(tmp_path / "message_1.json", value), assistant=["Idå"])
+    assert said(rows[0]) == [("user", "Nenne einen Vogel 🐦"), ("assistant", "Ein Zaunkönig")]
+    assert rows[0].meta["chat_name"] == "Bö" and rows[0].meta["program"] == "Messenger"
+    if "thread_path" in value:
+        told = " ".join(notes)
+        assert "notices of Messenger (2)" in told and "messages that were taken back (1)" in told
+        assert "pictures, sounds and files of Messenger (1)" in told
+    with pytest.raises(DataError, match=r"export of Messenger.*Bö \(\d\), Idå|export of Messenger.*Idå \(\d\), Bö"):
+        read(tmp_path / "message_1.json")
+
+
+def test_files_of_one_messenger_chat_are_one_chat_and_right_letters_stay(tmp_path: Path) -> None:
+    value = made.messenger()
+    older = {**value, "messages": value["messages"][4:]}
+    newer = {**value, "messages": value["messages"][:4]}
+    write(tmp_path / "inbox" / "message_1.json", newer)
+    write(tmp_path / "inbox" / "message_2.json", older)
+    rows, notes = read(tmp_path / "inbox", assistant=["Idå"])
+    assert len(rows) == 1 and any("1 chat of Messenger" in note for note in notes)
+    right = copy.deepcopy(value)
+    right["messages"] = [
+        {"sender_name": "Idå", "timestamp_ms": 1, "content": "Ã¥ is no letter …"},
+        {"sender_name": "Bo", "timestamp_ms": 0, "content": "?"},
+    ]
+    rows, _ = read(write(tmp_path / "right.json", right), assistant=["Idå"])
+    assert said(rows[0])[1] == ("assistant", "Ã¥ is no letter …")
+
+
+def test_gemini_answers_its_prompts_and_knows_who_is_who(tmp_path: Path) -> None:
+    entries = made.gemini("Prompted Name a bird", "Prompted And a fish\xa0Attached 1 file.")
+    rows, notes = read(write(tmp_path / "MyActivity.json", entries))
+    assert said(rows[0]) == [("user", "Name a bird"), ("assistant", "Answer 0:\n\n```\na =  1\n```")]
+    assert said(rows[1])[0] == ("user", "And a fish") and rows[1].meta["program"] == "Gemini"
+    told = " ".join(notes)
+    assert "entries of other products of Google (1)" in told and "entries of Gemini without an answer (1)" in told
+    assert "files that came with a prompt (1)" in told and "0.5 hours" in told
+    joined, _ = read(tmp_path / "MyActivity.json", pause=2)
+    assert [turn["role"] for turn in joined[0].messages] == ["user", "assistant"] * 2
+
+
+def test_gemini_in_another_language_and_without_answers(tmp_path: Path) -> None:
+    entries = made.gemini("Eingegebener Prompt: Nenne einen Vogel", "Eingegebener Prompt: Und Fische", "Eingegebener Prompt: Ja")
+    rows, _ = read(write(tmp_path / "MyActivity.json", entries))
+    assert [said(row)[0][1] for row in rows] == ["Nenne einen Vogel", "Und Fische", "Ja"]
+    with pytest.raises(DataError):
+        read(write(tmp_path / "empty" / "MyActivity.json", made.gemini("Prompted a", answers=False)))
+
+
+def test_gemini_beside_a_chat_of_people_leaves_who_answers_there_to_the_recipe(tmp_path: Path) -> None:
+    write(tmp_path / "all" / "MyActivity.json", made.gemini("Prompted Name a bird"))
+    write(tmp_path / "all" / "Chat.txt", made.WHATSAPP["Swedish"])
+    with pytest.raises(DataError, match=r"export of WhatsApp, and nobody said"):
+        read(tmp_path / "all")
+    rows, _ = read(tmp_path / "all", assistant=["Ida"])
+    assert sorted(row.meta["program"] for row in rows) == ["Gemini", "WhatsApp"]
+
+
 def test_whatsapp_reads_days_by_what_runs_forward(tmp_path: Path) -> None:
     lines = ["01/02/24, 10:00 - Bo: a", "02/02/24, 10:00 - Ida: b", "03/02/24, 10:00 - Bo: c", "01/03/24, 10:00 - Ida: d"]
     rows, _ = read(write(tmp_path / "x.txt", "\n".join(lines)), assistant=["Ida"])
@@ -180,6 +266,7 @@ def test_no_damage_inside_an_export_is_a_traceback(tmp_path: Path, seed: int) ->
     whole = {
         "conversations.json": made.chatgpt(), "claude.json": made.claude(), "tickets.json": made.ZENDESK,
         "intercom.json": made.INTERCOM, "result.json": made.TELEGRAM, "discord.json": made.discord(),
+        "message_1.json": made.messenger(), "MyActivity.json": made.gemini("Prompted a", "Prompted b"),
     }  # fmt: skip
     name = list(whole)[seed % len(whole)]
     value = copy.deepcopy(whole[name])

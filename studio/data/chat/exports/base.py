@@ -46,12 +46,18 @@ class Said:
 
 @dataclass
 class Chat:
-    """The messages of one chat or channel in one file. identity: what tells it from others of the program."""
+    """The messages of one chat or channel in one file.
+
+    identity: what tells it from others of the program. answering: the speaker whose messages are the answers, where the program
+    says so. pause: hours of silence that end a conversation, where the program says nothing else and the recipe names none.
+    """
 
     program: str
     identity: str
     name: str
     messages: list[Said] = field(default_factory=list)
+    answering: str | None = None
+    pause: float = USUAL_PAUSE
 
 
 @dataclass

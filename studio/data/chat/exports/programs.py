@@ -12,14 +12,14 @@ from typing import Any
 import ijson
 
 from studio.core.errors import DataError, StudioError
-from studio.data.chat.exports import discord, slack, telegram, whatsapp
+from studio.data.chat.exports import discord, gemini, messenger, slack, telegram, whatsapp
 from studio.data.chat.exports.base import Chat, Heard
 from studio.data.readers.base import ReadOptions
 from studio.data.readers.encoding import AsUtf8, known, settled, with_mark
 from studio.data.readers.packed import plain_file
 from studio.data.sources import DataFile
 
-PROGRAMS = ("ChatGPT", "Claude", "Slack", "Discord", "WhatsApp", "Telegram", "a help desk")
+PROGRAMS = ("ChatGPT", "Claude", "Slack", "Discord", "WhatsApp", "Telegram", "Messenger", "Gemini", "a help desk")
 # Parts of a JSON file that are looked at before it is taken for something else.
 _LOOKED_AT = 20_000
 _DEEP = 2_000
@@ -88,6 +88,11 @@ def _read(program: str, path: Path, label: str, options: ReadOptions, heard: Hea
     if program == discord.PROGRAM and path.suffix.lower() == ".csv":
         return [discord.read_discord_csv(path, label, options, heard)]
     value = _loaded(path, options)
+    if program == messenger.PROGRAM:
+        return [messenger.read_messenger(value, label, heard)]
+    if program == gemini.PROGRAM:
+        found = gemini.read_gemini(value, label, heard)
+        return [found] if found else []
     if program == discord.PROGRAM:
         return [discord.read_discord(value, label, heard)]
     return list(telegram.read_telegram(value, heard))
@@ -110,7 +115,11 @@ def program_of_file(path: Path, options: ReadOptions) -> str | None:
         return None
     if head.is_list:
         day = slack.DAY.fullmatch(path.name)
+        if gemini.is_gemini(head.top, head.item):
+            return gemini.PROGRAM
         return slack.PROGRAM if (day and not head.item) or (head.item and slack.is_slack_message(head.item)) else None
+    if messenger.is_messenger(head.top, head.item):
+        return messenger.PROGRAM
     if discord.is_discord(head.top, head.item):
         return discord.PROGRAM
     return telegram.PROGRAM if telegram.is_telegram(head.top, head.item) else None

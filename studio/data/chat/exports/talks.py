@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from studio.core.errors import DataError, nearest
 from studio.core.telling import counted
-from studio.data.chat.exports.base import USUAL_PAUSE, Chat, Heard, Said, TalkOptions, listed_speakers
+from studio.data.chat.exports.base import Chat, Heard, Said, TalkOptions, listed_speakers
 
 
 def talks_of(chats: Sequence[Chat], options: TalkOptions, heard: Heard, where: str) -> Iterator[dict[str, Any]]:
@@ -26,10 +27,14 @@ def talks_of(chats: Sequence[Chat], options: TalkOptions, heard: Heard, where: s
     heard.people = True
     whole = _merged(chats)
     answering = _answering(whole, options, where)
-    pause = USUAL_PAUSE if options.pause is None else options.pause
-    rows = [_row(chat, talk, answering) for chat in whole for talk in _cut(chat.messages, pause * 3600)]
+    pauses = {chat.pause if options.pause is None else options.pause for chat in whole}
+    rows = [
+        _row(chat, talk, answering if chat.answering is None else frozenset([chat.answering]))
+        for chat in whole
+        for talk in _cut(chat.messages, 3600 * (chat.pause if options.pause is None else options.pause))
+    ]
     rows = [row for row in rows if row["messages"]]
-    _tell(whole, answering, len(rows), pause, heard)
+    _tell(whole, answering, len(rows), pauses, heard)
     yield from rows
 
 
@@ -37,7 +42,7 @@ def _merged(chats: Sequence[Chat]) -> list[Chat]:
     """One chat for each identity, its messages in order of time."""
     whole: dict[tuple[str, str], Chat] = {}
     for chat in chats:
-        known = whole.setdefault((chat.program, chat.identity), Chat(chat.program, chat.identity, chat.name))
+        known = whole.setdefault((chat.program, chat.identity), replace(chat, messages=[]))
         known.messages += chat.messages
     for chat in whole.values():
         if all(said.when is not None for said in chat.messages):
@@ -46,7 +51,10 @@ def _merged(chats: Sequence[Chat]) -> list[Chat]:
 
 
 def _answering(chats: Sequence[Chat], options: TalkOptions, where: str) -> frozenset[str]:
-    """Ids of the speakers that are the assistant."""
+    """Ids of the speakers that are the assistant, in chats whose program does not say so."""
+    chats = [chat for chat in chats if chat.answering is None]
+    if not chats and not options.assistant:
+        return frozenset()
     names: dict[str, str] = {}
     counts: Counter[str] = Counter()
     for said in itertools.chain.from_iterable(chat.messages for chat in chats):
@@ -146,15 +154,16 @@ def _speakers(talk: Sequence[Said], answering: frozenset[str]) -> list[dict[str,
     ]
 
 
-def _tell(chats: Sequence[Chat], answering: frozenset[str], made: int, pause: float, heard: Heard) -> None:
+def _tell(chats: Sequence[Chat], answering: frozenset[str], made: int, pauses: Set[float], heard: Heard) -> None:
     """What a person should know of how the chats were read."""
+    known = answering | {chat.answering for chat in chats if chat.answering}
     spoken = Counter(said.speaker for chat in chats for said in chat.messages if said.text.strip())
-    answers = sum(count for speaker, count in spoken.items() if speaker in answering)
-    others = len([speaker for speaker in spoken if speaker not in answering])
+    answers = sum(count for speaker, count in spoken.items() if speaker in known)
+    others = len([speaker for speaker in spoken if speaker not in known])
     program = " and ".join(dict.fromkeys(chat.program for chat in chats))
     heard.lines.append(
         f"{counted(len(chats), 'chat')} of {program} became {counted(made, 'conversation')}, cut at threads and "
-        f"where nobody spoke for {pause:g} hours (pause)"
+        f"where nobody spoke for {' or '.join(f'{pause:g}' for pause in sorted(pauses))} hours (pause)"
     )
     heard.lines.append(
         f"{answers:,} of {spoken.total():,} messages are the assistant's; the others are of "

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from html.parser import HTMLParser
 from typing import Any
 
 from studio.core.errors import DataError
 from studio.data.chat.exports.base import Heard, TalkOptions, inner_list, inner_object, listed_speakers, word
+from studio.data.chat.exports.markup import text_of_html
 from studio.data.chat.exports.talks import in_yaml_list
 
 PROGRAM = "a help desk"
@@ -17,7 +17,6 @@ _BODIES = ("plain_body", "body_text", "body", "html_body", "text", "message", "c
 _AUTHORS = ("author_id", "author", "from", "user_id", "created_by")
 _CUSTOMERS = frozenset({"user", "lead", "contact", "customer", "end-user", "end_user", "requester", "visitor", "client"})
 _STAFF = frozenset({"admin", "agent", "staff", "operator", "teammate", "support", "owner"})
-_BLOCKS = frozenset({"p", "div", "br", "li", "tr", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "pre", "blockquote", "table"})
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def read_ticket(value: Mapping[str, Any], options: TalkOptions, heard: Heard) ->
 
 def _put_subject(turns: list[dict[str, str]], ticket: Mapping[str, Any]) -> None:
     """The subject is what the customer wrote first, unless the first message says it too."""
-    subject = _plain(ticket.get("subject") or ticket.get("title"))
+    subject = text_of_html(ticket.get("subject") or ticket.get("title"))
     if subject and turns and turns[0]["role"] == "user" and subject not in turns[0]["content"]:
         turns[0]["content"] = f"{subject}\n\n{turns[0]['content']}"
 
@@ -94,7 +93,7 @@ def _comments(value: Mapping[str, Any], ticket: Mapping[str, Any]) -> Iterator[_
         yield from (_comment(one) for one in parts if isinstance(one, dict))
         return
     found = [_comment(one) for one in value["comments"]]
-    first = _plain(ticket.get("description"))
+    first = text_of_html(ticket.get("description"))
     if first and word(ticket, "requester_id") and not any(first in one.text or one.text in first for one in found[:1]):
         yield _Comment(word(ticket, "requester_id"), "", "", "customer", first, True)
     yield from found
@@ -109,7 +108,7 @@ def _comment(one: Mapping[str, Any]) -> _Comment:
     kind = (word(author, "type") or word(author, "role")).lower()
     kind = "customer" if kind in _CUSTOMERS else "staff" if kind in _STAFF else kind if kind == "bot" else ""
     private = one.get("public") is False or one.get("private") is True or one.get("part_type") == "note"
-    written = next((text for key in _BODIES if (text := _plain(one.get(key)))), "")
+    written = next((text for key in _BODIES if (text := text_of_html(one.get(key)))), "")
     name, email = word(author, "name"), word(author, "email")
     return _Comment(word(author, "id") or email or name or "unknown", name, email, kind, written, not private)
 
@@ -133,39 +132,3 @@ def _roles(comments: list[_Comment], requester: str, options: TalkOptions, heard
                 f"in the source, for example\n    assistant: [{in_yaml_list(counts[-1][0])}]"
             )
     return roles
-
-
-class _Text(HTMLParser):
-    """The text of a piece of HTML, with lines where blocks end."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.pieces: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 - as HTMLParser calls it
-        """A block begins on a line of its own, an item of a list with a dash."""
-        if tag in _BLOCKS:
-            self.pieces.append("\n- " if tag == "li" else "\n")
-
-    def handle_endtag(self, tag: str) -> None:
-        """A paragraph ends with an empty line."""
-        if tag in _BLOCKS:
-            self.pieces.append("\n\n" if tag == "p" else "\n")
-
-    def handle_data(self, data: str) -> None:
-        """Text as it stands."""
-        self.pieces.append(data)
-
-
-def _plain(value: Any) -> str:
-    """A text; of HTML what a person reads."""
-    if not isinstance(value, str):
-        return ""
-    if not (("<" in value and "</" in value) or "<br" in value):
-        return value.strip()
-    parser = _Text()
-    parser.feed(value)
-    parser.close()
-    lines = [" ".join(line.split()) for line in "".join(parser.pieces).splitlines()]
-    kept = [line for number, line in enumerate(lines) if line or (number and lines[number - 1])]
-    return "\n".join(kept).strip()

@@ -13,7 +13,7 @@ from studio.core.evidence import EvidenceCache
 from studio.core.files import sha256_json
 from studio.core.progress import Progress
 from studio.data.chat.writing.client import TOO_LONG, Sent, WriterClient
-from studio.data.chat.writing.prompts import Prompt
+from studio.data.chat.writing.prompts import Prompt, longest_text
 from studio.data.chat.writing.replies import CUT_OFF, FILTERED, Reply, items_of
 from studio.models.openai_client import EndpointError
 
@@ -33,9 +33,14 @@ class Task(Protocol):
 
 @dataclass
 class Outcome:
-    """What came of a task. items: as the prompt asks for them; fault: why there are none of use; replies: in order."""
+    """What came of a task.
+
+    items: as the prompt asks for them. fault: why there are none of use. replies: in order. longest: a text of so many characters
+    was cut there by the form of the answer.
+    """
 
     items: list[dict[str, str]] = field(default_factory=list)
+    longest: int | None = None
     fault: str | None = None
     replies: list[Reply] = field(default_factory=list)
 
@@ -136,6 +141,7 @@ class Asking:
             outcome.fault = reply.gone
             return True
         outcome.items, outcome.fault = items_of(reply, self.prompt.keys)
+        outcome.longest = longest_text(state.count, self.client.sampling.max_tokens)
         if outcome.fault is None:
             return True
         self.unusable[outcome.fault] += 1
@@ -176,7 +182,7 @@ class Asking:
     def _send(self, state: _State, aside: tuple[int, int]) -> None:
         """One request, in a thread of its own; whatever happens in it comes back."""
         try:
-            sent = self.client.send(state.messages, self.prompt)
+            sent = self.client.send(state.messages, self.prompt, state.count)
         except Exception as error:
             sent = Sent(failed=error)
         self._came.put((state, aside, sent))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from studio.data.verdicts import Drop
@@ -14,6 +15,9 @@ _SHORTEST_QUOTE = 3
 # that an inflected form counts.
 _CONTENT, _STEM = 4, 5
 _NUMBER = re.compile(r"\d+(?:[.,'’]\d+|[\u00a0\u202f ]\d{3}(?!\d))*")
+# Half of a question is its own (what, does, many), and stands in no text.
+_ASKED_SUPPORT = 0.5
+_QUESTION_MARKS = ("?", "？", "؟", ";", "՞", "፧")
 # Sharing this much of their words (Jaccard) makes two questions one.
 SAME_QUESTION = 0.9
 
@@ -37,11 +41,20 @@ def missing_numbers(text: str, within: str) -> list[str]:
 
 def supported_share(text: str, within: str) -> float:
     """Share of a text's content words that another one holds; 1 where it has none."""
-    words = [word for word in words_of(text) if len(word) >= _CONTENT or UNSPACED_SIGN.match(word)]
-    known = set(words_of(within))
-    stems = {word[:_STEM] for word in known if len(word) >= _STEM}
-    held = [word in known or (len(word) >= _STEM and word[:_STEM] in stems) for word in words]
-    return sum(held) / len(held) if held else 1.0
+    words = _content(text)
+    return _shared(words, words_of(within)) / len(words) if words else 1.0
+
+
+def _content(text: str) -> list[str]:
+    """The words of a text that say where it comes from."""
+    return [word for word in words_of(text) if len(word) >= _CONTENT or UNSPACED_SIGN.match(word)]
+
+
+def _shared(words: Sequence[str], within: Sequence[str]) -> int:
+    """How many words are among others, in any form."""
+    known = set(within)
+    beginnings = {word[:length] for word in known for length in (_CONTENT, _STEM) if len(word) >= length}
+    return sum(word in known or (len(word) >= _CONTENT and word[:_STEM] in beginnings) for word in words)
 
 
 def check_source(item: dict[str, str], text: str, support: float) -> Drop | None:
@@ -66,6 +79,42 @@ def check_source(item: dict[str, str], text: str, support: float) -> Drop | None
     if share < support:
         return Drop("the answer is not supported by the document", f"{share:.2f}", f"{support:g} of its longer words")
     return None
+
+
+def check_question(question: str, sentence: str, text: str, support: float) -> Drop | None:
+    """Why a question is no use that was written for a sentence of a text; None where it is.
+
+    Args:
+        text: the chunk with its title and headings.
+        support: share of the question's content words that must stand in it, half at most.
+    """
+    if not question:
+        return Drop("without a question")
+    # Thai, Chinese and Japanese can do without the mark.
+    if not question.endswith(_QUESTION_MARKS) and not UNSPACED_SIGN.search(question):
+        return Drop("the question does not end as one", question[-40:], "a question mark")
+    asked, said = _content(question), _content(sentence)
+    if not _shared(asked, said):
+        return Drop("the question shares no word with its answer", question[:200], "one of its longer words")
+    if _shared(said, asked) == len(said) and not missing_numbers(sentence, question):
+        return Drop("the question holds its answer already", question[:200], "a word less than the answer")
+    missing = missing_numbers(question, text)
+    if missing:
+        return Drop("the question holds a number that the document does not", ", ".join(missing), "a number of the document")
+    share, needed = supported_share(question, text), min(support, _ASKED_SUPPORT)
+    if share < needed:
+        return Drop("the question is not supported by the document", f"{share:.2f}", f"{needed:g} of its longer words")
+    return None
+
+
+def cut_text(item: dict[str, str], longest: int | None) -> Drop | None:
+    """A text that was cut where the form of an answer ends it, as a reason to drop its row.
+
+    Args:
+        longest: most characters that the form allows.
+    """
+    cut = next((key for key, value in item.items() if len(value) == longest), None)
+    return Drop(f"the {cut} was cut at its share of max_tokens", f"{longest}", "fewer characters") if cut else None
 
 
 @dataclass

@@ -11,7 +11,7 @@ from typing import Any
 
 from studio.core.errors import StudioError
 from studio.data.chat.writing.budget import Budget, LimitReachedError, most_tokens
-from studio.data.chat.writing.prompts import Prompt
+from studio.data.chat.writing.prompts import Prompt, longest_text
 from studio.data.chat.writing.replies import Reply
 from studio.models.openai_client import EndpointError, OpenAIClient, TooLongError
 from studio.models.openai_replies import first_choice, text_of
@@ -23,6 +23,7 @@ _PAUSES = (1.0, 4.0)
 _WAITS = 8
 # Words in a refusal by which servers say which part of a request they do not take, and what is sent without it.
 _ADAPTED = {
+    "lengths": ("maxlength", "maxitems", "minitems"),
     "response_format": ("response_format", "json_schema", "structured", "guided", "grammar"),
     "max_tokens": ("max_completion_tokens",),
     "temperature": ("temperature",),
@@ -80,11 +81,11 @@ class WriterClient:
         """Tokens that a request can use at most: of its prompt and of its answer."""
         return sum(most_tokens(turn["content"]) + 16 for turn in messages), self.sampling.max_tokens
 
-    def send(self, messages: Sequence[dict[str, str]], prompt: Prompt) -> Sent:
-        """Ask once, with further tries after faults of the server."""
+    def send(self, messages: Sequence[dict[str, str]], prompt: Prompt, count: int) -> Sent:
+        """Ask once for at most ``count`` items, with further tries after faults of the server."""
         self.budget.begin()
         try:
-            return Sent(self._reply(self._posted(messages, prompt), messages))
+            return Sent(self._reply(self._posted(messages, prompt, count), messages))
         except LimitReachedError as error:
             return Sent(limit=str(error))
         except TooLongError:
@@ -98,13 +99,13 @@ class WriterClient:
         except StudioError as error:
             return Sent(failed=error)
 
-    def _posted(self, messages: Sequence[dict[str, str]], prompt: Prompt) -> dict[str, Any]:
+    def _posted(self, messages: Sequence[dict[str, str]], prompt: Prompt, count: int) -> dict[str, Any]:
         """The reply to a request, of which parts that the server does not take are left out or written otherwise."""
         while True:
             without = set(self.without)
             try:
                 return self._client.request(
-                    "POST", f"{self.sampling.base_url}/chat/completions", self._body(messages, prompt, without)
+                    "POST", f"{self.sampling.base_url}/chat/completions", self._body(messages, prompt, count, without)
                 )
             except EndpointError as error:
                 refused = _refused_part(error, without)
@@ -112,14 +113,15 @@ class WriterClient:
                     raise
                 self.without.add(refused)
 
-    def _body(self, messages: Sequence[dict[str, str]], prompt: Prompt, without: set[str]) -> dict[str, Any]:
+    def _body(self, messages: Sequence[dict[str, str]], prompt: Prompt, count: int, without: set[str]) -> dict[str, Any]:
         """A request."""
         limit = "max_completion_tokens" if "max_tokens" in without else "max_tokens"
         body: dict[str, Any] = {"model": self.sampling.model, "messages": list(messages), limit: self.sampling.max_tokens}
         if "temperature" not in without:
             body["temperature"] = self.sampling.temperature
         if "response_format" not in without:
-            body["response_format"] = prompt.response_format
+            longest = None if "lengths" in without else longest_text(count, self.sampling.max_tokens)
+            body["response_format"] = prompt.response_format(count, longest)
         return body
 
     def _reply(self, value: dict[str, Any], messages: Sequence[dict[str, str]]) -> Reply:

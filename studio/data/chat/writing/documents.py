@@ -12,7 +12,7 @@ from studio.data.chat.documents import read_document as own_rows
 from studio.data.chat.formats import ColumnNames, ShapeError, shape_row
 from studio.data.chat.rows import ChatRow, RemovedRow
 from studio.data.chat.writing.asking import Outcome
-from studio.data.chat.writing.checks import Repeats, check_source
+from studio.data.chat.writing.checks import Repeats, check_source, cut_text
 from studio.data.chat.writing.lines import dropped, unwritten, written_row
 from studio.data.chat.writing.prompts import Prompt
 from studio.data.documents.base import Document
@@ -87,6 +87,7 @@ def rows_of_its_own(name: str, document: Document, prompt: str, *, written_out: 
             every heading.
     """
     path = Path(name)
+    scanned = any(passage.ocr for passage in document.passages)
     rows = own_rows(as_text(document, name), path.stem, markdown=path.suffix.lower() not in _PLAIN, prompt=prompt)
     for number, value in enumerate(rows, start=1):
         if written_out and "messages" not in value and not str(value.get("heading")).rstrip().endswith(("?", "？")):
@@ -96,7 +97,7 @@ def rows_of_its_own(name: str, document: Document, prompt: str, *, written_out: 
         except ShapeError as error:
             yield unwritten(f"{name}/{number}", str(value), str(error), READ_STEP)
             continue
-        meta = {"document": name, "title": document.title, "headings": value.get("heading")}
+        meta = {"document": name, "title": document.title, "headings": value.get("heading"), "ocr": scanned}
         yield ChatRow(f"{name}/{number}", shaped.messages, "", name, {key: said for key, said in meta.items() if said})
 
 
@@ -127,7 +128,11 @@ def rows_of_chunk(chunk: Chunk, outcome: Outcome, prompt: Prompt, repeats: Repea
     for number, item in enumerate(outcome.items, start=1):
         meta = {**about_chunk(chunk), "quote": item["quote"], **about_writing(reply.model, reply.date, prompt)}
         row = written_row(f"{chunk.id}-{number}", item["question"], item["answer"], group=chunk.document, meta=meta)
-        drop = check_source(item, text, support) or repeats.check(item["question"], item["answer"], row.id)
+        drop = (
+            cut_text(item, outcome.longest)
+            or check_source(item, text, support)
+            or repeats.check(item["question"], item["answer"], row.id)
+        )
         rows.append(dropped(row, drop) if drop else row)
     return rows
 
@@ -143,6 +148,7 @@ def about_chunk(chunk: Chunk) -> dict[str, Any]:
         "headings": " > ".join(chunk.headings),
         "chunk": chunk.id,
         "chunk_sha256": chunk.sha256[:16],
+        "ocr": chunk.ocr or None,
     }
 
 

@@ -11,21 +11,24 @@ from studio.core.errors import UserError
 from studio.core.files import sha256_json
 from studio.schema.writer import fields_of
 
-Form = Literal["questions", "paraphrase", "self_instruct"]
+Form = Literal["questions", "sentence", "paraphrase", "self_instruct"]
 
 # What a prompt may hold, and what an item of the answer must.
 _FIELDS: dict[str, tuple[str, ...]] = {
     "questions": ("count", "title", "headings", "text"),
+    "sentence": ("title", "headings", "text", "sentence"),
     "paraphrase": ("count", "question", "answer"),
     "self_instruct": ("count", "examples"),
 }
-_NEEDED = {"questions": "text", "paraphrase": "question", "self_instruct": "examples"}
+_NEEDED = {"questions": "text", "sentence": "sentence", "paraphrase": "question", "self_instruct": "examples"}
 ITEM_KEYS: dict[str, tuple[str, ...]] = {
     "questions": ("question", "answer", "quote"),
+    "sentence": ("question",),
     "paraphrase": ("question",),
     "self_instruct": ("question", "answer"),
 }
-_TEXT = {"type": "string"}
+# A token is seldom longer; a text of more than its row's share of an answer leaves no room for the others.
+_CHARACTERS_PER_TOKEN = 4
 ROWS = "rows"
 """The key under which an answer holds its items."""
 
@@ -47,16 +50,32 @@ class Prompt:
         """What each item of an answer must hold."""
         return ITEM_KEYS[self.form]
 
+    @property
+    def least(self) -> int:
+        """Fewest items of an answer: a sentence has a question, and a chunk may hold nothing worth asking."""
+        return int(self.form == "sentence")
+
     def filled(self, count: int, **values: str) -> list[dict[str, str]]:
         """The messages that ask for ``count`` items."""
         return [{"role": "user", "content": self.template.format(count=count, **values).strip()}]
 
-    @property
-    def response_format(self) -> dict[str, Any]:
-        """The form of an answer as a server that takes JSON schemas wants it (OpenAI, vLLM, llama.cpp)."""
-        item = _object(dict.fromkeys(self.keys, _TEXT))
-        schema = _object({ROWS: {"type": "array", "items": item}})
+    def response_format(self, count: int, longest: int | None) -> dict[str, Any]:
+        """The form of an answer as a server that takes JSON schemas wants it (OpenAI, vLLM, llama.cpp).
+
+        Args:
+            count: most items.
+            longest: most characters of each text, without which a small model writes one text for ever; None sets no bounds,
+                for servers that know none.
+        """
+        text = {"type": "string"} if longest is None else {"type": "string", "maxLength": longest}
+        items = {"type": "array", "items": _object(dict.fromkeys(self.keys, text))}
+        schema = _object({ROWS: items if longest is None else {**items, "minItems": self.least, "maxItems": count}})
         return {"type": "json_schema", "json_schema": {"name": self.form, "schema": schema, "strict": True}}
+
+
+def longest_text(count: int, max_tokens: int) -> int:
+    """Most characters of one text of an item: what an item's share of the answer holds."""
+    return max(1, _CHARACTERS_PER_TOKEN * max_tokens // count)
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from studio.core.workspace import Workspace, read_dataset
 from studio.data.chat.reading import CHAT_READERS, ChatReadOptions, ShapeOptions, read_source
 from studio.data.chat.rows import ChatRow, RemovedRow, read_split
 from studio.data.chat.writing.asking import Outcome, Task
-from studio.data.chat.writing.checks import Repeats, missing_numbers
+from studio.data.chat.writing.checks import Repeats, cut_text, missing_numbers
 from studio.data.chat.writing.documents import about_writing, first_exchange
 from studio.data.chat.writing.lines import as_line, dropped, unwritten
 from studio.data.chat.writing.prompts import Prompt
@@ -141,7 +141,7 @@ def _made(batch: Batch, outcome: Outcome, grouped: dict[str, ChatRow], repeats: 
         said = {"user": item["question"], "assistant": answer}
         messages = [{**turn, "content": said.get(turn["role"], turn["content"])} for turn in first.messages]
         row = ChatRow(f"{first.id}~{number}", messages, "", grouped[first.id].group, about)
-        drop = _check(batch, item) or repeats.check(item["question"], answer, row.id)
+        drop = cut_text(item, outcome.longest) or _check(batch, item) or repeats.check(item["question"], answer, row.id)
         rows.append(dropped(row, drop) if drop else row)
     return rows
 

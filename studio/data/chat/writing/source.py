@@ -29,6 +29,7 @@ from studio.data.chat.writing.documents import (
 from studio.data.chat.writing.lines import as_line
 from studio.data.chat.writing.prompts import Form, open_prompt
 from studio.data.chat.writing.raft import Raft, pools_of, with_documents
+from studio.data.chat.writing.sentences import row_of_sentence, tasks_of, without_sentences
 from studio.data.documents.base import DOCUMENTS, Document
 from studio.data.documents.chunks import Chunk, Measure
 from studio.data.documents.shelf import opened_shelf
@@ -152,9 +153,11 @@ def measure_of(chunk: ChunkSettings) -> Measure:
 
 
 @contextmanager
-def opened_writer(settings: WriterSettings, form: Form, workspace: Workspace) -> Iterator[Asking]:
+def opened_writer(settings: WriterSettings, form: Form, workspace: Workspace, count: int | None = None) -> Iterator[Asking]:
     """A writer that is ready to be asked, with the file of its answers.
 
+    Args:
+        count: items to ask for at a time; None takes ``questions``.
     Raises:
         UserError: the recipe's own prompt is not one.
         StudioError: the file of answers cannot be written.
@@ -165,7 +168,7 @@ def opened_writer(settings: WriterSettings, form: Form, workspace: Workspace) ->
     sampling = Sampling(settings.base_url, settings.model, settings.temperature, settings.max_tokens)
     client = WriterClient(sampling, settings.key_variable, settings.seconds, Budget(Limits(**settings.limits.model_dump())))
     try:
-        yield Asking(client, cache, prompt, settings.questions, settings.retries, settings.at_once, settings.ask_again)
+        yield Asking(client, cache, prompt, count or settings.questions, settings.retries, settings.at_once, settings.ask_again)
     finally:
         client.close()
         cache.close()
@@ -179,6 +182,8 @@ def _written(
     repeats: Repeats,
 ) -> tuple[list[ChatRow | RemovedRow], dict[str, Any]]:
     """The documents' own rows and those of all chunks, and the figures of the asking."""
+    if settings.answers == "sentences":
+        return _asked_of_sentences(settings, chunks, workspace, own, repeats)
     with opened_writer(settings, "questions", workspace) as asking:
         outcomes = asking.ask([ChunkTask(chunk, asking.prompt) for chunk in chunks])
         rows = [
@@ -187,6 +192,25 @@ def _written(
             for row in rows_of_chunk(chunk, outcome, asking.prompt, repeats, settings.support)
         ]
         return [*own, *rows], {**asking.facts(), "asked_about": counted(len(chunks), "chunk"), **counts_of(rows)}
+
+
+def _asked_of_sentences(
+    settings: WriterSettings,
+    chunks: Sequence[Chunk],
+    workspace: Workspace,
+    own: list[ChatRow | RemovedRow],
+    repeats: Repeats,
+) -> tuple[list[ChatRow | RemovedRow], dict[str, Any]]:
+    """The documents' own rows and a question for each sentence that is picked, and the figures of the asking."""
+    with opened_writer(settings, "sentence", workspace, count=1) as asking:
+        tasks = tasks_of(chunks, settings.questions, asking.prompt)
+        outcomes = asking.ask(tasks)
+        rows: list[ChatRow | RemovedRow] = [
+            row_of_sentence(task, outcome, repeats, settings.support) for task, outcome in zip(tasks, outcomes, strict=True)
+        ]
+        rows += without_sentences(chunks, tasks)
+        about = f"{len(tasks):,} sentences of {len(chunks):,} chunks"
+        return [*own, *rows], {**asking.facts(), "asked_about": about, **counts_of(rows)}
 
 
 def counts_of(rows: Sequence[ChatRow | RemovedRow]) -> dict[str, Any]:

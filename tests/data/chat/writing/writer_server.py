@@ -55,11 +55,13 @@ def rows(*items: dict[str, str]) -> dict[str, Any]:
 @dataclass(kw_only=True)
 class WriterServer(OpenAIServer):
     """script: what to do at each request in turn, then rightly for ever; a number is a status, ``stall`` waits, a function makes
-    the reply of the request's body. refuses: parts of a request that it does not take, and what it says of them.
+    the reply of the request's body. refuses: parts of a request that it does not take, and what it says of them. refused: what it
+    says of a whole request that it does not take.
     """
 
     script: list[Any] = field(default_factory=list)
     refuses: dict[str, str] = field(default_factory=dict)
+    refused: Callable[[dict[str, Any]], str | None] = lambda _: None
     lock: Any = field(default_factory=threading.Lock)
 
     def models(self) -> list[dict[str, Any]]:
@@ -69,6 +71,8 @@ class WriterServer(OpenAIServer):
         for part, said in self.refuses.items():
             if part in body:
                 raise RefusedError(400, said)
+        if said := self.refused(body):
+            raise RefusedError(400, said)
         super().take(body)
 
     def answer(self, path: str, body: dict[str, Any]) -> dict[str, Any] | bytes:
