@@ -68,6 +68,9 @@ class ChatAdapter(Preset):
     """Base model: a starter name, a Hub id, ``ms:owner/name`` on ModelScope, or a local folder of safetensors."""
     revision: str | None = None
     """Revision on the Hub (a commit hash is best) or on ModelScope (a branch or tag)."""
+    start: str | None = None
+    """A finished LoRA run to train on without a merged copy; ``--model RUN`` sets it. Its adapter stays frozen, is what
+    preferences are held against, and becomes one plain adapter with the new one; base and chat template are that run's."""
     data: str | None = None
     """Default Dataset; ``--data`` on the command line wins."""
 
@@ -183,6 +186,7 @@ class ChatAdapter(Preset):
             raise ValueError(
                 f"'train_on' has no meaning with 'objective: {self.objective}': the answers carry the loss. Remove it."
             )
+        self._possible_on_a_run()
         if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:
             raise ValueError(
                 f"micro_batch_size {self.micro_batch_size} does not divide batch_size {self.batch_size}. "
@@ -191,3 +195,26 @@ class ChatAdapter(Preset):
         if self.save_every and self.eval_every and self.save_every % self.eval_every:
             raise ValueError(f"save_every {self.save_every} is not a multiple of eval_every {self.eval_every}.")
         return self
+
+    def _possible_on_a_run(self) -> None:
+        """Refuse what cannot become one plain adapter with that of the run it starts from."""
+        if self.start is None:
+            return
+        if self.method == "full":
+            raise ValueError(
+                "full tuning cannot go on with the adapter of a run. Merge it (studio export RUN --to merged) and give the "
+                "merged folder as the model, or use 'method: lora'."
+            )
+        lora = self.lora
+        more = {
+            "lora.dora": lora.dora,
+            "lora.init: pissa": lora.init.startswith("pissa"),
+            "lora.bias": lora.bias != "none",
+            "lora.modules_to_save": bool(lora.modules_to_save),
+        }
+        for name, asked in more.items():
+            if asked:
+                raise ValueError(
+                    f"'{name}' cannot be used on top of a run's adapter, with which the new one is saved as one plain LoRA. "
+                    "Remove it, or merge the run first (studio export RUN --to merged) and give the merged folder as the model."
+                )
