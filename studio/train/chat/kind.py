@@ -94,9 +94,9 @@ class ChatKind(RunKind):
 
         return train_run(folder, resume=resume, say=say)
 
-    def loss_unit(self, record: RunRecord) -> str:  # noqa: ARG002 - the same for all
-        """The mean over tokens."""
-        return "nats per token"
+    def loss_unit(self, record: RunRecord) -> str:
+        """That of the objective."""
+        return str(record.result.get("loss_unit") or "nats per token")
 
     def figures(self, folder: Path, record: RunRecord) -> Iterator[tuple[str, object]]:  # noqa: ARG002 - all is in the record
         """Where it started, validation and speed."""

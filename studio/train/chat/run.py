@@ -340,7 +340,8 @@ def _finish(
         )
     else:
         _save_full(trainer.model, run_folder / target, prepared, base)
-    plot_loss(run_folder / "metrics.jsonl", run_folder / "loss.png")
+    aim = objective(adapter.objective)
+    plot_loss(run_folder / "metrics.jsonl", run_folder / "loss.png", unit=aim.loss_unit, panels=aim.panels)
     history = trainer.state.log_history
     losses = [line["loss"] for line in history if "loss" in line]
     validations = [line["eval_loss"] for line in history if "eval_loss" in line]
@@ -352,6 +353,7 @@ def _finish(
         "first_loss": losses[0] if losses else None,
         "final_loss": losses[-1] if losses else None,
         "validation_loss": min(validations) if validations else None,
+        "loss_unit": aim.loss_unit,
         "tokens": recorder.tokens,
         "tokens_per_second": round(recorder.tokens / max(recorder.seconds, 1e-9), 1),
         "training_seconds": round(recorder.seconds, 1),
