@@ -79,7 +79,8 @@ class RunRecord(Record):
     """``run.json``: a Run. ``status`` says whether the folder is whole.
 
     ``base`` holds name, path, revision, sha256, licence and source of the base weights; ``dataset`` holds path, name and
-    fingerprint; ``template`` holds name, file, sha256, day (the date it was given, where it asks for one), changes, arguments,
+    fingerprint; ``start`` holds run, id, path, rank and sha256 of the adapter that it started from, and is empty for a base;
+    ``template`` holds name, file, sha256, day (the date it was given, where it asks for one), changes, arguments,
     client_arguments and thinking;
     ``result`` the final figures (losses, steps, tokens, seconds, peak bytes).
     """
@@ -93,6 +94,7 @@ class RunRecord(Record):
     method: str
     base: dict[str, Any]
     dataset: dict[str, Any]
+    start: dict[str, Any] = {}
     template: dict[str, Any] = {}
     seed: int
     versions: dict[str, str] = {}

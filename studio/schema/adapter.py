@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from studio.schema.loading import Settings
+from studio.schema.preference import PreferenceSettings
 from studio.schema.preset import Preset
 
 Positive = Annotated[int, Field(gt=0)]
@@ -44,20 +45,6 @@ class LoraSettings(Settings):
     """Layers trained whole and saved beside the adapter. Stock vLLM refuses them."""
 
 
-class PreferenceSettings(Settings):
-    """How preferences become a loss, for ``objective: dpo`` and ``kto``."""
-
-    beta: Annotated[float, Field(gt=0)] = 0.1
-    """How closely the tuned model is held to the one it started from; larger is closer. 0.1 is the papers' value."""
-    sft_weight: Annotated[float, Field(ge=0)] = 0.0
-    """DPO only: this much of the chosen answer's own loss (nats per token) is added, which keeps it from becoming unlikely
-    together with the rejected one (RPO, https://arxiv.org/abs/2404.19733)."""
-    desirable_weight: Annotated[float, Field(gt=0)] | None = None
-    """KTO only: weight of answers that were liked; None balances liked and disliked rows to the same total weight."""
-    undesirable_weight: Annotated[float, Field(gt=0)] | None = None
-    """KTO only: weight of answers that were disliked; None is 1."""
-
-
 class ChatAdapter(Preset):
     """A preset for tuning a language model on conversations."""
 
@@ -68,15 +55,20 @@ class ChatAdapter(Preset):
     """Base model: a starter name, a Hub id, ``ms:owner/name`` on ModelScope, or a local folder of safetensors."""
     revision: str | None = None
     """Revision on the Hub (a commit hash is best) or on ModelScope (a branch or tag)."""
+    start: str | None = None
+    """A finished LoRA run to train on without a merged copy; ``--model RUN`` sets it. Its adapter stays frozen, is what
+    preferences are held against, and becomes one plain adapter with the new one; base and chat template are that run's."""
     data: str | None = None
     """Default Dataset; ``--data`` on the command line wins."""
 
-    objective: Literal["sft", "dpo", "kto"] = "sft"
-    """What is learnt: the answers themselves, to prefer the chosen over the rejected answer of a pair (DPO,
-    https://arxiv.org/abs/2305.18290), or liked over disliked answers that come without a partner (KTO,
+    objective: Literal["sft", "dpo", "kto", "ipo", "orpo", "simpo", "cpo"] = "sft"
+    """What is learnt: the answers themselves, to prefer the chosen over the rejected answer of a pair (``dpo``,
+    https://arxiv.org/abs/2305.18290; ``ipo``, https://arxiv.org/abs/2310.12036; without a reference ``orpo``,
+    https://arxiv.org/abs/2403.07691, ``simpo``, https://arxiv.org/abs/2405.14734, and ``cpo``,
+    https://arxiv.org/abs/2401.08417), or liked over disliked answers that come without a partner (``kto``,
     https://arxiv.org/abs/2402.01306)."""
     preference: PreferenceSettings = PreferenceSettings()
-    """Settings of ``objective: dpo`` and ``kto``."""
+    """Settings of the objectives that learn from preferences."""
     method: Literal["lora", "full"] = "lora"
     """Train low-rank adapters, or every weight."""
     quantization: Literal["none", "nf4", "int8"] = "none"
@@ -104,7 +96,8 @@ class ChatAdapter(Preset):
     client_arguments: list[str] = []
     """Arguments of the chat template that a client of the served model may set for each request; none by default."""
     train_on: Literal["assistant", "last_assistant", "all"] = "assistant"
-    """Which tokens carry loss: every assistant turn with its end token, the last one only, or everything."""
+    """Which tokens carry loss: every assistant turn with its end token, the last one only, or everything. Of preferences the
+    answers; with ``objective: orpo`` and ``all`` the chosen answer's own loss is over its prompt too, as its authors run it."""
     max_length: Positive = 1024
     """Longest row in tokens."""
     overlong: Literal["cut", "drop", "refuse"] = "cut"
@@ -179,10 +172,12 @@ class ChatAdapter(Preset):
             raise ValueError(
                 f"'packing' cannot be used with 'objective: {self.objective}', which compares whole rows. Remove it."
             )
-        if self.objective != "sft" and self.train_on != "assistant":
+        self.preference.refuse_unread(self.objective)
+        if self.objective != "sft" and self.train_on not in {"assistant", *(["all"] if self.objective == "orpo" else [])}:
             raise ValueError(
                 f"'train_on' has no meaning with 'objective: {self.objective}': the answers carry the loss. Remove it."
             )
+        self._possible_on_a_run()
         if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:
             raise ValueError(
                 f"micro_batch_size {self.micro_batch_size} does not divide batch_size {self.batch_size}. "
@@ -191,3 +186,26 @@ class ChatAdapter(Preset):
         if self.save_every and self.eval_every and self.save_every % self.eval_every:
             raise ValueError(f"save_every {self.save_every} is not a multiple of eval_every {self.eval_every}.")
         return self
+
+    def _possible_on_a_run(self) -> None:
+        """Refuse what cannot become one plain adapter with that of the run it starts from."""
+        if self.start is None:
+            return
+        if self.method == "full":
+            raise ValueError(
+                "full tuning cannot go on with the adapter of a run. Merge it (studio export RUN --to merged) and give the "
+                "merged folder as the model, or use 'method: lora'."
+            )
+        lora = self.lora
+        more = {
+            "lora.dora": lora.dora,
+            "lora.init: pissa": lora.init.startswith("pissa"),
+            "lora.bias": lora.bias != "none",
+            "lora.modules_to_save": bool(lora.modules_to_save),
+        }
+        for name, asked in more.items():
+            if asked:
+                raise ValueError(
+                    f"'{name}' cannot be used on top of a run's adapter, with which the new one is saved as one plain LoRA. "
+                    "Remove it, or merge the run first (studio export RUN --to merged) and give the merged folder as the model."
+                )

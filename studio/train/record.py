@@ -52,12 +52,14 @@ def open_run(
     base: dict[str, Any],
     processes: int,
     method: str,
+    start: dict[str, Any] | None = None,
 ) -> Path:
     """Make a Run folder with its resolved preset and a record that says ``running``.
 
     Args:
         base: what ``ResolvedBase.record`` gives.
         method: the usual name of what is done, as records and cards give it.
+        start: what is written down of a run that is trained on; None for a base.
     Raises:
         UserError: the name is not usable as a folder name.
         StudioError: the workspace cannot be written.
@@ -77,6 +79,7 @@ def open_run(
         method=method,
         base=base,
         dataset=where,
+        start=start or {},
         seed=adapter.seed,
         versions=versions(),
         git_commit=_git_commit(),

@@ -21,7 +21,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
 
+from studio.adapters.chat.joined import join_saved
 from studio.adapters.chat.layers import adapt_experts, all_linear, refuse_half_experts, refuse_unadaptable, useless_names
+from studio.adapters.chat.reference import TRAINED, attach_start, has_start
 from studio.adapters.folders import replace_folder
 from studio.core.errors import StudioError, UserError, nearest
 from studio.core.files import disk_errors
@@ -89,6 +91,7 @@ def attach_lora(
     quantized: bool,
     gradient_checkpointing: bool,
     start_values: Path | None = None,
+    start: Path | None = None,
 ) -> PeftModel:
     """Freeze the base and add trainable adapters (in float32 where the base is bfloat16 or quantised).
 
@@ -103,6 +106,7 @@ def attach_lora(
     Args:
         quantized: the base was loaded in 4 or 8 bits.
         start_values: file for PiSSA's start values, in the run's folder; None keeps them in memory only.
+        start: adapter folder of a run that is trained on: it stays frozen beside the new one.
     Raises:
         UserError: a layer name fits nothing, or PiSSA is asked of a quantised base.
     """
@@ -128,6 +132,8 @@ def attach_lora(
             _apply_start_values(peft_model, stored)
             peft_model.peft_config["default"].init_lora_weights = lora.init
         setattr(peft_model, _START, stored)
+    if start is not None:
+        attach_start(peft_model, start)
     return peft_model
 
 
@@ -141,7 +147,8 @@ def save_adapter(
     template: ChatTemplate | None = None,
     state_dict: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write a plain PEFT folder in one step; PiSSA becomes a plain LoRA of twice the rank.
+    """Write a plain PEFT folder in one step; PiSSA becomes a plain LoRA of twice the rank, and an adapter that was trained on
+    top of a run's becomes one with it.
 
     Args:
         folder: an adapter that this run wrote there before is replaced.
@@ -156,11 +163,13 @@ def save_adapter(
         config.base_model_name_or_path = base_name
     with replace_folder(folder) as partial:
         extra = {} if state_dict is None else {"state_dict": dict(state_dict)}
-        model.save_pretrained(str(partial), save_embedding_layers=False, **extra)
+        model.save_pretrained(str(partial), save_embedding_layers=False, selected_adapters=[TRAINED], **extra)
         # PEFT writes a card of blanks; the run's own card says what is known.
         (partial / "README.md").unlink(missing_ok=True)
         if lora.init.startswith("pissa"):
             _convert_pissa(partial, lora, getattr(model, _START))
+        if has_start(model):
+            join_saved(model, partial)
         if tokenizer is not None:
             if template is not None:
                 tokenizer.chat_template = template.text

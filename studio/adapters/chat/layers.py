@@ -18,6 +18,7 @@ from peft.utils.transformers_weight_conversion import convert_peft_config_for_tr
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from studio.adapters.chat.reference import TRAINED
 from studio.core.errors import UserError
 from studio.models.chat.architecture import decoder_of, read_directly
 from studio.schema.adapter import LoraSettings
@@ -227,7 +228,7 @@ def _weights(inner: Any) -> Iterator[tuple[nn.Module, str, Tensor, bool]]:
     # Parameters with an adapter by the module that owns them; stacked experts have several, each named.
     carriers: dict[int, set[str]] = {}
     for module in inner.modules():
-        if isinstance(module, LoraLayer):
+        if isinstance(module, LoraLayer) and TRAINED in module.r:
             owner = module.get_base_layer()
             carriers.setdefault(id(owner), set()).add(getattr(module, "parameter_name", None) or "weight")
     seen: set[int] = set()

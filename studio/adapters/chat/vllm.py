@@ -18,18 +18,25 @@ DEFAULT_MAX_LORA_RANK = 16
 _EMBEDDINGS = {"embed_tokens", "lm_head", "wte", "embed_in", "embed_out", "tok_embeddings", "output"}
 
 
-def served_rank(adapter: ChatAdapter) -> int:
-    """Rank of the adapter as it is saved: PiSSA is converted to a plain LoRA of twice the rank."""
-    return adapter.lora.rank * (2 if adapter.lora.init.startswith("pissa") else 1)
+def served_rank(adapter: ChatAdapter, start_rank: int = 0) -> int:
+    """Rank of the adapter as it is saved: PiSSA is converted to a plain LoRA of twice the rank, and that of a run which is
+    trained on (``start_rank``) is joined with the new one.
+    """
+    return start_rank + adapter.lora.rank * (2 if adapter.lora.init.startswith("pissa") else 1)
 
 
-def needed_max_lora_rank(adapter: ChatAdapter) -> int | None:
+def needed_max_lora_rank(adapter: ChatAdapter, start_rank: int = 0) -> int | None:
     """Smallest ``--max-lora-rank`` that covers the saved adapter; None where vLLM has none that large."""
-    return next((limit for limit in MAX_LORA_RANKS if limit >= served_rank(adapter)), None)
+    return next((limit for limit in MAX_LORA_RANKS if limit >= served_rank(adapter, start_rank)), None)
 
 
 def stock_vllm_verdict(
-    adapter: ChatAdapter, architecture: str | None = None, covered: Sequence[Covered] = (), layers: Collection[str] = ()
+    adapter: ChatAdapter,
+    architecture: str | None = None,
+    covered: Sequence[Covered] = (),
+    layers: Collection[str] = (),
+    *,
+    start_rank: int = 0,
 ) -> list[str]:
     """Reasons why an unpatched vLLM will not load the result, each with what to change; empty means that it loads.
 
@@ -39,6 +46,7 @@ def stock_vllm_verdict(
         architecture: class of the base, as its ``config.json`` names it; None judges the preset alone.
         covered: what trains of it, by kind of layer.
         layers: last names of the layers that carry adapters, see :func:`studio.adapters.chat.layers.adapted_layers`.
+        start_rank: of the adapter of the run that is trained on, 0 for a base.
     """
     if architecture in UNKNOWN:
         return [f"vLLM has no class {architecture}, so it serves neither base nor result: use 'studio chat', or another base."]
@@ -46,13 +54,14 @@ def stock_vllm_verdict(
         return []
     lora = adapter.lora
     reasons = _by_architecture(architecture, covered, layers) if architecture else []
-    rank = served_rank(adapter)
-    if needed_max_lora_rank(adapter) is None:
+    rank = served_rank(adapter, start_rank)
+    if needed_max_lora_rank(adapter, start_rank) is None:
         doubled = f" (lora.rank {lora.rank}, doubled because {lora.init} is saved as a plain LoRA)" if rank != lora.rank else ""
-        reasons.append(
-            f"rank {rank}{doubled} is above {MAX_LORA_RANKS[-1]}, the largest that vLLM takes: "
-            f"lower lora.rank to {MAX_LORA_RANKS[-1] * lora.rank // rank} or less."
-        )
+        joined = f" (lora.rank {lora.rank} joined with rank {start_rank} of the run it starts from)" if start_rank else doubled
+        lower = f"lower lora.rank to {MAX_LORA_RANKS[-1] * lora.rank // rank} or less."
+        if start_rank:
+            lower = "merge the run first (studio export RUN --to merged) and give the merged folder as the model."
+        reasons.append(f"rank {rank}{joined} is above {MAX_LORA_RANKS[-1]}, the largest that vLLM takes: {lower}")
     if lora.dora:
         reasons.append("lora.dora: vLLM refuses DoRA: set lora.dora=false (lora.rslora=true is the stable choice at high rank).")
     if lora.bias != "none":
@@ -96,14 +105,15 @@ def _by_architecture(architecture: str, covered: Sequence[Covered], layers: Coll
     return reasons
 
 
-def serving_notes(adapter: ChatAdapter, reasons: Sequence[str] | None = None) -> list[str]:
+def serving_notes(adapter: ChatAdapter, reasons: Sequence[str] | None = None, *, start_rank: int = 0) -> list[str]:
     """What to know when serving it: the flags, and what vLLM does not take from the adapter's folder.
 
     Args:
         reasons: those of :func:`stock_vllm_verdict`; None takes the preset's own.
+        start_rank: as there.
     """
     if reasons is None:
-        reasons = stock_vllm_verdict(adapter)
+        reasons = stock_vllm_verdict(adapter, start_rank=start_rank)
     if any(reason.startswith("vLLM has no class") for reason in reasons):
         return []
     if adapter.method == "full":
@@ -111,10 +121,11 @@ def serving_notes(adapter: ChatAdapter, reasons: Sequence[str] | None = None) ->
     if reasons:
         return ["Not as an adapter. Merged it always loads: studio export RUN --to merged"]
     notes: list[str] = []
-    limit = needed_max_lora_rank(adapter)
+    limit = needed_max_lora_rank(adapter, start_rank)
     doubled = ", twice lora.rank because PiSSA is saved as a plain LoRA" if served_rank(adapter) != adapter.lora.rank else ""
+    doubled = f", lora.rank and rank {start_rank} of the run it starts from" if start_rank else doubled
     flag = f" --max-lora-rank {limit}" if limit != DEFAULT_MAX_LORA_RANK else ""
-    notes.append(f"vllm serve BASE --enable-lora{flag} (rank {served_rank(adapter)}{doubled}).")
+    notes.append(f"vllm serve BASE --enable-lora{flag} (rank {served_rank(adapter, start_rank)}{doubled}).")
     if adapter.quantization != "none":
         notes.append(
             f"Trained on a base in {adapter.quantization}, served on the unquantised one: answers differ slightly. "

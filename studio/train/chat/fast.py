@@ -12,6 +12,8 @@ import torch
 from peft.tuners.lora import Linear as LoraLinear
 from torch import Tensor, nn
 
+from studio.adapters.chat.reference import START, TRAINED
+
 # Logits that are taken up at once, in numbers: few enough that a CPU's next slice reuses the memory of the last, and on a GPU few
 # enough slices that starting them takes no time.
 _SLICE_ON_CPU, _SLICE_ELSEWHERE = 2 << 20, 8 << 20
@@ -101,8 +103,8 @@ class LoraProduct(torch.autograd.Function):
 def fuse_lora(model: nn.Module) -> int:
     """Let plain LoRA layers go through :class:`LoraProduct`.
 
-    Layers that are quantised, DoRA, or hold several adapters keep PEFT's forward, and so does every layer while adapters are
-    switched off or merged, and where x and W differ in type.
+    Layers that are quantised or DoRA keep PEFT's forward, and so does every layer while adapters are switched off or merged,
+    and where x and W differ in type. The frozen adapter that a training started from goes through the same products.
 
     Returns:
         Number of layers changed.
@@ -119,9 +121,9 @@ def _plain(module: Any) -> bool:
     """True for a LoRA layer over an unquantised linear layer with nothing but A and B."""
     return (
         type(module.get_base_layer()) is nn.Linear
-        and module.active_adapters == ["default"]
+        and set(module.active_adapters) <= {TRAINED, START}
         and not module.lora_variant
-        and not module.lora_bias.get("default", False)
+        and not any(module.lora_bias.values())
         and not module.fan_in_fan_out
     )
 
@@ -139,13 +141,23 @@ class _FusedForward:
         weight = base.weight
         kind = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
         plain = module.disable_adapters or module.merged or args or kwargs or weight.requires_grad
-        if plain or not x.dtype == weight.dtype == kind:
+        active = [name for name in module.active_adapters if name in module.lora_A]
+        dropping = any(not isinstance(module.lora_dropout[name], nn.Identity) for name in active)
+        if plain or not active or (dropping and len(active) > 1) or not x.dtype == weight.dtype == kind:
             result: Tensor = self.plain(module, x, *args, **kwargs)
             return result
-        a, b = module.lora_A["default"].weight, module.lora_B["default"].weight
-        flat, dropout = x.reshape(-1, x.shape[-1]), module.lora_dropout["default"]
-        dropped = None if isinstance(dropout, nn.Identity) else dropout(flat)
-        out: Tensor = LoraProduct.apply(  # type: ignore[no-untyped-call]
-            flat, dropped, weight, base.bias, a, b, module.scaling["default"]
-        )
+        a, b, scale = _together(module, active)
+        flat = x.reshape(-1, x.shape[-1])
+        dropped = module.lora_dropout[active[0]](flat) if dropping else None
+        out: Tensor = LoraProduct.apply(flat, dropped, weight, base.bias, a, b, scale)  # type: ignore[no-untyped-call]
         return out.reshape(*x.shape[:-1], -1)
+
+
+def _together(module: Any, active: list[str]) -> tuple[Tensor, Tensor, float]:
+    """A [r, i], B [o, r] and the scale of the adapters of a layer as if they were one, r being the sum of their ranks."""
+    first, scale = active[0], module.scaling[active[0]]
+    a, b = module.lora_A[first].weight, module.lora_B[first].weight
+    for name in active[1:]:
+        a = torch.cat([a, module.lora_A[name].weight * (module.scaling[name] / scale)])
+        b = torch.cat([b, module.lora_B[name].weight.to(b.dtype)], dim=1)
+    return a, b, scale

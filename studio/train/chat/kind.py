@@ -35,6 +35,7 @@ class ChatKind(RunKind):
 
     def open(self, asked: Asked, workspace: Workspace) -> Path:
         """See :meth:`studio.train.kinds.RunKind.open`."""
+        from studio.adapters.chat.start import begun
         from studio.models.bases import resolve_base
         from studio.models.chat.loading import load_tokenizer
         from studio.models.chat.templates import template_of
@@ -50,8 +51,11 @@ class ChatKind(RunKind):
         dataset_folder, dataset = find_rows(
             adapter.data, workspace, kind="chat", rows="conversations", example="chat/construction-faq-en"
         )
+        adapter, start = begun(adapter, workspace, model=asked.model)
         base = resolve_base(adapter.model, adapter.revision)
-        if adapter.chat_template or adapter.template_arguments or adapter.client_arguments:
+        taken_over = start.template(adapter) if start else None
+        asked_for = adapter.chat_template or adapter.template_arguments or adapter.client_arguments
+        if asked_for and taken_over is None:
             template_of(load_tokenizer(base), adapter, base.name)  # a slip there is told before there is a run
         # What was left to the machine is written down, so that a resume or a second run computes as this one did.
         dtype = str(pick_dtype(adapter.dtype, pick_device())).removeprefix("torch.")
@@ -69,14 +73,16 @@ class ChatKind(RunKind):
             base=base.record(),
             processes=asked.processes,
             method=method_name(adapter),
+            start=start.record() if start else None,
         )
 
     def plan(self, asked: Asked, wish: PlanWish, workspace: Workspace, say: Say) -> Planned:
         """See :func:`studio.train.chat.planning.plan_as_wished`."""
+        from studio.adapters.chat.start import begun
         from studio.train.chat.planning import plan_as_wished
 
-        adapter = load_yaml(asked.preset, self.schema, asked.overrides)
-        return plan_as_wished(adapter, wish, workspace, asked.processes, say)
+        adapter, start = begun(load_yaml(asked.preset, self.schema, asked.overrides), workspace, model=asked.model)
+        return plan_as_wished(adapter, wish, workspace, asked.processes, say, start=start)
 
     def train(self, folder: Path, *, resume: bool, processes: int, accelerate_config: Path | None, say: Say) -> RunRecord:
         """Here, or in the processes that are asked for."""
@@ -88,22 +94,25 @@ class ChatKind(RunKind):
 
         return train_run(folder, resume=resume, say=say)
 
-    def loss_unit(self, record: RunRecord) -> str:  # noqa: ARG002 - the same for all
-        """The mean over tokens."""
-        return "nats per token"
+    def loss_unit(self, record: RunRecord) -> str:
+        """That of the objective."""
+        return str(record.result.get("loss_unit") or "nats per token")
 
     def figures(self, folder: Path, record: RunRecord) -> Iterator[tuple[str, object]]:  # noqa: ARG002 - all is in the record
-        """Validation and speed."""
+        """Where it started, validation and speed."""
         result: dict[str, Any] = record.result
+        if record.start:
+            yield "started from", f"{record.start['run']}, whose adapter is a part of this one's"
         if result.get("validation_loss") is not None:
             best = f"at step {result['best_step']}, whose weights are kept"
             yield "validation", f"{result['validation_loss']:.3f} {best}"
         yield "speed", f"{result['tokens_per_second']:.0f} tokens/s, peak {size_text(result['peak_memory_bytes'])}"
 
-    def next_steps(self, folder: Path, record: RunRecord) -> list[str]:  # noqa: ARG002 - the same for all
-        """Measure it, and talk to it in the terminal."""
+    def next_steps(self, folder: Path, record: RunRecord) -> list[str]:
+        """Measure it, against the run that it started from where there is one, and talk to it in the terminal."""
         run = f"{folder.parent.name}/{folder.name}"
-        return [f"studio eval {self.suite} --model {run}", f"studio chat {run}"]
+        baseline = f" --baseline {record.start['run']}" if record.start else ""
+        return [f"studio eval {self.suite} --model {run}{baseline}", f"studio chat {run}"]
 
 
 CHAT = ChatKind()

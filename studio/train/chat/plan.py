@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from studio.adapters.chat.layers import Covered, adapted_layers, coverage
+from studio.adapters.chat.reference import start_rank
 from studio.adapters.chat.vllm import expert_notes, serving_notes, stock_vllm_verdict
 from studio.core.errors import GateNotMetError
 from studio.schema.adapter import ChatAdapter
@@ -108,6 +109,7 @@ def plan(
     processes: int = 1,
     memory: int | None = None,
     free_disk: int | None = None,
+    start: Path | None = None,
 ) -> Plan:
     """Work out what a preset takes; nothing of the model's size is allocated.
 
@@ -119,6 +121,7 @@ def plan(
         processes: one per GPU, or all on this CPU.
         memory: bytes of one GPU, or of the machine; None means not known.
         free_disk: bytes free where runs are written; None means not known.
+        start: adapter folder of a run that is trained on.
     Raises:
         UserError: the base, a layer name or the batch is wrong.
     """
@@ -130,7 +133,7 @@ def plan(
     micro, accumulation = split_batch(adapter, processes)
     guessed = device == "cuda" and adapter.dtype == "auto" and not torch.cuda.is_available()
     dtype = torch.bfloat16 if guessed else pick_dtype(adapter.dtype, torch.device(device))
-    skeleton = build_skeleton(adapter, folder, dtype=dtype)
+    skeleton = build_skeleton(adapter, folder, dtype=dtype, start=start)
     covered = coverage(skeleton.model)
     shapes = batch_shapes(adapter, micro, accumulation, lengths=lengths, supervised=supervised)
     shape = heaviest(shapes, skeleton)
@@ -141,7 +144,9 @@ def plan(
     kind, others = str(dtype).removeprefix("torch."), sum(parts.values()) - runtime
     parts["file"] = mapped_file(skeleton, folder, adapter, device, kind, others=others)
     steps, per_epoch, tokens = _steps(adapter, lengths)
-    verdict = stock_vllm_verdict(adapter, type(skeleton.causal_lm).__name__, covered, adapted_layers(skeleton.model))
+    below = start_rank(skeleton.model)
+    layers = adapted_layers(skeleton.model)
+    verdict = stock_vllm_verdict(adapter, type(skeleton.causal_lm).__name__, covered, layers, start_rank=below)
     return Plan(
         device=device,
         processes=processes,
@@ -161,7 +166,7 @@ def plan(
         free_disk=free_disk,
         coverage=covered,
         vllm=verdict,
-        serving=[*serving_notes(adapter, verdict), *expert_notes(adapter, covered)],
+        serving=[*serving_notes(adapter, verdict, start_rank=below), *expert_notes(adapter, covered)],
         assumptions=_assumptions(adapter, lengths, supervised, device),
     )
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from studio.adapters.chat.attach import lora_config
+from studio.adapters.chat.reference import START, attach_start_shape
 from studio.core.errors import StudioError, UserError
 from studio.core.fetch import offline
 from studio.core.modelscope import on_modelscope
@@ -52,6 +53,12 @@ class Skeleton:
     trained_parameters: int
     trained_shapes: list[tuple[int, ...]]
     autocast: torch.dtype | None
+
+    @property
+    def start(self) -> int:
+        """Bytes of the frozen adapter of the run that is trained on, which are among ``weights``."""
+        named = self.model.named_parameters()
+        return sum(_size(parameter) for name, parameter in named if f".{START}." in name or name.endswith(f".{START}"))
 
     @property
     def frozen(self) -> list[Tensor]:
@@ -92,12 +99,13 @@ def find_config(reference: str, revision: str | None = None) -> Path:
     return folder
 
 
-def build_skeleton(adapter: ChatAdapter, config_folder: Path, *, dtype: torch.dtype) -> Skeleton:
+def build_skeleton(adapter: ChatAdapter, config_folder: Path, *, dtype: torch.dtype, start: Path | None = None) -> Skeleton:
     """Build what ``studio train`` would load, without its contents.
 
     Args:
         config_folder: holds ``config.json``.
         dtype: type of the arithmetic, see :func:`studio.models.device.pick_dtype`.
+        start: adapter folder of a run that is trained on.
     Raises:
         UserError: transformers does not know the architecture, or a layer name fits nothing.
     """
@@ -130,7 +138,7 @@ def build_skeleton(adapter: ChatAdapter, config_folder: Path, *, dtype: torch.dt
     base.config.use_cache = False
     if hasattr(text := base.config.get_text_config(), "output_router_logits"):
         text.output_router_logits = False
-    model: nn.Module = base if full else _with_adapters(adapter, base, dtype)
+    model: nn.Module = base if full else _with_adapters(adapter, base, dtype, start)
     quantised = 0 if full else _quantise(adapter, model)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
@@ -145,12 +153,14 @@ def build_skeleton(adapter: ChatAdapter, config_folder: Path, *, dtype: torch.dt
     )
 
 
-def _with_adapters(adapter: ChatAdapter, base: Any, dtype: torch.dtype) -> nn.Module:
+def _with_adapters(adapter: ChatAdapter, base: Any, dtype: torch.dtype, start: Path | None) -> nn.Module:
     """Freeze the base and attach adapters as PEFT and TRL do; start values do not matter."""
     base.requires_grad_(False)
     config = lora_config(adapter.lora, base, quantized=adapter.quantization != "none")
     config.init_lora_weights = True
     model: nn.Module = get_peft_model(base, config)
+    if start is not None:
+        attach_start_shape(model, start)  # type: ignore[arg-type]
     if adapter.quantization != "none" and dtype == torch.bfloat16:
         # TRL turns adapters on a quantised base into bfloat16 (DoRA's magnitudes excepted).
         for name, parameter in model.named_parameters():

@@ -60,7 +60,10 @@ def disk_bytes(adapter: ChatAdapter, skeleton: Skeleton, optimizer: int) -> dict
     disk = {
         "one checkpoint": one,
         "checkpoints": one * (adapter.keep_checkpoints + 1) + (skeleton.trained if doubled == 2 else 0),
-        "final": skeleton.trained * doubled + (skeleton.weights if adapter.method == "full" else 0) + _SMALL_FILES,
+        "final": skeleton.trained * doubled
+        + skeleton.start
+        + (skeleton.weights if adapter.method == "full" else 0)
+        + _SMALL_FILES,
     }
     return disk | {"total": disk["checkpoints"] + disk["final"]}
 

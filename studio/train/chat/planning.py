@@ -16,15 +16,20 @@ from studio.train.kinds import Planned, PlanWish
 from studio.train.opening import Say
 
 if TYPE_CHECKING:
+    from studio.adapters.chat.start import Start
     from studio.train.chat.plan import Plan
     from studio.train.chat.probe import Probed
 
 Device = Literal["cpu", "cuda"]
 
 
-def plan_as_wished(preset: ChatAdapter, wish: PlanWish, workspace: Workspace, processes: int, say: Say) -> Planned:
+def plan_as_wished(
+    preset: ChatAdapter, wish: PlanWish, workspace: Workspace, processes: int, say: Say, *, start: Start | None = None
+) -> Planned:
     """Plan, search the largest micro batch and probe, as far as that is wished.
 
+    Args:
+        start: the run whose adapter is trained on.
     Raises:
         UserError: another device than there is, a search without a known memory, a probe that cannot run here.
     """
@@ -33,15 +38,16 @@ def plan_as_wished(preset: ChatAdapter, wish: PlanWish, workspace: Workspace, pr
 
     device = device_of(wish.device)
     limit = wish.memory if wish.memory is not None else memory_of(device)
-    lengths, supervised, parsers = read_rows(preset, workspace)
+    lengths, supervised, parsers = read_rows(preset, workspace, start)
     given: dict[str, Any] = {"lengths": lengths, "supervised": supervised, "device": device, "processes": processes}
+    given |= {"start": start.adapter if start else None}
     planned = replace(plan(preset, memory=limit, free_disk=free_disk(workspace), **given), parsers=parsers)
     sweep = None
     if wish.sweep:
         if limit is None:
             raise UserError("--sweep needs to know how much memory there is. Add --memory, for example --memory 24GiB.")
         sweep = largest_micro_batch(preset, limit, **given)
-    probed = _probe(preset, planned, lengths, supervised, device, say) if wish.probe and planned.fits else None
+    probed = _probe(preset, planned, lengths, supervised, device, say, given["start"]) if wish.probe and planned.fits else None
     return Planned(plan_told(planned, probed, sweep), partial(check_fits, planned))
 
 
@@ -61,10 +67,14 @@ def device_of(chosen: str | None) -> Device:
     raise UserError(f"--device {chosen!r} is not known.{nearest(chosen, devices)} Allowed: cpu, cuda.")
 
 
-def read_rows(preset: ChatAdapter, workspace: Workspace) -> tuple[list[int] | None, list[int] | None, dict[str, str]]:
+def read_rows(
+    preset: ChatAdapter, workspace: Workspace, start: Start | None = None
+) -> tuple[list[int] | None, list[int] | None, dict[str, str]]:
     """Tokens and targets of every training row, and what reads calls and thoughts when it is served; when a Dataset is named."""
+    taken_over = start.template(preset) if start else None
     if preset.data is None:
-        _check_template(preset)
+        if taken_over is None:
+            _check_template(preset)
         return None, None, {}
     from studio.adapters.chat.speech import choose_parsers, read_speech
     from studio.models.bases import resolve_base
@@ -72,7 +82,7 @@ def read_rows(preset: ChatAdapter, workspace: Workspace) -> tuple[list[int] | No
     from studio.train.chat.run import prepare
 
     folder, base = workspace.find_dataset(preset.data), resolve_base(preset.model, preset.revision)
-    prepared = prepare(preset, base, folder)
+    prepared = prepare(preset, base, folder, template=taken_over)
     split = prepared.training
     speech = read_speech(prepared.template, prepared.tokenizer, read_config(base).model_type)
     parsers = dict(zip(("tools", "thoughts"), choose_parsers(speech).told, strict=True))
@@ -98,7 +108,13 @@ def _check_template(preset: ChatAdapter) -> None:
 
 
 def _probe(
-    preset: ChatAdapter, planned: Plan, lengths: list[int] | None, supervised: list[int] | None, device: Device, say: Say
+    preset: ChatAdapter,
+    planned: Plan,
+    lengths: list[int] | None,
+    supervised: list[int] | None,
+    device: Device,
+    say: Say,
+    start: Path | None,
 ) -> Probed:
     """Run the probe.
 
@@ -117,4 +133,4 @@ def _probe(
     if lengths is None or supervised is None:
         lengths = [planned.longest.length] * preset.batch_size
         supervised = [planned.longest.targets // planned.longest.rows] * preset.batch_size
-    return probe(preset, lengths, supervised)
+    return probe(preset, lengths, supervised, start=start)

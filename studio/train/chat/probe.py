@@ -44,13 +44,16 @@ class Probed:
         return tokens_per_epoch / self.usual_tokens * self.usual_seconds
 
 
-def probe(adapter: ChatAdapter, lengths: Sequence[int], supervised: Sequence[int], *, steps: int = STEPS) -> Probed:
+def probe(
+    adapter: ChatAdapter, lengths: Sequence[int], supervised: Sequence[int], *, steps: int = STEPS, start: Path | None = None
+) -> Probed:
     """Train a few steps on the longest rows and on usual ones, in a process of its own, and measure it.
 
     Args:
         lengths: tokens per row; the ``batch_size`` longest are taken, then as many from equal shares of all.
         supervised: targets in each of them.
         steps: with each of the two.
+        start: adapter folder of a run that is trained on.
     Raises:
         StudioError: the process failed; its last line is told.
     """
@@ -58,17 +61,20 @@ def probe(adapter: ChatAdapter, lengths: Sequence[int], supervised: Sequence[int
     count = min(adapter.batch_size, len(ordered))
     usual = [ordered[(2 * share + 1) * len(ordered) // (2 * count)] for share in range(count)]
     rows = [[[lengths[row], supervised[row]] for row in chosen] for chosen in (ordered[:count], usual)]
-    task = {"adapter": adapter.model_dump(mode="json"), "rows": rows, "steps": steps}
+    task = {"adapter": adapter.model_dump(mode="json"), "rows": rows, "steps": steps, "start": start and str(start)}
     return Probed(**ask_probe("studio.train.chat.probe", task))
 
 
 def run_task(task: dict[str, Any], folder: Path) -> dict[str, Any]:
     """In the probe's process: train what a task says."""
     adapter = ChatAdapter.model_validate(task["adapter"])
-    return asdict(train_rows(adapter, task["rows"], int(task["steps"]), folder / "run"))
+    start = Path(task["start"]) if task.get("start") else None
+    return asdict(train_rows(adapter, task["rows"], int(task["steps"]), folder / "run", start=start))
 
 
-def train_rows(adapter: ChatAdapter, sets: Sequence[Sequence[tuple[int, int]]], steps: int, folder: Path) -> Probed:
+def train_rows(
+    adapter: ChatAdapter, sets: Sequence[Sequence[tuple[int, int]]], steps: int, folder: Path, *, start: Path | None = None
+) -> Probed:
     """Train ``steps`` times on each of two sets of rows, given as (tokens, targets), with the studio's own trainer."""
     import torch
 
@@ -89,7 +95,7 @@ def train_rows(adapter: ChatAdapter, sets: Sequence[Sequence[tuple[int, int]]], 
     long = len(sets[0])
     windows = [list(range(long))] * steps + [list(range(long, len(encoded)))] * steps
     trainer = ChatTrainer(
-        model=_load(adapter, base, device, dtype),
+        model=_load(adapter, base, device, dtype, start),
         args=trainer_settings(
             adapter.model_copy(update={"save_every": 10_000, "eval_every": 10_000, "report_to": []}),
             folder,
@@ -120,7 +126,7 @@ def train_rows(adapter: ChatAdapter, sets: Sequence[Sequence[tuple[int, int]]], 
     return Probed(statistics.median(first), tokens[0], statistics.median(usual), tokens[1], int(peak), device.type, losses)
 
 
-def _load(adapter: ChatAdapter, base: Any, device: Any, dtype: Any) -> Any:
+def _load(adapter: ChatAdapter, base: Any, device: Any, dtype: Any, start: Path | None) -> Any:
     """Base weights with what trains, as ``studio train`` loads them; PiSSA's decomposition changes no size and is left out."""
     import torch
 
@@ -140,7 +146,8 @@ def _load(adapter: ChatAdapter, base: Any, device: Any, dtype: Any) -> Any:
         return model.train()
     lora = adapter.lora.model_copy(update={"init": "default"})
     quantized = adapter.quantization != "none"
-    return attach_lora(model, lora, quantized=quantized, gradient_checkpointing=adapter.gradient_checkpointing).train()
+    checkpointing = adapter.gradient_checkpointing
+    return attach_lora(model, lora, quantized=quantized, gradient_checkpointing=checkpointing, start=start).train()
 
 
 def _random_row(tokens: int, targets: int, vocabulary: int, seed: int) -> Any:

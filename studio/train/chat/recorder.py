@@ -12,7 +12,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from studio.core.progress import Progress
 from studio.train.recording import MetricsFile
 
-_KEPT = {"loss", "grad_norm", "learning_rate", "eval_loss", "eval_accuracy", "skipped"}
+_KEPT = {"loss", "grad_norm", "learning_rate", "eval_loss", "skipped"}
+# What is told of answers that were judged.
+_JUDGED = {"accuracy", "reward_margin", "chosen_logprob", "rejected_logprob"}
+_KEPT |= {prefix + name for name in _JUDGED for prefix in ("", "eval_")}
 
 
 def skipped_steps(history: Sequence[Mapping[str, Any]]) -> int:

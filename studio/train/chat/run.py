@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerBase, set_seed
 from studio.adapters.chat.attach import attach_lora, save_adapter
 from studio.adapters.chat.layers import coverage, told, unpacked
 from studio.adapters.chat.loading import read_template
+from studio.adapters.chat.start import Start, recorded_start
 from studio.core.errors import UserError
 from studio.core.files import new_folder, write_text
 from studio.core.records import RunRecord
@@ -90,7 +91,8 @@ def _train(run_folder: Path, *, resume: bool, say: Say, main: bool, stop: StopOn
     base = unchanged(resolve_base(adapter.model, adapter.revision), record)
 
     opened = datetime.fromisoformat(record.created)
-    kept = read_template(run_folder, record) if checkpoint is not None else None
+    start = recorded_start(record, Workspace.around(run_folder))
+    kept = read_template(run_folder, record) if checkpoint is not None else start.template(adapter) if start else None
     prepared = prepare(adapter, base, run_dataset(record, Workspace.around(run_folder)), opened, kept)
     if (limit := context_limit(adapter.max_length, base)) < adapter.max_length:
         say(f"max_length {adapter.max_length} is more than the {limit} positions of {base.name}: {limit} is the limit")
@@ -101,7 +103,9 @@ def _train(run_folder: Path, *, resume: bool, say: Say, main: bool, stop: StopOn
         _write_before(run_folder, prepared)
 
     set_seed(adapter.seed)
-    model = _load_model(adapter, base, run_folder, device=device, dtype=dtype)
+    model = _load_model(adapter, base, run_folder, start, device=device, dtype=dtype)
+    if start is not None:
+        say(start.told(adapter.quantization))
     covered = coverage(model)
     for remark in filter(None, (told(covered), unpacked(covered, adapter.quantization))):
         say(remark)
@@ -137,7 +141,8 @@ def prepare(
 
     Args:
         opened: when the run was opened, the date for templates that ask for it; None is now.
-        template: that of a run which goes on, whatever has become of the base's or the preset's file; None takes theirs.
+        template: that of a run which goes on, or that is started from, whatever the base's or the preset's file is; None takes
+            theirs.
     Raises:
         UserError: no template, or a Dataset without a training split.
         DataError: a row cannot be encoded.
@@ -201,7 +206,15 @@ def _write_before(run_folder: Path, prepared: Prepared) -> None:
     mark_running(run_folder, template=prepared.template.record(), mask_report=prepared.report.as_dict())
 
 
-def _load_model(adapter: ChatAdapter, base: ResolvedBase, run_folder: Path, *, device: torch.device, dtype: torch.dtype) -> Any:
+def _load_model(
+    adapter: ChatAdapter,
+    base: ResolvedBase,
+    run_folder: Path,
+    start: Start | None,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Any:
     """Base weights with what trains: adapters, or all of it (then in float32, bfloat16 arithmetic by autocast)."""
     config = read_config(base)
     refuse_quantising(config, adapter.quantization, base.name)
@@ -214,14 +227,15 @@ def _load_model(adapter: ChatAdapter, base: ResolvedBase, run_folder: Path, *, d
     refuse_broken(first_broken(model.named_parameters()), base.name)
     if adapter.method == "lora":
         # The start values of PiSSA are kept for a resume, which must take the same part out of the base.
-        start = run_folder / "checkpoints" / "pissa_start.safetensors" if adapter.lora.init.startswith("pissa") else None
+        pissa = run_folder / "checkpoints" / "pissa_start.safetensors" if adapter.lora.init.startswith("pissa") else None
         torch.manual_seed(adapter.seed)
         model = attach_lora(
             model,
             adapter.lora,
             quantized=adapter.quantization != "none",
             gradient_checkpointing=adapter.gradient_checkpointing,
-            start_values=start,
+            start_values=pissa,
+            start=start.adapter if start else None,
         )
     else:
         model.requires_grad_(True)
@@ -326,7 +340,8 @@ def _finish(
         )
     else:
         _save_full(trainer.model, run_folder / target, prepared, base)
-    plot_loss(run_folder / "metrics.jsonl", run_folder / "loss.png")
+    aim = objective(adapter.objective)
+    plot_loss(run_folder / "metrics.jsonl", run_folder / "loss.png", unit=aim.loss_unit, panels=aim.panels)
     history = trainer.state.log_history
     losses = [line["loss"] for line in history if "loss" in line]
     validations = [line["eval_loss"] for line in history if "eval_loss" in line]
@@ -338,6 +353,7 @@ def _finish(
         "first_loss": losses[0] if losses else None,
         "final_loss": losses[-1] if losses else None,
         "validation_loss": min(validations) if validations else None,
+        "loss_unit": aim.loss_unit,
         "tokens": recorder.tokens,
         "tokens_per_second": round(recorder.tokens / max(recorder.seconds, 1e-9), 1),
         "training_seconds": round(recorder.seconds, 1),

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
+from studio.adapters.chat.reference import TRAINED, has_start
 from studio.models.chat.architecture import decoder_of
 from studio.models.chat.encoding import IGNORE, EncodedRow
 from studio.train.chat.attention import use_short_attention
@@ -278,6 +279,9 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """A whole model is written under its modules' own names, which the parent's file does not keep."""
+        if has_start(self.model):  # the frozen adapter lies where it came from
+            self.model.save_pretrained(output_dir, state_dict=state_dict, selected_adapters=[TRAINED])
+            return
         if output_dir is None or not self._plainly_whole:
             super()._save(output_dir, state_dict)
             return
@@ -287,7 +291,7 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Take up a checkpoint's weights, every one of them; the parent leaves out what does not fit."""
-        if self._plainly_whole:
+        if self._plainly_whole or has_start(self.model):
             read_weights(self.model, Path(resume_from_checkpoint))
             return
         super()._load_from_checkpoint(resume_from_checkpoint, model)

@@ -12,10 +12,12 @@ import yaml
 
 from studio.core.errors import DataError
 from studio.data.chat.rows import ChatRow, read_split
+from studio.train.chat.objectives.preferences import PreferenceTrainer
 from tests.train.chat.test_resume import assert_same, resume, start, wait_for_step
 from tests.train.chat.test_run import losses
 from tests.train.conftest import PRESET, TOPICS, Trainer, write_dataset
 
+WITHOUT_FORMULA = ("ipo", "orpo", "simpo", "cpo")  # test_preference_losses.py has theirs from TRL
 SETTINGS = {"lora.dropout": 0.0, "epochs": 4, "learning_rate": 0.01}
 
 
@@ -41,16 +43,27 @@ def thumbs(count: int) -> list[ChatRow]:
     ]
 
 
+def trainer_of(objective: str, workspace, tiny_base, tmp_path) -> Trainer:
+    """Trainer over 19 units of preference (a last window of 3) and 6 for validation."""
+    rows = thumbs(25) if objective == "kto" else pairs(25)
+    write_dataset(workspace, rows[:19], rows[19:])
+    preset = tmp_path / f"{objective}.yaml"
+    preset.write_text(yaml.safe_dump({**PRESET, "objective": objective}))
+    trainer = Trainer(workspace, tiny_base, preset)
+    trainer.objective = objective
+    return trainer
+
+
 @pytest.fixture(params=["dpo", "kto"])
 def preferring(request, workspace, tiny_base, tmp_path) -> Trainer:
-    """Trainer over 19 units of preference (a last window of 3) and 6 for validation."""
-    rows = pairs(25) if request.param == "dpo" else thumbs(25)
-    write_dataset(workspace, rows[:19], rows[19:])
-    preset = tmp_path / f"{request.param}.yaml"
-    preset.write_text(yaml.safe_dump({**PRESET, "objective": request.param}))
-    trainer = Trainer(workspace, tiny_base, preset)
-    trainer.objective = request.param
-    return trainer
+    """Those that hold the model against its start by a formula that is written out here."""
+    return trainer_of(request.param, workspace, tiny_base, tmp_path)
+
+
+@pytest.fixture(params=["dpo", "kto", *WITHOUT_FORMULA])
+def judging(request, workspace, tiny_base, tmp_path) -> Trainer:
+    """Every objective of preferences."""
+    return trainer_of(request.param, workspace, tiny_base, tmp_path)
 
 
 def plain_rewards(folder: Path, base: Path, rows: list[tuple[list, str]]) -> torch.Tensor:
@@ -104,17 +117,35 @@ def test_it_learns_and_its_validation_loss_is_the_papers(preferring, tiny_base):
     assert validation[record.result["best_step"]] == pytest.approx(float(expected), rel=2e-3)
 
 
-def test_the_micro_batch_does_not_change_the_result(preferring):
-    whole, _ = preferring.train(micro_batch_size=8, **SETTINGS)
-    parts, _ = preferring.train(micro_batch_size=1, **SETTINGS)
-    assert losses(whole) == pytest.approx(losses(parts), abs=1e-4)
+def test_the_micro_batch_does_not_change_the_result_nor_the_figures(judging):
+    settings = {**SETTINGS, "epochs": 2}
+    whole, record = judging.train(micro_batch_size=8, **settings)
+    parts, _ = judging.train(micro_batch_size=1, **settings)
+    told = ("loss", "accuracy", "reward_margin", "chosen_logprob", "rejected_logprob")
+    for name in (*told, *(f"eval_{name}" for name in told)):
+        found = losses(whole, name)
+        assert found, name
+        assert found == pytest.approx(losses(parts, name), abs=2e-4), name
+    last = max(losses(whole, "eval_reward_margin"))
+    assert losses(whole, "eval_reward_margin")[last] > losses(whole, "eval_reward_margin")[3], "the margin does not grow"
+    assert record.result["loss_unit"] == ("per answer" if judging.objective == "kto" else "per pair")
+
+
+@pytest.mark.parametrize("objective", WITHOUT_FORMULA)
+def test_only_what_is_held_against_the_start_reads_the_rows_before_the_first_step(
+    objective, workspace, tiny_base, tmp_path, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(PreferenceTrainer, "_score_all", lambda self, rows: asked.append(len(rows)) or torch.zeros(len(rows)))
+    trainer_of(objective, workspace, tiny_base, tmp_path).train(max_steps=1, **{"lora.dropout": 0.0})
+    assert asked == ([2 * 25] if objective == "ipo" else [])
 
 
 @pytest.mark.long
-def test_killed_and_resumed_it_ends_the_same(preferring):
+def test_killed_and_resumed_it_ends_the_same(judging):
     settings = {**SETTINGS, "lora.dropout": 0.1, "save_every": 3}
-    reference, _ = preferring.train(**settings)
-    folder = preferring.open(**settings)
+    reference, _ = judging.train(**settings)
+    folder = judging.open(**settings)
     process = start(folder)
     wait_for_step(folder, 5, process)
     os.kill(process.pid, signal.SIGKILL)

@@ -16,7 +16,7 @@ from studio.models.chat.encoding import encode_prompt
 from studio.models.chat.loading import load_tokenizer
 from studio.models.chat.templates import choose_template
 from studio.schema.adapter import ChatAdapter
-from studio.train.chat.objectives.preferences import encode_preferences
+from studio.train.chat.objectives.preference_rows import encode_preferences
 from studio.train.chat.run import train_run
 from tests.train.conftest import chat_rows
 

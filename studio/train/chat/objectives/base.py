@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
@@ -14,6 +15,16 @@ from studio.train.chat.encode import EncodedSplit
 from studio.train.chat.trainer import ChatTrainer
 
 
+@dataclass(frozen=True)
+class Panel:
+    """A curve below that of the loss. ylabel: what it shows, with its unit. figures: names of the lines of ``metrics.jsonl`` that
+    it draws; those of validations are called the same with ``eval_`` before.
+    """
+
+    ylabel: str
+    figures: tuple[str, ...]
+
+
 class Objective(ABC):
     """One objective of chat presets. It holds nothing; what it needs is in the preset."""
 
@@ -21,6 +32,10 @@ class Objective(ABC):
     """Encoded rows of one unit of training, which stand next to each other in what :meth:`encode` gives back."""
     learning_rows: int = 1
     """The first so many of them go through the model with a gradient, in one pass; a plan counts their memory."""
+    loss_unit: str = "nats per token"
+    """What the loss is measured in, as words after the figure."""
+    panels: tuple[Panel, ...] = ()
+    """What else ``loss.png`` shows, from top to bottom."""
     probed: bool = False
     """True where ``studio plan --probe`` can take real steps."""
 

@@ -1,7 +1,8 @@
-"""Learning from preferences: pairs of a chosen and a rejected answer (DPO), or single liked and disliked answers (KTO).
+"""Learning from preferences: pairs of a chosen and a rejected answer (DPO, IPO, ORPO, SimPO, CPO), or single liked and disliked
+answers (KTO).
 
-Both hold the tuned model against the one it started from. Its log-likelihoods are computed once, before the first step, while
-the adapter still changes nothing, so no second model is kept.
+DPO, IPO and KTO hold the tuned model against the one it started from. Its log-likelihoods are computed once, before the first
+step, while the adapter still changes nothing, so no second model is kept. The others need none.
 
 Legend: u units of a micro batch (a pair, or one answer), b rows, s padded length, n targets, v vocabulary.
 """
@@ -9,147 +10,23 @@ Legend: u units of a micro batch (a pair, or one answer), b rows, s padded lengt
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 from transformers import PreTrainedTokenizerBase
 
-from studio.core.errors import DataError
 from studio.data.chat.rows import ChatRow
-from studio.models.chat.encoding import IGNORE, EncodedRow, encode_conversation
+from studio.models.chat.encoding import IGNORE, EncodedRow
 from studio.models.chat.templates import ChatTemplate
 from studio.schema.adapter import ChatAdapter
 from studio.train.chat.batches import collate_padded
 from studio.train.chat.encode import EncodedSplit
-from studio.train.chat.objectives.base import Objective
+from studio.train.chat.objectives.base import Objective, Panel
+from studio.train.chat.objectives.preference_losses import PAIR_LOSSES, Judged, figures
+from studio.train.chat.objectives.preference_rows import AnswerRow, PreferenceCollator, encode_preferences, kto_weights
 from studio.train.chat.trainer import ChatTrainer
-
-
-@dataclass(frozen=True)
-class AnswerRow(EncodedRow):
-    """A prompt with one answer, whose tokens are the targets.
-
-    number: place in the list of all training and validation rows. desirable: the chosen or liked answer; None for an answer
-    that belongs to another prompt, from which KTO estimates how far the tuned model has drifted.
-    """
-
-    number: int = -1
-    desirable: bool | None = None
-
-
-def encode_preferences(
-    tokenizer: PreTrainedTokenizerBase, template: ChatTemplate, rows: Sequence[ChatRow], adapter: ChatAdapter, max_length: int
-) -> EncodedSplit:
-    """Two encoded rows per unit: chosen and rejected, or (KTO) an answer and a partner with the same prompt.
-
-    The partner's answer is that of the next row, so that prompts and answers do not belong together. Rows without what the
-    objective needs, or that do not fit, are left out and named.
-
-    Raises:
-        DataError: ``overlong`` is ``refuse`` and a row is too long, or the template refuses a row.
-    """
-    units, left_out = _units(rows, adapter.objective)
-    split = EncodedSplit([], [], left_out)
-    for place, (unit, first, second, liked) in enumerate(units):
-        if second is None:
-            second = units[(place + 1) % len(units)][1]
-        identity = unit.id
-        pair = [_encode(tokenizer, template, unit, text, max_length) for text in (first, second)]
-        longest = max(row.full_length for row in pair)
-        if any(row.cut for row in pair) and adapter.overlong == "refuse":
-            raise DataError(
-                f"row {identity} has {longest} tokens, more than max_length {max_length}. Raise it, or set overlong to cut "
-                "or drop."
-            )
-        if any(row.cut for row in pair) and adapter.overlong == "drop":
-            split.left_out.append((identity, f"{longest} tokens, more than max_length {max_length}"))
-        elif not all(any(row.trained[1:]) for row in pair):
-            split.left_out.append((identity, f"no target left after the cut at {max_length} tokens"))
-        else:
-            flags = (True, False) if adapter.objective == "dpo" else (liked, None)
-            for row, flag in zip(pair, flags, strict=True):
-                split.ids.append(identity)
-                split.rows.append(
-                    AnswerRow(
-                        row.input_ids, row.trained, row.ends, row.turns, row.full_length, number=len(split.rows), desirable=flag
-                    )
-                )
-    return split
-
-
-_Unit = tuple[ChatRow, str, str | None, bool]
-
-
-def _units(rows: Sequence[ChatRow], objective: str) -> tuple[list[_Unit], list[tuple[str, str]]]:
-    """What can be learnt from, as (row, first answer, second answer or None, liked), and what cannot and why."""
-    units: list[_Unit] = []
-    left_out = []
-    for row in rows:
-        if objective == "dpo":
-            if row.chosen is not None and row.rejected is not None:
-                units.append((row, row.chosen, row.rejected, True))
-            else:
-                left_out.append((row.id, "not a pair: DPO needs a chosen and a rejected answer"))
-            continue
-        if row.chosen is None and row.rejected is None:
-            left_out.append((row.id, "neither liked nor disliked: KTO needs a chosen or a rejected answer"))
-        if row.chosen is not None:
-            units.append((row, row.chosen, None, True))
-        if row.rejected is not None:
-            units.append((row, row.rejected, None, False))
-    return units, left_out
-
-
-def _encode(tokenizer: PreTrainedTokenizerBase, template: ChatTemplate, row: ChatRow, answer: str, limit: int) -> EncodedRow:
-    """The prompt and the tools of a row with one answer; only the answer's tokens are targets."""
-    messages = [*row.messages, {"role": "assistant", "content": answer}]
-    try:
-        return encode_conversation(tokenizer, template, messages, tools=row.tools, train_on="last_assistant", max_length=limit)
-    except DataError as error:
-        raise DataError(f"row {row.id}: {error}") from error
-
-
-def kto_weights(adapter: ChatAdapter, rows: Sequence[AnswerRow]) -> tuple[float, float]:
-    """Weights of liked and of disliked answers; by default both sides weigh the same in all (KTO, section 4.2).
-
-    Raises:
-        DataError: nothing was liked, or nothing disliked, so that there is nothing to tell apart.
-    """
-    liked = sum(row.desirable is True for row in rows)
-    disliked = sum(row.desirable is False for row in rows)
-    if not liked or not disliked:
-        raise DataError(
-            f"the training split has {liked} liked and {disliked} disliked answers, and KTO needs both. Gather more feedback, or "
-            "imitate the liked ones with chat/lora on a Dataset of conversations: of a file, name its format in the recipe "
-            "(format: question_answer), which leaves the label out; of feedback, build chat/feedback with sources.0.form=sft."
-        )
-    undesirable = adapter.preference.undesirable_weight or 1.0
-    return adapter.preference.desirable_weight or undesirable * disliked / liked, undesirable
-
-
-@dataclass(frozen=True)
-class PreferenceCollator:
-    """Pads a micro batch of units. DPO rows go through the model together, KTO's partners in a batch of their own."""
-
-    pad_id: int
-    paired: bool
-
-    def __call__(self, items: Sequence[Sequence[tuple[EncodedRow, bool]]]) -> dict[str, Any]:
-        """``rows`` and (KTO) ``partners`` as :func:`collate_padded`, with numbers int64 [b]; weight float [u]; liked bool [u]."""
-        flat = [pair for unit in items for pair in unit]
-        batch: dict[str, Any] = {
-            "weight": torch.tensor([0.0 if unit[0][1] else 1.0 for unit in items]),
-            "liked": torch.tensor([bool(unit[0][0].desirable) for unit in items]),  # type: ignore[attr-defined]
-        }
-        parts = {"rows": flat} if self.paired else {"rows": flat[0::2], "partners": flat[1::2]}
-        for name, part in parts.items():
-            numbers = torch.tensor([row.number for row, _ in part])  # type: ignore[attr-defined]
-            batch[name] = {**collate_padded(part, self.pad_id), "numbers": numbers}
-        return batch
 
 
 class PreferenceTrainer(ChatTrainer):
@@ -160,14 +37,18 @@ class PreferenceTrainer(ChatTrainer):
         training: list[AnswerRow] = list(settings["rows"])
         self._units = [list(settings["validation"])[start : start + 2] for start in range(0, len(settings["validation"]), 2)]
         super().__init__(tokenizer=tokenizer, **settings)
-        self._settings, self._paired = adapter.preference, adapter.objective == "dpo"
-        self._liked_weight, self._disliked_weight = (1.0, 1.0) if self._paired else kto_weights(adapter, training)
-        self._collator = PreferenceCollator(int(tokenizer.pad_token_id), self._paired)  # type: ignore[assignment]
+        self._settings = adapter.preference.filled(adapter.objective)
+        self._pair_loss = PAIR_LOSSES.get(adapter.objective)
+        self._liked_weight, self._disliked_weight = (1.0, 1.0) if self._pair_loss else kto_weights(adapter, training)
+        self._collator = PreferenceCollator(int(tokenizer.pad_token_id), self._pair_loss is not None)  # type: ignore[assignment]
         self.data_collator = self._collator
         self._offset = len(training)
         everything = [*training, *(row for unit in self._units for row in unit)]
-        self._reference = self._score_all(everything)  # [training rows, then validation rows]
-        self._drift = 0.0
+        # [training rows, then validation rows]; not asked for by a loss that holds nothing against the start.
+        against_start = self._pair_loss is None or self._pair_loss.risen
+        self._reference = self._score_all(everything) if against_start else torch.zeros(len(everything), device=self.args.device)
+        self._drift, self._chosen_tokens = 0.0, 1.0
+        self._told = torch.zeros(8, dtype=torch.float64, device=self.args.device)
 
     @torch.no_grad()
     def _score_all(self, rows: Sequence[EncodedRow]) -> Tensor:
@@ -187,64 +68,116 @@ class PreferenceTrainer(ChatTrainer):
         return scores
 
     def _log_likelihood(self, model: Any, batch: dict[str, Tensor]) -> Tensor:
-        """Sum of log-probabilities of the targets of each row, float32 [b], in nats."""
+        """Sum of log-probabilities of the answer of each row, float32 [b], in nats."""
+        return self._likelihoods(model, batch)[0]
+
+    def _likelihoods(self, model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Sums of log-probabilities of each row, float32 [b] in nats: of its answer, and of all its targets."""
         nll, positions = self._target_nll(model, batch)
         totals = torch.zeros(len(batch["targets"]), device=nll.device)
         if not positions.numel():
-            return totals + nll.sum()
-        return totals.index_add(0, positions // batch["targets"].shape[1], -nll)
+            return totals + nll.sum(), totals + nll.sum()
+        row = positions // batch["targets"].shape[1]
+        whole = totals.index_add(0, row, -nll)
+        if "answer" not in batch:
+            return whole, whole
+        return totals.index_add(0, row, -nll * batch["answer"].reshape(-1)[positions]), whole
 
     def _rewards(self, model: Any, batch: dict[str, Tensor], offset: int = 0) -> tuple[Tensor, Tensor]:
         """Log-likelihoods [b] and how much they have risen above those of the start [b]."""
         now = self._log_likelihood(model, batch)
         return now, now - self._reference[batch["numbers"] + offset]
 
-    def _losses(self, model: Any, inputs: dict[str, Any], drift: Tensor | float, offset: int = 0) -> tuple[Tensor, Tensor]:
-        """Loss of each unit [u], and whether the model tells it the right way round [u]."""
-        beta = self._settings.beta
+    def _losses(
+        self, model: Any, inputs: dict[str, Any], drift: Tensor | float, offset: int = 0
+    ) -> tuple[Tensor, Tensor, Judged]:
+        """Loss of each unit [u], the chosen answers' own loss [u] that is shared out by tokens, and what is told of the batch."""
+        rows = inputs["rows"]
+        tokens = _answer_tokens(rows)
+        if self._pair_loss is None:
+            return self._single_losses(model, inputs, drift, offset, tokens)
+        now, whole = self._likelihoods(model, rows)
+        scores = now - self._reference[rows["numbers"] + offset]  # [b]
+        scores = scores / tokens if self._pair_loss.per_token else scores
+        chosen, rejected = scores[0::2], scores[1::2]  # [u]
+        losses, own = self._pair_loss.formula(chosen, rejected, self._settings), -whole[0::2]
+        if self._pair_loss.sft_per_pair:
+            losses, own = losses + self._settings.sft_weight * own / tokens[0::2], torch.zeros_like(own)
+        judged = Judged(
+            good=(torch.arange(len(scores), device=scores.device) % 2) == 0,
+            rewards=self._settings.beta * scores,
+            likelihoods=now / tokens,
+            right=chosen > rejected,
+            weight=inputs["weight"].repeat_interleave(2),
+            unit_weight=inputs["weight"],
+        )
+        return losses, own, judged
+
+    def _single_losses(
+        self, model: Any, inputs: dict[str, Any], drift: Tensor | float, offset: int, tokens: Tensor
+    ) -> tuple[Tensor, Tensor, Judged]:
+        """The same of answers without a partner (KTO, https://arxiv.org/abs/2402.01306, equation 8)."""
         now, risen = self._rewards(model, inputs["rows"], offset)
-        if not self._paired:
-            sign = torch.where(inputs["liked"], 1.0, -1.0)
-            weight = torch.where(inputs["liked"], self._liked_weight, self._disliked_weight)
-            return weight * (1 - torch.sigmoid(beta * sign * (risen - drift))), sign * (risen - drift) > 0
-        margin = risen[0::2] - risen[1::2]  # [u]
-        losses = -logsigmoid(beta * margin)
-        if self._settings.sft_weight:
-            tokens = (inputs["rows"]["targets"][0::2] != IGNORE).sum(-1).clamp(min=1)
-            losses = losses - self._settings.sft_weight * now[0::2] / tokens
-        return losses, margin > 0
+        beta, liked = self._settings.beta, inputs["liked"]
+        sign = torch.where(liked, 1.0, -1.0)
+        weight = torch.where(liked, self._liked_weight, self._disliked_weight)
+        losses = weight * (1 - torch.sigmoid(beta * sign * (risen - drift)))
+        judged = Judged(
+            liked, beta * (risen - drift), now / tokens, sign * (risen - drift) > 0, inputs["weight"], inputs["weight"]
+        )
+        return losses, torch.zeros_like(losses), judged
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Tensor:
         """Mean loss per unit of the whole optimizer step, as this micro batch's share of it."""
         del return_outputs
-        losses, _ = self._losses(model, inputs, self._drift)
-        share: Tensor = (losses * inputs["weight"]).sum() / num_items_in_batch * self.accelerator.num_processes
-        return share
+        losses, own, judged = self._losses(model, inputs, self._drift)
+        self._told += judged.sums()
+        share: Tensor = (losses * inputs["weight"]).sum() / num_items_in_batch
+        if self._shares_own_loss:
+            share = share + self._settings.sft_weight * (own * inputs["weight"]).sum() / self._chosen_tokens
+        whole: Tensor = share * self.accelerator.num_processes
+        return whole
+
+    @property
+    def _shares_own_loss(self) -> bool:
+        """True where the chosen answers' own loss is a mean over the tokens of the step."""
+        return self._pair_loss is not None and not self._pair_loss.sft_per_pair and self._settings.sft_weight > 0
 
     @torch.no_grad()
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Tensor:
         """Units of one optimizer step over all micro batches and processes; KTO's drift is estimated from all of them too."""
-        totals = torch.zeros(2, device=device)  # units, sum of the partners' rewards
+        totals = torch.zeros(3, device=device)  # units, sum of the partners' rewards, targets of chosen answers
+        self._told.zero_()
         # Without dropout: it would draw random numbers here, before a resumed run has taken up its generator's state.
         self.model.eval()
         for inputs in batch_samples:
             totals[0] += inputs["weight"].sum()
-            if not self._paired:
-                prepared = self._prepare_inputs(inputs)
-                with self.compute_loss_context_manager():
-                    _, risen = self._rewards(self.model, prepared["partners"])
-                totals[1] += (risen * prepared["weight"]).sum()
+            if self._pair_loss is not None:
+                totals[2] += (inputs["rows"]["targets"][0::2] != IGNORE).sum()
+                continue
+            prepared = self._prepare_inputs(inputs)
+            with self.compute_loss_context_manager():
+                _, risen = self._rewards(self.model, prepared["partners"])
+            totals[1] += (risen * prepared["weight"]).sum()
         self.model.train()
         if self.accelerator.num_processes > 1:
             totals = self.accelerator.reduce(totals, "sum")
         self._drift = float((totals[1] / totals[0]).clamp(min=0))
+        self._chosen_tokens = max(1.0, float(totals[2]))
         return totals[0]
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """With the loss of a step goes what is told of its answers."""
+        if "loss" in logs:
+            told = self.accelerator.reduce(self._told, "sum") if self.accelerator.num_processes > 1 else self._told
+            logs |= figures(told)
+        super().log(logs, start_time)
 
     @torch.no_grad()
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
-        """Mean validation loss per unit, and the share of units told the right way round; KTO's drift over all of them."""
+        """Mean validation loss per unit, and the figures of a step over all units; KTO's drift over all of them too."""
         was_training = self.model.training
         self.model.eval()
         size, rank, world = self.args.per_device_eval_batch_size, self.accelerator.process_index, self.accelerator.num_processes
@@ -253,36 +186,53 @@ class PreferenceTrainer(ChatTrainer):
             self._prepare_inputs(self._collator([[(row, False) for row in unit] for unit in mine[start : start + size]]))
             for start in range(0, len(mine), size)
         ]
-        drift: Tensor | float = 0.0
-        if not self._paired:
-            sums = torch.zeros(2, device=self.args.device)
-            for batch in batches:
-                with self.compute_loss_context_manager():
-                    _, risen = self._rewards(self.model, batch["partners"], self._offset)
-                sums += torch.stack([risen.sum(), torch.tensor(float(len(risen)), device=risen.device)])
-            sums = self.accelerator.reduce(sums, "sum") if world > 1 else sums
-            drift = (sums[0] / sums[1]).clamp(min=0)
-        totals = torch.zeros(3, dtype=torch.float64, device=self.args.device)
+        drift = self._validation_drift(batches) if self._pair_loss is None else 0.0
+        totals = torch.zeros(11, dtype=torch.float64, device=self.args.device)  # losses, own losses, their tokens, the figures
         for batch in batches:
             with self.compute_loss_context_manager():
-                losses, right = self._losses(self.model, batch, drift, self._offset)
-            totals += torch.stack([losses.sum().double(), right.sum().double(), torch.tensor(float(len(losses))).to(totals)])
+                losses, own, judged = self._losses(self.model, batch, drift, self._offset)
+            tokens = (batch["rows"]["targets"][0::2] != IGNORE).sum().double()
+            totals += torch.cat([torch.stack([losses.sum().double(), own.sum().double(), tokens]), judged.sums()])
         totals = self.accelerator.reduce(totals, "sum") if world > 1 else totals
         self.model.train(was_training)
-        metrics = {"eval_loss": float(totals[0] / totals[2]), "eval_accuracy": float(totals[1] / totals[2])}
+        loss = float(totals[0] / totals[-1])
+        if self._shares_own_loss:
+            loss += float(self._settings.sft_weight * totals[1] / totals[2])
+        metrics = {"eval_loss": loss, **{f"eval_{name}": value for name, value in figures(totals[3:]).items()}}
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _validation_drift(self, batches: Sequence[dict[str, Any]]) -> Tensor:
+        """How far the answers of other prompts have risen on the validation split, at least 0 (KTO)."""
+        sums = torch.zeros(2, device=self.args.device)
+        for batch in batches:
+            with self.compute_loss_context_manager():
+                _, risen = self._rewards(self.model, batch["partners"], self._offset)
+            sums += torch.stack([risen.sum(), torch.tensor(float(len(risen)), device=risen.device)])
+        sums = self.accelerator.reduce(sums, "sum") if self.accelerator.num_processes > 1 else sums
+        return (sums[0] / sums[1]).clamp(min=0)
+
+
+def _answer_tokens(batch: dict[str, Tensor]) -> Tensor:
+    """Tokens of each row's answer, float [b], at least 1."""
+    answer = batch["answer"] > 0 if "answer" in batch else batch["targets"] != IGNORE
+    return answer.sum(-1).clamp(min=1).float()
 
 
 class Preferences(Objective):
     """Answers held against each other, or against those of the model as it starts."""
 
     unit_rows = 2
+    panels = (
+        Panel("share told the right way round", ("accuracy",)),
+        Panel("reward, good minus bad", ("reward_margin",)),
+        Panel("log-likelihood, nats per token", ("chosen_logprob", "rejected_logprob")),
+    )
 
-    def __init__(self, learning_rows: int) -> None:
+    def __init__(self, learning_rows: int, loss_unit: str) -> None:
         """``learning_rows`` of the two go through the model with a gradient."""
-        self.learning_rows = learning_rows
+        self.learning_rows, self.loss_unit = learning_rows, loss_unit
 
     def encode(
         self,
@@ -300,6 +250,6 @@ class Preferences(Objective):
         return partial(PreferenceTrainer, adapter=adapter)
 
 
-DPO = Preferences(learning_rows=2)
-KTO = Preferences(learning_rows=1)
+PAIRS = Preferences(learning_rows=2, loss_unit="per pair")
+KTO = Preferences(learning_rows=1, loss_unit="per answer")
 """KTO's second row goes through the model without a gradient, in a pass of its own."""

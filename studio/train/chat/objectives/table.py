@@ -13,7 +13,11 @@ OBJECTIVES = Registry(
     "objective",
     {
         "sft": "studio.train.chat.objectives.conversations:SFT",
-        "dpo": "studio.train.chat.objectives.preferences:DPO",
+        "dpo": "studio.train.chat.objectives.preferences:PAIRS",
+        "ipo": "studio.train.chat.objectives.preferences:PAIRS",
+        "orpo": "studio.train.chat.objectives.preferences:PAIRS",
+        "simpo": "studio.train.chat.objectives.preferences:PAIRS",
+        "cpo": "studio.train.chat.objectives.preferences:PAIRS",
         "kto": "studio.train.chat.objectives.preferences:KTO",
     },
 )
