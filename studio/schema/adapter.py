@@ -71,8 +71,9 @@ class ChatAdapter(Preset):
     data: str | None = None
     """Default Dataset; ``--data`` on the command line wins."""
 
-    objective: Literal["sft", "dpo", "kto"] = "sft"
-    """What is learnt: the answers themselves, to prefer the chosen over the rejected answer of a pair (DPO,
+    objective: Literal["sft", "text", "dpo", "kto"] = "sft"
+    """What is learnt: the answers themselves, raw text (continued pre-training; conversations may stand beside it and keep their
+    mask), to prefer the chosen over the rejected answer of a pair (DPO,
     https://arxiv.org/abs/2305.18290), or liked over disliked answers that come without a partner (KTO,
     https://arxiv.org/abs/2402.01306)."""
     preference: PreferenceSettings = PreferenceSettings()
@@ -175,11 +176,11 @@ class ChatAdapter(Preset):
             )
         if self.lora.dora and self.lora.init.startswith("pissa"):
             raise ValueError("'lora.dora' and 'lora.init: pissa' cannot be converted to a plain LoRA together. Choose one.")
-        if self.objective != "sft" and self.packing:
+        if self.objective not in {"sft", "text"} and self.packing:
             raise ValueError(
                 f"'packing' cannot be used with 'objective: {self.objective}', which compares whole rows. Remove it."
             )
-        if self.objective != "sft" and self.train_on != "assistant":
+        if self.objective not in {"sft", "text"} and self.train_on != "assistant":
             raise ValueError(
                 f"'train_on' has no meaning with 'objective: {self.objective}': the answers carry the loss. Remove it."
             )

@@ -44,8 +44,9 @@ def _rows_or_share(value: float) -> float:
 Size = Annotated[float, AfterValidator(_rows_or_share)]
 
 Format = Literal[
-    "auto", "messages", "sharegpt", "alpaca", "prompt_completion", "question_answer", "chatterbot", "preference", "text", "export"
-]
+    "auto", "messages", "sharegpt", "alpaca", "prompt_completion", "question_answer", "chatterbot", "preference", "text",
+    "export", "document",
+]  # fmt: skip
 LengthUnit = Literal["characters", "words", "tokens"]
 
 
@@ -84,6 +85,8 @@ class Columns(Settings):
     """The liked answer of a pair."""
     rejected: Column | None = None
     """The disliked answer of a pair."""
+    text: Column | None = None
+    """The raw text of a row, for ``format: document``."""
 
 
 class SourceSettings(Drawn):
@@ -96,7 +99,8 @@ class SourceSettings(Drawn):
     attribution: str | None = None
     """Who has to be named, and how, when the licence asks for it."""
     format: Format = "auto"
-    """Shape of the rows. ``auto`` looks at each row's columns; ``export`` takes exports of chat programs and nothing else."""
+    """Shape of the rows. ``auto`` looks at each row's columns; ``export`` takes exports of chat programs and nothing else;
+    ``document`` takes each row's ``text`` (of a .txt or .md file the whole file) as raw text for ``objective: text``."""
     columns: Columns = Columns()
     """Names of columns, where they differ from the usual ones."""
     group: str | None = None
@@ -364,8 +368,28 @@ class SplitSettings(Settings):
     """Rows with the same first question belong together, whatever their answers."""
 
 
+def _check_document(source: SourceSettings, index: int) -> None:
+    """Refuse settings without a meaning for the shape of a source's rows.
+
+    Raises:
+        ValueError: names the setting and what to do.
+    """
+    if source.format != "document":
+        if source.columns.text is not None:
+            raise ValueError(
+                f"columns.text of sources.{index} names raw text, which 'format: document' reads. Add that, or leave it out."
+            )
+        return
+    others = [name for name, given in source.columns.model_dump().items() if given is not None and name not in {"text", "id"}]
+    if others or source.system is not None:
+        said = f"columns.{others[0]}" if others else "system"
+        raise ValueError(
+            f"{said} of sources.{index} belongs to conversations, and 'format: document' reads raw text. Leave one of them out."
+        )
+
+
 class ChatRecipe(Settings):
-    """A corpus of conversations."""
+    """A corpus of conversations, of raw texts, or of both."""
 
     kind: Literal["chat"]
     """What it is for."""
@@ -383,6 +407,14 @@ class ChatRecipe(Settings):
     """How many rows of each source are used."""
     split: SplitSettings = SplitSettings()
     """How they are divided."""
+
+    @model_validator(mode="after")
+    def _asked_of_documents(self) -> ChatRecipe:
+        """Refuse what belongs to conversations in a source of raw texts."""
+        for index, source in enumerate(self.sources):
+            if isinstance(source, SourceSettings):
+                _check_document(source, index)
+        return self
 
     @model_validator(mode="after")
     def _drawn(self) -> ChatRecipe:

@@ -22,7 +22,7 @@ from studio.data.chat.mixing import MIX_STEP, Mix, Mixture, mix_settings, mixed,
 from studio.data.chat.others import Compared
 from studio.data.chat.personal.presidio import Presidio
 from studio.data.chat.reading import CHAT_READERS
-from studio.data.chat.rows import CODEC, ChatRow, RemovedRow, write_removed, write_rows
+from studio.data.chat.rows import CODEC, ChatRow, RemovedRow, format_of, write_removed, write_rows
 from studio.data.chat.runner import run_step
 from studio.data.chat.split import SplitPlan, divide
 from studio.data.chat.steps import STEPS
@@ -181,7 +181,7 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
         if added := sum(source["repeated"] for source in mixture.values()):
             told = [*(record.model_extra or {})["notes"], f"mix: {added:,} rows of train repeat others"]
             more |= {"splits": {name: len(rows) for name, rows in splits.items()}, "rows_added": added, "notes": told}
-        record = record.model_copy(update=more | ({} if plain else {"format": 2}))
+        record = record.model_copy(update=more | {"format": format_of(division.splits.values(), plain=plain)})
         hide = hiding([make_step(step) for step in self.recipe.steps if isinstance(step, ScrubStep)])
         write_text(place / REPORT_FILE, render_report(record, self.recipe, seen, found, work.told, hide))
         return record

@@ -97,13 +97,16 @@ class ChatKind(RunKind):
         result: dict[str, Any] = record.result
         if result.get("validation_loss") is not None:
             best = f"at step {result['best_step']}, whose weights are kept"
-            yield "validation", f"{result['validation_loss']:.3f} {best}"
+            surprise = result.get("validation_perplexity")
+            told = f" (perplexity {surprise:.4g})" if surprise is not None else ""
+            yield "validation", f"{result['validation_loss']:.3f}{told} {best}"
         yield "speed", f"{result['tokens_per_second']:.0f} tokens/s, peak {size_text(result['peak_memory_bytes'])}"
 
     def next_steps(self, folder: Path, record: RunRecord) -> list[str]:  # noqa: ARG002 - the same for all
-        """Measure it, and talk to it in the terminal."""
+        """Measure it, on documents where it has read some, and talk to it in the terminal."""
         run = f"{folder.parent.name}/{folder.name}"
-        return [f"studio eval {self.suite} --model {run}", f"studio chat {run}"]
+        read = load_yaml(folder / "config.yaml", self.schema).objective == "text"
+        return [f"studio eval {'text' if read else self.suite} --model {run}", f"studio chat {run}"]
 
 
 CHAT = ChatKind()

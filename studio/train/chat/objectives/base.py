@@ -23,6 +23,10 @@ class Objective(ABC):
     """The first so many of them go through the model with a gradient, in one pass; a plan counts their memory."""
     probed: bool = False
     """True where ``studio plan --probe`` can take real steps."""
+    everything_trains: bool = False
+    """True where a plan without a Dataset takes every token for a target."""
+    likelihood: bool = False
+    """True where the validation loss is a mean negative log-likelihood of tokens, whose exponential is a perplexity."""
 
     @abstractmethod
     def encode(
