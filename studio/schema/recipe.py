@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from studio.schema.chat_cleaning import (
     BoilerplateStep,
@@ -16,6 +16,7 @@ from studio.schema.chat_cleaning import (
     StitchStep,
     TurnsStep,
 )
+from studio.schema.chat_columns import Columns as Columns
 from studio.schema.duplicate_steps import (
     DecontaminateStep,
     ExactDuplicatesStep,
@@ -25,7 +26,7 @@ from studio.schema.duplicate_steps import (
 from studio.schema.duplicate_steps import Share as Share
 from studio.schema.duplicate_steps import ShingleUnit as ShingleUnit
 from studio.schema.loading import Settings
-from studio.schema.mixing import Drawn, MixSettings
+from studio.schema.mixing import DatasetSource, Drawn, MixSettings
 from studio.schema.places import AtUrl, InDuckdb, InSqlite, InWheel, OnHub
 from studio.schema.scrubbing import USUAL_KINDS, PersonalKind, ScrubStep
 from studio.schema.written_sources import DocumentsSource, SyntheticSource, WebSource
@@ -48,45 +49,6 @@ Format = Literal[
     "export", "document",
 ]  # fmt: skip
 LengthUnit = Literal["characters", "words", "tokens"]
-
-
-def _place_or_name(value: object) -> object:
-    """A column by its place is written as a number."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else value
-
-
-Column = Annotated[str, BeforeValidator(_place_or_name)]
-
-
-class Columns(Settings):
-    """Which columns hold what, when their names are not among the known ones. Dots reach into nested values; numbers are places,
-    counted from 0, in a csv without a line of names (``{question: 0, answer: 1}``).
-    """
-
-    question: Column | None = None
-    """The user's turn."""
-    answer: Column | None = None
-    """The assistant's turn."""
-    system: Column | None = None
-    """A system turn before the conversation."""
-    context: Column | None = None
-    """Text that is put under the question (alpaca calls it ``input``); a list of ``choices`` is written with letters."""
-    messages: Column | None = None
-    """A list of turns."""
-    id: Column | None = None
-    """The row's own identity, kept in the Dataset's id."""
-    history: Column | None = None
-    """Turns before the question."""
-    tools: Column | None = None
-    """What the assistant may call."""
-    label: Column | None = None
-    """Whether the answer was liked; rows then become single thumbs (``chat/kto``)."""
-    chosen: Column | None = None
-    """The liked answer of a pair."""
-    rejected: Column | None = None
-    """The disliked answer of a pair."""
-    text: Column | None = None
-    """The raw text of a row, for ``format: document``."""
 
 
 class SourceSettings(Drawn):
@@ -208,7 +170,8 @@ Source = Annotated[
     | FeedbackSource
     | DocumentsSource
     | WebSource
-    | SyntheticSource,
+    | SyntheticSource
+    | DatasetSource,
     Field(discriminator="type"),
 ]
 
@@ -425,6 +388,8 @@ class ChatRecipe(Settings):
                 f"the weight {self.sources[heavy].weight:g} of sources.{heavy} uses rows more than once. "
                 "Allow it with 'mix: {repeat: true}', or give the other sources weights below 1."
             )
+        if self.mix.replay is not None and len(self.sources) < 2:
+            raise ValueError("mix.replay adds rows of one source to those of others, and there is one source. Add the other.")
         if self.mix.temperature not in {None, 1.0} and len(self.sources) < 2:
             raise ValueError("mix.temperature brings the shares of sources together, and there is one source. Leave it out.")
         return self

@@ -83,6 +83,7 @@ class ChatCard(DatasetCard):
             lines += ["", "Of each source:", ""]
             lines += [
                 f"- {name}: {part['read']:,} read, {part['kept']:,} left by the steps, {part['used']:,} used, {part['share']:.1%}"
+                + ("; replayed against forgetting, in train only" if "replayed" in part else "")
                 for name, part in mixture.items()
             ]
         return lines

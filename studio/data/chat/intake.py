@@ -21,6 +21,7 @@ from studio.data.documents.base import DOCUMENTS
 from studio.data.shelf import Shelf, Shelves
 from studio.data.sources import READ_STEP, ResolvedSource, files_left_out
 from studio.data.stages import StepResult, judged
+from studio.schema.mixing import DatasetSource
 from studio.schema.recipe import ChatRecipe, Columns, LocalSource, SourceSettings
 from studio.schema.written_sources import ReadSource, SyntheticSource
 
@@ -38,7 +39,7 @@ def read_rows(recipe: ChatRecipe, sources: Sequence[ResolvedSource], shelves: Sh
     shapes: Counter[str] = Counter()
     unused: Counter[str] = Counter()
     for settings, source in zip(recipe.sources, sources, strict=True):
-        if isinstance(settings, ReadSource | SyntheticSource):
+        if isinstance(settings, ReadSource | SyntheticSource | DatasetSource):
             counts[source.name] = _take_known(source, settings.system, rows, removed, notes)
             continue
         told: list[str] = []
