@@ -44,7 +44,7 @@ def test_the_shipped_suite_tells_right_answers_from_others() -> None:
     (task,) = load_suite("general").tasks
     assert isinstance(task, GeneralTask) and len(task.questions) == 48 and len(task.texts) == 16
     for item in task.questions:
-        assert is_right(item, "I do not know about that, sorry; ask again") == 0.0, item.ask
+        assert is_right(item, "I have no idea, sorry; ask again") == 0.0, item.ask
         if item.check != "matches":
             assert is_right(item, f"The answer is {item.answer[0]}.") == 1.0, item.ask
     assert len({item.ask for item in task.questions}) == 48 and all(40 < len(text.split()) < 80 for text in task.texts)
