@@ -23,6 +23,7 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 # section -> (heading, the command that writes it)
 SECTIONS = {
     "training": ("Training speed", "python benchmarks/training.py --write-docs"),
+    "packed-text": ("Packed raw text beside packed conversations", "python benchmarks/packed_text.py --write-docs"),
     "first-step": ("Time to the first step", "python benchmarks/first_step.py --write-docs"),
     "memory": ("Memory, planned and measured", "python benchmarks/memory.py --write-docs"),
     "data-build": ("Building a Dataset", "python benchmarks/data_build.py --write-docs"),

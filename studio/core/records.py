@@ -56,10 +56,11 @@ class StepRecord(Record):
 class DatasetRecord(Record):
     """``dataset.json``: a finished Dataset. ``splits`` maps split name to rows.
 
-    Format 2 is that of conversations in which a turn holds more than role and content, or a row has tools.
+    Format 2 is that of conversations in which a turn holds more than role and content, or a row has tools; format 3 that of rows
+    some of which are raw texts.
     """
 
-    known: ClassVar[int] = 2
+    known: ClassVar[int] = 3
 
     kind: str
     name: str

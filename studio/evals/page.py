@@ -190,7 +190,7 @@ def limits(record: ReportRecord) -> list[str]:
     unmeasured = [words for words, types in (_FOR_PREDICTORS if predicts(record) else _FOR_WRITERS) if not kinds & types]
     # Series and groups of rows are of nobody.
     if unmeasured and not kinds & {"forecast", "clustering"}:
-        forgot = "" if predicts(record) else "; nor what the model forgot of what its base could do"
+        forgot = "" if predicts(record) or "general" in kinds else "; nor what the model forgot of what its base could do"
         found.append(f"Not measured here: {', '.join(unmeasured)}{forgot}.")
     count = sum(item.p is not None for item in record.differences)
     if count > 1:

@@ -61,8 +61,9 @@ class ChatAdapter(Preset):
     data: str | None = None
     """Default Dataset; ``--data`` on the command line wins."""
 
-    objective: Literal["sft", "dpo", "kto", "ipo", "orpo", "simpo", "cpo"] = "sft"
-    """What is learnt: the answers themselves, to prefer the chosen over the rejected answer of a pair (``dpo``,
+    objective: Literal["sft", "text", "dpo", "kto", "ipo", "orpo", "simpo", "cpo"] = "sft"
+    """What is learnt: the answers themselves, raw text (``text``, continued pre-training; conversations may stand beside it and keep
+    their mask), to prefer the chosen over the rejected answer of a pair (``dpo``,
     https://arxiv.org/abs/2305.18290; ``ipo``, https://arxiv.org/abs/2310.12036; without a reference ``orpo``,
     https://arxiv.org/abs/2403.07691, ``simpo``, https://arxiv.org/abs/2405.14734, and ``cpo``,
     https://arxiv.org/abs/2401.08417), or liked over disliked answers that come without a partner (``kto``,
@@ -168,12 +169,15 @@ class ChatAdapter(Preset):
             )
         if self.lora.dora and self.lora.init.startswith("pissa"):
             raise ValueError("'lora.dora' and 'lora.init: pissa' cannot be converted to a plain LoRA together. Choose one.")
-        if self.objective != "sft" and self.packing:
+        if self.objective not in {"sft", "text"} and self.packing:
             raise ValueError(
                 f"'packing' cannot be used with 'objective: {self.objective}', which compares whole rows. Remove it."
             )
         self.preference.refuse_unread(self.objective)
-        if self.objective != "sft" and self.train_on not in {"assistant", *(["all"] if self.objective == "orpo" else [])}:
+        if self.objective not in {"sft", "text"} and self.train_on not in {
+            "assistant",
+            *(["all"] if self.objective == "orpo" else []),
+        }:
             raise ValueError(
                 f"'train_on' has no meaning with 'objective: {self.objective}': the answers carry the loss. Remove it."
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from studio.schema.chat_cleaning import (
     BoilerplateStep,
@@ -16,6 +16,7 @@ from studio.schema.chat_cleaning import (
     StitchStep,
     TurnsStep,
 )
+from studio.schema.chat_columns import Columns as Columns
 from studio.schema.duplicate_steps import (
     DecontaminateStep,
     ExactDuplicatesStep,
@@ -25,7 +26,7 @@ from studio.schema.duplicate_steps import (
 from studio.schema.duplicate_steps import Share as Share
 from studio.schema.duplicate_steps import ShingleUnit as ShingleUnit
 from studio.schema.loading import Settings
-from studio.schema.mixing import Drawn, MixSettings
+from studio.schema.mixing import DatasetSource, Drawn, MixSettings
 from studio.schema.places import AtUrl, InDuckdb, InSqlite, InWheel, OnHub
 from studio.schema.scrubbing import USUAL_KINDS, PersonalKind, ScrubStep
 from studio.schema.written_sources import DocumentsSource, SyntheticSource, WebSource
@@ -44,46 +45,10 @@ def _rows_or_share(value: float) -> float:
 Size = Annotated[float, AfterValidator(_rows_or_share)]
 
 Format = Literal[
-    "auto", "messages", "sharegpt", "alpaca", "prompt_completion", "question_answer", "chatterbot", "preference", "text", "export"
-]
+    "auto", "messages", "sharegpt", "alpaca", "prompt_completion", "question_answer", "chatterbot", "preference", "text",
+    "export", "document",
+]  # fmt: skip
 LengthUnit = Literal["characters", "words", "tokens"]
-
-
-def _place_or_name(value: object) -> object:
-    """A column by its place is written as a number."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else value
-
-
-Column = Annotated[str, BeforeValidator(_place_or_name)]
-
-
-class Columns(Settings):
-    """Which columns hold what, when their names are not among the known ones. Dots reach into nested values; numbers are places,
-    counted from 0, in a csv without a line of names (``{question: 0, answer: 1}``).
-    """
-
-    question: Column | None = None
-    """The user's turn."""
-    answer: Column | None = None
-    """The assistant's turn."""
-    system: Column | None = None
-    """A system turn before the conversation."""
-    context: Column | None = None
-    """Text that is put under the question (alpaca calls it ``input``); a list of ``choices`` is written with letters."""
-    messages: Column | None = None
-    """A list of turns."""
-    id: Column | None = None
-    """The row's own identity, kept in the Dataset's id."""
-    history: Column | None = None
-    """Turns before the question."""
-    tools: Column | None = None
-    """What the assistant may call."""
-    label: Column | None = None
-    """Whether the answer was liked; rows then become single thumbs (``chat/kto``)."""
-    chosen: Column | None = None
-    """The liked answer of a pair."""
-    rejected: Column | None = None
-    """The disliked answer of a pair."""
 
 
 class SourceSettings(Drawn):
@@ -96,7 +61,8 @@ class SourceSettings(Drawn):
     attribution: str | None = None
     """Who has to be named, and how, when the licence asks for it."""
     format: Format = "auto"
-    """Shape of the rows. ``auto`` looks at each row's columns; ``export`` takes exports of chat programs and nothing else."""
+    """Shape of the rows. ``auto`` looks at each row's columns; ``export`` takes exports of chat programs and nothing else;
+    ``document`` takes each row's ``text`` (of a .txt or .md file the whole file) as raw text for ``objective: text``."""
     columns: Columns = Columns()
     """Names of columns, where they differ from the usual ones."""
     group: str | None = None
@@ -205,7 +171,8 @@ Source = Annotated[
     | FeedbackSource
     | DocumentsSource
     | WebSource
-    | SyntheticSource,
+    | SyntheticSource
+    | DatasetSource,
     Field(discriminator="type"),
 ]
 
@@ -365,8 +332,28 @@ class SplitSettings(Settings):
     """Rows with the same first question belong together, whatever their answers."""
 
 
+def _check_document(source: SourceSettings, index: int) -> None:
+    """Refuse settings without a meaning for the shape of a source's rows.
+
+    Raises:
+        ValueError: names the setting and what to do.
+    """
+    if source.format != "document":
+        if source.columns.text is not None:
+            raise ValueError(
+                f"columns.text of sources.{index} names raw text, which 'format: document' reads. Add that, or leave it out."
+            )
+        return
+    others = [name for name, given in source.columns.model_dump().items() if given is not None and name not in {"text", "id"}]
+    if others or source.system is not None:
+        said = f"columns.{others[0]}" if others else "system"
+        raise ValueError(
+            f"{said} of sources.{index} belongs to conversations, and 'format: document' reads raw text. Leave one of them out."
+        )
+
+
 class ChatRecipe(Settings):
-    """A corpus of conversations."""
+    """A corpus of conversations, of raw texts, or of both."""
 
     kind: Literal["chat"]
     """What it is for."""
@@ -386,6 +373,14 @@ class ChatRecipe(Settings):
     """How they are divided."""
 
     @model_validator(mode="after")
+    def _asked_of_documents(self) -> ChatRecipe:
+        """Refuse what belongs to conversations in a source of raw texts."""
+        for index, source in enumerate(self.sources):
+            if isinstance(source, SourceSettings):
+                _check_document(source, index)
+        return self
+
+    @model_validator(mode="after")
     def _drawn(self) -> ChatRecipe:
         """Refuse a weight that needs rows to repeat where they may not, and a temperature that has nothing to bring together."""
         heavy = next((index for index, source in enumerate(self.sources) if source.weight > 1), None)
@@ -394,6 +389,8 @@ class ChatRecipe(Settings):
                 f"the weight {self.sources[heavy].weight:g} of sources.{heavy} uses rows more than once. "
                 "Allow it with 'mix: {repeat: true}', or give the other sources weights below 1."
             )
+        if self.mix.replay is not None and len(self.sources) < 2:
+            raise ValueError("mix.replay adds rows of one source to those of others, and there is one source. Add the other.")
         if self.mix.temperature not in {None, 1.0} and len(self.sources) < 2:
             raise ValueError("mix.temperature brings the shares of sources together, and there is one source. Leave it out.")
         return self

@@ -18,6 +18,7 @@ from studio.schema.bias import (
 )
 from studio.schema.cluster_scores import ClusteringTask
 from studio.schema.forecast_scores import ForecastTask
+from studio.schema.general import GeneralTask
 from studio.schema.image_scores import ImagesTask
 from studio.schema.judge import JudgeTask
 from studio.schema.loading import Settings
@@ -45,6 +46,7 @@ Task = Annotated[
     | ClassificationTask
     | RegressionTask
     | FairnessTask
+    | GeneralTask
     | SafetyTask
     | LeakageTask
     | CrowsPairsTask

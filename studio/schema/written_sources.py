@@ -29,6 +29,9 @@ class ReadSource(Drawn):
     group: Literal["document", "chunk"] = "document"
     """Rows of one document never straddle two splits, so that test asks about documents that training has not seen; or only
     those of one chunk, for a single long document. Then test is nearer to training, and its scores are higher."""
+    rows: Literal["questions", "text"] = "questions"
+    """What a document becomes: questions with their answers, or raw text for ``objective: text``, one row a document (with
+    ``group: chunk`` one row a chunk)."""
     prompt: str = "{heading}"
     """Question made for a section where there is no writer; ``{heading}``, ``{title}`` and ``{file}`` are filled in."""
     own_questions: bool = True
@@ -41,6 +44,16 @@ class ReadSource(Drawn):
     """Put documents into the questions, so that the model learns to look things up in them; None asks the bare question."""
     damaged: Literal["refuse", "keep"] = "refuse"
     """A document that cannot be read stops the build, or is listed among the removed rows."""
+
+    @model_validator(mode="after")
+    def _raw_or_asked(self) -> Self:
+        """Refuse somebody who asks about documents that are taken as they are."""
+        given = next((name for name in ("writer", "raft", "system") if getattr(self, name) is not None), None)
+        if self.rows == "text" and given is not None:
+            raise ValueError(
+                f"{given} belongs to questions, and 'rows: text' takes documents as they are. Leave one of them out."
+            )
+        return self
 
     @model_validator(mode="after")
     def _needs_writer(self) -> Self:

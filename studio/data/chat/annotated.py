@@ -12,7 +12,7 @@ from studio.core.files import write_text
 from studio.core.records import DatasetRecord
 from studio.core.translation import later
 from studio.data.annotations.base import AnnotatedRows, Edit, Item
-from studio.data.chat.rows import ChatRow, RemovedRow, character_count, read_removed, read_split, write_rows
+from studio.data.chat.rows import ChatRow, RemovedRow, character_count, format_of, read_removed, read_split, write_rows
 from studio.data.chat.turns import shown_turn
 from studio.data.page import REPORT_FILE
 from studio.data.parquet import REMOVED_FILE
@@ -42,7 +42,7 @@ class Conversations(AnnotatedRows):
             write_rows(rows, plain, place / f"{split}.parquet")
         shutil.copyfile(folder / REMOVED_FILE, place / REMOVED_FILE)
         write_text(place / REPORT_FILE, _report(record, read_removed(folder), splits))
-        return record.model_copy(update={"format": 1 if plain else 2})
+        return record.model_copy(update={"format": format_of(splits.values(), plain=plain)})
 
 
 def _filled(record: DatasetRecord) -> list[str]:

@@ -23,9 +23,10 @@ from studio.data.chat.mixing import MIX_STEP, Mix, Mixture, mix_settings, mixed,
 from studio.data.chat.others import Compared
 from studio.data.chat.personal.presidio import Presidio
 from studio.data.chat.reading import CHAT_READERS
-from studio.data.chat.rows import CODEC, ChatRow, RemovedRow, write_removed, write_rows
+from studio.data.chat.replay import divide_with_replay
+from studio.data.chat.rows import CODEC, ChatRow, RemovedRow, format_of, write_removed, write_rows
 from studio.data.chat.runner import run_step
-from studio.data.chat.split import SplitPlan, divide
+from studio.data.chat.split import SplitPlan
 from studio.data.chat.steps import STEPS
 from studio.data.chat.suite_texts import find_others
 from studio.data.memo import HashMemo
@@ -47,6 +48,7 @@ from studio.data.split import Division
 from studio.data.stages import Stages, StepResult
 from studio.data.workers import Workers
 from studio.schema.duplicate_steps import DecontaminateStep, SemanticDuplicatesStep
+from studio.schema.mixing import DatasetSource
 from studio.schema.recipe import (
     ChatRecipe,
     DuckdbSource,
@@ -71,7 +73,7 @@ _READ_CODE = (
     "sources.py", "hub.py", "remote.py",
     *code_files("readers", "documents", "web", "chat/formats", "chat/exports", "chat/writing"),
     "chat/intake.py", "chat/reading.py", "chat/noticing.py", "chat/documents.py", "chat/faqs.py", "chat/labels.py",
-    "chat/folders.py", "chat/feedback.py", "chat/rows.py", "chat/turns.py",
+    "chat/folders.py", "chat/feedback.py", "chat/reused.py", "chat/rows.py", "chat/turns.py",
 )  # fmt: skip
 _STEP_CODE = (
     "chat/steps/base.py",
@@ -122,6 +124,11 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
         keys = _keys(self.recipe, sources, memo, self._others)
         if self._mixture.asks:
             mixed = [keys[-1], mix_settings(self.recipe), code_version("chat/mixing.py", "verdicts.py")]
+            if self._mixture.replay is not None:
+                mixed += [
+                    self.recipe.split.model_dump(),
+                    code_version("chat/replay.py", "chat/split.py", "split.py", *_STEP_CODE),
+                ]
             keys.append(sha256_json(mixed)[:32])
         return keys
 
@@ -143,14 +150,15 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
         """See :meth:`studio.data.build.Builder.judge`."""
         assert self._crew is not None
         if number == len(self.recipe.steps):
-            return run_step(MIX_STEP, mix_settings(self.recipe), Mix(self._mixture), rows, self._crew, self.shelves)
+            step = Mix(self._mixture, split_plan(self.recipe.split))
+            return run_step(MIX_STEP, mix_settings(self.recipe), step, rows, self._crew, self.shelves)
         settings = self.recipe.steps[number]
         step = make_step(settings, self._others.get(number))
         return run_step(settings.step, settings.model_dump(exclude={"step"}), step, rows, self._crew, self.shelves)
 
     def divide(self, rows: Sequence[ChatRow]) -> Division[ChatRow]:
-        """See :func:`studio.data.chat.split.divide`."""
-        return divide(rows, split_plan(self.recipe.split), self._crew)
+        """See :func:`studio.data.chat.split.divide`; rows that are replayed train."""
+        return divide_with_replay(rows, self._mixture.replay, split_plan(self.recipe.split), self._crew)
 
     def more_facts(self, division: Division[ChatRow]) -> dict[str, Any]:  # noqa: ARG002 - the same for every division
         """Memory that reading and cleaning took."""
@@ -185,7 +193,7 @@ class ChatBuilder(Builder[ChatRecipe, ChatRow, RemovedRow]):
                 f"mix: {counted(added)} of train taken more than once",
             ]
             more |= {"splits": {name: len(rows) for name, rows in splits.items()}, "rows_added": added, "notes": told}
-        record = record.model_copy(update=more | ({} if plain else {"format": 2}))
+        record = record.model_copy(update=more | {"format": format_of(division.splits.values(), plain=plain)})
         hide = hiding([make_step(step) for step in self.recipe.steps if isinstance(step, ScrubStep)])
         write_text(place / REPORT_FILE, render_report(record, self.recipe, seen, found, work.told, hide))
         return record
@@ -231,6 +239,10 @@ def _resolve(source: Source, index: int, beside: Path, memo: HashMemo, workspace
             from studio.data.chat.writing.pages import resolve_web
 
             return resolve_web(source, index, memo, workspace)
+        case DatasetSource():
+            from studio.data.chat.reused import resolve_dataset
+
+            return resolve_dataset(source, index, workspace)
         case SyntheticSource():
             from studio.data.chat.writing.rewriting import resolve_synthetic
 

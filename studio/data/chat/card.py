@@ -8,12 +8,15 @@ from typing import Any
 
 from studio.data.card import DatasetCard
 from studio.data.chat.mixing import MIX_STEP
+from studio.data.chat.rows import TEXT_COLUMN, TEXT_FORMAT
 from studio.language.identify import name_of
 
 # A language is listed in the head from this share of the sample on; fewer rows may be mistakes of the identifier.
 _LISTED = 0.05
 _FORMS = {
     "conversations": "The rows are conversations.",
+    "texts": "The rows are raw texts.",
+    "texts and conversations": "The rows are raw texts and conversations.",
     "pairs": "The rows are pairs of a liked and a disliked answer.",
     "thumbs": "The rows are single answers that were liked or disliked.",
 }
@@ -22,7 +25,12 @@ _FORMS = {
 class ChatCard(DatasetCard):
     """Conversations, and preferences between answers."""
 
-    rows = "conversations"
+    @property
+    def rows(self) -> str:  # type: ignore[override]
+        """What the rows are called."""
+        return {"texts": "raw texts", "texts and conversations": "raw texts and conversations"}.get(
+            str(self.extra.get("form")), "conversations"
+        )
 
     @property
     def fields(self) -> Sequence[tuple[str, str]]:  # type: ignore[override]
@@ -34,9 +42,11 @@ class ChatCard(DatasetCard):
             ("group", "rows that share it lie in one split; null where there is none"),
             ("meta", "other columns of the source, as JSON text"),
         ]
-        if self.record.format > 1:
+        if self.record.format == 2:
             found[1] = ("messages", "turns in order: `role`, `content`, `name`, `tool_calls`, `tool_call_id`, and thoughts")
             found.append(("tools", "what the assistant may call, as JSON text"))
+        if self.record.format >= TEXT_FORMAT:
+            found.append((TEXT_COLUMN, "raw text; null for conversations, and a row that has some has no messages"))
         if self.extra.get("form") in {"pairs", "thumbs"}:
             found += [("chosen", "the answer that was liked"), ("rejected", "the answer that was not")]
         return found
@@ -73,6 +83,7 @@ class ChatCard(DatasetCard):
             lines += ["", "Of each source:", ""]
             lines += [
                 f"- {name}: {part['read']:,} read, {part['kept']:,} left by the steps, {part['used']:,} used, {part['share']:.1%}"
+                + ("; replayed against forgetting, in train only" if "replayed" in part else "")
                 for name, part in mixture.items()
             ]
         return lines

@@ -21,6 +21,7 @@ from studio.data.documents.base import DOCUMENTS
 from studio.data.shelf import Shelf, Shelves
 from studio.data.sources import READ_STEP, ResolvedSource, files_left_out
 from studio.data.stages import StepResult, judged
+from studio.schema.mixing import DatasetSource
 from studio.schema.recipe import ChatRecipe, Columns, LocalSource, SourceSettings
 from studio.schema.written_sources import ReadSource, SyntheticSource
 
@@ -38,7 +39,7 @@ def read_rows(recipe: ChatRecipe, sources: Sequence[ResolvedSource], shelves: Sh
     shapes: Counter[str] = Counter()
     unused: Counter[str] = Counter()
     for settings, source in zip(recipe.sources, sources, strict=True):
-        if isinstance(settings, ReadSource | SyntheticSource):
+        if isinstance(settings, ReadSource | SyntheticSource | DatasetSource):
             counts[source.name] = _take_known(source, settings.system, rows, removed, notes)
             continue
         told: list[str] = []
@@ -88,6 +89,7 @@ def _read_options(settings: SourceSettings, note: Callable[[str], None]) -> Chat
         note=note,
         talks=TalkOptions(tuple(settings.assistant), settings.pause),
         places=_by_number(settings.columns),
+        whole=settings.format == "document",
         exports="yes" if settings.format == "auto" else "only" if settings.format == "export" else "no",
     )
 
@@ -130,20 +132,22 @@ def _shape_options(settings: SourceSettings) -> ShapeOptions:
 
 
 def _one_form(rows: Iterable[ChatRow]) -> None:
-    """Refuse conversations, pairs and single thumbs in one Dataset."""
+    """Refuse pairs or single thumbs beside rows of another form; conversations and raw texts may stand together."""
     forms: dict[str, str] = {}
     for row in rows:
-        forms.setdefault(_form(row), row.id)
-    if len(forms) > 1:
-        words = {"sft": "a conversation", "dpo": "a pair", "kto": "a single thumb"}
+        forms.setdefault(form_of_row(row), row.id)
+    if len(forms) > 1 and set(forms) != {"sft", "text"}:
+        words = {"sft": "a conversation", "text": "a raw text", "dpo": "a pair", "kto": "a single thumb"}
         firsts = ", ".join(f"{identity} is {words[form]}" for form, identity in forms.items())
         raise UserError(
             f"the sources give rows of several forms ({firsts}), and a training reads one form. Write a recipe for each."
         )
 
 
-def _form(row: ChatRow) -> str:
-    """What a row teaches: an answer to imitate (sft), a pair (dpo), or a single thumb (kto)."""
+def form_of_row(row: ChatRow) -> str:
+    """What a row teaches: an answer to imitate (sft), raw text, a pair (dpo), or a single thumb (kto)."""
+    if row.is_text:
+        return "text"
     return "sft" if not row.is_preference else "kto" if row.chosen is None or row.rejected is None else "dpo"
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.data.chat.rows import ChatRow, comparable_text
-from studio.data.chat.turns import Message, turn_text
+from studio.data.chat.turns import TEXT_ROLE, Message, turn_text
 from studio.data.shelf import Ahead, Derived
 from studio.data.similarity import NearPairs, Shingler, Shingling, jaccard, plain_key
 from studio.data.sketch import firsts_of, key_of, keys_of
@@ -100,8 +100,10 @@ class Comparison:
 
 
 def turns_of(row: ChatRow, on: str) -> list[Message]:
-    """The turns of a row that are compared: all, those the assistant is given (``prompts``), or those it says (``answers``)."""
-    said = {"assistant", "chosen", "rejected"}
+    """The turns of a row that are compared: all, those the assistant is given (``prompts``), or those it says (``answers``, raw
+    text too).
+    """
+    said = {"assistant", "chosen", "rejected", TEXT_ROLE}
     return [turn for turn in row.turns if on == "rows" or (turn["role"] in said) == (on == "answers")]
 
 

@@ -1,4 +1,4 @@
-"""How many rows of each source are used: weights, caps and a temperature, drawn without replacement by a seed.
+"""How many rows of each source are used: weights, caps, a temperature and replay, drawn without replacement by a seed.
 
 Legend: n rows of a source that the steps left, w its weight, T the temperature.
 """
@@ -11,7 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from studio.core.errors import UserError, nearest
+from studio.data.chat.replay import Wish, choose_replay
 from studio.data.chat.rows import ChatRow, RemovedRow
+from studio.data.chat.split import SplitPlan
 from studio.data.chat.steps.base import CorpusStep
 from studio.data.shelf import Joined
 from studio.data.verdicts import Drop
@@ -23,17 +26,24 @@ MIX_STEP = "mix"
 
 @dataclass(frozen=True)
 class Mixture:
-    """What a recipe asks for. weights, caps: by name of the source, those that are not named have 1 and none."""
+    """What a recipe asks for. weights, caps: by name of the source, those that are not named have 1 and none. replay: the source
+    whose rows train beside the others, or None; replay_share: how much of train they are, counted in ``replay_of``.
+    """
 
     weights: Mapping[str, float] = field(default_factory=dict)
     caps: Mapping[str, int] = field(default_factory=dict)
     temperature: float | None = None
     repeat: bool = False
     seed: int = 0
+    replay: str | None = None
+    replay_share: float = 0.0
+    replay_of: str = "rows"
 
     @property
     def asks(self) -> bool:
         """Whether it changes anything."""
+        if self.replay is not None:
+            return True
         return bool(self.caps) or self.temperature not in {None, 1.0} or any(weight != 1 for weight in self.weights.values())
 
     def wanted(self, rows: Mapping[str, int]) -> dict[str, float]:
@@ -42,6 +52,7 @@ class Mixture:
         A source gets w * c * n^(1/T) (Arivazhagan et al. 2019, https://arxiv.org/abs/1907.05019, section 4.2). Where rows may
         repeat, c keeps the number of all rows; else it is the largest that asks no source for more than it has.
         """
+        rows = {name: count for name, count in rows.items() if name != self.replay}
         shares = {name: count ** (1 / (self.temperature or 1)) for name, count in rows.items() if count}
         if not shares:
             return {}
@@ -54,11 +65,29 @@ class Mixture:
 
 
 def mixture_asked(recipe: ChatRecipe, names: Sequence[str]) -> Mixture:
-    """What a recipe asks for, by the names that its sources have."""
+    """What a recipe asks for, by the names that its sources have.
+
+    Raises:
+        UserError: the source that is to be replayed is not there, or has a weight or a cap of its own.
+    """
     given = list(zip(recipe.sources, names, strict=True))
     weights = {name: settings.weight for settings, name in given}
     caps = {name: settings.cap for settings, name in given if settings.cap is not None}
-    return Mixture(weights, caps, recipe.mix.temperature, recipe.mix.repeat, recipe.mix.seed)
+    mixture = Mixture(weights, caps, recipe.mix.temperature, recipe.mix.repeat, recipe.mix.seed)
+    replay = recipe.mix.replay
+    if replay is None:
+        return mixture
+    if replay.source not in names:
+        raise UserError(
+            f"mix.replay takes rows of {replay.source!r}, which is no source here.{nearest(replay.source, names)} "
+            f"The sources are {', '.join(names)}; give one a 'name', or take one of these."
+        )
+    if weights[replay.source] != 1 or replay.source in caps:
+        raise UserError(
+            f"the source {replay.source} is replayed, and mix.replay.share says how many of its rows are used. Leave out its "
+            "weight and cap."
+        )
+    return replace(mixture, replay=replay.source, replay_share=replay.share, replay_of=replay.of)
 
 
 def mix_settings(recipe: ChatRecipe) -> dict[str, Any]:
@@ -73,8 +102,9 @@ def mix_settings(recipe: ChatRecipe) -> dict[str, Any]:
 class Mix(CorpusStep):
     """Rows that are used; the others go, drawn by the seed, with what their source was given."""
 
-    def __init__(self, mixture: Mixture) -> None:
-        self._mixture = mixture
+    def __init__(self, mixture: Mixture, plan: SplitPlan) -> None:
+        """``plan``: how rows are divided afterwards; replay is a share of what will be train."""
+        self._mixture, self._plan = mixture, plan
 
     def judge_all(self, rows: Sequence[ChatRow]) -> list[Drop | None]:
         """Order stays. How many are drawn may depend on the other sources, which ones on the seed and the own rows only."""
@@ -84,7 +114,7 @@ class Mix(CorpusStep):
         wanted = self._mixture.wanted({name: len(own) for name, own in places.items()})
         verdicts: list[Drop | None] = [None] * len(rows)
         for name, own in places.items():
-            count = max(1, round(wanted[name]))
+            count = max(1, round(wanted.get(name, len(own))))
             if count >= len(own):
                 continue
             used = set(random.Random(f"{self._mixture.seed} {name}").sample(own, count))
@@ -94,8 +124,20 @@ class Mix(CorpusStep):
         self.notes = tuple(
             f"{name}: {min(len(own), max(1, round(wanted[name]))):,} of {len(own):,} rows are used"
             for name, own in places.items()
+            if name in wanted
         )
+        if self._mixture.replay is not None:
+            kept = {name: len(own) for name, own in places.items()}
+            choice = choose_replay(rows, verdicts, self._wish(self._mixture.replay, kept), self._plan, self.crew)
+            self.notes = (*self.notes, choice.note)
+            for place, drop in choice.drops.items():
+                verdicts[place] = drop
         return verdicts
+
+    def _wish(self, source: str, kept: Mapping[str, int]) -> Wish:
+        """What is replayed; ``kept``: rows of each source that the steps left."""
+        mixture = self._mixture
+        return Wish(source, mixture.replay_share, mixture.replay_of, mixture.seed, lambda rows: repeated(rows, mixture, kept))
 
 
 def repeated(rows: Sequence[ChatRow], mixture: Mixture, kept: Mapping[str, int]) -> Sequence[ChatRow]:
@@ -142,6 +184,7 @@ def mixed(
         name: {
             "read": count, "kept": kept[name], "used": used[name], "repeated": added[name],
             "share": round(used[name] / max(1, used.total()), 4),
+            **({"replayed": used[name]} if name == mixture.replay else {}),
         }
         for name, count in read.items()
     }  # fmt: skip

@@ -111,7 +111,10 @@ def _of_documents(path: Path) -> Proposal | Refusal:
             reading = read_documents(tried, Shelf(memo), keep_damaged=len(files) > 1) if tried else Reading({}, [], [])
         except StudioError as error:
             return Refusal("chat", str(error))
-    choices = ["Say under writer who writes questions; without one the documents' own questions and headings are read."]
+    choices = [
+        "Say under writer who writes questions; without one the documents' own questions and headings are read. 'rows: text' takes "
+        "them as raw text, for chat/text."
+    ]
     if any(gone.row.id.startswith("damaged/") for gone in reading.damaged):
         source["damaged"] = "keep"
         choices.append(f"Check damaged: keep: {reading.damaged[0].reason}")

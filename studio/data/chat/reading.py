@@ -22,6 +22,7 @@ from studio.data.chat.formats.trees import grown_trees, is_reply
 from studio.data.chat.formats.turns import is_turn
 from studio.data.chat.noticing import Noticed
 from studio.data.chat.rows import ChatRow, RemovedRow
+from studio.data.chat.turns import TEXT_ROLE
 from studio.data.readers import READERS, Damage, Raw, Reader, ReadOptions, read_file
 from studio.data.readers.csv import read_csv, separator_of
 from studio.data.readers.encoding import HALVES, open_text
@@ -55,13 +56,14 @@ def is_conversation(value: list[Any]) -> bool:
 class ChatReadOptions(ReadOptions):
     """How files of conversations are read. prompt: question made for document sections. talks: how exports of people's chats are
     cut. exports: whether exports of chat programs are looked for; ``only`` refuses all else. places: columns of tables are named
-    by number. documents: gets what is told of texts.
+    by number. documents: gets what is told of texts. whole: a text or markdown file is one row, with nothing asked.
     """
 
     prompt: str = USUAL_PROMPT
     talks: TalkOptions = field(default_factory=TalkOptions)
     exports: Literal["no", "yes", "only"] = "yes"
     places: bool = False
+    whole: bool = False
     documents: DocumentsMet = field(default_factory=DocumentsMet)
     one_row: tuple[str, ...] = (*TURN_KEYS, "comments")
     unfold: Callable[[Mapping[str, Any]], list[Any] | None] = conversations_in
@@ -92,7 +94,7 @@ def read_chat_csv(path: Path, options: ChatReadOptions) -> Iterator[Raw | Damage
 def read_document_file(path: Path, options: ChatReadOptions) -> Iterator[Raw | Damage]:
     """A text or markdown file: its sections, or the questions and answers written out in it; rows under the wrong name."""
     markdown = path.suffix.lower() in {".md", ".markdown"}
-    other = None if markdown else _rows_in_text(path, options)
+    other = None if markdown or options.whole else _rows_in_text(path, options)
     if other is not None:
         yield from other
         return
@@ -100,6 +102,9 @@ def read_document_file(path: Path, options: ChatReadOptions) -> Iterator[Raw | D
         text = stream.read().replace("\r\n", "\n").lstrip("\ufeff")
     if "\0" in text:
         yield Damage.of_file("holds NUL bytes, so it is no text")
+        return
+    if options.whole:
+        yield Raw("the file", {"text": text}) if text.strip() else Damage("the file", "holds no text")
         return
     found = rows_of_document(text, path.stem, markdown=markdown, prompt=options.prompt)
     if not found.rows:
@@ -357,7 +362,7 @@ def _made(
 ) -> ChatRow | Damage:
     """The row with its identity, its group and what was not used."""
     messages = shaped.messages
-    if shape.system and messages and messages[0]["role"] != "system":
+    if shape.system and messages and messages[0]["role"] not in {"system", TEXT_ROLE}:
         messages = [{"role": "system", "content": shape.system}, *messages]
     id_key = shape.columns.id or "id"
     given = value.get(id_key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from studio.core.errors import UserError
 from studio.data.cache import Codec
-from studio.data.chat.turns import EXTRAS, Message, as_json, is_plain, turn_text
+from studio.data.chat.turns import EXTRAS, TEXT_ROLE, Message, as_json, is_plain, is_text, turn_text
 from studio.data.kinds import rows_of
 from studio.data.parquet import read_removed_table, read_split_table, read_whole_dataset, write_table, write_tables
 from studio.data.shelf import batches
@@ -28,6 +28,10 @@ ROW_SCHEMA = pa.schema(
 )
 # Written only where a row has them: a corpus of plain conversations keeps its five columns.
 PREFERENCE_SCHEMA = pa.schema([("chosen", pa.string()), ("rejected", pa.string())])
+TEXT_COLUMN = "text"
+"""Column of raw texts, as TRL and others name it; written only where a row is one, and such a row has no messages there."""
+TEXT_FORMAT = 3
+"""Format of a Dataset in which rows are raw texts: a studio that does not know it would find them empty."""
 REMOVED_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -44,7 +48,7 @@ REMOVED_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class ChatRow:
-    """One conversation.
+    """One conversation, or one raw text: a single turn with the role ``text``.
 
     id: unique in its Dataset. messages: turns in order, with the keys of :mod:`studio.data.chat.turns`. source: name of the
     source in the recipe. group: rows that share it never straddle two splits. meta: the columns that were not used.
@@ -66,6 +70,11 @@ class ChatRow:
     def is_preference(self) -> bool:
         """True when the row holds a liked or a disliked answer beside its prompt."""
         return self.chosen is not None or self.rejected is not None
+
+    @property
+    def is_text(self) -> bool:
+        """True when the row is raw text (a document), without questions and answers."""
+        return is_text(self.messages)
 
     @property
     def is_plain(self) -> bool:
@@ -99,18 +108,21 @@ class RemovedRow:
     matched: str | None = None
 
 
-def rows_to_table(rows: Sequence[ChatRow], plain: bool | None = None, pairs: bool | None = None) -> pa.Table:
+def rows_to_table(
+    rows: Sequence[ChatRow], plain: bool | None = None, pairs: bool | None = None, texts: bool | None = None
+) -> pa.Table:
     """Arrow table of rows, in order.
 
     Args:
         plain: whether turns are written as role and content only; None looks whether these rows allow it.
         pairs: whether there are columns for liked and disliked answers; None looks whether these rows have some.
+        texts: whether there is a column of raw texts; None looks whether these rows have some.
     """
     plain = all(row.is_plain for row in rows) if plain is None else plain
     table = pa.table(
         {
             "id": [row.id for row in rows],
-            "messages": _messages_column([row.messages for row in rows], plain),
+            "messages": _messages_column([[] if row.is_text else row.messages for row in rows], plain),
             "source": [row.source for row in rows],
             "group": pa.array([row.group for row in rows], type=pa.string()),
             "meta": [json.dumps(row.meta, ensure_ascii=False, default=str) if row.meta else "{}" for row in rows],
@@ -123,6 +135,9 @@ def rows_to_table(rows: Sequence[ChatRow], plain: bool | None = None, pairs: boo
     if any(row.is_preference for row in rows) if pairs is None else pairs:
         for column in PREFERENCE_SCHEMA:
             table = table.append_column(column, pa.array([getattr(row, column.name) for row in rows], type=column.type))
+    if any(row.is_text for row in rows) if texts is None else texts:
+        whole = [row.messages[0]["content"] if row.is_text else None for row in rows]
+        table = table.append_column(TEXT_COLUMN, pa.array(whole, type=pa.string()))
     return table
 
 
@@ -153,12 +168,12 @@ def table_to_rows(table: pa.Table) -> list[ChatRow]:
     columns = [table.column(name).to_pylist() for name in ROW_SCHEMA.names]
     columns += [
         table.column(name).to_pylist() if name in table.column_names else [None] * len(table)
-        for name in (*PREFERENCE_SCHEMA.names, "tools")
+        for name in (*PREFERENCE_SCHEMA.names, "tools", TEXT_COLUMN)
     ]
     return [
         ChatRow(
             identity,
-            messages if plain else _turns_of(messages),
+            [{"role": TEXT_ROLE, "content": text}] if text is not None else messages if plain else _turns_of(messages),
             source,
             group,
             json.loads(meta) if meta != "{}" else {},
@@ -166,7 +181,7 @@ def table_to_rows(table: pa.Table) -> list[ChatRow]:
             rejected,
             json.loads(tools) if tools else [],
         )
-        for identity, messages, source, group, meta, chosen, rejected, tools in zip(*columns, strict=True)
+        for identity, messages, source, group, meta, chosen, rejected, tools, text in zip(*columns, strict=True)
     ]
 
 
@@ -204,6 +219,13 @@ def table_to_removed(table: pa.Table) -> list[RemovedRow]:
     ]
 
 
+def format_of(splits: Iterable[Sequence[ChatRow]], *, plain: bool) -> int:
+    """Format of a Dataset of such rows; ``plain`` as in :func:`rows_to_table`, for all of them."""
+    if any(row.is_text for rows in splits for row in rows):
+        return TEXT_FORMAT
+    return 1 if plain else 2
+
+
 def write_rows(rows: Sequence[ChatRow], plain: bool, path: Path) -> None:
     """Write a parquet file of rows; those on a shelf part by part.
 
@@ -213,8 +235,8 @@ def write_rows(rows: Sequence[ChatRow], plain: bool, path: Path) -> None:
     if isinstance(rows, list):
         write_table(rows_to_table(rows, plain), path)
         return
-    pairs = any(row.is_preference for row in rows)
-    write_tables((rows_to_table(part, plain, pairs) for part in batches(rows)), path)
+    pairs, texts = any(row.is_preference for row in rows), any(row.is_text for row in rows)
+    write_tables((rows_to_table(part, plain, pairs, texts) for part in batches(rows)), path)
 
 
 def write_removed(removed: Sequence[RemovedRow], path: Path) -> None:

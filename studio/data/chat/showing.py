@@ -157,7 +157,8 @@ def _examples(
     judged = [turn for turn in row.turns if turn["role"] in _JUDGED]
     if not judged:
         found = encode_examples(tokenizer, template, row.messages, tools=row.tools, train_on=train_on, max_length=max_length).rows
-        return [(f"answer {place} of {len(found)}" if len(found) > 1 else "", item) for place, item in enumerate(found, start=1)]
+        what = "piece" if row.is_text else "answer"
+        return [(f"{what} {place} of {len(found)}" if len(found) > 1 else "", item) for place, item in enumerate(found, start=1)]
     asked = [turn for turn in row.turns if turn["role"] not in _JUDGED]
     examples = []
     for turn in judged:

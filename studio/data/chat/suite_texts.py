@@ -14,6 +14,7 @@ from studio.data.chat.others import Compared, Other, find_other
 from studio.data.memo import HashMemo
 from studio.schema.bias import BenchmarkTask, CounterfactualTask, LmEvalTask
 from studio.schema.duplicate_steps import DecontaminateStep, ExactDuplicatesStep, NearDuplicatesStep
+from studio.schema.general import GeneralTask
 from studio.schema.loading import load_yaml
 from studio.schema.recipe import ChatRecipe
 from studio.schema.suite import Suite
@@ -70,6 +71,9 @@ def find_suite(name: str, workspace: Workspace, beside: Path, memo: HashMemo) ->
     for task in suite.all_tasks():
         if isinstance(task, SafetyTask):
             lines += [(f"{task.key}.prompts.{number}", asked.prompt) for number, asked in enumerate(task.prompts)]
+        if isinstance(task, GeneralTask):
+            lines += [(f"{task.key}.questions.{number}", asked.ask) for number, asked in enumerate(task.questions)]
+            lines += [(f"{task.key}.texts.{number}", text) for number, text in enumerate(task.texts)]
         for place, kept in _named(task, workspace):
             found.append(replace(find_other(place, f"decontaminate (suite {name})", workspace, beside, memo), splits=kept))
         reason = _not_here(task, workspace)

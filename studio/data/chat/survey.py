@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from studio.data.chat.intake import as_figures, histogram, turn_count
+from studio.data.chat.intake import as_figures, form_of_row, histogram, turn_count
 from studio.data.chat.rows import ChatRow, RemovedRow, character_count, spoken_text
 from studio.data.chat.sampling import Reservoir
 from studio.data.chat.steps.scores import SCORES
@@ -25,6 +25,8 @@ LANGUAGE_SIGNS = 300
 EXAMPLES = 3
 """Rows of one kind that are shown."""
 _CLUSTERS = 5
+FORMS = {"sft": "conversations", "text": "texts", "dpo": "pairs", "kto": "thumbs"}
+"""What rows are called by what they teach, the usual first."""
 # A column with more different values is no label; a value with more signs is a text.
 _LABEL_VALUES, _LABEL_SIGNS = 60, 60
 _OWN_COLUMNS = {SCORES, FLAG, "file", "turn_fields", "turns_cut", "preamble", "stitched"}
@@ -123,10 +125,11 @@ def _count(row: ChatRow, kept: Kept) -> None:
     """Count one row."""
     kept.turns[turn_count(row)] += 1
     kept.sources[row.source] += 1
-    kept.forms[
-        "conversations" if not row.is_preference else "thumbs" if row.chosen is None or row.rejected is None else "pairs"
-    ] += 1
+    kept.forms[FORMS[form_of_row(row)]] += 1
     parts = kept.with_parts
+    if row.is_text:
+        parts["raw text"] += 1
+        return
     parts["several exchanges" if sum(turn["role"] == "user" for turn in row.messages) > 1 else "one exchange"] += 1
     parts["with a system turn"] += bool(row.messages) and row.messages[0]["role"] == "system"
     if not row.is_plain:
@@ -191,8 +194,10 @@ def first_question(row: ChatRow) -> str:
 
 
 def form_of(kept: Kept) -> str:
-    """What the rows teach: ``conversations``, ``pairs`` or ``thumbs``."""
-    return kept.forms.most_common(1)[0][0] if kept.forms else "conversations"
+    """What the rows teach: ``conversations``, ``texts``, ``pairs``, ``thumbs``, or ``texts and conversations``."""
+    if len(kept.forms) > 1:
+        return "texts and conversations"
+    return next(iter(kept.forms), "conversations")
 
 
 def turns_of(kept: Kept) -> dict[str, int]:

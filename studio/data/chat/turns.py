@@ -11,6 +11,9 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from studio.models.chat.raw_text import TEXT_ROLE as TEXT_ROLE  # callers of this module have both from here
+from studio.models.chat.raw_text import is_text as is_text
+
 Message = dict[str, Any]
 
 ROLES = ("system", "user", "assistant", "tool")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from studio.data.chat.turns import call_text, shown_turn
+from studio.data.chat.turns import call_text, is_text, shown_turn
 from studio.evals.evidence import Answer, Evidence, scored_text
 from studio.evals.statistics import Statistic
 from studio.evals.task import Part
@@ -23,7 +23,8 @@ def example_table(
     questions = [item.question for item in next(iter(evidence.values()))]
     lines: list[dict[str, Any]] = []
     for index, question in enumerate(questions):
-        line: dict[str, Any] = {"id": question.id, "prompt": [shown_turn(turn) for turn in question.prompt]}
+        asked = question.messages if is_text(question.messages) else question.prompt
+        line: dict[str, Any] = {"id": question.id, "prompt": [shown_turn(turn) for turn in asked]}
         line["reference"] = question.reference
         for label, items in evidence.items():
             line |= answer_columns(label, items[index].answer)

@@ -47,8 +47,8 @@ PERPLEXITY = Metric(
     needs="likelihood",
     explains=(
         "How surprised the model is by the reference answers: exp(total negative log-likelihood / tokens), over the assistant's "
-        "tokens and their end token only, written with the same chat template as in training; a turn's weight multiplies its "
-        "tokens above and below the line. 1 would be certainty."
+        "tokens and their end token only, written with the same chat template as in training, and of raw text over every token "
+        "but the first; a turn's weight multiplies its tokens above and below the line. 1 would be certainty."
     ),
     measure=measure,
     made_with=lambda: f"torch {version('torch')}, log-softmax in float32, natural logarithm",

@@ -17,6 +17,7 @@ TASKS = Registry(
         "classification": "studio.evals.tasks.classification:run",
         "regression": "studio.evals.tasks.regression:run",
         "fairness": "studio.evals.tasks.fairness:run",
+        "general": "studio.evals.chat.tasks.general:run",
         "safety": "studio.evals.chat.tasks.safety:run",
         "leakage": "studio.evals.chat.tasks.leakage:run",
         "crows_pairs": "studio.evals.chat.tasks.crows_pairs:run",
@@ -42,6 +43,7 @@ SETTINGS = Registry(
         "classification": "studio.schema.tasks:ClassificationTask",
         "regression": "studio.schema.tasks:RegressionTask",
         "fairness": "studio.schema.tasks:FairnessTask",
+        "general": "studio.schema.general:GeneralTask",
         "safety": "studio.schema.tasks:SafetyTask",
         "leakage": "studio.schema.tasks:LeakageTask",
         "crows_pairs": "studio.schema.bias:CrowsPairsTask",
@@ -64,8 +66,8 @@ BENCHES = Registry("way of asking models", {"chat": "studio.evals.chat.opening:o
 # The way in which each task asks. A task that opens its models by itself, or needs none, is not here.
 ASKED = dict.fromkeys(
     (
-        "conversation", "tool_calls", "classification", "regression", "fairness", "safety", "leakage", "crows_pairs",
-        "stereoset", "winobias", "winogender", "bbq", "counterfactual", "lm_eval", "judge",
+        "conversation", "tool_calls", "classification", "regression", "fairness", "general", "safety", "leakage",
+        "crows_pairs", "stereoset", "winobias", "winogender", "bbq", "counterfactual", "lm_eval", "judge",
     ),
     "chat",
 )  # fmt: skip

@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerBase
 
 from studio.core.errors import DataError
 from studio.models.chat.marks import marks_of
+from studio.models.chat.raw_text import framed, is_text, opening, pieces
 from studio.models.chat.rendering import ChatTemplate, render, seen
 from studio.models.chat.rendering import Message as Message  # callers of this module have it from here
 from studio.models.chat.thoughts import thought_of
@@ -62,7 +63,7 @@ class EncodedRow:
 
 @dataclass(frozen=True)
 class EncodedConversation:
-    """The examples of a conversation: one, or one for each trained answer.
+    """The examples of a conversation: one, or one for each trained answer; or the pieces of a raw text.
 
     apart: why they are several, or why the only one is not what the template makes of the whole conversation; None otherwise.
     remarks: what does not stand in the tokens as it was written. thoughts: how many answers hold one.
@@ -72,6 +73,7 @@ class EncodedConversation:
     apart: Apart | None = None
     remarks: frozenset[Remark] = frozenset()
     thoughts: int = 0
+    raw: bool = False
 
 
 def encode_prompt(
@@ -126,7 +128,7 @@ def encode_examples(
     train_on: TrainOn = "assistant",
     max_length: int | None = None,
 ) -> EncodedConversation:
-    """Encode one conversation and mark the tokens that carry loss.
+    """Encode one conversation and mark the tokens that carry loss. Raw text is cut into pieces in which all of it does.
 
     The whole conversation is rendered once and tokenised once, as a server does it; the mask is laid over it by character
     offsets, so that marking never changes a token. Where an answer would so stand behind other ids than inference is given
@@ -145,6 +147,8 @@ def encode_examples(
         DataError: the template refuses the conversation, or leaves an answer out; or all tokens train but for some whose place
             cannot be told.
     """
+    if is_text(messages):
+        return _raw_text(tokenizer, str(messages[0]["content"]), max_length)
     thoughts = sum(1 for message in messages if message["role"] == "assistant" and thought_of(message)[0].strip())
     messages = seen(template, messages) if thoughts else messages
     view = View(tokenizer, template, messages, tools)
@@ -158,6 +162,15 @@ def encode_examples(
     rows = [whole] if whole is not None else [_alone(view, turn) for turn in turns]
     rows = [_cut(row, max_length) for row in rows]
     return EncodedConversation(rows, None if whole is not None else apart, frozenset(remarks), thoughts)
+
+
+def _raw_text(tokenizer: PreTrainedTokenizerBase, text: str, max_length: int | None) -> EncodedConversation:
+    """Raw text as pieces; each token is a target once, but for the first, which has nothing before it."""
+    ids = framed(tokenizer, _tokens(tokenizer, text)[0])
+    found = list(pieces(ids, opening(tokenizer), max_length))
+    rows = [EncodedRow(piece, [False] + [True] * (len(piece) - 1), [], 0, len(piece)) for piece in found if len(piece) > 1]
+    remarks: frozenset[Remark] = frozenset({"forged"}) if marks_of(tokenizer).found(text) else frozenset()
+    return EncodedConversation(rows, remarks=remarks, raw=True)
 
 
 def _asked(messages: Sequence[Message], train_on: TrainOn) -> tuple[list[int], set[Remark]]:

@@ -24,7 +24,7 @@ _REMARKS: dict[Remark, str] = {
     "trimmed": "the chat template takes white space off the ends of an answer",
     "absent": "the text of a turn before the answer is not in the prompt as it was written",
     "opens_the_talk": "the first answer stands before any question: it is context, without loss",
-    "forged": "a control token of the vocabulary stands in the text of a turn and acts as one",
+    "forged": "a control token of the vocabulary stands in the text of a turn or document and acts as one",
     "ends_twice": "an answer already ends in a control token, and the template writes its own after it",
     "without_loss": "an answer has the weight 0: it is context, without loss",
 }
@@ -46,7 +46,7 @@ class EncodedSplit:
 
     ids: the row of each example; a row whose answers are examples of their own has several. apart: reason to the rows of which
     that is so. remarks: what does not stand in the tokens as it was written, to the rows. thinking: what became of the thoughts,
-    thoughts: how many answers of each row came with one.
+    thoughts: how many answers of each row came with one. pieces: how many each raw text was cut into, in order.
     """
 
     ids: list[str]
@@ -56,6 +56,7 @@ class EncodedSplit:
     remarks: dict[Remark, list[str]] = field(default_factory=dict)
     thinking: Thinking = "keep"
     thoughts: list[int] = field(default_factory=list)
+    pieces: list[int] = field(default_factory=list)
 
     @property
     def lengths(self) -> list[int]:
@@ -65,6 +66,8 @@ class EncodedSplit:
     def note(self, identity: str, found: EncodedConversation) -> None:
         """Write down what is to be said of a row."""
         self.thoughts.append(found.thoughts)
+        if found.raw:
+            self.pieces.append(len(found.rows))
         if found.apart is not None:
             self.apart.setdefault(found.apart, []).append(identity)
         for remark in found.remarks:
@@ -77,7 +80,8 @@ class MaskReport:
 
     apart: reason to the number of rows whose answers are examples of their own. remarks: what does not stand in the tokens as it
     was written, with the number of rows and the first of them. weighted_tokens: targets whose loss counts less than one.
-    thinking: what became of the thoughts. thoughts: how many answers came with one.
+    thinking: what became of the thoughts. thoughts: how many answers came with one. texts: rows that are raw text, pieces: the
+    examples that they become.
     """
 
     rows: int
@@ -100,6 +104,8 @@ class MaskReport:
     weighted_tokens: int = 0
     thinking: Thinking = "keep"
     thoughts: int = 0
+    texts: int = 0
+    pieces: int = 0
 
     def as_dict(self, limit: int = 20) -> dict[str, Any]:
         """For ``run.json``: everything, with at most ``limit`` ids of each list (the whole lists are in ``left_out.jsonl``)."""
@@ -114,6 +120,13 @@ class MaskReport:
             f"end-of-turn token trained in {self.ends_trained} of {self.turns} assistant turns ({self.ends_share:.0%})",
             f"row length: median {self.median}, longest {self.longest} tokens",
         ]
+        if self.texts:
+            if not self.turns:
+                del lines[1]
+            lines.append(
+                f"{self.texts} raw texts become {self.pieces} pieces of at most {self.longest} tokens; none of their tokens is "
+                "lost, and all carry loss but the first of each text, which has nothing before it"
+            )
         if self.apart:
             why = "; ".join(f"{_APART[cast('Apart', reason)]} ({count} rows)" for reason, count in self.apart.items())
             lines.append(f"{self.rows} rows become {self.examples} examples, each answer behind the prompt of its own: {why}")
@@ -142,7 +155,8 @@ def encode_split(
     overlong: Literal["cut", "drop", "refuse"],
     refused: Literal["refuse", "drop"] = "refuse",
 ) -> EncodedSplit:
-    """Encode every row; one whose targets are all cut away is left out and named, never trained on silently.
+    """Encode every row; one whose targets are all cut away is left out and named, never trained on silently. Raw text is never
+    cut away: it becomes as many pieces as it needs.
 
     Args:
         overlong: what becomes of an example longer than ``max_length`` tokens.
@@ -178,7 +192,9 @@ def encode_split(
 
 
 def _untrained(found: EncodedConversation) -> str:
-    """Why a row has no answer to train on."""
+    """Why a row has nothing to train on."""
+    if found.raw:
+        return "a text of one token, before which nothing stands to predict it from"
     if "opens_the_talk" in found.remarks:
         return "its only answer to train on stands before any question"
     return "all its answers have the weight 0" if "without_loss" in found.remarks else "no assistant turn to train on"
@@ -244,6 +260,8 @@ def mask_report(split: EncodedSplit) -> MaskReport:
         weighted_tokens=sum(_weighted(row) for row in split.rows),
         thinking=split.thinking,
         thoughts=sum(split.thoughts),
+        texts=len(split.pieces),
+        pieces=sum(split.pieces),
     )
 
 
@@ -276,7 +294,7 @@ def refuse_untrainable(report: MaskReport, template: ChatTemplate, examples: Seq
             f"nothing in the training split carries loss under the chat template {template.name!r}{why}. Look at a row with "
             "studio data show DATASET --tokens, and check max_length, train_on and chat_template."
         )
-    if report.ends_trained == 0:
+    if report.ends_trained == 0 and not (report.texts and not report.turns):
         raise DataError(
             f"no end-of-turn token is trained in any of {report.turns} assistant turns (chat template {template.name!r}, "
             f"{report.cut_rows} rows cut), so the model would never learn to stop. Raise max_length, or, where the template "

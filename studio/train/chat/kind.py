@@ -105,14 +105,18 @@ class ChatKind(RunKind):
             yield "started from", f"{record.start['run']}, whose adapter is a part of this one's"
         if result.get("validation_loss") is not None:
             best = f"at step {result['best_step']}, whose weights are kept"
-            yield "validation", f"{result['validation_loss']:.3f} {best}"
+            surprise = result.get("validation_perplexity")
+            told = f" (perplexity {surprise:.4g})" if surprise is not None else ""
+            yield "validation", f"{result['validation_loss']:.3f}{told} {best}"
         yield "speed", f"{result['tokens_per_second']:.0f} tokens/s, peak {size_text(result['peak_memory_bytes'])}"
 
     def next_steps(self, folder: Path, record: RunRecord) -> list[str]:
-        """Measure it, against the run that it started from where there is one, and talk to it in the terminal."""
+        """Measure it, against the run that it started from where there is one, on documents where it has read some; and talk to
+        it in the terminal."""
         run = f"{folder.parent.name}/{folder.name}"
+        read = load_yaml(folder / "config.yaml", self.schema).objective == "text"
         baseline = f" --baseline {record.start['run']}" if record.start else ""
-        return [f"studio eval {self.suite} --model {run}{baseline}", f"studio chat {run}"]
+        return [f"studio eval {'text' if read else self.suite} --model {run}{baseline}", f"studio chat {run}"]
 
 
 CHAT = ChatKind()

@@ -230,7 +230,8 @@ def batch_shapes(
     """The shapes of all micro batches that training will see, in the trainer's own order of rows."""
     if lengths is None:
         size, rows = adapter.max_length, micro * objective(adapter.objective).learning_rows
-        return [BatchShape(rows, size, rows * (size if adapter.train_on == "all" else size // 2), packed=adapter.packing)]
+        targets_each = size if _everything_trains(adapter) else size // 2
+        return [BatchShape(rows, size, rows * targets_each, packed=adapter.packing)]
     targets = list(supervised) if supervised is not None else [length // 2 for length in lengths]
     sequences = _sequences(adapter, lengths)
     used = None if adapter.packing else objective(adapter.objective).learning_rows
@@ -251,6 +252,11 @@ def batch_shapes(
                 else:
                     shapes.append(BatchShape(len(taken), max(tokens), wanted, ragged=min(tokens) != max(tokens)))
     return shapes
+
+
+def _everything_trains(adapter: ChatAdapter) -> bool:
+    """True where every token is a target."""
+    return adapter.train_on == "all" or objective(adapter.objective).everything_trains
 
 
 def _sequences(adapter: ChatAdapter, lengths: Sequence[int]) -> list[list[int]]:
@@ -285,7 +291,7 @@ def _assumptions(adapter: ChatAdapter, lengths: Sequence[int] | None, supervised
     found = []
     if lengths is None:
         found.append(f"every row is taken to have max_length ({adapter.max_length}) tokens; --data DATASET uses the real ones")
-    if supervised is None and adapter.train_on != "all":
+    if supervised is None and not _everything_trains(adapter):
         found.append("half of the tokens are taken to carry loss")
     if device == "cuda":
         found.append("Liger kernels and torch.compile, which take less, are not counted")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -354,6 +356,7 @@ def _finish(
         "final_loss": losses[-1] if losses else None,
         "validation_loss": min(validations) if validations else None,
         "loss_unit": aim.loss_unit,
+        **_perplexity(adapter, validations),
         "tokens": recorder.tokens,
         "tokens_per_second": round(recorder.tokens / max(recorder.seconds, 1e-9), 1),
         "training_seconds": round(recorder.seconds, 1),
@@ -363,6 +366,12 @@ def _finish(
         "trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
     }
     close_well(run_folder, result, target, "config.yaml", "chat_template.jinja")
+
+
+def _perplexity(adapter: ChatAdapter, validations: Sequence[float]) -> dict[str, float]:
+    """The best validation loss as a perplexity (per token), where the loss is a likelihood and the figure can be written."""
+    likely = objective(adapter.objective).likelihood and validations and min(validations) < math.log(sys.float_info.max)
+    return {"validation_perplexity": math.exp(min(validations))} if likely else {}
 
 
 def _save_full(model: Any, target: Path, prepared: Prepared, base: ResolvedBase) -> None:

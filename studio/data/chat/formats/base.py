@@ -40,6 +40,7 @@ class ColumnNames:
     label: str | None = None
     chosen: str | None = None
     rejected: str | None = None
+    text: str | None = None
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from studio.data.chat.formats.pairs import conversation_key, is_pair, label_key,
 from studio.data.chat.formats.spoken import read_glaive, read_marked
 from studio.data.chat.formats.trees import OTHER_REPLIES, is_tree, read_tree, replies_in
 from studio.data.chat.formats.turns import as_turn_list, read_content, read_turns, split_thought
-from studio.data.chat.turns import Message
+from studio.data.chat.turns import TEXT_ROLE, Message
 
 
 def shape_row(value: Any, format: str, columns: ColumnNames, choices: Choices | None = None) -> Shaped:
@@ -58,6 +58,8 @@ def shape_row(value: Any, format: str, columns: ColumnNames, choices: Choices | 
         value = {"text": value}
     if not isinstance(value, Mapping):
         raise ShapeError(f"holds {kind_of(value)} where an object or a list of turns is expected")
+    if format == "document":
+        return _document(Cells(value, columns, choices, nulls=True))
     try:
         return _shape(Cells(value, columns, choices), format)
     except ShapeError:
@@ -65,6 +67,24 @@ def shape_row(value: Any, format: str, columns: ColumnNames, choices: Choices | 
         if None not in value.values():
             raise
         return _shape(Cells(value, columns, choices, nulls=True), format)
+
+
+def _document(cells: Cells) -> Shaped:
+    """The raw text of a row; its other columns stay beside it.
+
+    Raises:
+        ShapeError: there is no such column, or it holds no text.
+    """
+    name = cells.columns.text or cells.first(("text", "content", "document", "body"))
+    if name is None or cells.look(name) is MISSING:
+        asked = f"column {cells.columns.text!r}" if cells.columns.text else "column 'text'"
+        raise ShapeError(
+            f"has no {asked}; its columns are {names_of(cells.raw)}. Name it in the recipe: columns: {{text: ...}}", complete=True
+        )
+    text = as_text(cells.named(name), name)
+    if not text.strip():
+        raise ShapeError(f"holds no text in {name!r}")
+    return Shaped([{"role": TEXT_ROLE, "content": text}], cells.used, form="document")
 
 
 def _shape(cells: Cells, format: str) -> Shaped:
@@ -272,7 +292,8 @@ def _text(cells: Cells, left: dict[str, Any]) -> list[Message]:
         return pair(as_text(cells.take(heading), heading), text)
     raise ShapeError(
         "has a 'text' without a question: no 'title' column and no lines that start with 'User:' and 'Assistant:'. "
-        "A chat model needs what is asked and what is answered"
+        "A chat model needs what is asked and what is answered; 'format: document' in the source takes it as raw text, for "
+        "chat/text"
     )
 
 

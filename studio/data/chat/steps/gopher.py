@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from studio.data.chat.prose import prose
 from studio.data.chat.rows import ChatRow
 from studio.data.chat.steps.base import RowStep, Verdict
+from studio.data.chat.turns import TEXT_ROLE
 from studio.data.verdicts import Drop
 from studio.language.identify import language_of
 from studio.language.lists import LISTS
@@ -36,8 +37,10 @@ _SPACED = re.compile(r"\S+")
 
 
 def judged_texts(row: ChatRow, of: str) -> Iterator[str]:
-    """What of a row is judged, turn by turn, without code and tables; system turns and results of tools are nobody's words."""
-    answers = {"assistant", "chosen"}
+    """What of a row is judged, turn by turn, without code and tables; system turns and results of tools are nobody's words, and
+    raw text counts as an answer.
+    """
+    answers = {"assistant", "chosen", TEXT_ROLE}
     for turn in row.turns:
         if turn["role"] in answers or (of == "conversation" and turn["role"] in {"user", "rejected"}):
             yield prose(turn["content"])

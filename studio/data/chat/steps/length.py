@@ -11,7 +11,7 @@ import numpy as np
 from studio.data.chat.rows import ChatRow
 from studio.data.chat.steps.base import CorpusStep
 from studio.data.chat.tokens import TokenCounter
-from studio.data.chat.turns import turn_text
+from studio.data.chat.turns import TEXT_ROLE, turn_text
 from studio.data.shelf import Picked, batches
 from studio.data.verdicts import Drop
 from studio.language.scripts import count_words
@@ -21,8 +21,9 @@ _BATCH = 256
 
 
 def measured_turns(row: ChatRow, of: str) -> list[str]:
-    """Texts that a length is taken of: all turns, or the assistant's."""
-    return [turn_text(turn) for turn in row.turns if of == "conversation" or turn["role"] in {"assistant", "chosen", "rejected"}]
+    """Texts that a length is taken of: all turns, or the assistant's; of raw text all of it either way, for all of it trains."""
+    said = {"assistant", "chosen", "rejected", TEXT_ROLE}
+    return [turn_text(turn) for turn in row.turns if of == "conversation" or turn["role"] in said]
 
 
 def plain_length(row: ChatRow, unit: str, of: str) -> int:
@@ -67,6 +68,8 @@ class Length(CorpusStep):
     def _by_turns(self, row: ChatRow) -> Drop | None:
         """Keep or drop for the number of turns; the system turn does not count."""
         low, high = self._turns
+        if row.is_text:
+            return None
         turns = sum(message["role"] != "system" for message in row.messages)
         if low is not None and turns < low:
             return Drop("too few turns", f"{turns} turns", f"at least {low}")

@@ -21,6 +21,8 @@ class DropEmpty(RowStep):
 
     def judge(self, row: ChatRow) -> Verdict:
         """Drop, cut empty turns out, or keep."""
+        if row.is_text:
+            return Drop("empty text", "no text", "some text") if is_empty(row.messages[0]) else row
         if not row.messages:
             return Drop("no turns", "0 turns", "at least 2")
         empty = [index for index, message in enumerate(row.messages) if is_empty(message)]

@@ -26,7 +26,9 @@ class Roles(RowStep):
         self._repair = action == "repair"
 
     def judge(self, row: ChatRow) -> Verdict:
-        """Keep, repair or drop one row; turns that are cut off are kept in ``meta``."""
+        """Keep, repair or drop one row; turns that are cut off are kept in ``meta``. Raw text has no turns to be in order."""
+        if row.is_text:
+            return row
         # The answers of a preference follow its messages, so the order is judged with one answer at the end.
         answer: list[Message] = [{"role": "assistant", "content": ""}] if row.is_preference else []
         problem = disorder([*row.messages, *answer])

@@ -15,6 +15,7 @@ from studio.core.errors import DataError, nearest
 from studio.data.chat.prose import prose
 from studio.data.chat.rows import ChatRow, spoken_text
 from studio.data.chat.steps.base import CorpusStep, Verdict
+from studio.data.chat.turns import TEXT_ROLE
 from studio.data.verdicts import Drop
 from studio.language.identify import WHOLE, identifier, language_of
 from studio.language.lists import LISTS
@@ -35,8 +36,8 @@ def _said(row: ChatRow, *roles: str) -> str:
 
 
 def _answers(row: ChatRow) -> str:
-    """What is answered; of a pair what was liked."""
-    return _said(row, "assistant", "chosen")
+    """What is answered; of a pair what was liked, and raw text itself."""
+    return _said(row, "assistant", "chosen", TEXT_ROLE)
 
 
 class Score(CorpusStep):

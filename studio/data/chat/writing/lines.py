@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from studio.data.chat.rows import ChatRow, RemovedRow
+from studio.data.chat.turns import TEXT_ROLE
 from studio.data.sources import ResolvedSource
 from studio.data.verdicts import Drop
 
@@ -17,6 +18,11 @@ def written_row(identity: str, question: str, answer: str, *, group: str | None,
     """A row of one question and answer; its source is put to it when the source has its name."""
     messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
     return ChatRow(identity, messages, "", group, {key: value for key, value in meta.items() if value not in (None, "")})
+
+
+def raw_row(identity: str, text: str, group: str, meta: dict[str, Any]) -> ChatRow:
+    """A row of raw text; its source is put to it when the source has its name."""
+    return ChatRow(identity, [{"role": TEXT_ROLE, "content": text}], "", group, meta)
 
 
 def dropped(row: ChatRow, drop: Drop, step: str = WRITE_STEP) -> RemovedRow:
@@ -35,6 +41,7 @@ def as_line(row: ChatRow | RemovedRow) -> dict[str, Any]:
     line: dict[str, Any] = {"id": kept.id, "messages": kept.messages, "group": kept.group, "meta": kept.meta}
     if kept.tools:
         line["tools"] = kept.tools
+    line |= {name: said for name in ("chosen", "rejected") if (said := getattr(kept, name)) is not None}
     if why is not None:
         line["removed"] = {key: value for key, value in asdict(why).items() if key != "row"}
     return line
@@ -48,9 +55,10 @@ def from_line(line: dict[str, Any], source: str, system: str | None) -> ChatRow 
         system: a turn put before conversations that have none.
     """
     messages = line["messages"]
-    if system and messages[0]["role"] != "system":
+    if system and messages[0]["role"] not in {"system", TEXT_ROLE}:
         messages = [{"role": "system", "content": system}, *messages]
-    row = ChatRow(f"{source}/{line['id']}", messages, source, line["group"], line["meta"], tools=line.get("tools", []))
+    judged = {name: line.get(name) for name in ("chosen", "rejected")}
+    row = ChatRow(f"{source}/{line['id']}", messages, source, line["group"], line["meta"], tools=line.get("tools", []), **judged)
     gone = line.get("removed")
     if gone is None:
         return row

@@ -20,18 +20,20 @@ from studio.data.chat.writing.checks import Repeats
 from studio.data.chat.writing.client import Sampling, WriterClient
 from studio.data.chat.writing.documents import (
     ChunkTask,
+    about_chunk,
+    as_text,
     chunked,
     read_documents,
     rows_of_chunk,
     rows_of_its_own,
     without_repeats,
 )
-from studio.data.chat.writing.lines import as_line
+from studio.data.chat.writing.lines import as_line, raw_row
 from studio.data.chat.writing.prompts import Form, open_prompt
 from studio.data.chat.writing.raft import Raft, pools_of, with_documents
 from studio.data.chat.writing.sentences import row_of_sentence, tasks_of, without_sentences
 from studio.data.documents.base import DOCUMENTS, Document
-from studio.data.documents.chunks import Chunk, Measure
+from studio.data.documents.chunks import Chunk, Measure, chunks_of
 from studio.data.documents.shelf import opened_shelf
 from studio.data.memo import HashMemo
 from studio.data.sources import DataFile, KnownRows, ResolvedSource, files_left_out, resolve_local, resolved
@@ -94,6 +96,8 @@ def _rows(
     source: ReadSource, documents: Mapping[str, Document], workspace: Workspace
 ) -> tuple[list[ChatRow | RemovedRow], list[str], dict[str, Any]]:
     """What stands in the documents and what is written of them, what people should know of it, and the figures of the asking."""
+    if source.rows == "text":
+        return list(_raw(source, documents)), [], {}
     if source.writer is None:
         return _own(source, documents, written_out=False), [], {}
     repeats = Repeats()
@@ -105,6 +109,18 @@ def _rows(
         rows, told = _as_raft(rows, chunks, Raft(**source.raft.model_dump()))
         notes += told
     return rows, notes, figures
+
+
+def _raw(source: ReadSource, documents: Mapping[str, Document]) -> Iterator[ChatRow]:
+    """Documents as raw text, whole or by chunks."""
+    for name, document in documents.items():
+        meta = {"document": name, **({"title": document.title} if document.title else {})}
+        if source.group == "document":
+            yield raw_row(name, as_text(document, name), name, meta)
+            continue
+        for chunk in chunks_of(document, name, source.chunk.size, measure_of(source.chunk)):
+            about = {key: said for key, said in about_chunk(chunk).items() if said not in (None, "")}
+            yield raw_row(chunk.id, chunk.text, chunk.id, meta | about)
 
 
 def _with_facts(row: ChatRow | RemovedRow, about: Mapping[str, Mapping[str, Any]]) -> ChatRow | RemovedRow:

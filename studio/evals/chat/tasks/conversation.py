@@ -15,6 +15,7 @@ from studio.core.errors import UserError
 from studio.core.records import RunRecord
 from studio.core.workspace import Workspace, read_dataset
 from studio.data.chat.rows import ChatRow, read_split
+from studio.data.chat.turns import TEXT_ROLE, is_text
 from studio.evals.chat.leaks import Leak, find_leak
 from studio.evals.chat.questions import question_from
 from studio.evals.chat.showing import example_table
@@ -30,6 +31,10 @@ from studio.schema.tasks import ConversationTask, SuiteData
 
 # Metrics that say most about a single free answer, the best first.
 _COMPARE_BY = ("rougeL", "chrf", "bleu", "rouge1", "exact_match", "perplexity")
+
+
+# Characters of a raw text that its card shows.
+_TEXT_SHOWN = 600
 
 
 def run(context: TaskContext[ConversationTask]) -> TaskResult:
@@ -94,7 +99,7 @@ def run(context: TaskContext[ConversationTask]) -> TaskResult:
             "languages": languages_spoken(evidence),
         },
         rows=len(rows),
-        title="Answers to held-out questions",
+        title="Held-out texts" if all(row.is_text for row in rows) else "Answers to held-out questions",
     )
 
 
@@ -178,6 +183,9 @@ def choose_comparison(task: ConversationTask, metrics: Sequence[Metric]) -> Metr
 def _remarks(evidence: dict[str, list[Evidence]], asked: int) -> list[str]:
     """What the reader should know about the evidence itself."""
     remarks = []
+    raw = sum(is_text(item.question.messages) for item in next(iter(evidence.values())))
+    if raw:
+        remarks.append(f"{raw} of {asked} rows are raw text: they have a likelihood, and nothing is asked of them.")
     calling = sum(bool(item.question.calls) and item.question.reference is None for item in next(iter(evidence.values())))
     if calling:
         remarks.append(
@@ -247,7 +255,11 @@ def _card(line: dict[str, Any], compared: Metric | None) -> Card:
     from studio.evals.numbers import number
 
     parts = [Part(turn["role"], turn["content"]) for turn in line["prompt"]]
-    parts.append(Part("reference answer", line["reference"] if line["reference"] is not None else "none"))
+    if is_text(line["prompt"]):
+        whole = line["prompt"][0]["content"]
+        parts = [Part(TEXT_ROLE, whole if len(whole) <= _TEXT_SHOWN else f"{whole[:_TEXT_SHOWN].rstrip()} …")]
+    else:
+        parts.append(Part("reference answer", line["reference"] if line["reference"] is not None else "none"))
     sides = []
     for label in ("base", "tuned"):
         if f"{label}_answer" not in line:

@@ -38,6 +38,10 @@ class Objective(ABC):
     """What else ``loss.png`` shows, from top to bottom."""
     probed: bool = False
     """True where ``studio plan --probe`` can take real steps."""
+    everything_trains: bool = False
+    """True where a plan without a Dataset takes every token for a target."""
+    likelihood: bool = False
+    """True where the validation loss is a mean negative log-likelihood of tokens, whose exponential is a perplexity."""
 
     @abstractmethod
     def encode(

@@ -13,6 +13,7 @@ OBJECTIVES = Registry(
     "objective",
     {
         "sft": "studio.train.chat.objectives.conversations:SFT",
+        "text": "studio.train.chat.objectives.conversations:TEXT",
         "dpo": "studio.train.chat.objectives.preferences:PAIRS",
         "ipo": "studio.train.chat.objectives.preferences:PAIRS",
         "orpo": "studio.train.chat.objectives.preferences:PAIRS",
