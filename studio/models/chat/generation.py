@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from studio.evals.chat.attention import share_heads
-from studio.evals.evidence import Decoding
 from studio.models.chat.probing import turn_ends
+from studio.models.chat.shared_heads import share_heads
 from studio.models.chat.templates import ChatTemplate
+from studio.models.decoding import Decoding
 
 # Finished answers are taken out of the batch once a quarter of it is done: taking them out copies the key-value cache.
 _EVICT_BELOW = 0.75
