@@ -15,6 +15,7 @@ from studio.train.opening import Asked, Say, find_rows, named_dataset
 
 if TYPE_CHECKING:
     from studio.schema.adapter import ChatAdapter
+    from studio.train.measuring import Measured
 
 
 class ChatKind(RunKind):
@@ -39,6 +40,7 @@ class ChatKind(RunKind):
         from studio.models.chat.loading import load_tokenizer
         from studio.models.chat.templates import template_of
         from studio.models.device import pick_device, pick_dtype
+        from studio.train.chat.objectives.table import objective
         from studio.train.chat.settings import check_trackers, method_name, split_batch
         from studio.train.record import open_run
 
@@ -47,6 +49,7 @@ class ChatKind(RunKind):
         workspace.check_writable()
         split_batch(adapter, asked.processes)
         check_trackers(adapter)
+        objective(adapter.objective).check(adapter)
         dataset_folder, dataset = find_rows(
             adapter.data, workspace, kind="chat", rows="conversations", example="chat/construction-faq-en"
         )
@@ -88,6 +91,15 @@ class ChatKind(RunKind):
 
         return train_run(folder, resume=resume, say=say)
 
+    def measure(self, folder: Path, record: RunRecord, split: str) -> Measured:
+        """The validation loss; of a training by rewards, the reward."""
+        from studio.train.measuring import Measure, Measured
+
+        reward = record.result.get("validation_reward")
+        if reward is None or split != "validation":
+            return super().measure(folder, record, split)
+        return Measured((Measure("validation_reward", "Validation reward", "", "higher", float(reward)),))
+
     def loss_unit(self, record: RunRecord) -> str:  # noqa: ARG002 - the same for all
         """The mean over tokens."""
         return "nats per token"
@@ -98,6 +110,11 @@ class ChatKind(RunKind):
         if result.get("validation_loss") is not None:
             best = f"at step {result['best_step']}, whose weights are kept"
             yield "validation", f"{result['validation_loss']:.3f} {best}"
+        if result.get("final_reward") is not None:
+            yield "reward", f"{result['first_reward']:.3f} in the first step, {result['final_reward']:.3f} in the last"
+        if result.get("validation_reward") is not None:
+            best = f"at step {result['best_step']}, whose weights are kept"
+            yield "validation", f"a reward of {result['validation_reward']:.3f} {best}"
         yield "speed", f"{result['tokens_per_second']:.0f} tokens/s, peak {size_text(result['peak_memory_bytes'])}"
 
     def next_steps(self, folder: Path, record: RunRecord) -> list[str]:  # noqa: ARG002 - the same for all

@@ -15,11 +15,11 @@ from studio.adapters.chat.layers import Covered, adapted_layers, coverage
 from studio.adapters.chat.vllm import expert_notes, serving_notes, stock_vllm_verdict
 from studio.core.errors import GateNotMetError
 from studio.schema.adapter import ChatAdapter
-from studio.train.chat.batches import training_windows
 from studio.train.chat.objectives.table import objective
 from studio.train.chat.packing import pack_rows
 from studio.train.chat.plan_model import Skeleton, build_skeleton, find_config
-from studio.train.chat.plan_parts import PARTS, disk_bytes, mapped_file, optimizer_bytes, parts_at_peak, sizes_of
+from studio.train.chat.plan_parts import PARTS, disk_bytes, mapped_file, optimizer_bytes, parts_at_peak, sizes_of, with_rollouts
+from studio.train.chat.plan_rollouts import rollout_bytes
 from studio.train.chat.plan_trace import BatchShape, trace_step
 from studio.train.chat.settings import split_batch
 from studio.train.plan_baseline import baseline_bytes
@@ -37,6 +37,7 @@ REMEDY = {
     "optimizer": "use method=lora, or optimizer=adamw_8bit",
     "gradients": "use method=lora, or a smaller model",
     "runtime": "use a machine with more memory",
+    "rollouts": "lower grpo.rollout_batch_size (the answers stay the same) or grpo.max_new_tokens",
 }
 
 
@@ -138,6 +139,8 @@ def plan(
     optimizer = optimizer_bytes(adapter.optimizer, skeleton)
     runtime = baseline_bytes(device, _TRAINER)
     parts = parts_at_peak(skeleton, trace, optimizer, runtime, device, processes, accumulated=accumulation > 1)
+    writing = rollout_bytes(adapter, skeleton, lengths, dtype, processes) if adapter.objective == "grpo" else 0
+    parts = with_rollouts(parts, writing)
     kind, others = str(dtype).removeprefix("torch."), sum(parts.values()) - runtime
     parts["file"] = mapped_file(skeleton, folder, adapter, device, kind, others=others)
     steps, per_epoch, tokens = _steps(adapter, lengths)
@@ -147,7 +150,7 @@ def plan(
         processes=processes,
         dtype=kind,
         parts=parts,
-        sizes={**sizes_of(skeleton, trace, optimizer), "runtime": parts["runtime"]},
+        sizes={**sizes_of(skeleton, trace, optimizer), "runtime": parts["runtime"], "rollouts": writing},
         peak=sum(parts.values()),
         trained_parameters=skeleton.trained_parameters,
         micro_batch=micro,
@@ -225,14 +228,12 @@ def batch_shapes(
     """The shapes of all micro batches that training will see, in the trainer's own order of rows."""
     if lengths is None:
         size, rows = adapter.max_length, micro * objective(adapter.objective).learning_rows
-        return [BatchShape(rows, size, rows * (size if adapter.train_on == "all" else size // 2), packed=adapter.packing)]
+        return [BatchShape(rows, size, rows * objective(adapter.objective).assumed_targets(adapter), packed=adapter.packing)]
     targets = list(supervised) if supervised is not None else [length // 2 for length in lengths]
     sequences = _sequences(adapter, lengths)
     used = None if adapter.packing else objective(adapter.objective).learning_rows
     sizes = [sum(lengths[row] for row in sequence) for sequence in sequences]
-    windows = training_windows(
-        sizes, batch_size=adapter.batch_size, epochs=adapter.epochs, seed=adapter.seed, length_sorting=adapter.length_sorting
-    )[: adapter.max_steps]
+    windows = objective(adapter.objective).windows(sizes, adapter)
     world = max(1, adapter.batch_size // (micro * accumulation))
     shapes: list[BatchShape] = []
     for window in windows:
@@ -268,9 +269,9 @@ def _steps(adapter: ChatAdapter, lengths: Sequence[int] | None) -> tuple[int | N
     if lengths is None:
         return adapter.max_steps, None, None
     sequences = len(_sequences(adapter, lengths))
-    per_epoch = -(-sequences // adapter.batch_size)
+    per_epoch = objective(adapter.objective).steps_per_epoch(sequences, adapter)
     in_all = max(1, round(per_epoch * adapter.epochs))
-    return min(in_all, adapter.max_steps or in_all), per_epoch, sum(lengths)
+    return min(in_all, adapter.max_steps or in_all), per_epoch, sum(lengths) * objective(adapter.objective).repeats(adapter)
 
 
 def _assumptions(adapter: ChatAdapter, lengths: Sequence[int] | None, supervised: Sequence[int] | None, device: str) -> list[str]:
@@ -280,7 +281,12 @@ def _assumptions(adapter: ChatAdapter, lengths: Sequence[int] | None, supervised
     found = []
     if lengths is None:
         found.append(f"every row is taken to have max_length ({adapter.max_length}) tokens; --data DATASET uses the real ones")
-    if supervised is None and adapter.train_on != "all":
+    if adapter.objective == "grpo":
+        found.append(
+            f"every answer is taken to have grpo.max_new_tokens ({adapter.grpo.max_new_tokens}) tokens; each step first writes "
+            f"{adapter.batch_size} of them, token by token, whose time is not told, and rollouts.jsonl is not counted"
+        )
+    elif supervised is None and adapter.train_on != "all":
         found.append("half of the tokens are taken to carry loss")
     if device == "cuda":
         found.append("Liger kernels and torch.compile, which take less, are not counted")

@@ -15,6 +15,7 @@ OBJECTIVES = Registry(
         "sft": "studio.train.chat.objectives.conversations:SFT",
         "dpo": "studio.train.chat.objectives.preferences:DPO",
         "kto": "studio.train.chat.objectives.preferences:KTO",
+        "grpo": "studio.train.chat.objectives.grpo:GRPO",
     },
 )
 
