@@ -12,8 +12,8 @@ from studio.adapters.chat.loading import load_run
 from studio.adapters.chat.merge import export_merged
 from studio.core.errors import StudioError, UserError
 from studio.core.workspace import Workspace, read_run, run_dataset
-from studio.evals.chat.generation import Decoding, stream_tokens
 from studio.models.bases import resolve_base
+from studio.models.chat.generation import Decoding, stream_tokens
 from studio.models.chat.loading import load_causal_lm
 from studio.schema.adapter import ChatAdapter
 from studio.schema.loading import load_yaml

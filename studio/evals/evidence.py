@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from studio.models.decoding import Decoding as Decoding  # callers of this module have it from here
+
 Message = dict[str, Any]
 """A turn of a conversation."""
 Tool = dict[str, Any]
@@ -28,17 +30,6 @@ class Question:
     reference: str | None
     tools: Sequence[Tool] = ()
     calls: Sequence[dict[str, Any]] = ()
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How the next token is chosen; temperature 0 is greedy, top_p 1 and top_k 0 keep all tokens."""
-
-    max_new_tokens: int = 128
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    seed: int = 0
 
 
 @dataclass(frozen=True)

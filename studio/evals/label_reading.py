@@ -9,9 +9,9 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from studio.evals.negation import Span, affirmed
-from studio.evals.number_reading import strict_number
-from studio.evals.spelling import bare, folded, unmarked
+from studio.language.negation import Span, affirmed
+from studio.language.number_reading import strict_number
+from studio.language.spelling import bare, folded, unmarked
 
 # What stands before a label that is given as the answer.
 _GIVEN = (
@@ -40,7 +40,7 @@ _AFTER_HANGUL = r"(?=$|\W|적|인|이|은|는|을|를|임|입|으로|로)"
 
 
 def strict_label(text: str | None, labels: Sequence[str]) -> str | None:
-    """The label that a cell is: equal to it, else equal after :func:`studio.evals.spelling.folded` and in one case, else the
+    """The label that a cell is: equal to it, else equal after :func:`studio.language.spelling.folded` and in one case, else the
     same number (1.0 is 1). None where no label or several are meant.
     """
     if text is None:
@@ -81,7 +81,7 @@ def free_label(text: str | None, labels: Sequence[str]) -> str | None:
     """The label that a free answer names; None where it names none or several, or only denies some.
 
     In this order: the whole answer; lines that give an answer ("Label: spam", or nothing but a label on the first or last line),
-    where they agree; the only label that the text affirms (:func:`studio.evals.negation.affirmed`).
+    where they agree; the only label that the text affirms (:func:`studio.language.negation.affirmed`).
     """
     if text is None:
         return None

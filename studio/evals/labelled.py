@@ -21,8 +21,8 @@ from studio.core.workspace import read_dataset
 from studio.evals.evidence import Evidence
 from studio.evals.label_reading import free_label, strict_label
 from studio.evals.metrics.base import Metric
-from studio.evals.number_reading import Typed, strict_number
 from studio.evals.task import NotComputedError, Part, TaskContext, TaskResult
+from studio.language.number_reading import Typed, strict_number
 from studio.schema.tasks import LabelledTask, PredictionFile
 
 # How models are asked about rows whose truth is known, by the kind of the Dataset.

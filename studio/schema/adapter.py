@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from studio.schema.grpo import GrpoSettings
 from studio.schema.loading import Settings
 from studio.schema.preference import PreferenceSettings
 from studio.schema.preset import Preset
@@ -61,15 +62,18 @@ class ChatAdapter(Preset):
     data: str | None = None
     """Default Dataset; ``--data`` on the command line wins."""
 
-    objective: Literal["sft", "text", "dpo", "kto", "ipo", "orpo", "simpo", "cpo"] = "sft"
-    """What is learnt: the answers themselves, raw text (``text``, continued pre-training; conversations may stand beside it and keep
-    their mask), to prefer the chosen over the rejected answer of a pair (``dpo``,
+    objective: Literal["sft", "text", "dpo", "kto", "ipo", "orpo", "simpo", "cpo", "grpo"] = "sft"
+    """What is learnt: the answers themselves, raw text (``text``, continued pre-training; conversations may stand beside it and
+    keep their mask), to prefer the chosen over the rejected answer of a pair (``dpo``,
     https://arxiv.org/abs/2305.18290; ``ipo``, https://arxiv.org/abs/2310.12036; without a reference ``orpo``,
     https://arxiv.org/abs/2403.07691, ``simpo``, https://arxiv.org/abs/2405.14734, and ``cpo``,
-    https://arxiv.org/abs/2401.08417), or liked over disliked answers that come without a partner (``kto``,
-    https://arxiv.org/abs/2402.01306)."""
+    https://arxiv.org/abs/2401.08417), liked over disliked answers that come without a partner (``kto``,
+    https://arxiv.org/abs/2402.01306), or to answer so that rewards which can be checked are high (``grpo``,
+    https://arxiv.org/abs/2402.03300)."""
     preference: PreferenceSettings = PreferenceSettings()
     """Settings of the objectives that learn from preferences."""
+    grpo: GrpoSettings = GrpoSettings()
+    """Settings of ``objective: grpo``."""
     method: Literal["lora", "full"] = "lora"
     """Train low-rank adapters, or every weight."""
     quantization: Literal["none", "nf4", "int8"] = "none"
@@ -182,6 +186,7 @@ class ChatAdapter(Preset):
                 f"'train_on' has no meaning with 'objective: {self.objective}': the answers carry the loss. Remove it."
             )
         self._possible_on_a_run()
+        self._refuse_grpo()
         if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:
             raise ValueError(
                 f"micro_batch_size {self.micro_batch_size} does not divide batch_size {self.batch_size}. "
@@ -213,3 +218,37 @@ class ChatAdapter(Preset):
                     f"'{name}' cannot be used on top of a run's adapter, with which the new one is saved as one plain LoRA. "
                     "Remove it, or merge the run first (studio export RUN --to merged) and give the merged folder as the model."
                 )
+
+    def _refuse_grpo(self) -> None:
+        """Refuse what cannot work with ``objective: grpo``, or means nothing without it.
+
+        Raises:
+            ValueError: says what.
+        """
+        own = self.grpo
+        if self.objective != "grpo":
+            if own != GrpoSettings():
+                raise ValueError(f"'grpo' has no meaning with 'objective: {self.objective}'. Remove it or set 'objective: grpo'.")
+            return
+        if not own.rewards:
+            raise ValueError("'grpo.rewards' is empty. Give at least one, for example 'rewards: [{reward: number}]'.")
+        if self.batch_size % own.group_size:
+            raise ValueError(
+                f"grpo.group_size {own.group_size} does not divide batch_size {self.batch_size}, which counts answers: a step "
+                f"holds whole groups. Set batch_size to a multiple of {own.group_size}."
+            )
+        if own.max_new_tokens >= self.max_length:
+            raise ValueError(
+                f"grpo.max_new_tokens {own.max_new_tokens} leaves no room for a prompt in max_length {self.max_length}. "
+                "Lower the first or raise the second."
+            )
+        if self.thinking == "mask":
+            raise ValueError(
+                "'thinking: mask' has no meaning with 'objective: grpo', which trains all that is written. Remove it."
+            )
+        moved = self.method == "full" or self.lora.init.startswith("pissa") or self.lora.bias != "none"
+        if own.beta and moved:
+            raise ValueError(
+                "'grpo.beta' compares with the model as it started, which is the base with its adapter switched off: it needs "
+                "'method: lora' with 'lora.bias: none' and another 'lora.init' than pissa. Set 'beta: 0' or change these."
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from studio.evals.label_reading import free_label, strict_label
-from studio.evals.number_reading import free_number, strict_number
+from studio.language.number_reading import free_number, strict_number
 
 SPAM, MOOD, LETTERS = ("spam", "ham"), ("positive", "negative"), ("A", "B", "C", "D")
 

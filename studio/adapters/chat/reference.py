@@ -14,6 +14,7 @@ from typing import Any
 from peft import LoraConfig, PeftModel
 from peft.tuners.lora import LoraLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import nn
 
 from studio.core.errors import UserError
@@ -68,22 +69,21 @@ def start_rank(model: Any) -> int:
 def as_it_started(model: Any) -> Iterator[Any]:
     """The model as it was before the first step: the trained adapter off, and that of the start on where there is one.
 
-    Not of PiSSA, which moves a part of the base's weights into the adapter: there the base alone is not the start.
+    Not of PiSSA, which moves a part of the base's weights into the adapter, nor where biases train: there the base alone is not
+    the start. Nothing of what trains is changed, nor whether it does, as PEFT's own switches would.
     """
-    if not has_start(model):
-        with model.disable_adapter():
-            yield model
-        return
-    # Names alone are switched: PEFT's own ``set_adapter`` would switch what trains, too.
-    layers: list[Any] = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
-    before = [layer._active_adapter for layer in layers]
+    layers: list[Any] = [layer for layer in model.modules() if isinstance(layer, BaseTunerLayer | AuxiliaryTrainingWrapper)]
+    before = [(layer._disable_adapters, layer._active_adapter) for layer in layers]
     for layer in layers:
-        layer._active_adapter = [START]
+        if START in getattr(layer, "lora_A", {}):
+            layer._active_adapter = [START]
+        else:
+            layer._disable_adapters = True
     try:
         yield model
     finally:
-        for layer, active in zip(layers, before, strict=True):
-            layer._active_adapter = active
+        for layer, (disabled, active) in zip(layers, before, strict=True):
+            layer._disable_adapters, layer._active_adapter = disabled, active
 
 
 def _refuse_experts(model: PeftModel) -> None:

@@ -112,8 +112,8 @@ def _of_documents(path: Path) -> Proposal | Refusal:
         except StudioError as error:
             return Refusal("chat", str(error))
     choices = [
-        "Say under writer who writes questions; without one the documents' own questions and headings are read. 'rows: text' takes "
-        "them as raw text, for chat/text."
+        "Say under writer who writes questions; without one the documents' own questions and headings are read. 'rows: text' "
+        "takes them as raw text, for chat/text."
     ]
     if any(gone.row.id.startswith("damaged/") for gone in reading.damaged):
         source["damaged"] = "keep"

@@ -26,7 +26,8 @@ E = TypeVar("E", Answer, Likelihood, LogProb)
 FILE = "evaluation-cache.sqlite"
 # Code and libraries that decide what a model answers; a change in any of them makes every old answer unknown.
 _CODE = (
-    "evals/chat/generation.py", "evals/chat/likelihood.py", "evals/chat/text_likelihood.py", "evals/chat/subjects.py",
+    "models/chat/generation.py", "models/chat/shared_heads.py", "models/decoding.py", "evals/chat/likelihood.py",
+    "evals/chat/text_likelihood.py", "evals/chat/subjects.py",
     "evals/chat/endpoint.py", "models/openai_client.py", "models/openai_replies.py", "evals/chat/replies.py",
     "evals/chat/opening.py", "models/chat/answers.py", "models/chat/arguments.py", "models/chat/encoding.py",
     "models/chat/templates.py",

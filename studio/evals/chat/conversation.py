@@ -9,10 +9,10 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from studio.core.errors import UserError
-from studio.evals.chat.generation import context_length, end_tokens, stream_tokens
 from studio.evals.evidence import Decoding
 from studio.models.chat.answers import Answered, answer_text, as_template_wants, opened_in, read_answer, read_growing
 from studio.models.chat.encoding import Message, encode_prompt
+from studio.models.chat.generation import context_length, end_tokens, stream_tokens
 from studio.models.chat.templates import ChatTemplate
 
 

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from studio.evals.chat.generation import left_pad, unwrapped
 from studio.evals.evidence import Likelihood
 from studio.models.chat.architecture import carries_padding
 from studio.models.chat.encoding import EncodedRow
+from studio.models.chat.generation import left_pad, unwrapped
 
 # Bytes of float32 logits at once; a vocabulary of 128,000 fills it with 1,048 positions.
 _LOGIT_BYTES = 512 << 20

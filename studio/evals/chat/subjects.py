@@ -10,13 +10,13 @@ from transformers import PreTrainedTokenizerBase
 
 from studio.core.errors import DataError
 from studio.core.files import sha256_json
-from studio.evals.chat.generation import Written, context_length, end_tokens, write_answers
 from studio.evals.chat.likelihood import joined, score_rows
 from studio.evals.chat.text_likelihood import text_logprobs
 from studio.evals.evidence import Answer, Decoding, Likelihood, LogProb, Message, Tool
 from studio.evals.subjects import Advance, Offered, offered
 from studio.models.chat.answers import answer_text, opened_in, read_answer, tool_syntax
 from studio.models.chat.encoding import EncodedRow, TrainOn, encode_examples, encode_prompt
+from studio.models.chat.generation import Written, context_length, end_tokens, write_answers
 from studio.models.chat.templates import ChatTemplate
 
 

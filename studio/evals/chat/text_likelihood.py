@@ -21,8 +21,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from studio.core.errors import UserError
-from studio.evals.chat.generation import context_length, unwrapped
 from studio.evals.evidence import LogProb
+from studio.models.chat.generation import context_length, unwrapped
 
 # Bytes of float32 logits at once; a vocabulary of 128,000 fills it with 524 positions.
 _LOGIT_BYTES = 256 << 20

@@ -9,8 +9,8 @@ from functools import partial
 
 from studio.evals.evidence import Evidence
 from studio.evals.metrics.base import Metric, SumStatistic, mean_statistic
-from studio.evals.spelling import bare
 from studio.evals.statistics import SHARE
+from studio.language.spelling import bare
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 

@@ -11,13 +11,13 @@ from studio.evals.labelled import Labelled, completed, labelled_rows
 from studio.evals.metrics.base import Metric, mean_statistic
 from studio.evals.metrics.bounds import bound_metrics, bound_statistic
 from studio.evals.metrics.regression import regression_metric, regression_statistic
-from studio.evals.number_reading import Decimal, free_number, strict_number
 from studio.evals.numbers import number
 from studio.evals.scoring import differences, score
 from studio.evals.statistics import Statistic
 from studio.evals.task import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
 from studio.evals.tasks.residuals import residual_panels
 from studio.evals.tasks.slices import number_slices
+from studio.language.number_reading import Decimal, free_number, strict_number
 from studio.schema.tasks import RegressionTask
 
 _OF_ERRORS = ("mae", "median_ae", "rmse", "mse", "r2", "spearman")

@@ -63,6 +63,16 @@ def target_nll(logits: Tensor, targets: Tensor) -> Tensor:
     return value
 
 
+@torch.no_grad()
+def entropies(logits: Tensor) -> Tensor:
+    """Entropy of each distribution of ``logits`` [n, v], float32 [n] in nats."""
+    found = []
+    for rows in _slices(logits):
+        logs = logits[rows].float().log_softmax(dim=-1)
+        found.append(-(logs.exp() * logs).sum(dim=-1))
+    return torch.cat(found)
+
+
 class LoraProduct(torch.autograd.Function):
     """y = x W^T + s (x A^T) B^T with frozen W, each sum formed inside a matrix product.
 

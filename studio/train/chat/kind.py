@@ -15,6 +15,7 @@ from studio.train.opening import Asked, Say, find_rows, named_dataset
 
 if TYPE_CHECKING:
     from studio.schema.adapter import ChatAdapter
+    from studio.train.measuring import Measured
 
 
 class ChatKind(RunKind):
@@ -40,6 +41,7 @@ class ChatKind(RunKind):
         from studio.models.chat.loading import load_tokenizer
         from studio.models.chat.templates import template_of
         from studio.models.device import pick_device, pick_dtype
+        from studio.train.chat.objectives.table import objective
         from studio.train.chat.settings import check_trackers, method_name, split_batch
         from studio.train.record import open_run
 
@@ -48,6 +50,7 @@ class ChatKind(RunKind):
         workspace.check_writable()
         split_batch(adapter, asked.processes)
         check_trackers(adapter)
+        objective(adapter.objective).check(adapter)
         dataset_folder, dataset = find_rows(
             adapter.data, workspace, kind="chat", rows="conversations", example="chat/construction-faq-en"
         )
@@ -98,6 +101,15 @@ class ChatKind(RunKind):
         """That of the objective."""
         return str(record.result.get("loss_unit") or "nats per token")
 
+    def measure(self, folder: Path, record: RunRecord, split: str) -> Measured:
+        """The validation loss; of a training by rewards, the reward."""
+        from studio.train.measuring import Measure, Measured
+
+        reward = record.result.get("validation_reward")
+        if reward is None or split != "validation":
+            return super().measure(folder, record, split)
+        return Measured((Measure("validation_reward", "Validation reward", "", "higher", float(reward)),))
+
     def figures(self, folder: Path, record: RunRecord) -> Iterator[tuple[str, object]]:  # noqa: ARG002 - all is in the record
         """Where it started, validation and speed."""
         result: dict[str, Any] = record.result
@@ -108,11 +120,17 @@ class ChatKind(RunKind):
             surprise = result.get("validation_perplexity")
             told = f" (perplexity {surprise:.4g})" if surprise is not None else ""
             yield "validation", f"{result['validation_loss']:.3f}{told} {best}"
+        if result.get("final_reward") is not None:
+            yield "reward", f"{result['first_reward']:.3f} in the first step, {result['final_reward']:.3f} in the last"
+        if result.get("validation_reward") is not None:
+            best = f"at step {result['best_step']}, whose weights are kept"
+            yield "validation", f"a reward of {result['validation_reward']:.3f} {best}"
         yield "speed", f"{result['tokens_per_second']:.0f} tokens/s, peak {size_text(result['peak_memory_bytes'])}"
 
     def next_steps(self, folder: Path, record: RunRecord) -> list[str]:
         """Measure it, against the run that it started from where there is one, on documents where it has read some; and talk to
-        it in the terminal."""
+        it in the terminal.
+        """
         run = f"{folder.parent.name}/{folder.name}"
         read = load_yaml(folder / "config.yaml", self.schema).objective == "text"
         baseline = f" --baseline {record.start['run']}" if record.start else ""

@@ -16,11 +16,11 @@ from studio.adapters.chat.reference import start_rank
 from studio.adapters.chat.vllm import expert_notes, serving_notes, stock_vllm_verdict
 from studio.core.errors import GateNotMetError
 from studio.schema.adapter import ChatAdapter
-from studio.train.chat.batches import training_windows
 from studio.train.chat.objectives.table import objective
 from studio.train.chat.packing import pack_rows
 from studio.train.chat.plan_model import Skeleton, build_skeleton, find_config
-from studio.train.chat.plan_parts import PARTS, disk_bytes, mapped_file, optimizer_bytes, parts_at_peak, sizes_of
+from studio.train.chat.plan_parts import PARTS, disk_bytes, mapped_file, optimizer_bytes, parts_at_peak, sizes_of, with_rollouts
+from studio.train.chat.plan_rollouts import rollout_bytes
 from studio.train.chat.plan_trace import BatchShape, trace_step
 from studio.train.chat.settings import split_batch
 from studio.train.plan_baseline import baseline_bytes
@@ -38,6 +38,7 @@ REMEDY = {
     "optimizer": "use method=lora, or optimizer=adamw_8bit",
     "gradients": "use method=lora, or a smaller model",
     "runtime": "use a machine with more memory",
+    "rollouts": "lower grpo.rollout_batch_size (the answers stay the same) or grpo.max_new_tokens",
 }
 
 
@@ -141,6 +142,8 @@ def plan(
     optimizer = optimizer_bytes(adapter.optimizer, skeleton)
     runtime = baseline_bytes(device, _TRAINER)
     parts = parts_at_peak(skeleton, trace, optimizer, runtime, device, processes, accumulated=accumulation > 1)
+    writing = rollout_bytes(adapter, skeleton, lengths, dtype, processes) if adapter.objective == "grpo" else 0
+    parts = with_rollouts(parts, writing)
     kind, others = str(dtype).removeprefix("torch."), sum(parts.values()) - runtime
     parts["file"] = mapped_file(skeleton, folder, adapter, device, kind, others=others)
     steps, per_epoch, tokens = _steps(adapter, lengths)
@@ -152,7 +155,7 @@ def plan(
         processes=processes,
         dtype=kind,
         parts=parts,
-        sizes={**sizes_of(skeleton, trace, optimizer), "runtime": parts["runtime"]},
+        sizes={**sizes_of(skeleton, trace, optimizer), "runtime": parts["runtime"], "rollouts": writing},
         peak=sum(parts.values()),
         trained_parameters=skeleton.trained_parameters,
         micro_batch=micro,
@@ -230,15 +233,12 @@ def batch_shapes(
     """The shapes of all micro batches that training will see, in the trainer's own order of rows."""
     if lengths is None:
         size, rows = adapter.max_length, micro * objective(adapter.objective).learning_rows
-        targets_each = size if _everything_trains(adapter) else size // 2
-        return [BatchShape(rows, size, rows * targets_each, packed=adapter.packing)]
+        return [BatchShape(rows, size, rows * objective(adapter.objective).assumed_targets(adapter), packed=adapter.packing)]
     targets = list(supervised) if supervised is not None else [length // 2 for length in lengths]
     sequences = _sequences(adapter, lengths)
     used = None if adapter.packing else objective(adapter.objective).learning_rows
     sizes = [sum(lengths[row] for row in sequence) for sequence in sequences]
-    windows = training_windows(
-        sizes, batch_size=adapter.batch_size, epochs=adapter.epochs, seed=adapter.seed, length_sorting=adapter.length_sorting
-    )[: adapter.max_steps]
+    windows = objective(adapter.objective).windows(sizes, adapter)
     world = max(1, adapter.batch_size // (micro * accumulation))
     shapes: list[BatchShape] = []
     for window in windows:
@@ -252,11 +252,6 @@ def batch_shapes(
                 else:
                     shapes.append(BatchShape(len(taken), max(tokens), wanted, ragged=min(tokens) != max(tokens)))
     return shapes
-
-
-def _everything_trains(adapter: ChatAdapter) -> bool:
-    """True where every token is a target."""
-    return adapter.train_on == "all" or objective(adapter.objective).everything_trains
 
 
 def _sequences(adapter: ChatAdapter, lengths: Sequence[int]) -> list[list[int]]:
@@ -279,9 +274,9 @@ def _steps(adapter: ChatAdapter, lengths: Sequence[int] | None) -> tuple[int | N
     if lengths is None:
         return adapter.max_steps, None, None
     sequences = len(_sequences(adapter, lengths))
-    per_epoch = -(-sequences // adapter.batch_size)
+    per_epoch = objective(adapter.objective).steps_per_epoch(sequences, adapter)
     in_all = max(1, round(per_epoch * adapter.epochs))
-    return min(in_all, adapter.max_steps or in_all), per_epoch, sum(lengths)
+    return min(in_all, adapter.max_steps or in_all), per_epoch, sum(lengths) * objective(adapter.objective).repeats(adapter)
 
 
 def _assumptions(adapter: ChatAdapter, lengths: Sequence[int] | None, supervised: Sequence[int] | None, device: str) -> list[str]:
@@ -291,7 +286,12 @@ def _assumptions(adapter: ChatAdapter, lengths: Sequence[int] | None, supervised
     found = []
     if lengths is None:
         found.append(f"every row is taken to have max_length ({adapter.max_length}) tokens; --data DATASET uses the real ones")
-    if supervised is None and not _everything_trains(adapter):
+    if adapter.objective == "grpo":
+        found.append(
+            f"every answer is taken to have grpo.max_new_tokens ({adapter.grpo.max_new_tokens}) tokens; each step first writes "
+            f"{adapter.batch_size} of them, token by token, whose time is not told, and rollouts.jsonl is not counted"
+        )
+    elif supervised is None and objective(adapter.objective).assumed_targets(adapter) < adapter.max_length:
         found.append("half of the tokens are taken to carry loss")
     if device == "cuda":
         found.append("Liger kernels and torch.compile, which take less, are not counted")

@@ -35,7 +35,7 @@ _CPU_SLACK = 0.3
 _CPU_HOLES = 0.4
 _CUBLAS_WORKSPACE = 33_000_000
 
-PARTS = ("runtime", "weights", "file", "adapter", "optimizer", "gradients", "activations", "logits", "working")
+PARTS = ("runtime", "weights", "file", "adapter", "optimizer", "gradients", "activations", "logits", "working", "rollouts")
 
 
 def optimizer_bytes(name: str, skeleton: Skeleton) -> int:
@@ -93,7 +93,19 @@ def parts_at_peak(
         "adapter": 0 if full else skeleton.trained,
         "optimizer": optimizer,
     }
-    return {part: {**held, **most}[part] for part in PARTS}
+    return {part: {**held, **most, "rollouts": 0}[part] for part in PARTS}
+
+
+def with_rollouts(parts: dict[str, int], writing: int) -> dict[str, int]:
+    """The parts of the fullest moment where a step also writes answers, at another time than its passes.
+
+    Args:
+        writing: bytes that it takes beside what is held all the time.
+    """
+    passing = ("gradients", "activations", "logits", "working")
+    if writing <= sum(parts[part] for part in passing):
+        return parts
+    return {**parts, **dict.fromkeys(passing, 0), "rollouts": writing}
 
 
 def sizes_of(skeleton: Skeleton, trace: Trace, optimizer: int) -> dict[str, int]:

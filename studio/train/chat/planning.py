@@ -86,7 +86,8 @@ def read_rows(
     split = prepared.training
     speech = read_speech(prepared.template, prepared.tokenizer, read_config(base).model_type)
     parsers = dict(zip(("tools", "thoughts"), choose_parsers(speech).told, strict=True))
-    return split.lengths, [sum(row.trained[1:]) for row in split.rows], parsers
+    lengths, supervised = objective(preset.objective).passed(split, preset)
+    return lengths, supervised, parsers
 
 
 def _check_template(preset: ChatAdapter) -> None:

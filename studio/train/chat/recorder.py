@@ -12,10 +12,12 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from studio.core.progress import Progress
 from studio.train.recording import MetricsFile
 
-_KEPT = {"loss", "grad_norm", "learning_rate", "eval_loss", "skipped"}
+_KEPT = {"loss", "grad_norm", "learning_rate", "eval_loss", "eval_reward", "reward", "reward_std", "skipped"}
 # What is told of answers that were judged.
 _JUDGED = {"accuracy", "reward_margin", "chosen_logprob", "rejected_logprob"}
 _KEPT |= {prefix + name for name in _JUDGED for prefix in ("", "eval_")}
+# Beginnings of names of which an objective has several.
+_FAMILIES = ("reward/", "rollout/", "eval_reward/", "eval_rollout/")
 
 
 def skipped_steps(history: Sequence[Mapping[str, Any]]) -> int:
@@ -68,14 +70,16 @@ class Recorder(TrainerCallback):
             return
         line: dict[str, Any] = {"step": state.global_step}
         line["epoch"] = round(state.global_step / self.steps_per_epoch, 4)
-        line |= {key: value for key, value in logs.items() if key in _KEPT}
+        line |= {key: value for key, value in logs.items() if key in _KEPT or key.startswith(_FAMILIES)}
         if "loss" in logs:
             line["tokens"] = self.tokens_per_step[state.global_step - 1]
             line["tokens_per_second"] = round(self.tokens / max(self.seconds, 1e-9), 1)
         self.metrics.append(line)
         if self.progress:
             figures = {"loss": logs["loss"], "tokens/s": round(line["tokens_per_second"])} if "loss" in logs else {}
-            figures |= {"validation": logs["eval_loss"]} if "eval_loss" in logs else {}
+            figures |= {"reward": logs["reward"]} if "reward" in logs else {}
+            validated = logs.get("eval_loss", logs.get("eval_reward"))
+            figures |= {"validation": validated} if validated is not None else {}
             self.progress.advance(1 if "loss" in logs else 0, **figures)
 
     def close(self) -> None:

@@ -33,9 +33,8 @@ from studio.models.chat.templates import ChatTemplate, template_of
 from studio.models.device import pick_device, pick_dtype
 from studio.schema.adapter import ChatAdapter
 from studio.schema.loading import load_yaml
-from studio.train.chat.batches import training_windows
 from studio.train.chat.curve import plot_loss
-from studio.train.chat.encode import EncodedSplit, MaskReport, mask_report, refuse_untrainable, template_lines
+from studio.train.chat.encode import EncodedSplit, MaskReport, mask_report, template_lines
 from studio.train.chat.objectives.table import objective
 from studio.train.chat.packing import pack_rows, prove_isolation
 from studio.train.chat.recorder import Recorder, skipped_steps
@@ -98,9 +97,10 @@ def _train(run_folder: Path, *, resume: bool, say: Say, main: bool, stop: StopOn
     prepared = prepare(adapter, base, run_dataset(record, Workspace.around(run_folder)), opened, kept)
     if (limit := context_limit(adapter.max_length, base)) < adapter.max_length:
         say(f"max_length {adapter.max_length} is more than the {limit} positions of {base.name}: {limit} is the limit")
-    for line in (*template_lines(prepared.template), *prepared.report.lines()):
+    aim = objective(adapter.objective)
+    for line in (*template_lines(prepared.template), *aim.lines(prepared.report, adapter)):
         say(line)
-    refuse_untrainable(prepared.report, prepared.template, prepared.training.rows)
+    aim.refuse_untrainable(prepared.report, prepared.template, prepared.training, adapter)
     if main:
         _write_before(run_folder, prepared)
 
@@ -128,6 +128,8 @@ def _train(run_folder: Path, *, resume: bool, say: Say, main: bool, stop: StopOn
     if skipped := skipped_steps(trainer.state.log_history):
         steps = trainer.state.global_step
         say(f"{skipped} of {steps} steps were skipped: the gradient of the scaled loss was too large for float16")
+    for remark in aim.remarks(trainer.state.log_history):
+        say(remark)
     if main:
         _finish(run_folder, adapter, base, prepared, trainer, recorder, seconds=time.time() - started)
 
@@ -164,16 +166,8 @@ def prepare(
     validation = encoded("validation") if has_validation else EncodedSplit([], [], [])
     lengths = training.lengths
     sequences = pack_rows(lengths, limit) if adapter.packing else aim.units(len(lengths))
-    windows = training_windows(
-        [sum(lengths[index] for index in sequence) for sequence in sequences],
-        batch_size=adapter.batch_size,
-        epochs=adapter.epochs,
-        seed=adapter.seed,
-        length_sorting=adapter.length_sorting,
-    )
-    if adapter.max_steps is not None:
-        windows = windows[: adapter.max_steps]
-    steps_per_epoch = -(-len(sequences) // adapter.batch_size)
+    windows = aim.windows([sum(lengths[index] for index in sequence) for sequence in sequences], adapter)
+    steps_per_epoch = aim.steps_per_epoch(len(sequences), adapter)
     return Prepared(tokenizer, template, training, validation, mask_report(training), sequences, windows, max(1, steps_per_epoch))
 
 
@@ -265,7 +259,7 @@ def _build_trainer(
     """The trainer with its recorder."""
     from transformers import EarlyStoppingCallback
 
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    aim, processes = objective(adapter.objective), int(os.environ.get("WORLD_SIZE", "1"))
     arguments = trainer_settings(
         adapter,
         run_folder,
@@ -275,6 +269,7 @@ def _build_trainer(
         steps_per_epoch=prepared.steps_per_epoch,
         processes=processes,
         validation=bool(prepared.validation.rows),
+        best=(aim.best_metric, aim.greater_is_better),
     )
     lengths = prepared.training.lengths
     tokens = [sum(lengths[row] for place in window for row in prepared.sequences[place]) for window in prepared.windows]
@@ -283,7 +278,7 @@ def _build_trainer(
     callbacks = [recorder, StopCallback(stop)]
     if adapter.early_stopping is not None and prepared.validation.rows:
         callbacks.append(EarlyStoppingCallback(adapter.early_stopping))
-    trainer = objective(adapter.objective).trainer(adapter)(
+    trainer = aim.trainer(adapter)(
         model=model,
         args=arguments,
         tokenizer=prepared.tokenizer,
@@ -342,9 +337,9 @@ def _finish(
         )
     else:
         _save_full(trainer.model, run_folder / target, prepared, base)
-    aim = objective(adapter.objective)
+    aim, history = objective(adapter.objective), trainer.state.log_history
     plot_loss(run_folder / "metrics.jsonl", run_folder / "loss.png", unit=aim.loss_unit, panels=aim.panels)
-    history = trainer.state.log_history
+    aim.draw(run_folder)
     losses = [line["loss"] for line in history if "loss" in line]
     validations = [line["eval_loss"] for line in history if "eval_loss" in line]
     result = {
@@ -364,6 +359,7 @@ def _finish(
         "first_step_at": recorder.first_step_at,
         "peak_memory_bytes": peak_memory(),
         "trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+        **aim.result(history),
     }
     close_well(run_folder, result, target, "config.yaml", "chat_template.jinja")
 

@@ -70,12 +70,14 @@ def trainer_settings(
     steps_per_epoch: int,
     processes: int,
     validation: bool,
+    best: tuple[str, bool] = ("eval_loss", False),
 ) -> SFTConfig:
     """TRL's settings for a preset.
 
     Args:
         dtype: type of the arithmetic; bfloat16 and float16 run under autocast, float16 with a scaled loss.
         steps: optimizer steps of the whole training.
+        best: what a validation measures by which the best weights are known, and whether more of it is better.
     """
     micro, accumulation = split_batch(adapter, processes)
     eval_every = adapter.eval_every or max(1, steps_per_epoch // 4)
@@ -92,7 +94,7 @@ def trainer_settings(
         extra["use_liger_kernel"] = True
     if validation:
         extra |= {"eval_strategy": "steps", "eval_steps": eval_every}
-        extra |= {"metric_for_best_model": "eval_loss", "greater_is_better": False}
+        extra |= {"metric_for_best_model": best[0], "greater_is_better": best[1]}
     return SFTConfig(
         output_dir=str(run_folder / "checkpoints"),
         per_device_train_batch_size=micro,

@@ -118,11 +118,15 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
         def forward(*args: Any, **kwargs: Any) -> Any:
             output = plain(*args, **kwargs)
             if self._targets is not None:
-                output.logits = target_nll(output.logits.squeeze(0), self._targets)
+                output.logits = self._nll_of_logits(output.logits.squeeze(0), self._targets)
             return output
 
         # Not a hook: PEFT calls the forward of what it wraps directly.
         causal_lm.forward = forward
+
+    def _nll_of_logits(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Loss of each target [n] under logits [n, v], inside the model's forward; the logits are used up."""
+        return target_nll(logits, targets)
 
     def _target_nll(self, model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Negative log-likelihood of each target of a micro batch, float32 [n] in nats, and its place in the flattened batch [n].

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from studio.evals.chat.calls import Judged, judge, judge_tool, same_value
+from studio.evals.chat.calls import Judged, judge, judge_tool
 from studio.evals.evidence import Answer, Question
+from studio.models.chat.calls import same_value
 from tests.evals.chat.tools import BOOK, WEATHER, call
 
 LUND = call("weather", city="Lund", days=3)

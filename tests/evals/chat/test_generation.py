@@ -6,8 +6,10 @@ import pytest
 import torch
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from studio.evals.chat.attention import NAME, shared_heads_attention
-from studio.evals.chat.generation import (
+from studio.evals.chat.subjects import LocalSubject
+from studio.evals.evidence import Decoding
+from studio.models.chat.encoding import encode_prompt
+from studio.models.chat.generation import (
     Written,
     choose,
     context_length,
@@ -16,9 +18,7 @@ from studio.evals.chat.generation import (
     unwrapped,
     write_answers,
 )
-from studio.evals.chat.subjects import LocalSubject
-from studio.evals.evidence import Decoding
-from studio.models.chat.encoding import encode_prompt
+from studio.models.chat.shared_heads import NAME, shared_heads_attention
 from studio.models.chat.templates import ChatTemplate
 
 QUESTIONS = [

@@ -14,7 +14,7 @@ from studio.core.files import write_json
 from studio.core.records import RunRecord, read_record
 from studio.core.workspace import Workspace
 from studio.data.chat.rows import ChatRow
-from studio.evals.chat.generation import Written
+from studio.models.chat.generation import Written
 from studio.models.chat.templates import ChatTemplate
 from tests.evals.conftest import write_dataset
 from tests.models.chat.tool_shapes import CALLS

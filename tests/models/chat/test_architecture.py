@@ -11,11 +11,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, BertConfig, LlavaConfig, T5Config
 
 from studio.core.errors import StudioError, UserError
-from studio.evals.chat.generation import Decoding, stream_tokens, write_answers
 from studio.evals.chat.likelihood import score_rows
 from studio.models.bases import ResolvedBase
 from studio.models.chat.architecture import attention_for, refuse_other_kinds, refuse_seeing_ahead
 from studio.models.chat.encoding import EncodedRow
+from studio.models.chat.generation import Decoding, stream_tokens, write_answers
 from studio.models.chat.loading import load_causal_lm, refuse_quantising
 from tests.families import FAMILIES, build_family
 

@@ -31,10 +31,10 @@ from studio.evals.chat.bias.sources import Origin, published_files, read_json_li
 from studio.evals.evidence import LogProb
 from studio.evals.label_reading import mentioned
 from studio.evals.metrics.base import SumStatistic, mean_statistic
-from studio.evals.negation import affirmed
 from studio.evals.pieces import Floats
-from studio.evals.spelling import folded, unmarked
 from studio.evals.statistics import SHARE, SIGNED
+from studio.language.negation import affirmed
+from studio.language.spelling import folded, unmarked
 
 ORIGIN = Origin(
     "BBQ",

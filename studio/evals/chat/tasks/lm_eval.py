@@ -21,13 +21,13 @@ from studio.core.foreign_output import set_aside
 from studio.core.progress import Progress
 from studio.core.records import Difference, Score
 from studio.evals.chat.bias.results import bias_metric
-from studio.evals.chat.generation import unwrapped
 from studio.evals.chat.subjects import LocalSubject
 from studio.evals.metrics.base import Metric, SumStatistic, mean_statistic
 from studio.evals.scoring import difference, score
 from studio.evals.statistics import ANY, NOT_COMPUTED, SHARE, Better
 from studio.evals.subjects import Subject
 from studio.evals.task import NotComputedError, TaskContext, TaskResult
+from studio.models.chat.generation import unwrapped
 from studio.models.chat.thoughts import THOUGHTS
 from studio.schema.bias import LmEvalTask
 from studio.schema.tasks import LikelihoodSettings

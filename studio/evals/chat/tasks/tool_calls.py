@@ -14,7 +14,7 @@ from studio.core.workspace import read_dataset
 from studio.data.chat.rows import ChatRow
 from studio.data.chat.turns import call_text, shown_turn
 from studio.evals.chat.bias.results import Measured, small_note, summarise
-from studio.evals.chat.calls import Judged, judge, judge_tool, name_of
+from studio.evals.chat.calls import Judged, judge, judge_tool
 from studio.evals.chat.questions import question_at, question_from
 from studio.evals.chat.showing import answer_columns, answer_part
 from studio.evals.chat.tasks.conversation import choose_rows
@@ -23,6 +23,7 @@ from studio.evals.metrics.base import Metric, mean_statistic
 from studio.evals.scoring import score
 from studio.evals.statistics import SHARE, Statistic
 from studio.evals.task import Card, CardGroup, NotComputedError, Part, TaskContext, TaskResult
+from studio.models.chat.calls import name_of
 from studio.schema.tasks import ToolCallsTask
 
 Answers = dict[str, list[Answer | None]]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from studio.data.chat.rows import ChatRow
 from studio.models.chat.templates import ChatTemplate
 from studio.schema.adapter import ChatAdapter
-from studio.train.chat.encode import EncodedSplit
+from studio.train.chat.batches import training_windows
+from studio.train.chat.encode import EncodedSplit, MaskReport, refuse_untrainable
 from studio.train.chat.trainer import ChatTrainer
 
 
@@ -42,6 +45,17 @@ class Objective(ABC):
     """True where a plan without a Dataset takes every token for a target."""
     likelihood: bool = False
     """True where the validation loss is a mean negative log-likelihood of tokens, whose exponential is a perplexity."""
+    best_metric: str = "eval_loss"
+    """What a validation measures by which the best weights are known."""
+    greater_is_better: bool = False
+    """Whether more of it is better."""
+
+    def check(self, adapter: ChatAdapter) -> None:  # noqa: B027 - most have nothing to look at
+        """Look at the preset's settings for this objective, before there is a run.
+
+        Raises:
+            UserError: they ask for what cannot be.
+        """
 
     @abstractmethod
     def encode(
@@ -65,3 +79,53 @@ class Objective(ABC):
     def units(self, rows: int) -> list[list[int]]:
         """The encoded rows of each unit of training."""
         return [list(range(start, start + self.unit_rows)) for start in range(0, rows, self.unit_rows)]
+
+    def windows(self, lengths: Sequence[int], adapter: ChatAdapter) -> list[list[int]]:
+        """The training sequences of every optimizer step of the whole training; see :func:`training_windows`.
+
+        Args:
+            lengths: tokens of each sequence.
+        """
+        return training_windows(
+            lengths,
+            batch_size=adapter.batch_size,
+            epochs=adapter.epochs,
+            seed=adapter.seed,
+            length_sorting=adapter.length_sorting,
+        )[: adapter.max_steps]
+
+    def steps_per_epoch(self, sequences: int, adapter: ChatAdapter) -> int:
+        """Optimizer steps of one pass over so many training sequences."""
+        return -(-sequences // adapter.batch_size)
+
+    def repeats(self, adapter: ChatAdapter) -> int:  # noqa: ARG002 - for some
+        """How often each training sequence goes through the model in one epoch."""
+        return 1
+
+    def passed(self, split: EncodedSplit, adapter: ChatAdapter) -> tuple[list[int], list[int]]:  # noqa: ARG002 - for some
+        """Tokens and targets of each encoded row when it goes through the model; where they are not known yet, the most."""
+        return split.lengths, [sum(row.trained[1:]) for row in split.rows]
+
+    def assumed_targets(self, adapter: ChatAdapter) -> int:
+        """Targets of a row of ``max_length`` tokens, where no Dataset is named."""
+        everything = adapter.train_on == "all" or self.everything_trains
+        return adapter.max_length if everything else adapter.max_length // 2
+
+    def refuse_untrainable(self, report: MaskReport, template: ChatTemplate, split: EncodedSplit, adapter: ChatAdapter) -> None:  # noqa: ARG002
+        """See :func:`studio.train.chat.encode.refuse_untrainable`."""
+        refuse_untrainable(report, template, split.rows)
+
+    def lines(self, report: MaskReport, adapter: ChatAdapter) -> list[str]:  # noqa: ARG002 - for some
+        """The mask report in a few plain lines."""
+        return report.lines()
+
+    def remarks(self, history: Sequence[Mapping[str, Any]]) -> list[str]:  # noqa: ARG002 - for some
+        """What is to be said after a training, from the trainer's own history of it."""
+        return []
+
+    def result(self, history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:  # noqa: ARG002 - for some
+        """Figures of ``run.json`` beside those that every training has."""
+        return {}
+
+    def draw(self, run_folder: Path) -> None:  # noqa: B027 - most draw nothing
+        """Draw more than the loss, from ``metrics.jsonl``."""

@@ -20,6 +20,7 @@ OBJECTIVES = Registry(
         "simpo": "studio.train.chat.objectives.preferences:PAIRS",
         "cpo": "studio.train.chat.objectives.preferences:PAIRS",
         "kto": "studio.train.chat.objectives.preferences:KTO",
+        "grpo": "studio.train.chat.objectives.grpo:GRPO",
     },
 )
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable
 from typing import Literal
 
-from studio.evals.negation import affirmed
-from studio.evals.spelling import folded, unmarked
+from studio.language.negation import affirmed
+from studio.language.spelling import folded, unmarked
 
 Decimal = Literal[".", ","]
 

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from studio.evals.chat.attention import share_heads
-from studio.evals.evidence import Decoding
 from studio.models.chat.probing import turn_ends
+from studio.models.chat.shared_heads import share_heads
 from studio.models.chat.templates import ChatTemplate
+from studio.models.decoding import Decoding
 
 # Finished answers are taken out of the batch once a quarter of it is done: taking them out copies the key-value cache.
 _EVICT_BELOW = 0.75
@@ -28,10 +28,11 @@ _EVICT_BELOW = 0.75
 
 @dataclass(frozen=True)
 class Written:
-    """Token ids of one answer without its end token; ``truncated`` when no end token came within the limit."""
+    """Token ids of one answer without its end token; ``truncated`` when no end token came within the limit. end: that token."""
 
     ids: list[int]
     truncated: bool
+    end: int | None = None
 
 
 def unwrapped(model: Any) -> PreTrainedModel:
@@ -66,6 +67,7 @@ def write_answers(
     context: int,
     batch_size: int,
     advance: Callable[[int], None] | None = None,
+    streams: Sequence[Tensor] | None = None,
 ) -> list[Written | None]:
     """Continue every prompt until an end token or the limit.
 
@@ -74,6 +76,7 @@ def write_answers(
         ends: ids that end an answer.
         context: tokens that prompt and answer may have together.
         advance: called with how many answers were just finished.
+        streams: uniform draws of each answer, [max_new_tokens]; None makes them from the decoding's seed and its place.
     Returns:
         One answer per prompt, in order; None where the prompt leaves no room for a single token.
     """
@@ -86,8 +89,8 @@ def write_answers(
     for start in range(0, len(order), batch_size):
         batch = order[start : start + batch_size]
         limits = [min(decoding.max_new_tokens, context - len(prompts[index])) for index in batch]
-        streams = [_random_stream(decoding, index) for index in batch]
-        answers = _write_batch(unwrapped(model), [prompts[index] for index in batch], limits, streams, decoding, ends, advance)
+        draws = [streams[index] if streams else _random_stream(decoding, index) for index in batch]
+        answers = _write_batch(unwrapped(model), [prompts[index] for index in batch], limits, draws, decoding, ends, advance)
         for index, answer in zip(batch, answers, strict=True):
             written[index] = answer
     return written
@@ -145,8 +148,12 @@ def choose(logits: Tensor, decoding: Decoding, draws: Tensor) -> Tensor:
 
 def _random_stream(decoding: Decoding, index: int) -> Tensor:
     """Uniform draws of one answer, one per step: [max_new_tokens]. They depend on the seed and the answer's place only."""
-    generator = torch.Generator().manual_seed(decoding.seed * 1_000_003 + index)
-    return torch.rand(decoding.max_new_tokens, generator=generator)
+    return random_stream(decoding.seed * 1_000_003 + index, decoding.max_new_tokens)
+
+
+def random_stream(seed: int, length: int) -> Tensor:
+    """Uniform draws in [0, 1) of an answer of at most so many tokens, float32 [length]."""
+    return torch.rand(length, generator=torch.Generator().manual_seed(seed))
 
 
 def _write_batch(
@@ -163,7 +170,7 @@ def _write_batch(
     device = model.device
     tokens, mask = left_pad(prompts, device)  # [b, s]
     answers: list[list[int]] = [[] for _ in prompts]
-    ended = [False] * len(prompts)
+    ended: list[int | None] = [None] * len(prompts)  # the token that ended each
     alive = list(range(len(prompts)))  # place in the batch -> answer
     draws = torch.stack(list(streams))  # [b, max_new_tokens]
     past: Any = None
@@ -186,10 +193,10 @@ def _write_batch(
         chosen = choose(output.logits[:, -1].float(), decoding, draws[alive, count])  # [b]
         finished = set()
         for answer, token in zip(alive, chosen.tolist(), strict=True):
-            if ended[answer] or len(answers[answer]) >= limits[answer]:
+            if ended[answer] is not None or len(answers[answer]) >= limits[answer]:
                 continue
             if token in ends:
-                ended[answer] = True
+                ended[answer] = token
                 finished.add(answer)
                 continue
             answers[answer].append(token)
@@ -197,7 +204,7 @@ def _write_batch(
                 finished.add(answer)
         if advance and finished:
             advance(len(finished))
-        waiting = [place for place, answer in enumerate(alive) if not ended[answer] and len(answers[answer]) < limits[answer]]
+        waiting = [place for place, answer in enumerate(alive) if ended[answer] is None and len(answers[answer]) < limits[answer]]
         if not waiting:
             break
         tokens, positions = chosen[:, None], torch.minimum(positions[:, -1:] + 1, last)
@@ -205,7 +212,7 @@ def _write_batch(
         if len(waiting) <= _EVICT_BELOW * len(alive) and _evict(past, waiting, device):
             tokens, positions, mask, last = tokens[waiting], positions[waiting], mask[waiting], last[waiting]
             alive = [alive[place] for place in waiting]
-    return [Written(ids, not end) for ids, end in zip(answers, ended, strict=True)]
+    return [Written(ids, end is None, end) for ids, end in zip(answers, ended, strict=True)]
 
 
 def _write_alone(
@@ -219,15 +226,15 @@ def _write_alone(
 ) -> Written:
     """Write one answer by itself, for models that have no memory which rows can share."""
     ids: list[int] = []
-    ended = False
+    ended = None
     for token in _continue(model, prompt, limit, draws, decoding):
         if token in ends:
-            ended = True
+            ended = token
             break
         ids.append(token)
     if advance:
         advance(1)
-    return Written(ids, not ended)
+    return Written(ids, ended is None, ended)
 
 
 def left_pad(rows: Sequence[list[int]], device: torch.device) -> tuple[Tensor, Tensor]:
