@@ -18,6 +18,7 @@ import yaml
 from studio.core.markdown import markdown_table
 from studio.core.records import DatasetRecord, SourceRecord, StepRecord
 from studio.core.registry import Registry
+from studio.core.telling import counted
 from studio.data.licences import hub_licence
 from studio.data.parquet import REMOVED_FILE
 from studio.data.sources import READ_STEP
@@ -130,7 +131,7 @@ class DatasetCard:
             return ""
         return (
             f"{clusters['tied_rows']:,} rows resemble others or share a group with them; such rows lie in one split together "
-            f"({clusters['count']:,} clusters, the largest with {clusters['largest']:,} rows)."
+            f"({counted(clusters['count'], 'cluster')}, the largest with {counted(clusters['largest'])})."
         )
 
     def columns(self) -> list[str]:

@@ -32,6 +32,8 @@ _WIDTH = 44
 _WHOLE = 200 << 20
 # Share of zero bytes from which a file is no text with a few stray ones.
 _ZEROS = 0.1
+# A proposal that fits less than that is a guess: why the other kinds do not read the file is then said too.
+_UNSURE = 0.5
 _CALLED = {
     ".csv": "table, comma-separated text", ".tsv": "table, text with tabs", ".json": "JSON", ".jsonl": "JSON lines",
     ".jsonlines": "JSON lines", ".ndjson": "JSON lines", ".parquet": "parquet table", ".xlsx": "Excel workbook",
@@ -316,6 +318,8 @@ def told_of(looked: Looked) -> Told:
         others = [f"{other.kind} ({other.what})" for other in looked.proposals[1:]]
         if others:
             blocks += ["", f"It can also be read with --kind: {'; '.join(glimpse(other, 160) for other in others)}"]
+        if best.likeness < _UNSURE and looked.refusals:
+            blocks += ["", looked.why_not()]
         blocks.append(Hint(f"Keep it: studio data look {looked.path} --to mine.yaml, then: studio data build mine.yaml"))
     document = {
         "facts": {name: str(value) for name, value in looked.facts},

@@ -291,3 +291,13 @@ def test_roles_that_nobody_knows_are_proposed_in_turn(tmp_path: Path) -> None:
     best = look_at(tmp_path / "rows.jsonl").best
     assert best is not None and best.kind == "chat"
     assert best.recipe["sources"][0]["roles"] == {"student": "user", "tutor": "assistant"}
+
+
+def test_a_weak_guess_says_why_nothing_better_reads_the_file(tmp_path: Path) -> None:
+    row = {
+        "messages": [{"role": "user", "content": "What is it?"}, {"role": "assistant", "content": "A cat"}],
+        "images": ["a.png"],
+    }
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    told = told_of(look_at(tmp_path / "rows.jsonl"))
+    assert any("not as chat: " in str(block) and "a chat model cannot see" in str(block) for block in told.blocks)

@@ -14,10 +14,15 @@ HEADING = re.compile(r"(#{1,6})\s+(.+?)\s*#*\s*")
 FENCE = re.compile(r"\s*(```|~~~)")
 _RULE = re.compile(r"\s*(?:(?:-\s*){3,}|(?:\*\s*){3,}|(?:_\s*){3,}|=+)\s*")
 _ASKS = ("?", "？", "؟", "⁇", "?**", "？**")
+# What numbers an item: 1. 2) (3), and in Chinese and Japanese 4、 （五） 六、.
+_NUMBER = r"[(（]?(?:\d{1,4}|[一二三四五六七八九十百]{1,4})(?:[.)]\s+|[、．）]\s*)"
 _BOLD = re.compile(
-    r"(?P<mark>\s{0,3}(?:[-*+]\s+|\d{1,4}[.)]\s+)?)(?P<bold>\*\*|__)(?P<asked>[^*\n]+?)(?P=bold)\s*:?\s*(?P<rest>.*)"
+    rf"(?P<mark>\s{{0,3}}(?:[-*+]\s+|{_NUMBER})?)(?P<bold>\*\*|__)(?P<asked>[^*\n]+?)(?P=bold)"
+    r"\s*(?::|[—–-](?=\s))?\s*(?P<rest>.*)"
 )
-_ITEM = re.compile(r"\s{0,3}(?:[-*+•]\s+|\(?\d{1,4}[.)]\s+)(?P<asked>.*)")
+_ITEM = re.compile(rf"\s{{0,3}}(?:[-*+•]\s+|{_NUMBER})(?P<asked>.*)")
+_QUOTED = re.compile(r"^[ ]{0,3}>[ ]?", re.MULTILINE)
+_DEFINITION = re.compile(r"[ ]{0,3}:[ \t]+(?P<said>.+)")
 _FOLD = re.compile(r"<(/?(?:details|summary))\b[^<>]{0,200}>", re.I)
 _TAG = re.compile(r"</?(?:b|strong|i|em|u|h[1-6]|span|p|code|br)\b[^>]*>", re.I)
 _DIVIDER = re.compile(r"\s*\|?\s*:?-{3,}:?\s*(?:\|\s*:?-{3,}:?\s*)+\|?\s*")
@@ -46,7 +51,7 @@ def read_labelled(text: str) -> Written:
     A heading between two of them belongs to neither. Answers without a label count where the questions are bold or headings.
     Nothing is found where a question or an answer is missing.
     """
-    lines = text.strip().splitlines()
+    lines = _unquoted(text).strip().splitlines()
     turns = labelled_turns(_without_code(lines))
     roles = {turn.role for turn in turns}
     if "assistant" not in roles and "user" in roles and all(turn.styled for turn in turns):
@@ -74,6 +79,12 @@ def read_labelled(text: str) -> Written:
             found.talks[-1].messages.append({"role": turn.role, "content": "\n".join([turn.text, *body]).strip()})
         heading = next_heading or heading
     return found
+
+
+def _unquoted(text: str) -> str:
+    """A text whose every line stands in a block quote of markdown, out of it; any other as it is."""
+    quoted = all(_QUOTED.match(line) for line in text.splitlines() if line.strip())
+    return _QUOTED.sub("", text) if quoted else text
 
 
 def _asked_only(lines: Sequence[str], asked: Sequence[tuple[int, str]]) -> Written:
@@ -129,8 +140,8 @@ def _cut_headings(lines: Sequence[str]) -> tuple[list[str], str | None]:
 
 def read_section(text: str) -> Written:
     """Questions and answers below one heading: folded (``<details>``), in a table of two columns, bold, or items of a list."""
-    for reader in (_details, _table, read_labelled, _bold, _items):
-        found = reader(text)
+    for reader in (_details, _table, read_labelled, _bold, _items, _definitions):
+        found = reader(_unquoted(text))
         if found.talks:
             return found
     return Written(left=text)
@@ -212,6 +223,15 @@ def _items(text: str) -> Written:
         if found and found["asked"].rstrip().endswith(_ASKS):
             starts.append((number, found["asked"].strip("*_ "), ""))
     return _spread(lines, starts)
+
+
+def _definitions(text: str) -> Written:
+    """Questions on a line of their own, each with its answer below it as a definition (``: A small bird.``)."""
+    lines = text.splitlines()
+    pairs = itertools.pairwise([*enumerate(_without_code(lines)), (len(lines), "")])
+    defined = [(at, line.strip()) for (at, line), (_, below) in pairs if _DEFINITION.match(below)]
+    asked = [(at, line, "") for at, line in defined if line.endswith(_ASKS)]
+    return _spread([_DEFINITION.sub(r"\g<said>", line) for line in lines], asked)
 
 
 def _spread(lines: Sequence[str], starts: Sequence[tuple[int, str, str]]) -> Written:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,9 +25,10 @@ _TALKERS = {
     "system": "system",
 }
 _WORDS = {**dict.fromkeys(QUESTION_WORDS, "user"), **dict.fromkeys(ANSWER_WORDS, "assistant"), **_TALKERS}
-# Letters that stand for question and answer: English, French, Spanish, Italian, German, Swedish, Dutch, Russian, Turkish.
+# Letters that stand for question and answer: English, French, Spanish, Italian, German, Swedish, Dutch, Russian, Turkish, Arabic.
 _LETTERS = (
     ("q", "a"), ("q", "r"), ("p", "r"), ("d", "r"), ("f", "a"), ("f", "s"), ("v", "a"), ("в", "о"), ("s", "c"),
+    ("س", "ج"),
 )  # fmt: skip
 _ASKING = frozenset({"q", *QUESTION_WORDS})
 _ALONE = frozenset(letter for pair in _LETTERS for letter in pair)
@@ -36,7 +38,7 @@ _NAME = r"[^\s\d:：.,;()\[\]{}<>|*_#/\\\"'`=+~-]+"
 _LABEL = re.compile(
     rf"\s*(?:[-*+•]\s+|\d{{1,4}}[.)]\s+)?(?P<hashes>#{{1,6}}\s*)?(?P<bold>{_EMPHASIS})?\s*"
     rf"(?P<word>{_NAME}(?: {_NAME})?)(?:[ .#-]?(?P<number>\d{{1,4}}))?\s*"
-    rf"(?P<close>{_EMPHASIS})?\s*(?P<separator>[:：.)]|\Z)\s*(?P<behind>{_EMPHASIS})?\s*(?P<rest>.*)",
+    rf"(?P<close>{_EMPHASIS})?\s*(?P<separator>[:：.．)）]|\Z)\s*(?P<behind>{_EMPHASIS})?\s*(?P<rest>.*)",
     re.DOTALL,
 )
 _ITEM_B = re.compile(r"\s*(?:[-*+]\s+)?\(?[Bb][.)]\s")
@@ -70,7 +72,8 @@ def label_of(line: str) -> Label | None:
     found = _LABEL.match(line)
     if found is None:
         return None
-    word, separator = found["word"].lower(), found["separator"].replace("：", ":")
+    # East Asian texts write Latin letters and signs as wide as their own: Ｑ：.
+    word, separator = (unicodedata.normalize("NFKC", found[part]).lower() for part in ("word", "separator"))
     if word not in _WORDS and word not in _ALONE:
         return None
     styled = bool(found["hashes"] or found["bold"])

@@ -34,7 +34,7 @@ _SHOWN = 2
 # Of a folder so many documents are read before a recipe is proposed, and none that is larger than this.
 _DOCUMENTS_TRIED, _LARGEST_TRIED = 5, 20 << 20
 # What the readers offer within a sentence.
-_OFFERED = re.compile(r"\b(encoding|records): ([\w-]+)")
+_OFFERED = re.compile(r"\b(encoding|records|sheet): ([\w-]+)")
 
 
 def propose_chat(path: Path) -> Proposal | Refusal | None:

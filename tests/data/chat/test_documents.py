@@ -27,6 +27,8 @@ TEXTS = {
     "Chinese": "问：Name a bird\n答：A wren\n问题2：Name a fish\n答案：A cod\n",
     "Japanese": "質問：Name a bird\n回答：A wren\n質問：Name a fish\n答え：A cod\n",
     "Hindi": "प्रश्न: Name a bird\nउत्तर: A wren\nप्रश्न: Name a fish\nउत्तर: A cod\n",
+    "Arabic letters": "س: Name a bird\nج: A wren\nس: Name a fish\nج: A cod\n",
+    "wide letters": "Ｑ：Name a bird\nＡ：A wren\nＱ２：Name a fish\nＡ２：A cod\n",
     "tabs": "question\tanswer\nName a bird\tA wren\nName a fish\tA cod\n",
     "commas": 'question,answer\nName a bird,A wren\n"Name a fish",A cod\n',
     "JSON lines": "\n".join(json.dumps({"question": asked, "answer": answered}) for asked, answered in BOTH),
@@ -42,6 +44,7 @@ MARKDOWN = {
     "a heading between": "# FAQ\n\n## Birds\n\nQ: Name a bird\nA: A wren\n\n---\n\n## Fish\n\nQ: Name a fish\nA: A cod\n",
     "folded": "<details>\n<summary><b>Name a bird</b></summary>\n\nA wren\n</details>\n"
     "<details><summary>Name a fish</summary>A cod</details>",
+    "quoted": "> **Q:** Name a bird\n>\n> **A:** A wren\n>\n> **Q:** Name a fish\n> **A:** A cod\n",
     "a table": "# FAQ\n\n| No | Question | Answer |\n|---:|:---|---|\n"
     "| 1 | Name a bird | A wren |\n| 2 | Name a fish | A cod |\n",
 }
@@ -49,6 +52,10 @@ QUESTIONS = {
     "bold items": "# FAQ\n\n- **A bird?** A wren\n- **A fish?**\n  A cod\n",
     "bold lines": "**A bird?**\nA wren\n\n**A fish?**\n\nA cod\n",
     "numbered": "## FAQ\n\n1. A bird?\n   A wren\n2. A fish?\n\n   A cod\n",
+    "with dashes": "**A bird?** — A wren\n**A fish?** - A cod\n",
+    "Chinese numbers": "一、A bird?\nA wren\n\n（二）A fish?\nA cod\n",
+    "numbers with a comma": "1、A bird?\nA wren\n2、A fish?\nA cod\n",
+    "definitions": "A bird?\n: A wren\n\nA fish?\n:   A cod\n",
     "numbered and bold": "1. **A bird?**\n   A wren\n2. **A fish?**\n   A cod\n",
 }
 

@@ -113,5 +113,6 @@ def notes_of(found: Harvest) -> list[str]:
 
 def _examples(visits: Sequence[Visit]) -> str:
     """The first of some addresses, with their reasons."""
-    shown = "; ".join(f"{one.address} {one.reason}".removesuffix(".")[:160] for one in visits[:_EXAMPLES])
+    told = [f"{one.address} {one.reason.removeprefix(one.address).strip()}" for one in visits[:_EXAMPLES]]
+    shown = "; ".join(one.removesuffix(".")[:160] for one in told)
     return shown + ("; ..." if len(visits) > _EXAMPLES else "")
