@@ -97,7 +97,7 @@ class GibberishStep(Settings):
 
 ScoreName = Literal[
     "characters", "words", "turns", "answer_words", "question_words", "language", "language_confidence", "readability", "lix",
-    "toxicity", "relevance",
+    "toxicity", "relevance", "meaning",
 ]  # fmt: skip
 
 
@@ -109,7 +109,10 @@ class ScoreStep(Settings):
     what: Annotated[list[ScoreName], Field(min_length=1)] = ["answer_words", "language", "readability", "relevance"]
     """What is measured. ``readability`` is Flesch's reading ease in the form of the language (de, en, es, fr), ``lix``
     Björnsson's index (any language with blanks), ``toxicity`` 1 where a word list finds something, ``relevance`` how much of what
-    is rare in the question the answer takes up (0 to 1). What a language has no rule for gets no figure."""
+    is rare in the question the answer takes up (0 to 1), ``meaning`` the cosine of question and answer as ``model`` sees them
+    (-1 to 1). What a language has no rule for gets no figure."""
+    model: str = "minilm-l6"
+    """Text encoder of ``meaning``: a starter (English only), a folder, or one of the Hub."""
 
 
 class FilterStep(Settings):

@@ -98,7 +98,7 @@ class WriterSettings(Settings):
     """Rows asked for at a time: per chunk, per row that is paraphrased, or per group of examples."""
     answers: Literal["written", "sentences"] = "written"
     """Who answers questions about documents: the model, which then has to quote the text; or sentences of the text, picked by the
-    studio, for each of which the model writes the question alone. For small models, most of which cannot quote."""
+    studio, for each of which the model writes the question alone. For small models that cannot quote."""
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
     """How freely it chooses words."""
     max_tokens: _Positive = 2000

@@ -47,6 +47,7 @@ from studio.data.sources import (
 from studio.data.split import Division
 from studio.data.stages import Stages, StepResult
 from studio.data.workers import Workers
+from studio.schema.chat_cleaning import ScoreStep
 from studio.schema.duplicate_steps import DecontaminateStep, SemanticDuplicatesStep
 from studio.schema.mixing import DatasetSource
 from studio.schema.recipe import (
@@ -291,6 +292,10 @@ def _keys(recipe: ChatRecipe, sources: Sequence[ResolvedSource], memo: HashMemo,
             from studio.models.text_encoder import encoder_identity
 
             parts += [encoder_identity(step.model), code_version("chat/contrasts.txt")]
+        if isinstance(step, ScoreStep) and "meaning" in step.what:
+            from studio.models.text_encoder import encoder_identity
+
+            parts += [encoder_identity(step.model), code_version("chat/steps/meaning.py")]
         if number in others:
             # What is compared with is read as sources are.
             parts += [others[number].identity(), code_version(*_READ_CODE, *_COMPARED_CODE)]

@@ -286,3 +286,16 @@ def test_what_says_the_same_is_told_and_not_dropped(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("studio.data.chat.steps.semantic.LEAST_AUC", 0.1)
     by = gone(built(own, [step | {"action": "drop"}], tmp_path / "w"))
     assert by == {name: ("says the same in other words", earlier) for name, earlier in (("own/1", "own/0"), ("own/3", "own/2"))}
+
+
+@pytest.mark.starter
+def test_rows_are_kept_by_how_near_question_and_answer_are_in_meaning(tmp_path: Path) -> None:
+    good = [("What do cats eat?", "Felines live on meat."), ("How do I bake bread?", "Knead flour and water.")] * 3
+    rows = [(question, f"{answer} {'Indeed. ' * number}") for number, (question, answer) in enumerate(good)]
+    own = written(tmp_path / "own.jsonl", [*rows, ("Who repairs my bicycle?", "Paint the fence green in spring.")])
+    score = {"step": "score", "what": ["meaning"]}
+    outcome = built(own, [score, {"step": "filter", "by": "meaning", "min": 0.2}], tmp_path / "w", test=0, validation=0)
+    assert gone(outcome) == {"own/6": ("low meaning", None)}
+    assert any(note.startswith("score: meaning: cosine of minilm-l6") for note in outcome.notes)
+    with pytest.raises(UserError, match="no-such-encoder"):
+        built(own, [score | {"model": "no-such-encoder"}], tmp_path / "w")

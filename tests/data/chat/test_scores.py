@@ -155,3 +155,28 @@ def test_filter_says_what_it_cannot_do() -> None:
             judged(Filter(name, max=0), rows)
     with pytest.raises(DataError, match="the value 'good' of 'quality' in row r is no number. Filter words by 'allowed'"):
         judged(Filter("quality", min=1), rows)
+
+
+@pytest.mark.starter
+def test_meaning_tells_what_an_answer_is_about_without_shared_words() -> None:
+    pairs = [
+        ("How do I bake bread?", "Knead flour and water, let the dough rise, and put it into the oven."),
+        ("What do cats eat?", "Felines live on meat, fish and mice."),
+        ("How far is the moon?", "Our satellite orbits some 384,000 kilometres from Earth."),
+        ("Who repairs my bicycle?", "Paint the fence green in spring."),
+    ]
+    rows = [row(answer, question, id=f"r{number}") for number, (question, answer) in enumerate(pairs)] + [
+        row("", "Alone?", id="e")
+    ]
+    step = Score(["meaning", "relevance"])
+    near = [one.meta[SCORES].get("meaning") for one in judged(step, rows)]
+    assert near[4] is None and all(near[place] > 0.2 > near[3] for place in range(3))
+    assert [one.meta[SCORES]["relevance"] for one in judged(step, rows)][:2] == [0.0, 0.0]
+    assert "meaning: 1 of 5 rows have no value" in step.notes
+    assert "nearer to its own answer than to the next row's in 100% of cases here, where 50% is chance" in step.notes[-1]
+
+
+def test_no_encoder_is_opened_unless_meaning_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("studio.models.text_encoder.open_text_encoder", lambda name: pytest.fail(f"{name} was opened"))
+    step = Score(["words"], model="no-such-model")
+    assert [one.meta[SCORES] for one in judged(step, [row("Yes.")])] == [{"words": 3}]

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, repeat
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from studio.core.errors import DataError, nearest
 from studio.data.chat.prose import prose
 from studio.data.chat.rows import ChatRow, spoken_text
 from studio.data.chat.steps.base import CorpusStep, Verdict
+from studio.data.chat.steps.meaning import Nearness
 from studio.data.chat.turns import TEXT_ROLE
 from studio.data.verdicts import Drop
 from studio.language.identify import WHOLE, identifier, language_of
@@ -43,22 +44,27 @@ def _answers(row: ChatRow) -> str:
 class Score(CorpusStep):
     """Figures in ``meta``; it sees all rows because what is rare in them decides what an answer should take up."""
 
-    def __init__(self, what: Sequence[str]) -> None:
+    def __init__(self, what: Sequence[str], model: str = "minilm-l6") -> None:
         """See :class:`studio.schema.chat_cleaning.ScoreStep`."""
         self._what = tuple(dict.fromkeys(what))
+        self._model = model
 
     def judge_all(self, rows: Sequence[ChatRow]) -> list[Verdict]:
         """Every row with its figures; a score that a row cannot have is not in them."""
         rarity = _rarity(rows) if "relevance" in self._what else {}
         verdicts: list[Verdict] = []
         missing: Counter[str] = Counter()
-        for row in rows:
-            values = {name: self._value(name, row, rarity) for name in self._what}
+        nearness = Nearness(self._model)
+        meant = "meaning" in self._what
+        meanings = nearness.measure((_said(row, "user"), _answers(row)) for row in rows) if meant else repeat(None)
+        for row, meaning in zip(rows, meanings, strict=meant):
+            values = {name: meaning if name == "meaning" else self._value(name, row, rarity) for name in self._what}
             missing.update(name for name, value in values.items() if value is None)
             scores = {name: round(value, 3) if isinstance(value, float) else value for name, value in values.items()}
             known = {name: value for name, value in scores.items() if value is not None}
             verdicts.append(replace(row, meta={**row.meta, SCORES: {**row.meta.get(SCORES, {}), **known}}))
-        self.notes = tuple(f"{name}: {count:,} of {len(rows):,} rows have no value" for name, count in missing.items())
+        told = [f"{name}: {count:,} of {len(rows):,} rows have no value" for name, count in missing.items()]
+        self.notes = (*told, nearness.told) if meant else tuple(told)
         return verdicts
 
     def _value(self, name: str, row: ChatRow, rarity: dict[str, float]) -> float | int | str | None:
