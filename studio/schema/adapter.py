@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from studio.schema.loading import Settings
 from studio.schema.preset import Preset
+from studio.schema.teaching import DistillSettings, RewardSettings
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -71,12 +72,17 @@ class ChatAdapter(Preset):
     data: str | None = None
     """Default Dataset; ``--data`` on the command line wins."""
 
-    objective: Literal["sft", "dpo", "kto"] = "sft"
+    objective: Literal["sft", "dpo", "kto", "distill", "reward"] = "sft"
     """What is learnt: the answers themselves, to prefer the chosen over the rejected answer of a pair (DPO,
     https://arxiv.org/abs/2305.18290), or liked over disliked answers that come without a partner (KTO,
-    https://arxiv.org/abs/2402.01306)."""
+    https://arxiv.org/abs/2402.01306); what a teacher model says of the answers (``distill``); or to score answers, from pairs
+    (``reward``, a reward model: https://arxiv.org/abs/2203.02155)."""
     preference: PreferenceSettings = PreferenceSettings()
     """Settings of ``objective: dpo`` and ``kto``."""
+    distill: DistillSettings = DistillSettings()
+    """Settings of ``objective: distill``."""
+    reward: RewardSettings = RewardSettings()
+    """Settings of ``objective: reward``."""
     method: Literal["lora", "full"] = "lora"
     """Train low-rank adapters, or every weight."""
     quantization: Literal["none", "nf4", "int8"] = "none"
@@ -175,14 +181,15 @@ class ChatAdapter(Preset):
             )
         if self.lora.dora and self.lora.init.startswith("pissa"):
             raise ValueError("'lora.dora' and 'lora.init: pissa' cannot be converted to a plain LoRA together. Choose one.")
-        if self.objective != "sft" and self.packing:
+        if self.objective not in {"sft", "distill"} and self.packing:
             raise ValueError(
                 f"'packing' cannot be used with 'objective: {self.objective}', which compares whole rows. Remove it."
             )
-        if self.objective != "sft" and self.train_on != "assistant":
+        if self.objective not in {"sft", "distill"} and self.train_on != "assistant":
             raise ValueError(
                 f"'train_on' has no meaning with 'objective: {self.objective}': the answers carry the loss. Remove it."
             )
+        self._taught()
         if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:
             raise ValueError(
                 f"micro_batch_size {self.micro_batch_size} does not divide batch_size {self.batch_size}. "
@@ -191,3 +198,23 @@ class ChatAdapter(Preset):
         if self.save_every and self.eval_every and self.save_every % self.eval_every:
             raise ValueError(f"save_every {self.save_every} is not a multiple of eval_every {self.eval_every}.")
         return self
+
+    def _taught(self) -> None:
+        """Refuse what has no meaning with, or without, a teacher or a score.
+
+        Raises:
+            ValueError: names the setting.
+        """
+        for name, default in (("distill", DistillSettings()), ("reward", RewardSettings())):
+            if self.objective != name and getattr(self, name) != default:
+                raise ValueError(f"'{name}' has no meaning with 'objective: {self.objective}'. Remove it.")
+        if self.distill.on_policy and self.packing:
+            raise ValueError(
+                "'distill.on_policy' cannot be used with 'packing': the student's answers change length. Remove one."
+            )
+        if self.distill.on_policy and self.train_on == "all":
+            raise ValueError(
+                "'distill.on_policy' needs answers to write anew, and 'train_on: all' knows none. Change one of them."
+            )
+        if self.objective == "reward" and self.lora.init.startswith("pissa"):
+            raise ValueError("'lora.init: pissa' changes the base under the score. Use 'default'.")

@@ -40,6 +40,8 @@ def stock_vllm_verdict(
         covered: what trains of it, by kind of layer.
         layers: last names of the layers that carry adapters, see :func:`studio.adapters.chat.layers.adapted_layers`.
     """
+    if adapter.objective == "reward":
+        return ["a reward model scores answers and writes none, and the studio serves models that write."]
     if architecture in UNKNOWN:
         return [f"vLLM has no class {architecture}, so it serves neither base nor result: use 'studio chat', or another base."]
     if adapter.method == "full":

@@ -39,6 +39,7 @@ class ChatKind(RunKind):
         from studio.models.chat.loading import load_tokenizer
         from studio.models.chat.templates import template_of
         from studio.models.device import pick_device, pick_dtype
+        from studio.train.chat.objectives.table import objective
         from studio.train.chat.settings import check_trackers, method_name, split_batch
         from studio.train.record import open_run
 
@@ -53,9 +54,10 @@ class ChatKind(RunKind):
         base = resolve_base(adapter.model, adapter.revision)
         if adapter.chat_template or adapter.template_arguments or adapter.client_arguments:
             template_of(load_tokenizer(base), adapter, base.name)  # a slip there is told before there is a run
+        settled = objective(adapter.objective).settle(adapter, base, workspace)
         # What was left to the machine is written down, so that a resume or a second run computes as this one did.
         dtype = str(pick_dtype(adapter.dtype, pick_device())).removeprefix("torch.")
-        resolved = {"data": f"{dataset.name}/{dataset.fingerprint}", "dtype": dtype}
+        resolved = {"data": f"{dataset.name}/{dataset.fingerprint}", "dtype": dtype, **settled}
         if base.source == "local":  # found again from any folder
             resolved["model"] = str(base.folder)
         if adapter.chat_template and Path(adapter.chat_template).is_file():
@@ -88,9 +90,9 @@ class ChatKind(RunKind):
 
         return train_run(folder, resume=resume, say=say)
 
-    def loss_unit(self, record: RunRecord) -> str:  # noqa: ARG002 - the same for all
-        """The mean over tokens."""
-        return "nats per token"
+    def loss_unit(self, record: RunRecord) -> str:
+        """The mean over tokens, or over pairs that are scored."""
+        return "nats per pair" if record.result.get("objective") == "reward" else "nats per token"
 
     def figures(self, folder: Path, record: RunRecord) -> Iterator[tuple[str, object]]:  # noqa: ARG002 - all is in the record
         """Validation and speed."""
@@ -98,11 +100,16 @@ class ChatKind(RunKind):
         if result.get("validation_loss") is not None:
             best = f"at step {result['best_step']}, whose weights are kept"
             yield "validation", f"{result['validation_loss']:.3f} {best}"
+        if (accuracy := result.get("validation_accuracy")) is not None:
+            share, low, high = accuracy
+            yield "right pairs", f"{share:.1%} of the validation pairs (95%: {low:.1%} to {high:.1%})"
         yield "speed", f"{result['tokens_per_second']:.0f} tokens/s, peak {size_text(result['peak_memory_bytes'])}"
 
-    def next_steps(self, folder: Path, record: RunRecord) -> list[str]:  # noqa: ARG002 - the same for all
-        """Measure it, and talk to it in the terminal."""
+    def next_steps(self, folder: Path, record: RunRecord) -> list[str]:
+        """Measure it, and talk to it in the terminal; a reward model scores the answers of another."""
         run = f"{folder.parent.name}/{folder.name}"
+        if record.result.get("objective") == "reward":
+            return [f"studio eval reward --model {run}", f"studio eval rewarded --model RUN --set tasks.0.reward={run}"]
         return [f"studio eval {self.suite} --model {run}", f"studio chat {run}"]
 
 

@@ -31,6 +31,7 @@ def plan_as_wished(preset: ChatAdapter, wish: PlanWish, workspace: Workspace, pr
     from studio.train.chat.plan import check_fits, largest_micro_batch, plan
     from studio.train.chat.showing import plan_told
 
+    preset = objective(preset.objective).located(preset, workspace)
     device = device_of(wish.device)
     limit = wish.memory if wish.memory is not None else memory_of(device)
     lengths, supervised, parsers = read_rows(preset, workspace)
@@ -69,14 +70,15 @@ def read_rows(preset: ChatAdapter, workspace: Workspace) -> tuple[list[int] | No
     from studio.adapters.chat.speech import choose_parsers, read_speech
     from studio.models.bases import resolve_base
     from studio.models.chat.loading import read_config
-    from studio.train.chat.run import prepare
+    from studio.train.chat.run import context_limit, prepare
 
     folder, base = workspace.find_dataset(preset.data), resolve_base(preset.model, preset.revision)
     prepared = prepare(preset, base, folder)
     split = prepared.training
     speech = read_speech(prepared.template, prepared.tokenizer, read_config(base).model_type)
     parsers = dict(zip(("tools", "thoughts"), choose_parsers(speech).told, strict=True))
-    return split.lengths, [sum(row.trained[1:]) for row in split.rows], parsers
+    lengths, targets = objective(preset.objective).planned(split, preset, context_limit(preset.max_length, base))
+    return lengths, targets, parsers
 
 
 def _check_template(preset: ChatAdapter) -> None:

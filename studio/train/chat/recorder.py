@@ -12,7 +12,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from studio.core.progress import Progress
 from studio.train.recording import MetricsFile
 
-_KEPT = {"loss", "grad_norm", "learning_rate", "eval_loss", "eval_accuracy", "skipped"}
+_KEPT = {
+    "loss", "grad_norm", "learning_rate", "eval_loss", "eval_accuracy", "eval_accuracy_low", "eval_accuracy_high", "eval_margin",
+    "eval_divergence", "eval_nll", "skipped",
+}  # fmt: skip
 
 
 def skipped_steps(history: Sequence[Mapping[str, Any]]) -> int:

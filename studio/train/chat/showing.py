@@ -20,6 +20,7 @@ _MEANING = {
     "activations": "kept for the backward pass",
     "logits": "scores of the vocabulary and the loss",
     "working": "the backward pass itself, and slack",
+    "teacher": "the model that is followed, beyond what training takes",
 }
 
 
@@ -59,6 +60,8 @@ def _memory(planned: Plan) -> Table:
     rows: list[list[object]] = []
     for part in PARTS:
         size = planned.parts[part]
+        if part == "teacher" and not size:
+            continue
         rows.append([part, size_text(size), f"{size / planned.peak:.0%}", bar(size, planned.peak), _MEANING[part]])
     rows.append(["peak", size_text(planned.peak), "100%", "", "per process" if planned.device == "cpu" else "per GPU"])
     return Table(["memory", "size", "share", "", "what"], rows, right=["size", "share"])

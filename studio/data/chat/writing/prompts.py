@@ -11,19 +11,21 @@ from studio.core.errors import UserError
 from studio.core.files import sha256_json
 from studio.schema.writer import fields_of
 
-Form = Literal["questions", "paraphrase", "self_instruct"]
+Form = Literal["questions", "paraphrase", "self_instruct", "answers"]
 
 # What a prompt may hold, and what an item of the answer must.
 _FIELDS: dict[str, tuple[str, ...]] = {
     "questions": ("count", "title", "headings", "text"),
     "paraphrase": ("count", "question", "answer"),
     "self_instruct": ("count", "examples"),
+    "answers": ("question",),
 }
-_NEEDED = {"questions": "text", "paraphrase": "question", "self_instruct": "examples"}
+_NEEDED = {"questions": "text", "paraphrase": "question", "self_instruct": "examples", "answers": "question"}
 ITEM_KEYS: dict[str, tuple[str, ...]] = {
     "questions": ("question", "answer", "quote"),
     "paraphrase": ("question",),
     "self_instruct": ("question", "answer"),
+    "answers": ("answer",),
 }
 _TEXT = {"type": "string"}
 ROWS = "rows"
@@ -47,13 +49,20 @@ class Prompt:
         """What each item of an answer must hold."""
         return ITEM_KEYS[self.form]
 
+    @property
+    def plain(self) -> bool:
+        """True where the whole reply is the one item, in its own words."""
+        return self.form == "answers"
+
     def filled(self, count: int, **values: str) -> list[dict[str, str]]:
         """The messages that ask for ``count`` items."""
         return [{"role": "user", "content": self.template.format(count=count, **values).strip()}]
 
     @property
-    def response_format(self) -> dict[str, Any]:
-        """The form of an answer as a server that takes JSON schemas wants it (OpenAI, vLLM, llama.cpp)."""
+    def response_format(self) -> dict[str, Any] | None:
+        """The form of an answer as a server that takes JSON schemas wants it (OpenAI, vLLM, llama.cpp); None of plain words."""
+        if self.plain:
+            return None
         item = _object(dict.fromkeys(self.keys, _TEXT))
         schema = _object({ROWS: {"type": "array", "items": item}})
         return {"type": "json_schema", "json_schema": {"name": self.form, "schema": schema, "strict": True}}

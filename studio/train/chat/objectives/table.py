@@ -15,6 +15,8 @@ OBJECTIVES = Registry(
         "sft": "studio.train.chat.objectives.conversations:SFT",
         "dpo": "studio.train.chat.objectives.preferences:DPO",
         "kto": "studio.train.chat.objectives.preferences:KTO",
+        "distill": "studio.train.chat.objectives.distillation:DISTILL",
+        "reward": "studio.train.chat.objectives.reward:REWARD",
     },
 )
 
