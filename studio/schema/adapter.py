@@ -10,10 +10,14 @@ from studio.schema.grpo import GrpoSettings
 from studio.schema.loading import Settings
 from studio.schema.preference import PreferenceSettings
 from studio.schema.preset import Preset
+from studio.schema.teaching import DistillSettings, RewardSettings
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+
+_READING = frozenset({"sft", "text", "distill"})
+"""Objectives with a loss of every token by itself, so that rows can be packed and any of their tokens chosen."""
 
 Schedule = Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt", "cosine_with_min_lr"]
 Optimizer = Literal[
@@ -62,18 +66,24 @@ class ChatAdapter(Preset):
     data: str | None = None
     """Default Dataset; ``--data`` on the command line wins."""
 
-    objective: Literal["sft", "text", "dpo", "kto", "ipo", "orpo", "simpo", "cpo", "grpo"] = "sft"
+    objective: Literal["sft", "text", "dpo", "kto", "ipo", "orpo", "simpo", "cpo", "grpo", "distill", "reward"] = "sft"
     """What is learnt: the answers themselves, raw text (``text``, continued pre-training; conversations may stand beside it and
     keep their mask), to prefer the chosen over the rejected answer of a pair (``dpo``,
     https://arxiv.org/abs/2305.18290; ``ipo``, https://arxiv.org/abs/2310.12036; without a reference ``orpo``,
     https://arxiv.org/abs/2403.07691, ``simpo``, https://arxiv.org/abs/2405.14734, and ``cpo``,
     https://arxiv.org/abs/2401.08417), liked over disliked answers that come without a partner (``kto``,
-    https://arxiv.org/abs/2402.01306), or to answer so that rewards which can be checked are high (``grpo``,
-    https://arxiv.org/abs/2402.03300)."""
+    https://arxiv.org/abs/2402.01306), to answer so that rewards which can be checked are high (``grpo``,
+    https://arxiv.org/abs/2402.03300), what a teacher model says of the answers (``distill``,
+    https://arxiv.org/abs/1503.02531), or to score answers, from pairs (``reward``, a reward model:
+    https://arxiv.org/abs/2203.02155)."""
     preference: PreferenceSettings = PreferenceSettings()
     """Settings of the objectives that learn from preferences."""
     grpo: GrpoSettings = GrpoSettings()
     """Settings of ``objective: grpo``."""
+    distill: DistillSettings = DistillSettings()
+    """Settings of ``objective: distill``."""
+    reward: RewardSettings = RewardSettings()
+    """Settings of ``objective: reward``."""
     method: Literal["lora", "full"] = "lora"
     """Train low-rank adapters, or every weight."""
     quantization: Literal["none", "nf4", "int8"] = "none"
@@ -173,20 +183,19 @@ class ChatAdapter(Preset):
             )
         if self.lora.dora and self.lora.init.startswith("pissa"):
             raise ValueError("'lora.dora' and 'lora.init: pissa' cannot be converted to a plain LoRA together. Choose one.")
-        if self.objective not in {"sft", "text"} and self.packing:
+        if self.objective not in _READING and self.packing:
             raise ValueError(
                 f"'packing' cannot be used with 'objective: {self.objective}', which compares whole rows. Remove it."
             )
         self.preference.refuse_unread(self.objective)
-        if self.objective not in {"sft", "text"} and self.train_on not in {
-            "assistant",
-            *(["all"] if self.objective == "orpo" else []),
-        }:
+        trainable = {"assistant", *(["all"] if self.objective == "orpo" else [])}
+        if self.objective not in _READING and self.train_on not in trainable:
             raise ValueError(
                 f"'train_on' has no meaning with 'objective: {self.objective}': the answers carry the loss. Remove it."
             )
         self._possible_on_a_run()
         self._refuse_grpo()
+        self._taught()
         if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:
             raise ValueError(
                 f"micro_batch_size {self.micro_batch_size} does not divide batch_size {self.batch_size}. "
@@ -252,3 +261,23 @@ class ChatAdapter(Preset):
                 "'grpo.beta' compares with the model as it started, which is the base with its adapter switched off: it needs "
                 "'method: lora' with 'lora.bias: none' and another 'lora.init' than pissa. Set 'beta: 0' or change these."
             )
+
+    def _taught(self) -> None:
+        """Refuse what has no meaning with, or without, a teacher or a score.
+
+        Raises:
+            ValueError: names the setting.
+        """
+        for name, default in (("distill", DistillSettings()), ("reward", RewardSettings())):
+            if self.objective != name and getattr(self, name) != default:
+                raise ValueError(f"'{name}' has no meaning with 'objective: {self.objective}'. Remove it.")
+        if self.distill.on_policy and self.packing:
+            raise ValueError(
+                "'distill.on_policy' cannot be used with 'packing': the student's answers change length. Remove one."
+            )
+        if self.distill.on_policy and self.train_on == "all":
+            raise ValueError(
+                "'distill.on_policy' needs answers to write anew, and 'train_on: all' knows none. Change one of them."
+            )
+        if self.objective == "reward" and self.lora.init.startswith("pissa"):
+            raise ValueError("'lora.init: pissa' changes the base under the score. Use 'default'.")

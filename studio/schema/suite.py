@@ -22,6 +22,7 @@ from studio.schema.general import GeneralTask
 from studio.schema.image_scores import ImagesTask
 from studio.schema.judge import JudgeTask
 from studio.schema.loading import Settings
+from studio.schema.reward_tasks import PairsTask, RewardTask
 from studio.schema.tasks import (
     ClassificationTask,
     ConversationTask,
@@ -57,6 +58,8 @@ Task = Annotated[
     | CounterfactualTask
     | LmEvalTask
     | JudgeTask
+    | PairsTask
+    | RewardTask
     | ImagesTask
     | ForecastTask
     | ClusteringTask,
@@ -202,7 +205,7 @@ class Suite(Settings):
     @classmethod
     def _judge_not_alone(cls, thresholds: list[Threshold], info: ValidationInfo) -> list[Threshold]:
         """A model's opinion alone lets nothing pass."""
-        judging = [task for task in info.data.get("tasks") or [] if isinstance(task, JudgeTask)]
+        judging = [task for task in info.data.get("tasks") or [] if isinstance(task, JudgeTask | RewardTask)]
         bare = {name for task in judging for name in task.metric_names()}
         keys = {task.key for task in judging}
         if thresholds and all(item.metric.partition(".")[0] in keys or item.metric in bare for item in thresholds):

@@ -103,6 +103,9 @@ class WriterSettings(Settings):
     """How freely it chooses words."""
     max_tokens: _Positive = 2000
     """Longest answer; one that is cut off is asked again for half as many rows."""
+    top_logprobs: Annotated[int, Field(ge=1, le=20)] | None = None
+    """With ``form: answers``: ask for the log-probabilities of so many tokens at each place too, and keep them with the rows, for
+    ``objective: distill``. A server that gives none is asked without."""
     prompt: str | None = None
     """What it is told, with the fields of the shipped prompt between braces (``{text}``); None takes the shipped one. Braces
     that are text are doubled."""

@@ -121,13 +121,13 @@ class WebSource(ReadSource):
 
 
 class SyntheticSource(Drawn):
-    """Rows that a model makes of rows: other ways to ask the same (``paraphrase``), or new questions and answers of the same kind
-    (``self_instruct``). What is made of a row lies in its split.
+    """Rows that a model makes of rows: other ways to ask the same (``paraphrase``), new questions and answers of the same kind
+    (``self_instruct``), or its own last answer to each conversation (``answers``). What is made of a row lies in its split.
     """
 
     type: Literal["synthetic"]
     """Kind of source."""
-    form: Literal["paraphrase", "self_instruct"]
+    form: Literal["paraphrase", "self_instruct", "answers"]
     """What is made."""
     path: str | None = None
     """File or folder with the rows it is made of, in any shape; a relative one as in other sources."""
@@ -143,8 +143,8 @@ class SyntheticSource(Drawn):
     """Who has to be named, and how, when the licence asks for it."""
     system: str | None = None
     """A system turn put before every row that has none."""
-    keep_seeds: bool = True
-    """The rows themselves are rows of this source too."""
+    keep_seeds: bool | None = None
+    """The rows themselves are rows of this source too; None means yes, but with ``answers`` no."""
     limit: _Positive | None = None
     """Use only so many rows."""
     examples: _Positive = 3
@@ -160,4 +160,8 @@ class SyntheticSource(Drawn):
         """Refuse rows from two places, or from none."""
         if (self.path is None) == (self.dataset is None):
             raise ValueError("give either a path or a dataset: where the rows come from that new ones are made of.")
+        if self.form == "answers" and self.similarity is not None:
+            raise ValueError("similarity compares new questions, and form: answers makes none. Remove it.")
+        if self.writer.top_logprobs is not None and self.form != "answers":
+            raise ValueError(f"writer.top_logprobs belongs to form: answers, not to {self.form}. Remove it.")
         return self

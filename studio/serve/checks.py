@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from studio.adapters.chat.loading import ADAPTER_WEIGHTS, read_template, resolve_recorded_base
+from studio.adapters.chat.loading import ADAPTER_WEIGHTS, read_template, refuse_scorer, resolve_recorded_base
 from studio.adapters.chat.speech import Speech, read_speech
 from studio.adapters.chat.vllm import MAX_LORA_RANKS
 from studio.adapters.saved import saved_settings
@@ -56,6 +56,7 @@ def check_run(folder: Path, *, name: str, merged: bool = False, max_lora_rank: i
     record = read_run(folder)
     run = f"{folder.parent.name}/{folder.name}"
     check_kind(record, run)
+    refuse_scorer(folder, saved_settings(folder))
     whole = record.method == "full" or merged
     weights = folder / ("merged" if merged and record.method != "full" else "model" if whole else "adapter")
     if not weights.is_dir():

@@ -27,6 +27,7 @@ from studio.adapters.chat.reference import TRAINED, attach_start, has_start
 from studio.adapters.folders import replace_folder
 from studio.core.errors import StudioError, UserError, nearest
 from studio.core.files import disk_errors
+from studio.models.chat.architecture import is_scorer
 from studio.models.chat.templates import ChatTemplate
 from studio.schema.adapter import LoraSettings
 
@@ -44,7 +45,7 @@ def lora_config(lora: LoraSettings, model: nn.Module, *, quantized: bool = False
         UserError: a name in ``target_modules`` or ``modules_to_save`` fits no layer.
     """
     config = LoraConfig(
-        task_type="CAUSAL_LM",
+        task_type="SEQ_CLS" if is_scorer(model) else "CAUSAL_LM",
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,

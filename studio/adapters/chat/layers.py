@@ -20,7 +20,7 @@ from transformers.pytorch_utils import Conv1D
 
 from studio.adapters.chat.reference import TRAINED
 from studio.core.errors import UserError
-from studio.models.chat.architecture import decoder_of, read_directly
+from studio.models.chat.architecture import decoder_of, head_of, read_directly
 from studio.schema.adapter import LoraSettings
 
 # Parts of names that PEFT puts in between, and the copy of a layer that another one, trained whole, stands for.
@@ -49,14 +49,14 @@ def all_linear(model: Any) -> str | list[str]:
         PEFT's own word where that comes to the same, else the layers by their full names.
     """
     kept = _linear_names(model)
-    head = model.get_output_embeddings()
+    head = head_of(model)
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D) and module is not head]
     return "all-linear" if len(kept) == len(linear) else kept
 
 
 def _linear_names(model: Any) -> list[str]:
     """Full names of the linear layers that :func:`all_linear` stands for."""
-    head, decoder = model.get_output_embeddings(), decoder_of(model)
+    head, decoder = head_of(model), decoder_of(model)
     linear = {
         name: module for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D) and module is not head
     }
@@ -135,7 +135,7 @@ def _useless(model: Any) -> dict[str, str]:
     """Layers on which an adapter is of no use, by their full names, with the sentence that says why."""
     kind = model.config.model_type
     tied = bool(getattr(model.config.get_text_config(), "tie_word_embeddings", False))
-    head, words = model.get_output_embeddings(), model.get_input_embeddings()
+    head, words = head_of(model), model.get_input_embeddings()
     found = {}
     for layer, module in model.named_modules():
         if module is head:
@@ -159,7 +159,7 @@ def _useless(model: Any) -> dict[str, str]:
 def coverage(model: Any) -> list[Covered]:
     """What trains of a model with its adapters attached, by kind of layer, the kinds that it has in a fixed order."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    decoder, head = decoder_of(inner), _unwrapped(inner.get_output_embeddings())
+    decoder, head = decoder_of(inner), _unwrapped(head_of(inner))
     inside = {id(module) for module in decoder.modules()} if decoder is not None else set()
     sums = {kind: [0, 0] for kind in _KINDS}
     owner: Any

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,15 +75,9 @@ def load_run(
             f"the run {run_folder.parent.name}/{run_folder.name} is of kind {record.kind!r}, and this takes runs of kind 'chat'. "
             "'studio runs list' shows the kind of each."
         )
-    weights = run_folder / ("model" if record.method == "full" else "adapter")
-    if not weights.is_dir():
-        raise UserError(
-            f"the run {run_folder} has no {weights.name}/ yet (status: {record.status}). Let it finish, or continue it: "
-            f"studio train --resume {run_folder.name}"
-        )
-    prefixes = (f"{weights.name}/", "chat_template.jinja")
-    verify_hashes(run_folder, {name: value for name, value in record.files.items() if name.startswith(prefixes)})
+    weights = checked_weights(run_folder, record)
     config = saved_settings(run_folder)
+    refuse_scorer(run_folder, config)
     device = device or pick_device()
     settings: dict[str, Any] = {
         "dtype": dtype or pick_dtype(config.get("dtype") or "auto", device),
@@ -101,6 +95,41 @@ def load_run(
         tokenizer = load_tokenizer(_tokenizer_source(base, weights))
     beside = record.method == "full" or _trained_biases(weights)
     return LoadedRun(model, tokenizer, template, record, run_folder, base, settings, beside)
+
+
+def checked_weights(run_folder: Path, record: RunRecord) -> Path:
+    """The folder of what a run trained, its files and the template as they were written down.
+
+    Raises:
+        UserError: there is none yet.
+        StudioError: a file has changed.
+    """
+    weights = run_folder / ("model" if record.method == "full" else "adapter")
+    if not weights.is_dir():
+        raise UserError(
+            f"the run {run_folder} has no {weights.name}/ yet (status: {record.status}). Let it finish, or continue it: "
+            f"studio train --resume {run_folder.name}"
+        )
+    prefixes = (f"{weights.name}/", "chat_template.jinja")
+    verify_hashes(run_folder, {name: value for name, value in record.files.items() if name.startswith(prefixes)})
+    return weights
+
+
+def refuse_scorer(run_folder: Path, settings: Mapping[str, Any]) -> None:
+    """Go on only with a run that writes.
+
+    Args:
+        settings: of the run, as saved.
+    Raises:
+        UserError: it is a reward model.
+    """
+    if settings.get("objective") == "reward":
+        run = f"{run_folder.parent.name}/{run_folder.name}"
+        raise UserError(
+            f"the run {run} is a reward model: it scores answers and writes none, so there is nothing to chat with, serve or "
+            f"merge. Measure it with 'studio eval reward --model {run}', or let it score the answers of a model: "
+            f"studio eval rewarded --model RUN --set tasks.0.reward={run}"
+        )
 
 
 def resolve_recorded_base(record: RunRecord) -> ResolvedBase:

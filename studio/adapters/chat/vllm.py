@@ -48,6 +48,8 @@ def stock_vllm_verdict(
         layers: last names of the layers that carry adapters, see :func:`studio.adapters.chat.layers.adapted_layers`.
         start_rank: of the adapter of the run that is trained on, 0 for a base.
     """
+    if adapter.objective == "reward":
+        return ["a reward model scores answers and writes none, and the studio serves models that write."]
     if architecture in UNKNOWN:
         return [f"vLLM has no class {architecture}, so it serves neither base nor result: use 'studio chat', or another base."]
     if adapter.method == "full":

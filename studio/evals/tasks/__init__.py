@@ -28,6 +28,8 @@ TASKS = Registry(
         "counterfactual": "studio.evals.chat.tasks.counterfactual:run",
         "lm_eval": "studio.evals.chat.tasks.lm_eval:run",
         "judge": "studio.evals.chat.tasks.judge:run",
+        "pairs": "studio.evals.chat.tasks.reward:run_pairs",
+        "reward": "studio.evals.chat.tasks.reward:run_reward",
         "images": "studio.evals.images.task:run",
         "forecast": "studio.evals.forecast.task:run",
         "clustering": "studio.evals.clusters.task:run",
@@ -54,6 +56,8 @@ SETTINGS = Registry(
         "counterfactual": "studio.schema.bias:CounterfactualTask",
         "lm_eval": "studio.schema.bias:LmEvalTask",
         "judge": "studio.schema.judge:JudgeTask",
+        "pairs": "studio.schema.reward_tasks:PairsTask",
+        "reward": "studio.schema.reward_tasks:RewardTask",
         "images": "studio.schema.image_scores:ImagesTask",
         "forecast": "studio.schema.forecast_scores:ForecastTask",
         "clustering": "studio.schema.cluster_scores:ClusteringTask",
@@ -67,7 +71,7 @@ BENCHES = Registry("way of asking models", {"chat": "studio.evals.chat.opening:o
 ASKED = dict.fromkeys(
     (
         "conversation", "tool_calls", "classification", "regression", "fairness", "general", "safety", "leakage",
-        "crows_pairs", "stereoset", "winobias", "winogender", "bbq", "counterfactual", "lm_eval", "judge",
+        "crows_pairs", "stereoset", "winobias", "winogender", "bbq", "counterfactual", "lm_eval", "judge", "reward",
     ),
     "chat",
 )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, PretrainedConfig
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
 
 from studio.core.errors import UserError
 
@@ -35,7 +35,31 @@ def decoder_of(causal_lm: Any) -> Any:
     Some classes call their output layer ``decoder`` too, and give that when they are asked (ModernBERT's decoder).
     """
     decoder = causal_lm.get_decoder()
-    return causal_lm.base_model if decoder is causal_lm.get_output_embeddings() else decoder
+    return causal_lm.base_model if decoder is head_of(causal_lm) else decoder
+
+
+def is_scorer(model: Any) -> bool:
+    """True of a model that gives a row one score, where others have an output layer over the vocabulary."""
+    return type(model).__name__.endswith("ForSequenceClassification")
+
+
+def head_of(model: Any) -> Any:
+    """The output layer: over the vocabulary, or of a single score."""
+    return model.score if is_scorer(model) else model.get_output_embeddings()
+
+
+def refuse_scoring(config: PretrainedConfig, name: str) -> None:
+    """Go on only with architectures that transformers carries with a score in place of the output layer.
+
+    Raises:
+        UserError: there is no such class, or it calls its score something else than loaders of adapters expect.
+    """
+    architecture: Any = AutoModelForSequenceClassification._model_mapping.get(type(config), None)
+    if architecture is None or not issubclass(architecture, PreTrainedModel):
+        raise UserError(
+            f"{name} ({config.model_type}) cannot be a reward model: transformers has no class of it that scores. Use a base of "
+            "the Llama, Qwen, Mistral or Gemma families."
+        )
 
 
 def carries_padding(config: PretrainedConfig) -> bool:

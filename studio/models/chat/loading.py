@@ -11,6 +11,7 @@ from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
     AutoTokenizer,
     BitsAndBytesConfig,
     PretrainedConfig,
@@ -20,7 +21,14 @@ from transformers import (
 
 from studio.core.errors import StudioError, UserError
 from studio.models.bases import ResolvedBase
-from studio.models.chat.architecture import attention_for, read_directly, refuse_bidirectional, refuse_other_kinds
+from studio.models.chat.architecture import (
+    attention_for,
+    is_scorer,
+    read_directly,
+    refuse_bidirectional,
+    refuse_other_kinds,
+    refuse_scoring,
+)
 from studio.models.device import pick_device
 from studio.models.quiet import quiet_transformers
 
@@ -74,17 +82,57 @@ def load_causal_lm(
         UserError: the device cannot do what is asked, or the architecture is no language model that transformers carries.
         StudioError: the weights do not fit the configuration.
     """
+    return _load(AutoModelForCausalLM, base, dtype, quantization, attention, device)
+
+
+def load_scorer(
+    base: ResolvedBase,
+    *,
+    dtype: torch.dtype,
+    pad_id: int,
+    quantization: Quantization = "none",
+    attention: str = "auto",
+    device: torch.device | None = None,
+) -> PreTrainedModel:
+    """Load the weights of a base with one score in place of its output layer, which is new unless the folder holds it.
+
+    The score of a row is read at its last token that is not padding.
+
+    Args:
+        pad_id: the padding token. Others as of :func:`load_causal_lm`.
+    Raises:
+        UserError: transformers has no such class for the architecture; and as :func:`load_causal_lm`.
+        StudioError: the weights do not fit the configuration.
+    """
+    refuse_scoring(read_config(base), base.name)
+    model = _load(
+        AutoModelForSequenceClassification, base, dtype, quantization, attention, device, num_labels=1, pad_token_id=pad_id
+    )
+    model.config.get_text_config().pad_token_id = pad_id
+    return model
+
+
+def _load(
+    kind: Any,
+    base: ResolvedBase,
+    dtype: torch.dtype,
+    quantization: Quantization,
+    attention: str,
+    device: torch.device | None,
+    **more: Any,
+) -> PreTrainedModel:
+    """Open a base as one of transformers' kinds of model."""
     device = device or pick_device()
     config = read_config(base)
     refuse_other_kinds(config, base.name)
-    arguments: dict[str, Any] = {"dtype": dtype, "attn_implementation": attention_for(config, attention, base.name)}
+    arguments: dict[str, Any] = {"dtype": dtype, "attn_implementation": attention_for(config, attention, base.name), **more}
     if device.type != "cpu" or quantization != "none":
         arguments["device_map"] = {"": str(device)}
     if quantization != "none":
         arguments["quantization_config"] = quantization_config(quantization, dtype, device, whole=read_directly(config))
     with quiet_transformers():
         try:
-            found: Any = AutoModelForCausalLM.from_pretrained(
+            found: Any = kind.from_pretrained(
                 base.folder,
                 trust_remote_code=False,
                 use_safetensors=True,
@@ -107,6 +155,8 @@ def load_causal_lm(
                 ) from error
             raise StudioError(f"{base.name} cannot be loaded: {_first_line(error)}") from error
     model, info = found
+    if is_scorer(model):
+        info["missing_keys"] = [key for key in info["missing_keys"] if not key.startswith("score.")]
     _refuse_other_weights(model, info, base.name)
     refuse_bidirectional(model, base.name)
     loaded: PreTrainedModel = model.eval()
@@ -210,7 +260,9 @@ def quantization_config(
         raise UserError(
             f"quantization: {quantization} needs a CUDA GPU or a CPU; this machine computes on {device.type}. Use none."
         )
-    skipped = ["lm_head", *whole] if whole else None  # None leaves the output layer out by itself, a list only what it names
+    skipped = (
+        ["lm_head", "score", *whole] if whole else None
+    )  # None leaves the output layer out by itself, a list only what it names
     if quantization == "nf4":
         return BitsAndBytesConfig(
             load_in_4bit=True,

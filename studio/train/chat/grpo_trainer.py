@@ -209,12 +209,12 @@ class GrpoTrainer(ChatTrainer):
 
     # Learning
 
-    def _nll_of_logits(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def _of_logits(self, logits: Tensor, targets: Tensor) -> Tensor:
         """See the parent; of the distribution that answers are drawn from, whose entropy is noted while training."""
         if self._own.temperature != 1:
             logits = logits / self._own.temperature
         self._entropy = entropies(logits.detach()) if torch.is_grad_enabled() else None
-        return super()._nll_of_logits(logits, targets)
+        return super()._of_logits(logits, targets)
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None

@@ -60,9 +60,10 @@ class ChatKind(RunKind):
         asked_for = adapter.chat_template or adapter.template_arguments or adapter.client_arguments
         if asked_for and taken_over is None:
             template_of(load_tokenizer(base), adapter, base.name)  # a slip there is told before there is a run
+        settled = objective(adapter.objective).settle(adapter, base, workspace)
         # What was left to the machine is written down, so that a resume or a second run computes as this one did.
         dtype = str(pick_dtype(adapter.dtype, pick_device())).removeprefix("torch.")
-        resolved = {"data": f"{dataset.name}/{dataset.fingerprint}", "dtype": dtype}
+        resolved = {"data": f"{dataset.name}/{dataset.fingerprint}", "dtype": dtype, **settled}
         if base.source == "local":  # found again from any folder
             resolved["model"] = str(base.folder)
         if adapter.chat_template and Path(adapter.chat_template).is_file():
@@ -120,6 +121,9 @@ class ChatKind(RunKind):
             surprise = result.get("validation_perplexity")
             told = f" (perplexity {surprise:.4g})" if surprise is not None else ""
             yield "validation", f"{result['validation_loss']:.3f}{told} {best}"
+        if (accuracy := result.get("validation_accuracy")) is not None:
+            share, low, high = accuracy
+            yield "right pairs", f"{share:.1%} of the validation pairs (95%: {low:.1%} to {high:.1%})"
         if result.get("final_reward") is not None:
             yield "reward", f"{result['first_reward']:.3f} in the first step, {result['final_reward']:.3f} in the last"
         if result.get("validation_reward") is not None:
@@ -129,12 +133,14 @@ class ChatKind(RunKind):
 
     def next_steps(self, folder: Path, record: RunRecord) -> list[str]:
         """Measure it, against the run that it started from where there is one, on documents where it has read some; and talk to
-        it in the terminal.
+        it in the terminal. A reward model scores the answers of another.
         """
         run = f"{folder.parent.name}/{folder.name}"
-        read = load_yaml(folder / "config.yaml", self.schema).objective == "text"
+        aim = load_yaml(folder / "config.yaml", self.schema).objective
+        if aim == "reward":
+            return [f"studio eval reward --model {run}", f"studio eval rewarded --model RUN --set tasks.0.reward={run}"]
         baseline = f" --baseline {record.start['run']}" if record.start else ""
-        return [f"studio eval {'text' if read else self.suite} --model {run}{baseline}", f"studio chat {run}"]
+        return [f"studio eval {'text' if aim == 'text' else self.suite} --model {run}{baseline}", f"studio chat {run}"]
 
 
 CHAT = ChatKind()

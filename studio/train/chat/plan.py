@@ -37,6 +37,7 @@ REMEDY = {
     "adapter": "lower lora.rank, or use method=lora instead of full",
     "optimizer": "use method=lora, or optimizer=adamw_8bit",
     "gradients": "use method=lora, or a smaller model",
+    "teacher": "set distill.teacher_quantization=nf4, or follow a smaller teacher",
     "runtime": "use a machine with more memory",
     "rollouts": "lower grpo.rollout_batch_size (the answers stay the same) or grpo.max_new_tokens",
 }
@@ -138,13 +139,16 @@ def plan(
     covered = coverage(skeleton.model)
     shapes = batch_shapes(adapter, micro, accumulation, lengths=lengths, supervised=supervised)
     shape = heaviest(shapes, skeleton)
-    trace = trace_step(skeleton.copy(), shape, device_type=device, accumulated=accumulation > 1)
+    aim = objective(adapter.objective)
+    trace = trace_step(skeleton.copy(), shape, device_type=device, accumulated=accumulation > 1, loss=aim.loss(adapter))
     optimizer = optimizer_bytes(adapter.optimizer, skeleton)
     runtime = baseline_bytes(device, _TRAINER)
     parts = parts_at_peak(skeleton, trace, optimizer, runtime, device, processes, accumulated=accumulation > 1)
     writing = rollout_bytes(adapter, skeleton, lengths, dtype, processes) if adapter.objective == "grpo" else 0
     parts = with_rollouts(parts, writing)
     kind, others = str(dtype).removeprefix("torch."), sum(parts.values()) - runtime
+    beside = aim.beside(adapter, dtype, shape, supervised)
+    parts["teacher"] = max(0, beside.at_once - others) if beside.apart else beside.at_once
     parts["file"] = mapped_file(skeleton, folder, adapter, device, kind, others=others)
     steps, per_epoch, tokens = _steps(adapter, lengths)
     below = start_rank(skeleton.model)
@@ -161,7 +165,7 @@ def plan(
         micro_batch=micro,
         accumulation=accumulation,
         longest=shape,
-        disk=disk_bytes(adapter, skeleton, optimizer),
+        disk=disk_bytes(adapter, skeleton, optimizer, beside.disk),
         steps=steps,
         steps_per_epoch=per_epoch,
         tokens_per_epoch=tokens,
@@ -170,7 +174,7 @@ def plan(
         coverage=covered,
         vllm=verdict,
         serving=[*serving_notes(adapter, verdict, start_rank=below), *expert_notes(adapter, covered)],
-        assumptions=_assumptions(adapter, lengths, supervised, device),
+        assumptions=[*_assumptions(adapter, lengths, supervised, device), *beside.assumed],
     )
 
 

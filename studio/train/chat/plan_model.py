@@ -15,14 +15,22 @@ import torch.nn.functional as functional
 from peft import get_peft_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from studio.adapters.chat.attach import lora_config
 from studio.adapters.chat.reference import START, attach_start_shape
 from studio.core.errors import StudioError, UserError
 from studio.core.fetch import offline
 from studio.core.modelscope import on_modelscope
-from studio.models.chat.architecture import attention_for, read_directly, refuse_bidirectional, refuse_other_kinds, refuse_packing
+from studio.models.chat.architecture import (
+    attention_for,
+    head_of,
+    read_directly,
+    refuse_bidirectional,
+    refuse_other_kinds,
+    refuse_packing,
+    refuse_scoring,
+)
 from studio.models.chat.loading import refuse_quantising
 from studio.models.modelscope import fetch_model
 from studio.models.starters import STARTERS, ensure_starter
@@ -122,9 +130,14 @@ def build_skeleton(adapter: ChatAdapter, config_folder: Path, *, dtype: torch.dt
     attention = attention_for(config, adapter.attention, name)
     if attention == "flash_attention_2":
         attention = None  # not installed everywhere, and it keeps what PyTorch's own fused attention keeps
+    kind: Any = AutoModelForCausalLM
+    if objective_scores(adapter):
+        refuse_scoring(config, name)
+        kind, config.num_labels = AutoModelForSequenceClassification, 1
+        config.get_text_config().pad_token_id = 0
     try:
         with torch.device("meta"):
-            base = AutoModelForCausalLM.from_config(
+            base = kind.from_config(
                 config, dtype=torch.float32 if full else dtype, attn_implementation=attention, trust_remote_code=False
             )
     except (ValueError, KeyError, ImportError) as error:
@@ -153,6 +166,11 @@ def build_skeleton(adapter: ChatAdapter, config_folder: Path, *, dtype: torch.dt
     )
 
 
+def objective_scores(adapter: ChatAdapter) -> bool:
+    """True where what trains has one score in place of its output layer."""
+    return adapter.objective == "reward"
+
+
 def _with_adapters(adapter: ChatAdapter, base: Any, dtype: torch.dtype, start: Path | None) -> nn.Module:
     """Freeze the base and attach adapters as PEFT and TRL do; start values do not matter."""
     base.requires_grad_(False)
@@ -179,7 +197,7 @@ def _quantise(adapter: ChatAdapter, model: nn.Module) -> int:
     whole: Any = model.config
     for config in (whole, whole.get_text_config()):
         config._is_quantized = True
-    head = model.get_base_model().get_output_embeddings()  # type: ignore[operator]
+    head = head_of(model.get_base_model())  # type: ignore[operator]
     left = read_directly(whole)
     tables = 0
     for parent in list(model.modules()):

@@ -35,7 +35,11 @@ _CPU_SLACK = 0.3
 _CPU_HOLES = 0.4
 _CUBLAS_WORKSPACE = 33_000_000
 
-PARTS = ("runtime", "weights", "file", "adapter", "optimizer", "gradients", "activations", "logits", "working", "rollouts")
+PARTS = (
+    "runtime", "weights", "file", "adapter", "optimizer", "gradients", "activations", "logits", "working", "rollouts", "teacher",
+)  # fmt: skip
+"""Kinds of memory; ``rollouts`` are the keys and values of answers that are written, ``teacher`` what a model that is followed
+takes beyond what the training itself does."""
 
 
 def optimizer_bytes(name: str, skeleton: Skeleton) -> int:
@@ -53,8 +57,11 @@ def optimizer_bytes(name: str, skeleton: Skeleton) -> int:
     return round(total)
 
 
-def disk_bytes(adapter: ChatAdapter, skeleton: Skeleton, optimizer: int) -> dict[str, int]:
-    """Bytes that a run keeps: checkpoints (and one more while it is written), the final weights, and their sum."""
+def disk_bytes(adapter: ChatAdapter, skeleton: Skeleton, optimizer: int, teacher: int = 0) -> dict[str, int]:
+    """Bytes that a run keeps: checkpoints (and one more while it is written), the final weights, and their sum.
+
+    ``teacher``: what is kept of a teacher's words beside the checkpoints.
+    """
     one = skeleton.trained + optimizer + _SMALL_FILES
     doubled = 2 if adapter.method == "lora" and adapter.lora.init.startswith("pissa") else 1
     disk = {
@@ -65,7 +72,8 @@ def disk_bytes(adapter: ChatAdapter, skeleton: Skeleton, optimizer: int) -> dict
         + (skeleton.weights if adapter.method == "full" else 0)
         + _SMALL_FILES,
     }
-    return disk | {"total": disk["checkpoints"] + disk["final"]}
+    disk |= {"teacher": teacher} if teacher else {}
+    return disk | {"total": disk["checkpoints"] + disk["final"] + teacher}
 
 
 def parts_at_peak(
@@ -92,6 +100,7 @@ def parts_at_peak(
         "file": 0,
         "adapter": 0 if full else skeleton.trained,
         "optimizer": optimizer,
+        "teacher": 0,
     }
     return {part: {**held, **most, "rollouts": 0}[part] for part in PARTS}
 

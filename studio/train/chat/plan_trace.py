@@ -9,7 +9,7 @@ Legend: b rows of a micro batch, s padded length, n targets in it, v vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from studio.models.chat.architecture import decoder_of
+from studio.models.chat.architecture import decoder_of, is_scorer
 from studio.train.chat.attention import use_short_attention
 from studio.train.chat.fast import fuse_lora, target_nll
 from studio.train.chat.plan_experts import plan_experts
@@ -69,7 +69,14 @@ class Trace:
     gradients: int
 
 
-def trace_step(skeleton: Skeleton, shape: BatchShape, *, device_type: str = "cpu", accumulated: bool = False) -> Trace:
+def trace_step(
+    skeleton: Skeleton,
+    shape: BatchShape,
+    *,
+    device_type: str = "cpu",
+    accumulated: bool = False,
+    loss: Callable[[Tensor, Tensor], Tensor] = target_nll,
+) -> Trace:
     """Run one forward and backward pass without memory and count what it would take.
 
     Args:
@@ -77,6 +84,7 @@ def trace_step(skeleton: Skeleton, shape: BatchShape, *, device_type: str = "cpu
         shape: the micro batch.
         device_type: ``cpu`` or ``cuda``; decides the rounding of sizes and whether arithmetic runs under autocast.
         accumulated: gradients of an earlier micro batch are there already (they are not counted as added then).
+        loss: from logits [n, v] and targets [n] to the losses of the targets.
     """
     model = skeleton.model
     # The CPU's fused attention keeps what flash attention keeps on a GPU (q, k, v, output, log-sum-exp), so the pass is
@@ -103,16 +111,23 @@ def trace_step(skeleton: Skeleton, shape: BatchShape, *, device_type: str = "cpu
         for parameter in trained:
             parameter.register_post_accumulate_grad_hook(lambda this: tracker.relabel(this.grad, "gradients"))
         with tracker:
-            return _traced_pass(skeleton, tracker, inputs, positions, targets)
+            return _traced_pass(skeleton, tracker, inputs, positions, targets, loss)
 
 
 def _traced_pass(
-    skeleton: Skeleton, tracker: StorageTracker, inputs: dict[str, Tensor], positions: Tensor, targets: Tensor
+    skeleton: Skeleton,
+    tracker: StorageTracker,
+    inputs: dict[str, Tensor],
+    positions: Tensor,
+    targets: Tensor,
+    loss_of: Callable[[Tensor, Tensor], Tensor],
 ) -> Trace:
     """The pass as :meth:`studio.train.chat.trainer.ChatTrainer.compute_loss` runs it."""
+    if is_scorer(skeleton.causal_lm):
+        return _traced_score(skeleton, tracker, inputs)
     with _kind_of_head(skeleton.causal_lm, tracker) as marks:
         logits = skeleton.model(**inputs, use_cache=False, logits_to_keep=positions).logits[0]  # [n, v]
-        loss = target_nll(logits, targets).sum()
+        loss = loss_of(logits, targets).sum()
     before_head = marks[0]
     del logits
     after_loss = tracker.now
@@ -126,6 +141,19 @@ def _traced_pass(
         logits=after_loss - before_head,
         gradients=tracker.by_kind["gradients"],
     )
+
+
+def _traced_score(skeleton: Skeleton, tracker: StorageTracker, inputs: dict[str, Tensor]) -> Trace:
+    """The pass of a reward model, whose head gives one number for each token."""
+    if "attention_mask" not in inputs:
+        inputs = {**inputs, "attention_mask": torch.ones_like(inputs["input_ids"])}
+    loss = skeleton.model(**inputs, use_cache=False).logits.float().sum()
+    before = tracker.now
+    tracker.kind = "working"
+    loss.backward()
+    del loss
+    at_peak = {kind: size for kind, size in tracker.at_peak.items() if size}
+    return Trace(peak=tracker.peak, at_peak=at_peak, activations=before, logits=0, gradients=tracker.by_kind["gradients"])
 
 
 @contextmanager

@@ -36,6 +36,7 @@ def plan_as_wished(
     from studio.train.chat.plan import check_fits, largest_micro_batch, plan
     from studio.train.chat.showing import plan_told
 
+    preset = objective(preset.objective).located(preset, workspace)
     device = device_of(wish.device)
     limit = wish.memory if wish.memory is not None else memory_of(device)
     lengths, supervised, parsers = read_rows(preset, workspace, start)
@@ -79,15 +80,15 @@ def read_rows(
     from studio.adapters.chat.speech import choose_parsers, read_speech
     from studio.models.bases import resolve_base
     from studio.models.chat.loading import read_config
-    from studio.train.chat.run import prepare
+    from studio.train.chat.run import context_limit, prepare
 
     folder, base = workspace.find_dataset(preset.data), resolve_base(preset.model, preset.revision)
     prepared = prepare(preset, base, folder, template=taken_over)
     split = prepared.training
     speech = read_speech(prepared.template, prepared.tokenizer, read_config(base).model_type)
     parsers = dict(zip(("tools", "thoughts"), choose_parsers(speech).told, strict=True))
-    lengths, supervised = objective(preset.objective).passed(split, preset)
-    return lengths, supervised, parsers
+    lengths, targets = objective(preset.objective).planned(split, preset, context_limit(preset.max_length, base))
+    return lengths, targets, parsers
 
 
 def _check_template(preset: ChatAdapter) -> None:

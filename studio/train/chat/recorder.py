@@ -15,6 +15,7 @@ from studio.train.recording import MetricsFile
 _KEPT = {"loss", "grad_norm", "learning_rate", "eval_loss", "eval_reward", "reward", "reward_std", "skipped"}
 # What is told of answers that were judged.
 _JUDGED = {"accuracy", "reward_margin", "chosen_logprob", "rejected_logprob"}
+_JUDGED |= {"accuracy_low", "accuracy_high", "margin", "divergence", "nll"}
 _KEPT |= {prefix + name for name in _JUDGED for prefix in ("", "eval_")}
 # Beginnings of names of which an objective has several.
 _FAMILIES = ("reward/", "rollout/", "eval_reward/", "eval_rollout/")

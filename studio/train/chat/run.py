@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,14 @@ from studio.core.workspace import Workspace, read_run, run_dataset
 from studio.data.chat.rows import read_split
 from studio.models.bases import ResolvedBase, resolve_base
 from studio.models.chat.architecture import decoder_of, refuse_packing, refuse_seeing_ahead
-from studio.models.chat.loading import load_causal_lm, load_tokenizer, read_config, refuse_quantising
+from studio.models.chat.loading import load_causal_lm, load_scorer, load_tokenizer, read_config, refuse_quantising
 from studio.models.chat.templates import ChatTemplate, template_of
 from studio.models.device import pick_device, pick_dtype
 from studio.schema.adapter import ChatAdapter
 from studio.schema.loading import load_yaml
 from studio.train.chat.curve import plot_loss
 from studio.train.chat.encode import EncodedSplit, MaskReport, mask_report, template_lines
+from studio.train.chat.objectives.base import Opened
 from studio.train.chat.objectives.table import objective
 from studio.train.chat.packing import pack_rows, prove_isolation
 from studio.train.chat.recorder import Recorder, skipped_steps
@@ -104,6 +106,11 @@ def _train(run_folder: Path, *, resume: bool, say: Say, main: bool, stop: StopOn
     if main:
         _write_before(run_folder, prepared)
 
+    opened_run = Opened(
+        adapter, run_folder, base, prepared.tokenizer, prepared.template, prepared.training, prepared.validation, device, dtype,
+        main, checkpoint is not None, say, stop,
+    )  # fmt: skip
+    beforehand = aim.before(opened_run)
     set_seed(adapter.seed)
     model = _load_model(adapter, base, run_folder, start, device=device, dtype=dtype)
     if start is not None:
@@ -111,8 +118,9 @@ def _train(run_folder: Path, *, resume: bool, say: Say, main: bool, stop: StopOn
     covered = coverage(model)
     for remark in filter(None, (told(covered), unpacked(covered, adapter.quantization))):
         say(remark)
-    trainer, recorder = _build_trainer(adapter, run_folder, prepared, model, device, dtype, stop, checkpoint)
-    refuse_seeing_ahead(trainer.model, base.name)
+    trainer, recorder = _build_trainer(adapter, run_folder, prepared, model, device, dtype, stop, checkpoint, beforehand)
+    if not aim.scores:  # what scores a whole answer may look at all of it
+        refuse_seeing_ahead(trainer.model, base.name)
     if adapter.packing:  # proven on what trains: the trainer puts layers and attention of its own into the model
         leak = prove_isolation(trainer.model, prepared.training.rows, int(prepared.tokenizer.pad_token_id))
         rows, packs = len(prepared.training.rows), len(prepared.sequences)
@@ -217,9 +225,10 @@ def _load_model(
     if adapter.packing:
         refuse_packing(config, base.name)
     load_as = torch.float32 if adapter.method == "full" else dtype
-    model: Any = load_causal_lm(
-        base, dtype=load_as, quantization=adapter.quantization, attention=adapter.attention, device=device
-    )
+    load: Any = load_causal_lm
+    if objective(adapter.objective).scores:
+        load = partial(load_scorer, pad_id=int(load_tokenizer(base).pad_token_id))  # type: ignore[arg-type]
+    model: Any = load(base, dtype=load_as, quantization=adapter.quantization, attention=adapter.attention, device=device)
     refuse_broken(first_broken(model.named_parameters()), base.name)
     if adapter.method == "lora":
         # The start values of PiSSA are kept for a resume, which must take the same part out of the base.
@@ -255,8 +264,9 @@ def _build_trainer(
     dtype: torch.dtype,
     stop: StopOnSignal,
     checkpoint: Path | None,
+    beforehand: dict[str, Any],
 ) -> tuple[ChatTrainer, Recorder]:
-    """The trainer with its recorder."""
+    """The trainer with its recorder. ``beforehand``: what the objective has worked out before."""
     from transformers import EarlyStoppingCallback
 
     aim, processes = objective(adapter.objective), int(os.environ.get("WORLD_SIZE", "1"))
@@ -290,6 +300,7 @@ def _build_trainer(
         keep_checkpoints=adapter.keep_checkpoints,
         loraplus_ratio=adapter.loraplus_ratio,
         callbacks=callbacks,
+        **beforehand,
     )
     return trainer, recorder
 
@@ -342,7 +353,10 @@ def _finish(
     aim.draw(run_folder)
     losses = [line["loss"] for line in history if "loss" in line]
     validations = [line["eval_loss"] for line in history if "eval_loss" in line]
+    at_best = next((line for line in history if "eval_accuracy_low" in line and line["step"] == (best_step or last_step)), None)
+    accuracy = [at_best[f"eval_accuracy{end}"] for end in ("", "_low", "_high")] if at_best else None
     result = {
+        "objective": adapter.objective,
         "steps": last_step,
         "skipped_steps": skipped_steps(history),
         "best_step": best_step or last_step,
@@ -352,6 +366,7 @@ def _finish(
         "validation_loss": min(validations) if validations else None,
         "loss_unit": aim.loss_unit,
         **_perplexity(adapter, validations),
+        **({"validation_accuracy": accuracy} if accuracy else {}),
         "tokens": recorder.tokens,
         "tokens_per_second": round(recorder.tokens / max(recorder.seconds, 1e-9), 1),
         "training_seconds": round(recorder.seconds, 1),

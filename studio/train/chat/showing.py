@@ -21,6 +21,7 @@ _MEANING = {
     "logits": "scores of the vocabulary and the loss",
     "working": "the backward pass itself, and slack",
     "rollouts": "keys and values of the answers that are written",
+    "teacher": "the model that is followed, beyond what training takes",
 }
 
 
@@ -60,7 +61,7 @@ def _memory(planned: Plan) -> Table:
     rows: list[list[object]] = []
     for part in PARTS:
         size = planned.parts[part]
-        if part == "rollouts" and not size:
+        if part in {"rollouts", "teacher"} and not size:
             continue
         rows.append([part, size_text(size), f"{size / planned.peak:.0%}", bar(size, planned.peak), _MEANING[part]])
     rows.append(["peak", size_text(planned.peak), "100%", "", "per process" if planned.device == "cpu" else "per GPU"])

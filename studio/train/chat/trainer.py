@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -118,14 +119,14 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
         def forward(*args: Any, **kwargs: Any) -> Any:
             output = plain(*args, **kwargs)
             if self._targets is not None:
-                output.logits = self._nll_of_logits(output.logits.squeeze(0), self._targets)
+                output.logits = self._of_logits(output.logits.squeeze(0), self._targets)
             return output
 
         # Not a hook: PEFT calls the forward of what it wraps directly.
         causal_lm.forward = forward
 
-    def _nll_of_logits(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Loss of each target [n] under logits [n, v], inside the model's forward; the logits are used up."""
+    def _of_logits(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Loss of each of ``targets`` int64 [n] under ``logits`` [n, v], which it may use up; float32 [n]."""
         return target_nll(logits, targets)
 
     def _target_nll(self, model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -201,7 +202,7 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
         size, rank, world = self.args.per_device_eval_batch_size, self.accelerator.process_index, self.accelerator.num_processes
         mine = self._validation[rank::world]
         totals = torch.zeros(2, dtype=torch.float64, device=self.args.device)
-        collate = Collator(self._collator.pad_id, packed=False)
+        collate = replace(self._collator, packed=False)
         for start in range(0, len(mine), size):
             batch = self._prepare_inputs(collate([[(row, False)] for row in mine[start : start + size]]))
             with self.compute_loss_context_manager():
@@ -210,10 +211,14 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
         if world > 1:
             totals = self.accelerator.reduce(totals, "sum")
         self.model.train(was_training)
-        metrics = {"eval_loss": float(totals[0] / totals[1])}
+        metrics = {"eval_loss": float(totals[0] / totals[1]), **self._also_validated(float(totals[1]))}
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _also_validated(self, weight: float) -> dict[str, float]:  # noqa: ARG002 - for objectives with a loss of parts
+        """Further figures of the validation that has just run over targets of this weight, in all processes."""
+        return {}
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
         """Save at once whenever the validation loss is the best so far, so that the best weights are never only in memory."""

@@ -14,7 +14,7 @@ from studio.core.files import sha256_json
 from studio.core.progress import Progress
 from studio.data.chat.writing.client import TOO_LONG, Sent, WriterClient
 from studio.data.chat.writing.prompts import Prompt, longest_text
-from studio.data.chat.writing.replies import CUT_OFF, FILTERED, Reply, items_of
+from studio.data.chat.writing.replies import CUT_OFF, FILTERED, Reply, items_of, plain_item
 from studio.models.openai_client import EndpointError
 
 FILE = "writer-answers.sqlite"
@@ -52,6 +52,7 @@ class _State:
     place: int
     task: Task
     count: int
+    reminder: str = _REMINDER
     outcome: Outcome = field(default_factory=Outcome)
     number: int = 0
 
@@ -59,9 +60,9 @@ class _State:
     def messages(self) -> list[dict[str, str]]:
         """The next request; after an answer of no use it says once more what is wanted."""
         messages = self.task.messages(self.count)
-        if self.outcome.fault in {None, CUT_OFF}:
+        if self.outcome.fault in {None, CUT_OFF} or not self.reminder:
             return messages
-        return [*messages[:-1], {**messages[-1], "content": f"{messages[-1]['content']}\n\n{_REMINDER}"}]
+        return [*messages[:-1], {**messages[-1], "content": f"{messages[-1]['content']}\n\n{self.reminder}"}]
 
 
 @dataclass
@@ -94,7 +95,9 @@ class Asking:
     def __post_init__(self) -> None:
         """Answers are known by all that they depend on; limits and tries are not among it."""
         sampling = self.client.sampling
-        self._subject = sha256_json(["writer", sampling.base_url, sampling.model, sampling.temperature, sampling.max_tokens])
+        asked = ["writer", sampling.base_url, sampling.model, sampling.temperature, sampling.max_tokens]
+        # Only where it is asked for, so that answers of earlier builds are found again.
+        self._subject = sha256_json([*asked, *([sampling.top_logprobs] if sampling.top_logprobs is not None else [])])
 
     def ask(self, tasks: Sequence[Task]) -> list[Outcome]:
         """Ask for every task; outcomes in their order.
@@ -103,7 +106,8 @@ class Asking:
             UserError: the key is missing or wrong.
             EndpointError: the server is gone, or does not know the model; what it answered is kept.
         """
-        states = [_State(place, task, self.count) for place, task in enumerate(tasks)]
+        reminder = "" if self.prompt.plain else _REMINDER
+        states = [_State(place, task, self.count, reminder) for place, task in enumerate(tasks)]
         open_states = deque(state for state in states if not self._known(state))
         if open_states:
             self._run(open_states, len(states))
@@ -140,14 +144,16 @@ class Asking:
         if reply.gone:
             outcome.fault = reply.gone
             return True
-        outcome.items, outcome.fault = items_of(reply, self.prompt.keys)
-        outcome.longest = longest_text(state.count, self.client.sampling.max_tokens)
+        outcome.items, outcome.fault = plain_item(reply) if self.prompt.plain else items_of(reply, self.prompt.keys)
+        outcome.longest = None if self.prompt.plain else longest_text(state.count, self.client.sampling.max_tokens)
         if outcome.fault is None:
             return True
         self.unusable[outcome.fault] += 1
         state.number += 1
         if outcome.fault == CUT_OFF:
             state.count = max(1, state.count // 2)
+            if self.prompt.plain:  # there is nothing to ask for half of
+                return True
         return outcome.fault == FILTERED or state.number > self.retries
 
     def _run(self, waiting: deque[_State], total: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from studio.core.errors import StudioError
 from studio.data.chat.writing.budget import Budget, LimitReachedError, most_tokens
 from studio.data.chat.writing.prompts import Prompt, longest_text
-from studio.data.chat.writing.replies import Reply
+from studio.data.chat.writing.replies import Reply, logprobs_of
 from studio.models.openai_client import EndpointError, OpenAIClient, TooLongError
 from studio.models.openai_replies import first_choice, text_of
 
@@ -27,6 +27,7 @@ _ADAPTED = {
     "response_format": ("response_format", "json_schema", "structured", "guided", "grammar"),
     "max_tokens": ("max_completion_tokens",),
     "temperature": ("temperature",),
+    "logprobs": ("logprobs",),
 }
 
 
@@ -38,6 +39,7 @@ class Sampling:
     model: str
     temperature: float
     max_tokens: int
+    top_logprobs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,11 @@ class WriterClient:
         body: dict[str, Any] = {"model": self.sampling.model, "messages": list(messages), limit: self.sampling.max_tokens}
         if "temperature" not in without:
             body["temperature"] = self.sampling.temperature
-        if "response_format" not in without:
+        if "response_format" not in without and not prompt.plain:
             longest = None if "lengths" in without else longest_text(count, self.sampling.max_tokens)
             body["response_format"] = prompt.response_format(count, longest)
+        if self.sampling.top_logprobs is not None and "logprobs" not in without:
+            body |= {"logprobs": True, "top_logprobs": self.sampling.top_logprobs}
         return body
 
     def _reply(self, value: dict[str, Any], messages: Sequence[dict[str, str]]) -> Reply:
@@ -143,6 +147,7 @@ class WriterClient:
             model=str(value.get("model") or self.sampling.model),
             date=datetime.now(UTC).date().isoformat(),
             estimated=used != counted,
+            logprobs=logprobs_of(choice) if self.sampling.top_logprobs is not None else None,
         )
 
     def _count(self, kind: str) -> None:

@@ -11,7 +11,7 @@ from studio.core.errors import UserError
 from studio.core.files import sha256_json
 from studio.schema.writer import fields_of
 
-Form = Literal["questions", "sentence", "paraphrase", "self_instruct"]
+Form = Literal["questions", "sentence", "paraphrase", "self_instruct", "answers"]
 
 # What a prompt may hold, and what an item of the answer must.
 _FIELDS: dict[str, tuple[str, ...]] = {
@@ -19,13 +19,17 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "sentence": ("title", "headings", "text", "sentence"),
     "paraphrase": ("count", "question", "answer"),
     "self_instruct": ("count", "examples"),
+    "answers": ("question",),
 }
-_NEEDED = {"questions": "text", "sentence": "sentence", "paraphrase": "question", "self_instruct": "examples"}
+_NEEDED = {
+    "questions": "text", "sentence": "sentence", "paraphrase": "question", "self_instruct": "examples", "answers": "question",
+}  # fmt: skip
 ITEM_KEYS: dict[str, tuple[str, ...]] = {
     "questions": ("question", "answer", "quote"),
     "sentence": ("question",),
     "paraphrase": ("question",),
     "self_instruct": ("question", "answer"),
+    "answers": ("answer",),
 }
 # A token is seldom longer; a text of more than its row's share of an answer leaves no room for the others.
 _CHARACTERS_PER_TOKEN = 4
@@ -55,12 +59,17 @@ class Prompt:
         """Fewest items of an answer: a sentence has a question, and a chunk may hold nothing worth asking."""
         return int(self.form == "sentence")
 
+    @property
+    def plain(self) -> bool:
+        """True where the whole reply is the one item, in its own words."""
+        return self.form == "answers"
+
     def filled(self, count: int, **values: str) -> list[dict[str, str]]:
         """The messages that ask for ``count`` items."""
         return [{"role": "user", "content": self.template.format(count=count, **values).strip()}]
 
     def response_format(self, count: int, longest: int | None) -> dict[str, Any]:
-        """The form of an answer as a server that takes JSON schemas wants it (OpenAI, vLLM, llama.cpp).
+        """The form of an answer that is not plain, as a server that takes JSON schemas wants it (OpenAI, vLLM, llama.cpp).
 
         Args:
             count: most items.

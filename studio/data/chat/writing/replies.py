@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -24,7 +24,10 @@ _FENCE = re.compile(r"```(?:json|JSON)?\s*\n(.*?)```", re.DOTALL)
 
 @dataclass(frozen=True)
 class Reply:
-    """A reply as it is kept. calls: requests it took; estimated: the server did not count tokens; gone: why there is none."""
+    """A reply as it is kept. calls: requests it took; estimated: the server did not count tokens; gone: why there is none.
+
+    logprobs: of each token its text, its log-probability and those of the likeliest tokens there (:func:`logprobs_of`).
+    """
 
     content: str = ""
     finish: str = ""
@@ -35,6 +38,7 @@ class Reply:
     date: str = ""
     estimated: bool = False
     gone: str | None = None
+    logprobs: list[Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -62,6 +66,42 @@ def items_of(reply: Reply, keys: Sequence[str]) -> tuple[list[dict[str, str]], s
         return [], FORM
     items = [{key: row[key].strip() if isinstance(row.get(key), str) else "" for key in keys} for row in rows]
     return items, FORM if items and not any(any(item.values()) for item in items) else None
+
+
+def plain_item(reply: Reply) -> tuple[list[dict[str, str]], str | None]:
+    """The reply's own words as the one item, and what is wrong with it; an answer that is cut off is of no use."""
+    if reply.finish == "content_filter":
+        return [], FILTERED
+    if reply.finish == "length":
+        return [], CUT_OFF
+    said = split_thought(reply.content)[1].strip()
+    return ([{"answer": said}], None) if said else ([], NOTHING)
+
+
+def logprobs_of(choice: Mapping[str, Any]) -> list[Any] | None:
+    """``[token, log-probability, [[token, log-probability], ...]]`` of each token, as OpenAI's API gives them; None without.
+
+    A token whose bytes are no whole text is written as a zero character and the bytes in hex.
+    """
+    found = choice.get("logprobs")
+    tokens = found.get("content") if isinstance(found, Mapping) else None
+    if not isinstance(tokens, list):
+        return None
+    try:
+        return [
+            [_token(each), float(each["logprob"]), [[_token(top), float(top["logprob"])] for top in each["top_logprobs"]]]
+            for each in tokens
+        ]
+    except (KeyError, TypeError, ValueError):
+        return None  # a server with a form of its own
+
+
+def _token(given: Mapping[str, Any]) -> str:
+    """The text of a token, or its bytes."""
+    raw = given.get("bytes")
+    if raw is None or bytes(raw) == str(given["token"]).encode():
+        return str(given["token"])
+    return "\0" + bytes(raw).hex()
 
 
 def _json_in(text: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,6 +46,9 @@ class Batch:
 
     def messages(self, count: int) -> list[dict[str, str]]:
         """See :class:`studio.data.chat.writing.asking.Task`."""
+        if self.prompt.form == "answers":
+            *before, asked = self.seeds[0].messages[:-1]
+            return [*before, {**asked, "content": self.prompt.template.format(question=asked["content"]).strip()}]
         if self.prompt.form == "paraphrase":
             question, answer = first_exchange(self.seeds[0])
             return self.prompt.filled(count, question=question, answer=answer)
@@ -65,25 +68,30 @@ def resolve_synthetic(source: SyntheticSource, index: int, beside: Path, memo: H
         DataError: the seeds cannot be read, or none is of one question and one answer.
         UserError, EndpointError: there is no such Dataset, or the writer cannot be asked.
     """
-    seeds = _seeds(source, beside, memo, workspace)
+    seeds = _seeds(source, beside, memo, workspace, _ends_in_answer if source.form == "answers" else _is_exchange)
     with opened_writer(source.writer, source.form, workspace) as asking:
         size = source.examples if source.form == "self_instruct" else 1
         batches, grouped = _batched(seeds.rows, size, asking.prompt)
         tasks: list[Task] = list(batches)
         outcomes = asking.ask(tasks)
-        repeats = Repeats(source.similarity or _SIMILARITY[source.form], answers=source.form == "self_instruct")
-        for seed in grouped.values():
-            repeats.remember(*first_exchange(seed), seed.id)
+        repeats = None
+        if source.form != "answers":
+            repeats = Repeats(source.similarity or _SIMILARITY[source.form], answers=source.form == "self_instruct")
+            for seed in grouped.values():
+                repeats.remember(*first_exchange(seed), seed.id)
         made = [row for batch, outcome in zip(batches, outcomes, strict=True) for row in _made(batch, outcome, grouped, repeats)]
         figures = {**asking.facts(), "asked_about": f"{counted(len(seeds.rows))} ({source.form})", **counts_of(made)}
-    rows: list[ChatRow | RemovedRow] = [*(grouped.values() if source.keep_seeds else ()), *made]
+    kept = source.keep_seeds if source.keep_seeds is not None else source.form != "answers"
+    rows: list[ChatRow | RemovedRow] = [*(grouped.values() if kept else ()), *made]
     lines = tuple(as_line(row) for row in rows)
     name = source.name or source.form
     known = KnownRows(name, lines, (*seeds.notes, *notes_of(figures)), figures)
     return resolved(source, index, name, seeds.location, sha256_json([seeds.identity, lines]), known=known)
 
 
-def _seeds(source: SyntheticSource, beside: Path, memo: HashMemo, workspace: Workspace) -> Seeds:
+def _seeds(
+    source: SyntheticSource, beside: Path, memo: HashMemo, workspace: Workspace, usable: Callable[[ChatRow], bool]
+) -> Seeds:
     """The rows that others are made of; those of several turns, of tools or of judgements are left out and said so."""
     notes: list[str] = []
     if source.dataset is not None:
@@ -96,17 +104,24 @@ def _seeds(source: SyntheticSource, beside: Path, memo: HashMemo, workspace: Wor
         found = [row for row in read_source(given, ChatReadOptions(), ShapeOptions()) if isinstance(row, ChatRow)]
         left_out = files_left_out(location, source.pattern, CHAT_READERS)
         notes += [left_out] if left_out else []
-    rows = [row for row in found if _is_exchange(row)]
+    rows = [row for row in found if usable(row)]
+    what = "conversation that ends in an answer" if source.form == "answers" else "single question and answer"
     if not rows:
-        raise DataError(f"{location} holds no row of one question and one answer, and new rows are made of those only.")
+        raise DataError(f"{location} holds no {what}, and new rows are made of those only.")
     if len(rows) < len(found):
-        notes.append(f"{len(found) - len(rows):,} of {len(found):,} rows are no single question and answer, and were not used")
+        notes.append(f"{len(found) - len(rows):,} of {len(found):,} rows are no {what}, and were not used")
     return Seeds(rows[: source.limit], location, identity, notes)
 
 
 def _is_exchange(row: ChatRow) -> bool:
     """True for one question and one answer, perhaps under a system turn, in plain words."""
     roles = [turn["role"] for turn in row.messages if turn["role"] != "system"]
+    return roles == ["user", "assistant"] and row.is_plain and not row.is_preference
+
+
+def _ends_in_answer(row: ChatRow) -> bool:
+    """True for a conversation in plain words whose last turn answers the one before it."""
+    roles = [turn["role"] for turn in row.messages[-2:]]
     return roles == ["user", "assistant"] and row.is_plain and not row.is_preference
 
 
@@ -127,14 +142,18 @@ def _batched(seeds: Sequence[ChatRow], size: int, prompt: Prompt) -> tuple[list[
     return batches, {seed.id: seed for seed in grouped}
 
 
-def _made(batch: Batch, outcome: Outcome, grouped: dict[str, ChatRow], repeats: Repeats) -> list[ChatRow | RemovedRow]:
+def _made(batch: Batch, outcome: Outcome, grouped: dict[str, ChatRow], repeats: Repeats | None) -> list[ChatRow | RemovedRow]:
     """What was made of a batch, each row checked."""
     first = batch.seeds[0]
     if outcome.fault is not None or not outcome.items:
-        text = "\n\n".join(question for question, _ in batch.exchanges)
+        text = "\n\n".join(question for question, _ in batch.exchanges) if repeats else first.messages[-2]["content"]
         return [unwritten(f"{first.id}~new", text, outcome.fault or "the writer wrote nothing")]
     reply = outcome.replies[-1]
     about = {"seed": ", ".join(seed.id for seed in batch.seeds), **about_writing(reply.model, reply.date, batch.prompt)}
+    if repeats is None:
+        answered = [*first.messages[:-1], {"role": "assistant", "content": outcome.items[0]["answer"]}]
+        known = {"teacher_logprobs": reply.logprobs} if reply.logprobs else {}
+        return [ChatRow(f"{first.id}~1", answered, "", grouped[first.id].group, {**about, **known})]
     rows: list[ChatRow | RemovedRow] = []
     for number, item in enumerate(outcome.items, start=1):
         answer = item.get("answer", first_exchange(first)[1])

@@ -181,7 +181,7 @@ def opened_writer(settings: WriterSettings, form: Form, workspace: Workspace, co
     prompt = open_prompt(form, settings.prompt)
     workspace.check_writable()
     cache = EvidenceCache(workspace.root / "cache" / FILE)
-    sampling = Sampling(settings.base_url, settings.model, settings.temperature, settings.max_tokens)
+    sampling = Sampling(settings.base_url, settings.model, settings.temperature, settings.max_tokens, settings.top_logprobs)
     client = WriterClient(sampling, settings.key_variable, settings.seconds, Budget(Limits(**settings.limits.model_dump())))
     try:
         yield Asking(client, cache, prompt, count or settings.questions, settings.retries, settings.at_once, settings.ask_again)

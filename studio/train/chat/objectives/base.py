@@ -8,14 +8,56 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from studio.core.workspace import Workspace
 from studio.data.chat.rows import ChatRow
+from studio.models.bases import ResolvedBase
 from studio.models.chat.templates import ChatTemplate
 from studio.schema.adapter import ChatAdapter
 from studio.train.chat.batches import training_windows
 from studio.train.chat.encode import EncodedSplit, MaskReport, refuse_untrainable
+from studio.train.chat.fast import target_nll
+from studio.train.chat.plan_trace import BatchShape
 from studio.train.chat.trainer import ChatTrainer
+from studio.train.recording import StopOnSignal
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A run that is about to load its model: all that an objective may need to work beforehand.
+
+    dtype: of the arithmetic. main: True in the first process, which alone writes. resumed: a checkpoint is taken up.
+    """
+
+    adapter: ChatAdapter
+    folder: Path
+    base: ResolvedBase
+    tokenizer: PreTrainedTokenizerBase
+    template: ChatTemplate
+    training: EncodedSplit
+    validation: EncodedSplit
+    device: torch.device
+    dtype: torch.dtype
+    main: bool
+    resumed: bool
+    say: Callable[[str], None]
+    stop: StopOnSignal
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What an objective takes beside the training of the model itself, for the plan.
+
+    at_once: bytes of memory. apart: it is gone before the model is loaded. disk: bytes. assumed: sentences.
+    """
+
+    at_once: int = 0
+    apart: bool = False
+    disk: int = 0
+    assumed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,6 +81,8 @@ class Objective(ABC):
     """What the loss is measured in, as words after the figure."""
     panels: tuple[Panel, ...] = ()
     """What else ``loss.png`` shows, from top to bottom."""
+    scores: bool = False
+    """True where the model has one score in place of its output layer."""
     probed: bool = False
     """True where ``studio plan --probe`` can take real steps."""
     everything_trains: bool = False
@@ -76,6 +120,44 @@ class Objective(ABC):
     def trainer(self, adapter: ChatAdapter) -> Callable[..., ChatTrainer]:
         """What makes the trainer, called with the settings of :class:`studio.train.chat.trainer.ChatTrainer`."""
 
+    def settle(self, adapter: ChatAdapter, base: ResolvedBase, workspace: Workspace) -> dict[str, Any]:  # noqa: ARG002
+        """What a new run writes into its preset in place of what was asked, so that it is found again from any folder.
+
+        Raises:
+            UserError: something that the objective needs is not there or does not fit; there is no run yet.
+        """
+        return {}
+
+    def located(self, adapter: ChatAdapter, workspace: Workspace) -> ChatAdapter:  # noqa: ARG002
+        """The preset with what lies in the workspace named by its folder, for the plan."""
+        return adapter
+
+    def before(self, opened: Opened) -> dict[str, Any]:  # noqa: ARG002
+        """Work to be done before the model is loaded; returns further settings of the trainer."""
+        return {}
+
+    def planned(self, split: EncodedSplit, adapter: ChatAdapter, limit: int) -> tuple[list[int], list[int]]:  # noqa: ARG002
+        """Tokens and targets of each encoded row at their most, for the plan; ``limit`` tokens are the longest row."""
+        return split.lengths, [sum(row.trained[1:]) for row in split.rows]
+
+    def loss(self, adapter: ChatAdapter) -> Callable[[Tensor, Tensor], Tensor]:  # noqa: ARG002
+        """What is computed from logits [n, v] and targets [n], for the plan to count; losses of the targets [n]."""
+        return target_nll
+
+    def beside(
+        self,
+        adapter: ChatAdapter,  # noqa: ARG002
+        dtype: torch.dtype,  # noqa: ARG002
+        shape: BatchShape,  # noqa: ARG002
+        supervised: Sequence[int] | None,  # noqa: ARG002
+    ) -> Beside:
+        """What it takes beside the training itself.
+
+        Args:
+            dtype: of the arithmetic. shape: the largest micro batch. supervised: targets of each training row, where known.
+        """
+        return Beside()
+
     def units(self, rows: int) -> list[list[int]]:
         """The encoded rows of each unit of training."""
         return [list(range(start, start + self.unit_rows)) for start in range(0, rows, self.unit_rows)]
@@ -101,10 +183,6 @@ class Objective(ABC):
     def repeats(self, adapter: ChatAdapter) -> int:  # noqa: ARG002 - for some
         """How often each training sequence goes through the model in one epoch."""
         return 1
-
-    def passed(self, split: EncodedSplit, adapter: ChatAdapter) -> tuple[list[int], list[int]]:  # noqa: ARG002 - for some
-        """Tokens and targets of each encoded row when it goes through the model; where they are not known yet, the most."""
-        return split.lengths, [sum(row.trained[1:]) for row in split.rows]
 
     def assumed_targets(self, adapter: ChatAdapter) -> int:
         """Targets of a row of ``max_length`` tokens, where no Dataset is named."""

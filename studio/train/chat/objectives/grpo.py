@@ -99,7 +99,7 @@ class Grpo(Objective):
         """Once for each answer and update."""
         return adapter.grpo.group_size * adapter.grpo.updates
 
-    def passed(self, split: EncodedSplit, adapter: ChatAdapter) -> tuple[list[int], list[int]]:
+    def planned(self, split: EncodedSplit, adapter: ChatAdapter, limit: int) -> tuple[list[int], list[int]]:  # noqa: ARG002
         """Prompts with answers of the greatest length."""
         most = adapter.grpo.max_new_tokens
         return [length + most for length in split.lengths], [most] * len(split.rows)

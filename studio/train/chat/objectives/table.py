@@ -21,6 +21,8 @@ OBJECTIVES = Registry(
         "cpo": "studio.train.chat.objectives.preferences:PAIRS",
         "kto": "studio.train.chat.objectives.preferences:KTO",
         "grpo": "studio.train.chat.objectives.grpo:GRPO",
+        "distill": "studio.train.chat.objectives.distillation:DISTILL",
+        "reward": "studio.train.chat.objectives.reward:REWARD",
     },
 )
 

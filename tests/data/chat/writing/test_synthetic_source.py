@@ -16,7 +16,7 @@ from studio.data.chat.rows import read_split
 from studio.schema.loading import load_value
 from studio.schema.recipe import ChatRecipe
 from tests.data.chat.writing.conftest import Built
-from tests.data.chat.writing.writer_server import WriterServer, rows
+from tests.data.chat.writing.writer_server import WriterServer, rows, saying
 
 SEEDS = [
     {"question": f"How wide is {name} number {number}?", "answer": f"It is {number} metres wide."}
@@ -83,6 +83,40 @@ def test_a_dataset_gives_its_training_rows_only(make: Made, writer: WriterServer
     built = make("paraphrase", dataset="own")
     assert len(built.rows) == len(writer.asked) == 4
     assert not held_out & {row.messages[0]["content"] for row in built.rows}
+
+
+def test_answers_are_written_anew_and_marked(make: Made, writer: WriterServer) -> None:
+    top = [{"token": "Two", "logprob": -0.5, "bytes": [84, 119, 111]}, {"token": "\ufffd", "logprob": -2.0, "bytes": [195]}]
+    content = [{"token": "Two", "logprob": -0.5, "bytes": [84, 119, 111], "top_logprobs": top}]
+    said = saying("Two metres.")
+    said["choices"][0]["logprobs"] = {"content": content}
+    writer.script = [said, *[saying(f"It measures {number}.") for number in range(5)], saying("cut", finish="length")]
+    asked = {"base_url": f"{writer.url}/v1", "model": "writer-1", "at_once": 1, "top_logprobs": 2}
+    built = make("answers", writer=asked)
+    by_seed = {row.meta["seed"]: row for row in built.rows}
+    first = by_seed["seed/1"]
+    assert [turn["content"] for turn in first.messages] == ["How wide is a door number 1?", "Two metres."]
+    assert first.meta["writer"] == "writer-1" and first.meta["teacher_logprobs"] == [
+        ["Two", -0.5, [["Two", -0.5], ["\0c3", -2.0]]]
+    ]
+    assert "teacher_logprobs" not in by_seed["seed/2"].meta
+    assert built.reasons() == ["cut off at max_tokens"] and len(built.rows) == 6
+    body = writer.asked[0]
+    assert body["top_logprobs"] == 2 and body["logprobs"] is True and "response_format" not in body
+    assert body["messages"] == [{"role": "user", "content": "How wide is a door number 1?"}]
+    # The last turn of a conversation of two exchanges is asked with all before it.
+    assert [turn["content"] for turn in writer.asked[6]["messages"]] == ["useruser", "assistantassistant", "useruser"]
+    assert len(make("answers", writer=asked).rows) == 6 and len(writer.asked) == 7, "nothing is asked twice"
+
+
+def test_a_server_without_log_probabilities_is_asked_without(make: Made, writer: WriterServer) -> None:
+    writer.refuses = {"logprobs": "logprobs are not supported by this model"}
+    writer.script = [saying("Two metres.")] * 7
+    asked = {"base_url": f"{writer.url}/v1", "model": "writer-1", "at_once": 1, "top_logprobs": 2}
+    built = make("answers", writer=asked)
+    assert len(built.rows) == 7 and built.facts["sent_without"] == ["logprobs"]
+    with pytest.raises(UserError, match=r"top_logprobs belongs to form: answers"):
+        make("paraphrase", writer=asked)
 
 
 def test_a_source_needs_one_place(make: Made) -> None:
