@@ -21,6 +21,7 @@ from studio.schema.forecast_scores import ForecastTask
 from studio.schema.image_scores import ImagesTask
 from studio.schema.judge import JudgeTask
 from studio.schema.loading import Settings
+from studio.schema.retrieval_scores import RetrievalTask
 from studio.schema.tasks import (
     ClassificationTask,
     ConversationTask,
@@ -57,7 +58,8 @@ Task = Annotated[
     | JudgeTask
     | ImagesTask
     | ForecastTask
-    | ClusteringTask,
+    | ClusteringTask
+    | RetrievalTask,
     Field(discriminator="type"),
 ]
 

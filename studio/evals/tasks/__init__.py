@@ -30,6 +30,7 @@ TASKS = Registry(
         "images": "studio.evals.images.task:run",
         "forecast": "studio.evals.forecast.task:run",
         "clustering": "studio.evals.clusters.task:run",
+        "retrieval": "studio.evals.embed.task:run",
     },
 )
 
@@ -55,6 +56,7 @@ SETTINGS = Registry(
         "images": "studio.schema.image_scores:ImagesTask",
         "forecast": "studio.schema.forecast_scores:ForecastTask",
         "clustering": "studio.schema.cluster_scores:ClusteringTask",
+        "retrieval": "studio.schema.retrieval_scores:RetrievalTask",
     },
 )
 
