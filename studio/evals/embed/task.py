@@ -46,9 +46,7 @@ def run(context: TaskContext[RetrievalTask]) -> TaskResult:
     table = _table(corpus, ranked, measured)
     return TaskResult(
         scores=scores,
-        differences=differences(
-            metrics, measured, resamples=context.resamples, seed=context.seed, clusters=corpus.owners
-        ),
+        differences=differences(metrics, measured, resamples=context.resamples, seed=context.seed, clusters=corpus.owners),
         examples=table,
         notes=corpus.notes,
         limits=_limits(context, corpus),
