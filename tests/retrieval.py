@@ -35,7 +35,7 @@ SMALL = ["epochs=2", "batch_size=8", "max_length=32", "learning_rate=0.003"]
 """Settings under which the tiny encoder learns in seconds."""
 
 
-def build_tiny_encoder(folder: Path, *, seed: int = 0) -> Path:
+def build_tiny_encoder(folder: Path, *, seed: int = 0, width: int = 32) -> Path:
     """A BERT of two small layers with random weights, and a tokenizer of the questions' words."""
     from tokenizers import BertWordPieceTokenizer
     from transformers import BertConfig, BertModel, BertTokenizerFast
@@ -47,8 +47,8 @@ def build_tiny_encoder(folder: Path, *, seed: int = 0) -> Path:
     tokenizer = BertTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), model_max_length=64)
     config = BertConfig(
         vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=width,
+        intermediate_size=2 * width,
         num_hidden_layers=2,
         num_attention_heads=4,
         max_position_embeddings=64,

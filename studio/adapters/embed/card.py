@@ -45,7 +45,8 @@ class RetrievalCard(ModelCard):
         else:
             code = (
                 'model = CrossEncoder("model")\n'
-                'print(model.rank("How wide must a door be?", ["A door is at least 80 cm wide.", "A stair has at most 18 steps."]))'
+                'passages = ["A door is at least 80 cm wide.", "A stair has at most 18 steps."]\n'
+                'print(model.rank("How wide must a door be?", passages))'
             )
             note = ""
         name = "SentenceTransformer" if self.embeds else "CrossEncoder"
@@ -54,7 +55,7 @@ class RetrievalCard(ModelCard):
 
     def cautions(self) -> str:
         """What no figure shows."""
-        return "It finds what is worded like its training passages; what no passage says it cannot find, and it finds something always. "
+        return "It finds what is worded like its training passages, and finds something also where no passage holds the answer. "
 
     def unknown(self, reports: list[ReportRecord]) -> str:  # noqa: ARG002 - nothing that is measured takes them away
         """What stays open."""
