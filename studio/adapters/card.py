@@ -32,6 +32,8 @@ CARDS = Registry(
         "classifier": "studio.adapters.predictors.card:PredictorCard",
         "regressor": "studio.adapters.predictors.card:PredictorCard",
         "forecast": "studio.adapters.forecast.card:ForecastCard",
+        "embedding": "studio.adapters.embed.card:RetrievalCard",
+        "reranker": "studio.adapters.embed.card:RetrievalCard",
     },
 )
 """Kind of run to what writes its card; a kind that is not here gets a plain ``ModelCard``."""

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from studio.schema.server import ServerProfile
     from studio.serve.environment import BuildName, Environment
     from studio.serve.launch import Server
-    from studio.serve.parity import Parity
     from studio.serve.reference import Prepared
     from studio.serve.state import RunningServer, StatePaths
 
@@ -111,8 +110,11 @@ def _serve(runs: list[str], profile: ServerProfile, build: BuildName, *, merged:
     )
     for note in [note for servable in prepared.served for note in servable.notes]:
         output.note(f"note: {note}")
-    parsers = parsers_of(prepared.served[0].speech, environment)
-    output.note(f"tools     {parsers.told[0]}\nthoughts  {parsers.told[1]}")
+    parsers = parsers_of(prepared.served[0], environment)
+    if any(parsers.told):
+        output.note(f"tools     {parsers.told[0]}\nthoughts  {parsers.told[1]}")
+    if prepared.served[0].pools and profile.record != "none":
+        raise UserError(f"record: {profile.record} keeps questions and answers, and {runs[0]} gives none. Use --set record=none.")
     server = start_server(place, prepared, profile, environment, _session_user(), parsers)
     server.catch_signals()
     try:
@@ -165,13 +167,15 @@ def _feedback_file(workspace: Workspace, profile: ServerProfile) -> Path:
     return path
 
 
-def _prove(server: Server, prepared: Prepared) -> list[Parity]:
-    """The parity check of every run that is served, with tools where the server takes them."""
+def _prove(server: Server, prepared: Prepared) -> list[Any]:
+    """The parity check of every run that is served: answers, with tools where the server takes them, or vectors and scores."""
     from studio.core.errors import GateNotMetError, InterruptedRunError, StudioError
     from studio.core.progress import Progress
     from studio.serve.parity import check_parity
+    from studio.serve.vectors import check_vectors
 
-    proofs, tools = [], not server.record.no_tools
+    proofs: list[Any] = []
+    tools, pools = not server.record.no_tools, prepared.served[0].pools
 
     def counted(done: int) -> None:
         if server.stopping:
@@ -181,9 +185,12 @@ def _prove(server: Server, prepared: Prepared) -> list[Parity]:
 
     total = sum(len(reference["rows"]) for reference in prepared.references.values())
     try:
-        with Progress("parity", total, "conversations") as progress:
+        with Progress("parity", total, "texts" if pools else "conversations") as progress:
             for name, reference in prepared.references.items():
-                proofs.append(check_parity(server.client, name, reference, tools=tools, advance=counted))
+                if pools:
+                    proofs.append(check_vectors(server.client, name, reference, advance=counted))
+                else:
+                    proofs.append(check_parity(server.client, name, reference, tools=tools, advance=counted))
     except (GateNotMetError, InterruptedRunError):
         raise
     except StudioError:
@@ -194,15 +201,14 @@ def _prove(server: Server, prepared: Prepared) -> list[Parity]:
     return proofs
 
 
-def _tell(server: Server, prepared: Prepared, proofs: list[Parity], paths: StatePaths) -> None:
+def _tell(server: Server, prepared: Prepared, proofs: list[Any], paths: StatePaths) -> None:
     """Print the address, the names, and examples that work as pasted."""
     from studio.serve.aliases import list_aliases
-    from studio.serve.examples import curl_example, openai_example, short_question
+    from studio.serve.examples import examples
 
     aliases = {name: now["model"] for name, now in list_aliases(paths.aliases).items() if now["model"] in server.models}
     key = server.session_key or "$STUDIO_API_KEY"
-    question = short_question(prepared)
-    examples = [make(server.record.url, key, server.models[0], question) for make in (curl_example, openai_example)]
+    shown = examples(prepared, server.record.url, key, server.models[0])
     if output.json_wanted():
         output.emit_json(
             {
@@ -214,8 +220,8 @@ def _tell(server: Server, prepared: Prepared, proofs: list[Parity], paths: State
                 "key": server.session_key,
                 "log": server.log,
                 "parity": proofs,
-                "curl": examples[0],
-                "python": examples[1],
+                "curl": shown[0],
+                "python": shown[1],
             }
         )
         return
@@ -231,7 +237,7 @@ def _tell(server: Server, prepared: Prepared, proofs: list[Parity], paths: State
     )
     if server.session_key is None:
         output.say("\nPut your key into the environment first: export STUDIO_API_KEY=...")
-    output.say(f"\nIn a shell:\n\n{examples[0]}\n\nIn Python (pip install openai):\n\n{examples[1]}\n\nCtrl-C ends it.")
+    output.say(f"\nIn a shell:\n\n{shown[0]}\n\nIn Python (pip install openai):\n\n{shown[1]}\n\nCtrl-C ends it.")
 
 
 def _tell_environment(made: Environment) -> None:

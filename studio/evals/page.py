@@ -188,8 +188,8 @@ def limits(record: ReportRecord) -> list[str]:
     found = list(dict.fromkeys(limit for task in record.tasks for limit in task.limits))
     kinds = {task.type for task in record.tasks if not task.reason}
     unmeasured = [words for words, types in (_FOR_PREDICTORS if predicts(record) else _FOR_WRITERS) if not kinds & types]
-    # Series and groups of rows are of nobody.
-    if unmeasured and not kinds & {"forecast", "clustering"}:
+    # Series, groups of rows and searches are of nobody.
+    if unmeasured and not kinds & {"forecast", "clustering", "retrieval"}:
         forgot = "" if predicts(record) or "general" in kinds else "; nor what the model forgot of what its base could do"
         found.append(f"Not measured here: {', '.join(unmeasured)}{forgot}.")
     count = sum(item.p is not None for item in record.differences)

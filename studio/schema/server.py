@@ -60,6 +60,8 @@ class LimitSettings(Settings):
     """Most answers to one prompt."""
     prompts: Positive = 64
     """Most prompts in one request to ``/v1/completions``."""
+    texts: Positive = 256
+    """Most texts in one request for vectors or scores, where a run of embeddings or a reranker is served."""
     max_tokens: Positive = 2048
     """Most tokens of one answer. A chat request that names no limit gets this one."""
     requests_per_minute: Positive = 120

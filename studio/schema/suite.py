@@ -23,6 +23,7 @@ from studio.schema.image_scores import ImagesTask
 from studio.schema.judge import JudgeTask
 from studio.schema.loading import Settings
 from studio.schema.reward_tasks import PairsTask, RewardTask
+from studio.schema.retrieval_scores import RetrievalTask
 from studio.schema.tasks import (
     ClassificationTask,
     ConversationTask,
@@ -62,7 +63,8 @@ Task = Annotated[
     | RewardTask
     | ImagesTask
     | ForecastTask
-    | ClusteringTask,
+    | ClusteringTask
+    | RetrievalTask,
     Field(discriminator="type"),
 ]
 

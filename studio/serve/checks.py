@@ -24,21 +24,23 @@ from studio.models.weights import check_model_folder, check_safetensors, verify_
 from studio.serve.servable import Servable
 
 _MERGE = "Merged it always loads: studio export {run} --to merged, then studio serve {run} --merged"
+SERVED = ("chat", "embedding", "reranker")
+"""Kinds of Runs that are served."""
 _SUBSPACE_INITS = {"pissa", "olora", "loftq", "corda", "eva", "lora_ga"}
 
 
 def check_kind(record: RunRecord, run: str) -> None:
-    """Refuse Runs that hold no conversations.
+    """Refuse Runs that vLLM cannot serve.
 
     Args:
         run: how the run is named to people.
     Raises:
         UserError: it is of another kind.
     """
-    if record.kind != "chat":
+    if record.kind not in SERVED:
         raise UserError(
-            f"the run {run} is of kind {record.kind!r}, and runs of kind 'chat' are served. 'studio runs list' shows the kind of "
-            "each."
+            f"the run {run} is of kind {record.kind!r}, and runs of kind {', '.join(map(repr, SERVED))} are served. "
+            "'studio runs list' shows the kind of each."
         )
 
 
@@ -56,6 +58,8 @@ def check_run(folder: Path, *, name: str, merged: bool = False, max_lora_rank: i
     record = read_run(folder)
     run = f"{folder.parent.name}/{folder.name}"
     check_kind(record, run)
+    if record.kind != "chat":
+        return check_pooled_run(folder, record, name=name, merged=merged)
     refuse_scorer(folder, saved_settings(folder))
     whole = record.method == "full" or merged
     weights = folder / ("merged" if merged and record.method != "full" else "model" if whole else "adapter")
@@ -96,6 +100,42 @@ def check_run(folder: Path, *, name: str, merged: bool = False, max_lora_rank: i
         notes=tuple(notes),
         modules=modules,
         speech=_speech(folder, record, weights if whole else base.folder),
+    )
+
+
+def check_pooled_run(folder: Path, record: RunRecord, *, name: str, merged: bool) -> Servable:
+    """Check a run of embeddings or a reranker: a whole model, whose files are those that were written.
+
+    Raises:
+        UserError: it is not finished, or was asked for merged. StudioError: its files have changed.
+    """
+    run = f"{folder.parent.name}/{folder.name}"
+    if merged:
+        raise UserError(f"--merged serves a chat run's merged model, and {run} is a whole model already. Leave it out.")
+    weights = folder / "model"
+    if not weights.is_dir():
+        raise UserError(f"the run {run} has no model/ to serve (status: {record.status}). Make it: studio train --resume {run}")
+    verify_hashes(folder, {file: value for file, value in record.files.items() if file.startswith("model/")})
+    check_model_folder(weights, run)
+    settings = saved_settings(folder)
+    prompts = [str(settings.get(key)) for key in ("query_prompt", "passage_prompt") if settings.get(key)]
+    notes = [f"{name} was trained with {', '.join(map(repr, prompts))} before questions or passages: clients write that."]
+    digest = weights_hash(weights, run)
+    return Servable(
+        name=name,
+        run=run,
+        folder=str(folder),
+        kind="embedding" if record.kind == "embedding" else "reranker",
+        path=str(weights),
+        rank=0,
+        adapter_hash=digest,
+        template="",
+        template_hash="",
+        base={"name": name, "path": str(weights), "sha256": digest},
+        dtype=str(settings.get("dtype") or "float32"),
+        notes=tuple(notes if prompts else ()),
+        read=settings.get("max_length"),
+        cuts=tuple(settings.get("matryoshka") or ()),
     )
 
 

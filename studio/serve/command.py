@@ -72,6 +72,38 @@ def vllm_arguments(
     return command
 
 
+def pooling_arguments(
+    *,
+    python: Path,
+    model: str,
+    name: str,
+    host: str,
+    port: int,
+    dtype: str,
+    max_model_len: int | None,
+    cuts: Sequence[int],
+    shutdown_timeout: int,
+    extra: Mapping[str, Any],
+) -> list[str]:
+    """The whole command for a model of vectors or scores: vLLM's pooling runner.
+
+    Args:
+        cuts: lengths to which clients may have vectors cut (``dimensions``); empty where they may not.
+        extra: further flags, checked before by :func:`check_flags`; they win.
+    """
+    command = [str(python), "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--served-model-name", name]
+    command += ["--runner", "pooling", "--host", host, "--port", str(port), "--dtype", dtype]
+    command += ["--shutdown-timeout", str(shutdown_timeout), "--middleware", MIDDLEWARE]
+    command += ["--disable-uvicorn-access-log", "--disable-fastapi-docs"]
+    if max_model_len is not None:
+        command += ["--max-model-len", str(max_model_len)]
+    if cuts:
+        command += ["--hf-overrides", json.dumps({"is_matryoshka": True, "matryoshka_dimensions": list(cuts)})]
+    for flag, value in {flag_name(flag): value for flag, value in extra.items()}.items():
+        command += flag_arguments(flag, value)
+    return command
+
+
 def flag_arguments(flag: str, value: Any) -> list[str]:
     """One flag as arguments: true is the bare flag, false its ``--no-`` form, null leaves it out, a list all its values."""
     plain = flag_name(flag)

@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+from studio.serve.limits import CHAT
+from studio.serve.pooled import EMBEDDINGS, RERANK
 from studio.serve.reference import Prepared
 
 _QUESTION = "What can you help me with?"
+
+
+def examples(prepared: Prepared, url: str, key: str, model: str) -> list[str]:
+    """A request for a shell and the same in Python, for what the first run is: answers, vectors or scores."""
+    first = prepared.served[0]
+    if not first.pools:
+        question = short_question(prepared)
+        return [make(url, key, model, question) for make in (curl_example, openai_example)]
+    if first.kind == "embedding":
+        asked = {"model": model, "input": ["How wide must a door be?", "A door is at least 80 cm wide."]}
+        code = f'print(len(client.embeddings.create(model="{model}", input="How wide must a door be?").data[0].embedding))'
+        return [posted(url, key, EMBEDDINGS, asked), in_python(url, key, code)]
+    documents = ["A door is at least 80 cm wide.", "A stair has at most 18 steps."]
+    asked = {"model": model, "query": "How wide must a door be?", "documents": documents}
+    body = json.dumps(asked).replace('"', '\\"')
+    code = f'print(client.post("/rerank", body=__import__("json").loads("{body}"), cast_to=object))'
+    return [posted(url, key, RERANK, asked), in_python(url, key, code)]
 
 
 def short_question(prepared: Prepared) -> str:
@@ -21,21 +41,28 @@ def short_question(prepared: Prepared) -> str:
 
 def curl_example(url: str, key: str, model: str, question: str) -> str:
     """A chat request for a shell; a key named by a variable is left to the shell."""
-    body = json.dumps({"model": model, "messages": [{"role": "user", "content": question}]}, ensure_ascii=False)
+    return posted(url, key, CHAT, {"model": model, "messages": [{"role": "user", "content": question}]})
+
+
+def posted(url: str, key: str, route: str, asked: dict[str, Any]) -> str:
+    """A request for a shell; a key named by a variable is left to the shell."""
+    body = json.dumps(asked, ensure_ascii=False)
     return (
-        f"curl {url}/v1/chat/completions \\\n"
-        f'  -H "Authorization: Bearer {key}" \\\n'
-        f'  -H "Content-Type: application/json" \\\n'
-        f"  -d '{body}'"
+        f'curl {url}{route} \\\n  -H "Authorization: Bearer {key}" \\\n  -H "Content-Type: application/json" \\\n  -d \'{body}\''
     )
 
 
 def openai_example(url: str, key: str, model: str, question: str) -> str:
     """The same with the ``openai`` package, one line for a shell."""
+    code = (
+        f'print(client.chat.completions.create(model="{model}", messages=[{{"role": "user", "content": "{question}"}}])'
+        ".choices[0].message.content)"
+    )
+    return in_python(url, key, code)
+
+
+def in_python(url: str, key: str, code: str) -> str:
+    """Code with a client of the ``openai`` package, one line for a shell."""
     shown = f'os.environ["{key[1:]}"]' if key.startswith("$") else f'"{key}"'
     imports = "import os; " if key.startswith("$") else ""
-    return (
-        f"python -c '{imports}from openai import OpenAI; "
-        f'print(OpenAI(base_url="{url}/v1", api_key={shown}).chat.completions.create('
-        f'model="{model}", messages=[{{"role": "user", "content": "{question}"}}]).choices[0].message.content)\''
-    )
+    return f"python -c '{imports}from openai import OpenAI; client = OpenAI(base_url=\"{url}/v1\", api_key={shown}); {code}'"

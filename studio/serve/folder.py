@@ -29,6 +29,8 @@ def write_models(path: Path, served: list[Servable], *, no_tools: str = "", base
         entry = asdict(servable)
         wanted = ("run", "kind", "path", "adapter_hash", "template_hash")
         book["models"][servable.name] = {name: entry[name] for name in wanted} | {"speech": _facts(servable.speech, no_tools)}
+        if servable.pools:
+            book["models"][servable.name]["read"] = servable.read
     if base is not None:
         first = served[0]
         plain = {"kind": "base", "template_hash": first.template_hash, "adapter_hash": None}
@@ -51,6 +53,7 @@ def write_guard_files(
     profile: ServerProfile | None = None,
     prompt_scores: bool = True,
     speech: Speech | None = None,
+    pooled: str | None = None,
 ) -> tuple[Path, Path]:
     """Write the guard's modules and its configuration, which holds hashes of keys only; returns both places.
 
@@ -59,6 +62,7 @@ def write_guard_files(
         paths: files of keys and aliases; None takes the folder itself. feedback: file of the request rows.
         profile: limits and what is written down; None takes the defaults.
         prompt_scores: whether log-probabilities of a prompt may be asked for. speech: what the server's template does.
+        pooled: ``embedding`` or ``reranker`` where vectors or scores are served, None where answers are written.
     """
     paths = paths or StatePaths(folder)
     profile = profile or ServerProfile(kind="server")
@@ -74,6 +78,7 @@ def write_guard_files(
         "limits": profile.limits.model_dump(),
         "prompt_scores": prompt_scores,
         "speech": asdict(speech or Speech()),
+        "pooled": pooled,
     }
     write_json(folder / "guard.json", value)
     return write_bundle(folder / "guard"), folder / "guard.json"

@@ -7,6 +7,8 @@ model. What is not known to be allowed is refused. Routes:
 POST /v1/chat/completions       a key        checked, alias resolved, passed on
 POST /v1/completions            a key        the same
 POST /v1/responses              a key        the same; nothing is kept between two of them
+POST /v1/embeddings             a key        in place of these three where an embedding run is served
+POST /v1/rerank, /v1/score      a key        in place of them where a reranker is served
 GET  /v1/models (and /NAME)     a key        models and aliases, without paths
 GET  /healthz                   nobody       200 when ready, 503 before and while draining
 GET  /metrics                   operator     vLLM's figures and the guard's
@@ -39,7 +41,6 @@ from studio.serve.ledger import Exchange, Ledger
 from studio.serve.limits import (
     CHAT,
     COMPLETIONS,
-    PREFIXES,
     RESPONSES,
     Limits,
     Meter,
@@ -48,10 +49,14 @@ from studio.serve.limits import (
     check_turns,
     read_request,
 )
+from studio.serve.limits import PREFIXES as ANSWERS
+from studio.serve.pooled import PREFIXES as POOLED
+from studio.serve.pooled import ROUTES, check_pooled
 from studio.serve.requests import as_trained
 from studio.serve.responses import check_response, response_as_trained
 
 CONFIG = "STUDIO_GUARD"
+PREFIXES = {**ANSWERS, **POOLED}
 
 
 class Guard:
@@ -63,6 +68,7 @@ class Guard:
         self.app = app
         self._limits = Limits(**config["limits"])
         self._prompt_scores = bool(config["prompt_scores"])
+        self._routes = ROUTES.get(config.get("pooled"), (CHAT, COMPLETIONS, RESPONSES))
         self._keys = KeyReader(Path(config["keys"]), [Key(**entry) for entry in config["fixed_keys"]])
         self._aliases = alias_reader(Path(config["aliases"]))
         self._models: Watched[dict[str, Any]] = Watched(Path(config["models"]), lambda book: dict(book["models"]), {"models": {}})
@@ -114,12 +120,9 @@ class Guard:
             await self._health(scope, send, identity)
             return
         key = self._authenticate(scope)
-        client = {
-            ("POST", CHAT): self._generate,
-            ("POST", COMPLETIONS): self._generate,
-            ("POST", RESPONSES): self._generate,
-            ("GET", "/v1/models"): self._list_models,
-        }.get((method, path))
+        client: Any = self._generate if method == "POST" and path in self._routes else None
+        if method == "GET" and path == "/v1/models":
+            client = self._list_models
         if client is None and method == "GET" and path.startswith("/v1/models/"):
             client = self._list_models
         operator = {
@@ -193,6 +196,9 @@ class Guard:
         Raises:
             RefusedError: it asks for more, or for tools or arguments that the run does not have.
         """
+        if route in POOLED:
+            request["model"] = name = self._resolve(request["model"])
+            return check_pooled(route, request, self._limits, self._models.value().get(name, {}).get("read"))
         if route == RESPONSES:
             request = check_response(request, self._limits)
         else:

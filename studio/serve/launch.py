@@ -19,7 +19,7 @@ from studio.core.files import disk_errors
 from studio.schema.server import ServerProfile, flag_name
 from studio.serve.bundle import PLUGIN
 from studio.serve.client import Client
-from studio.serve.command import vllm_arguments, vllm_environment
+from studio.serve.command import pooling_arguments, vllm_arguments, vllm_environment
 from studio.serve.environment import Environment
 from studio.serve.folder import write_generation, write_guard_files, write_models
 from studio.serve.keys import make_key
@@ -193,7 +193,7 @@ class Choice:
 def _choose(served: list[Servable], profile: ServerProfile, environment: Environment) -> Choice:
     """Settle what the command, the guard and the record have to agree on."""
     first = served[0]
-    whole = first.kind == "model"
+    whole = first.kind != "adapter"
     return Choice(
         whole=whole,
         base=first.name if whole else base_name(first.base["name"], {servable.name for servable in served}),
@@ -231,6 +231,7 @@ def start_server(
         profile=profile,
         prompt_scores=scores_prompts(served[0].kind, choice.modules),
         speech=served[0].speech,
+        pooled=served[0].kind if served[0].pools else None,
     )
     variables = vllm_environment(
         environment, bundle=bundle, guard=guard, kv_cache_gib=profile.cpu_kv_cache_gib, threads=profile.cpu_threads
@@ -251,6 +252,19 @@ def _command(
 ) -> list[str]:
     """The command of vLLM; ``parsers`` are its flags for calls and thoughts."""
     first = prepared.served[0]
+    if first.pools:
+        return pooling_arguments(
+            python=environment.python,
+            model=first.path,
+            name=choice.base,
+            host=place.host,
+            port=place.port,
+            dtype=choice.dtype,
+            max_model_len=profile.max_model_len,
+            cuts=first.cuts,
+            shutdown_timeout=profile.shutdown_timeout,
+            extra=profile.vllm,
+        )
     weights = str(first.path if choice.whole else first.base["path"])
     folder = place.paths.server(place.port)
     return vllm_arguments(

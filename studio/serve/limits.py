@@ -63,6 +63,7 @@ class Limits:
     concurrent: int
     connections: int
     header_seconds: float
+    texts: int = 256
 
 
 def read_request(body: bytes) -> dict[str, Any]:

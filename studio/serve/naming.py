@@ -57,7 +57,8 @@ def with_aliased(
         except StudioError:
             warn(f"{alias} stands for {now['run']}, which is gone: {alias} is not served.")
             continue
-        fits = first.method != "full" and other.method != "full" and not merged
+        chats = first.kind == other.kind == "chat"
+        fits = chats and first.method != "full" and other.method != "full" and not merged
         if not fits or other.base.get("sha256") != first.base.get("sha256") or folder in [known for _, known in named]:
             warn(f"{alias} stands for {now['model']} ({now['run']}), which is not served here: {alias} answers 404.")
             continue

@@ -7,20 +7,23 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from studio.adapters.chat.speech import Parsers, Speech, choose_parsers
+from studio.adapters.chat.speech import Parsers, choose_parsers
 from studio.core.errors import StudioError
 
 if TYPE_CHECKING:
     from studio.serve.environment import Environment
+    from studio.serve.servable import Servable
 
 
-def parsers_of(speech: Speech, environment: Environment) -> Parsers:
-    """The parsers of an installed vLLM for a template.
+def parsers_of(servable: Servable, environment: Environment) -> Parsers:
+    """The parsers of an installed vLLM for a run's template; none for what writes no answers.
 
     Raises:
         StudioError: as :func:`known_parsers`.
     """
-    return choose_parsers(speech, *known_parsers(environment))
+    if servable.pools:
+        return Parsers(None, None)
+    return choose_parsers(servable.speech, *known_parsers(environment))
 
 
 def known_parsers(environment: Environment) -> tuple[set[str], set[str]]:

@@ -205,7 +205,12 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     references: dict[str, dict[str, Any]] = {}
     for servable in servables:
         dtype = servable.dtype if request["dtype"] in {"as-trained", "auto"} else request["dtype"]
-        if request["check"]:
+        if servable.pools:
+            from studio.serve.vectors import kept_vectors
+
+            if request["check"]:
+                references[servable.name] = kept_vectors(servable, dtype, Path(request["cache"]), device=request["device"])
+        elif request["check"]:
             references[servable.name] = _kept_reference(servable, dtype, request)
             ends.update(references[servable.name]["ends"])
         else:

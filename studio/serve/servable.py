@@ -16,17 +16,18 @@ _USUAL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_
 
 @dataclass(frozen=True)
 class Servable:
-    """A run that may be served: an adapter on a base, or a whole model of its own.
+    """A run that may be served: an adapter on a base, a whole model of its own, an embedding model, or a reranker.
 
     run: ``name/time-id``. path: the adapter's or the model's folder. rank: largest rank of the adapter, 0 for a model.
     adapter_hash: sha256 of the adapter's weights, or of the model's. dtype: number type of the training.
-    modules: names of the layers that the adapter changes, such as ``q_proj``. speech: what its template does.
+    modules: names of the layers that the adapter changes, such as ``q_proj``. speech: what its template does. read: tokens of a
+    text that go into a vector or a score. cuts: lengths to which vectors may be cut.
     """
 
     name: str
     run: str
     folder: str
-    kind: Literal["adapter", "model"]
+    kind: Literal["adapter", "model", "embedding", "reranker"]
     path: str
     rank: int
     adapter_hash: str
@@ -37,6 +38,13 @@ class Servable:
     notes: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
     speech: Speech = field(default_factory=Speech)
+    read: int | None = None
+    cuts: tuple[int, ...] = ()
+
+    @property
+    def pools(self) -> bool:
+        """True for what gives vectors or scores, and writes no answers."""
+        return self.kind in {"embedding", "reranker"}
 
     @classmethod
     def from_json(cls, entry: dict[str, Any]) -> Servable:
@@ -45,6 +53,7 @@ class Servable:
             name: tuple(value) if isinstance(value, list) else value for name, value in entry["speech"].items()
         }
         told = {"notes": tuple(entry["notes"]), "modules": tuple(entry["modules"]), "speech": Speech(**speech)}
+        told["cuts"] = tuple(entry.get("cuts", ()))
         return cls(**{**entry, **told})
 
 
@@ -57,8 +66,8 @@ def check_together(servables: Sequence[Servable]) -> None:
     first = servables[0]
     for other in servables[1:]:
         apart = "Serve them in two processes: studio serve RUN --set port=8001"
-        if "model" in {first.kind, other.kind}:
-            whole = first if first.kind == "model" else other
+        if {first.kind, other.kind} != {"adapter"}:
+            whole = first if first.kind != "adapter" else other
             raise UserError(f"{whole.run} is a whole model, not an adapter, so nothing else fits beside it. {apart}")
         if other.base["sha256"] != first.base["sha256"]:
             raise UserError(

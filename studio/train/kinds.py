@@ -39,6 +39,8 @@ RUN_KINDS = Registry(
         "regressor": "studio.train.predictors.kind:REGRESSOR",
         "forecast": "studio.train.forecast.kind:FORECAST",
         "clusters": "studio.train.clusters.kind:CLUSTERS",
+        "embedding": "studio.train.embed.kind:EMBEDDING",
+        "reranker": "studio.train.embed.kind:RERANKER",
     },
 )
 EXAMPLE_PRESET = "chat/lora"

@@ -88,6 +88,7 @@ def test_the_page_on_kinds_names_every_table() -> None:
         "ASKING",
         "PREDICTING",
         "EXAMPLES",
+        "PASSAGES",
         "ANNOTATED",
         "METRICS",
         "CARDS",

@@ -254,5 +254,5 @@ def test_without_it_the_studio_says_what_it_knows(trained: Path, studio: Studio)
     assert (
         resumed.code == 2
         and "'kind' is 'line'" in resumed.err
-        and "Allowed: chat, classifier, clusters, diffusion, forecast, gan, regressor, vae." in resumed.err
+        and "Allowed: chat, classifier, clusters, diffusion, embedding, forecast, gan, regressor, reranker, vae." in resumed.err
     )

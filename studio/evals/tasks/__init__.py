@@ -33,6 +33,7 @@ TASKS = Registry(
         "images": "studio.evals.images.task:run",
         "forecast": "studio.evals.forecast.task:run",
         "clustering": "studio.evals.clusters.task:run",
+        "retrieval": "studio.evals.embed.task:run",
     },
 )
 
@@ -61,6 +62,7 @@ SETTINGS = Registry(
         "images": "studio.schema.image_scores:ImagesTask",
         "forecast": "studio.schema.forecast_scores:ForecastTask",
         "clustering": "studio.schema.cluster_scores:ClusteringTask",
+        "retrieval": "studio.schema.retrieval_scores:RetrievalTask",
     },
 )
 

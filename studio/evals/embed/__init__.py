@@ -1,0 +1,1 @@
+"""Measuring what finds texts: held-out questions against a corpus of passages."""
