@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from studio.schema.loading import Settings
+from studio.schema.methods import LohaSettings, LokrSettings, Method, OftSettings, VeraSettings, refuse_method
+from studio.schema.optimizers import ChatOptimizer, ProjectionSettings, refuse_optimizer
 from studio.schema.preset import Preset
 
 Positive = Annotated[int, Field(gt=0)]
@@ -14,9 +16,6 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 Schedule = Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt", "cosine_with_min_lr"]
-Optimizer = Literal[
-    "adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "adafactor", "sgd", "lion_8bit", "schedule_free_adamw"
-]
 Tracker = Literal["tensorboard", "trackio", "wandb", "mlflow"]
 
 
@@ -35,13 +34,22 @@ class LoraSettings(Settings):
     """Rank-stabilised scaling (https://arxiv.org/abs/2312.03732)."""
     dora: bool = False
     """Weight-decomposed adapters (https://arxiv.org/abs/2402.09353). Stock vLLM refuses them: export merged."""
-    init: Literal["default", "gaussian", "pissa", "pissa_niter_16"] = "default"
-    """Start values. ``pissa`` takes the principal singular vectors of the base (https://arxiv.org/abs/2404.02948) and is
-    saved converted to a plain LoRA of twice the rank, so that PEFT and vLLM load it on the untouched base."""
+    init: Literal["default", "gaussian", "pissa", "pissa_niter_16", "corda", "eva"] = "default"
+    """Start values. ``pissa`` takes the principal singular vectors of the base (https://arxiv.org/abs/2404.02948), ``corda``
+    those of the base as the training rows use it (https://arxiv.org/abs/2406.05223); both are saved converted to a plain LoRA of
+    twice the rank, so that PEFT and vLLM load it on the untouched base. ``eva`` takes the principal directions of what the layers
+    see of the training rows (https://arxiv.org/abs/2410.07170)."""
+    init_rows: Positive = 128
+    """Training rows that ``corda`` and ``eva`` look at, picked by the seed."""
     bias: Literal["none", "all", "lora_only"] = "none"
     """Which biases train. Stock vLLM loads only ``none``."""
     modules_to_save: list[str] = []
     """Layers trained whole and saved beside the adapter. Stock vLLM refuses them."""
+
+    @property
+    def moves_base(self) -> bool:
+        """True where the start values are taken out of the base, which without the adapter is another model then."""
+        return self.init.startswith("pissa") or self.init == "corda"
 
 
 class PreferenceSettings(Settings):
@@ -77,12 +85,20 @@ class ChatAdapter(Preset):
     https://arxiv.org/abs/2402.01306)."""
     preference: PreferenceSettings = PreferenceSettings()
     """Settings of ``objective: dpo`` and ``kto``."""
-    method: Literal["lora", "full"] = "lora"
-    """Train low-rank adapters, or every weight."""
+    method: Method = "lora"
+    """Train low-rank adapters, every weight, or an adapter of another form; each form has its own block of settings."""
     quantization: Literal["none", "nf4", "int8"] = "none"
     """Load the frozen base in 4-bit NormalFloat with double quantisation (QLoRA, https://arxiv.org/abs/2305.14314) or 8-bit."""
     lora: LoraSettings = LoraSettings()
     """Adapter settings, for ``method: lora``."""
+    oft: OftSettings = OftSettings()
+    """Adapter settings, for ``method: oft``."""
+    loha: LohaSettings = LohaSettings()
+    """Adapter settings, for ``method: loha``."""
+    lokr: LokrSettings = LokrSettings()
+    """Adapter settings, for ``method: lokr``."""
+    vera: VeraSettings = VeraSettings()
+    """Adapter settings, for ``method: vera``."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Number type of weights and arithmetic. ``auto`` takes bfloat16 on GPUs that have it, float16 with loss scaling on older
     ones (T4, V100, RTX 20) and Apple's, and on CPUs bfloat16 where the processor has instructions for it, else float32."""
@@ -136,8 +152,11 @@ class ChatAdapter(Preset):
     """Decoupled weight decay."""
     max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
     """Gradients are scaled down to this norm; 0 switches clipping off."""
-    optimizer: Optimizer = "adamw_torch_fused"
-    """Optimizer, by transformers' name."""
+    optimizer: ChatOptimizer = "adamw_torch_fused"
+    """Optimizer, by transformers' name; ``muon`` (PyTorch's, with AdamW on what is no hidden matrix), ``prodigy`` and
+    ``apollo_mini`` by their own. ``schedule_free_adamw``, ``prodigy`` and ``stable_adamw`` need the extra ``optimizers``."""
+    projection: ProjectionSettings = ProjectionSettings()
+    """Settings of ``galore_adamw``, ``apollo_adamw`` and ``apollo_mini``."""
     loraplus_ratio: Annotated[float, Field(ge=1)] | None = None
     """LoRA+ (https://arxiv.org/abs/2402.12354): the B matrices learn this many times faster than ``learning_rate``."""
     neftune_alpha: Annotated[float, Field(gt=0)] | None = None
@@ -165,16 +184,18 @@ class ChatAdapter(Preset):
     @model_validator(mode="after")
     def _possible(self) -> ChatAdapter:
         """Refuse combinations that cannot work, before anything is loaded."""
-        if self.method == "full" and self.quantization != "none":
-            raise ValueError("full tuning cannot train quantised weights. Use 'method: lora' or 'quantization: none'.")
-        if self.method == "full" and self.loraplus_ratio is not None:
-            raise ValueError("'loraplus_ratio' needs 'method: lora'. Remove it or change the method.")
-        if self.quantization != "none" and self.lora.init.startswith("pissa"):
+        others = {"oft": self.oft, "loha": self.loha, "lokr": self.lokr, "vera": self.vera}
+        refuse_method(self.method, others, quantization=self.quantization, loraplus=self.loraplus_ratio is not None)
+        if self.method in others and self.lora != LoraSettings():
+            raise ValueError(f"'lora' has no meaning with 'method: {self.method}'. Remove it, or use 'method: lora'.")
+        if self.quantization != "none" and self.lora.moves_base:
             raise ValueError(
-                "'lora.init: pissa' splits the base's weights and cannot be used on a quantised base. Use 'default'."
+                f"'lora.init: {self.lora.init}' splits the base's weights and cannot be used on a quantised base. Use 'default'."
             )
-        if self.lora.dora and self.lora.init.startswith("pissa"):
-            raise ValueError("'lora.dora' and 'lora.init: pissa' cannot be converted to a plain LoRA together. Choose one.")
+        if self.lora.dora and self.lora.moves_base:
+            raise ValueError(
+                f"'lora.dora' and 'lora.init: {self.lora.init}' cannot be converted to a plain LoRA together. Choose one."
+            )
         if self.objective != "sft" and self.packing:
             raise ValueError(
                 f"'packing' cannot be used with 'objective: {self.objective}', which compares whole rows. Remove it."
@@ -188,6 +209,14 @@ class ChatAdapter(Preset):
                 f"micro_batch_size {self.micro_batch_size} does not divide batch_size {self.batch_size}. "
                 "Rows per optimizer step must be a whole number of forward passes."
             )
+        refuse_optimizer(
+            self.optimizer,
+            self.projection,
+            full=self.method == "full",
+            schedule=self.schedule,
+            learning_rate=self.learning_rate,
+            loraplus=self.loraplus_ratio is not None,
+        )
         if self.save_every and self.eval_every and self.save_every % self.eval_every:
             raise ValueError(f"save_every {self.save_every} is not a multiple of eval_every {self.eval_every}.")
         return self

@@ -39,6 +39,7 @@ class ChatKind(RunKind):
         from studio.models.chat.loading import load_tokenizer
         from studio.models.chat.templates import template_of
         from studio.models.device import pick_device, pick_dtype
+        from studio.train.chat.optimizers.table import check_optimizer
         from studio.train.chat.settings import check_trackers, method_name, split_batch
         from studio.train.record import open_run
 
@@ -47,6 +48,7 @@ class ChatKind(RunKind):
         workspace.check_writable()
         split_batch(adapter, asked.processes)
         check_trackers(adapter)
+        check_optimizer(adapter)
         dataset_folder, dataset = find_rows(
             adapter.data, workspace, kind="chat", rows="conversations", example="chat/construction-faq-en"
         )

@@ -17,9 +17,10 @@ from studio.core.errors import GateNotMetError
 from studio.schema.adapter import ChatAdapter
 from studio.train.chat.batches import training_windows
 from studio.train.chat.objectives.table import objective
+from studio.train.chat.optimizers.table import state_bytes
 from studio.train.chat.packing import pack_rows
 from studio.train.chat.plan_model import Skeleton, build_skeleton, find_config
-from studio.train.chat.plan_parts import PARTS, disk_bytes, mapped_file, optimizer_bytes, parts_at_peak, sizes_of
+from studio.train.chat.plan_parts import PARTS, disk_bytes, mapped_file, parts_at_peak, sizes_of
 from studio.train.chat.plan_trace import BatchShape, trace_step
 from studio.train.chat.settings import split_batch
 from studio.train.plan_baseline import baseline_bytes
@@ -135,7 +136,7 @@ def plan(
     shapes = batch_shapes(adapter, micro, accumulation, lengths=lengths, supervised=supervised)
     shape = heaviest(shapes, skeleton)
     trace = trace_step(skeleton.copy(), shape, device_type=device, accumulated=accumulation > 1)
-    optimizer = optimizer_bytes(adapter.optimizer, skeleton)
+    optimizer = state_bytes(adapter, skeleton.model)
     runtime = baseline_bytes(device, _TRAINER)
     parts = parts_at_peak(skeleton, trace, optimizer, runtime, device, processes, accumulated=accumulation > 1)
     kind, others = str(dtype).removeprefix("torch."), sum(parts.values()) - runtime

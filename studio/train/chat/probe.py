@@ -75,6 +75,7 @@ def train_rows(adapter: ChatAdapter, sets: Sequence[Sequence[tuple[int, int]]], 
     from studio.models.bases import resolve_base
     from studio.models.chat.loading import load_tokenizer
     from studio.models.device import pick_device, pick_dtype
+    from studio.train.chat.optimizers.table import own_optimizer
     from studio.train.chat.settings import trainer_settings
     from studio.train.chat.trainer import ChatTrainer
 
@@ -108,6 +109,7 @@ def train_rows(adapter: ChatAdapter, sets: Sequence[Sequence[tuple[int, int]]], 
         packed=adapter.packing,
         keep_checkpoints=1,
         loraplus_ratio=adapter.loraplus_ratio,
+        own_optimizer=own_optimizer(adapter),
         callbacks=[clock],
     )
     trainer.args.save_strategy = "no"
@@ -121,10 +123,10 @@ def train_rows(adapter: ChatAdapter, sets: Sequence[Sequence[tuple[int, int]]], 
 
 
 def _load(adapter: ChatAdapter, base: Any, device: Any, dtype: Any) -> Any:
-    """Base weights with what trains, as ``studio train`` loads them; PiSSA's decomposition changes no size and is left out."""
+    """Base weights with what trains, as ``studio train`` loads them; start values change no size and are left out."""
     import torch
 
-    from studio.adapters.chat.attach import attach_lora
+    from studio.adapters.chat.methods import attach_adapter
     from studio.models.chat.loading import load_causal_lm
 
     full = adapter.method == "full"
@@ -138,9 +140,8 @@ def _load(adapter: ChatAdapter, base: Any, device: Any, dtype: Any) -> Any:
     if full:
         model.requires_grad_(True)
         return model.train()
-    lora = adapter.lora.model_copy(update={"init": "default"})
-    quantized = adapter.quantization != "none"
-    return attach_lora(model, lora, quantized=quantized, gradient_checkpointing=adapter.gradient_checkpointing).train()
+    plain = adapter.model_copy(update={"lora": adapter.lora.model_copy(update={"init": "default"})})
+    return attach_adapter(model, plain).train()
 
 
 def _random_row(tokens: int, targets: int, vocabulary: int, seed: int) -> Any:

@@ -15,9 +15,11 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase, set_seed
 
-from studio.adapters.chat.attach import attach_lora, save_adapter
+from studio.adapters.chat.attach import save_adapter
+from studio.adapters.chat.data_driven import FROM_ROWS, Sample
 from studio.adapters.chat.layers import coverage, told, unpacked
 from studio.adapters.chat.loading import read_template
+from studio.adapters.chat.methods import attach_adapter
 from studio.core.errors import UserError
 from studio.core.files import new_folder, write_text
 from studio.core.records import RunRecord
@@ -34,6 +36,7 @@ from studio.train.chat.batches import training_windows
 from studio.train.chat.curve import plot_loss
 from studio.train.chat.encode import EncodedSplit, MaskReport, mask_report, refuse_untrainable, template_lines
 from studio.train.chat.objectives.table import objective
+from studio.train.chat.optimizers.table import own_optimizer
 from studio.train.chat.packing import pack_rows, prove_isolation
 from studio.train.chat.recorder import Recorder, skipped_steps
 from studio.train.chat.settings import trainer_settings, uses_compile
@@ -101,7 +104,11 @@ def _train(run_folder: Path, *, resume: bool, say: Say, main: bool, stop: StopOn
         _write_before(run_folder, prepared)
 
     set_seed(adapter.seed)
-    model = _load_model(adapter, base, run_folder, device=device, dtype=dtype)
+    sample = None
+    if adapter.lora.init in FROM_ROWS and checkpoint is None:
+        sample = Sample.of(prepared.training.rows, adapter.lora.init_rows, adapter.seed)
+        say(f"start values ({adapter.lora.init}) are taken from {len(sample.rows)} training rows")
+    model = _load_model(adapter, base, run_folder, sample, device=device, dtype=dtype)
     covered = coverage(model)
     for remark in filter(None, (told(covered), unpacked(covered, adapter.quantization))):
         say(remark)
@@ -201,7 +208,15 @@ def _write_before(run_folder: Path, prepared: Prepared) -> None:
     mark_running(run_folder, template=prepared.template.record(), mask_report=prepared.report.as_dict())
 
 
-def _load_model(adapter: ChatAdapter, base: ResolvedBase, run_folder: Path, *, device: torch.device, dtype: torch.dtype) -> Any:
+def _load_model(
+    adapter: ChatAdapter,
+    base: ResolvedBase,
+    run_folder: Path,
+    sample: Sample | None,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Any:
     """Base weights with what trains: adapters, or all of it (then in float32, bfloat16 arithmetic by autocast)."""
     config = read_config(base)
     refuse_quantising(config, adapter.quantization, base.name)
@@ -212,21 +227,16 @@ def _load_model(adapter: ChatAdapter, base: ResolvedBase, run_folder: Path, *, d
         base, dtype=load_as, quantization=adapter.quantization, attention=adapter.attention, device=device
     )
     refuse_broken(first_broken(model.named_parameters()), base.name)
-    if adapter.method == "lora":
-        # The start values of PiSSA are kept for a resume, which must take the same part out of the base.
-        start = run_folder / "checkpoints" / "pissa_start.safetensors" if adapter.lora.init.startswith("pissa") else None
+    if adapter.method != "full":
+        # The start values of PiSSA and CorDA are kept for a resume, which must take the same part out of the base.
+        name = adapter.lora.init.partition("_")[0]
+        start = run_folder / "checkpoints" / f"{name}_start.safetensors" if adapter.lora.moves_base else None
         torch.manual_seed(adapter.seed)
-        model = attach_lora(
-            model,
-            adapter.lora,
-            quantized=adapter.quantization != "none",
-            gradient_checkpointing=adapter.gradient_checkpointing,
-            start_values=start,
-        )
+        model = attach_adapter(model, adapter, start_values=start, sample=sample)
     else:
         model.requires_grad_(True)
     if uses_compile(adapter, device):
-        _compile_layers(model.get_base_model() if adapter.method == "lora" else model, dynamic=not adapter.packing)
+        _compile_layers(model if adapter.method == "full" else model.get_base_model(), dynamic=not adapter.packing)
     return model.train()
 
 
@@ -278,6 +288,7 @@ def _build_trainer(
         packed=adapter.packing,
         keep_checkpoints=adapter.keep_checkpoints,
         loraplus_ratio=adapter.loraplus_ratio,
+        own_optimizer=own_optimizer(adapter),
         callbacks=callbacks,
     )
     return trainer, recorder
@@ -313,9 +324,9 @@ def _finish(
     last_step = trainer.state.global_step
     if best_step and best_step != last_step:
         read_weights(trainer.model, run_folder / "checkpoints" / f"checkpoint-{best_step}")
-    target = "adapter" if adapter.method == "lora" else "model"
+    target = "model" if adapter.method == "full" else "adapter"
     shutil.rmtree(run_folder / target, ignore_errors=True)  # only a finish that was killed can have left one
-    if adapter.method == "lora":
+    if adapter.method != "full":
         save_adapter(
             trainer.model,
             run_folder / target,
