@@ -163,7 +163,7 @@ def plan(
         coverage=covered,
         vllm=verdict,
         serving=[*serving_notes(adapter, verdict), *expert_notes(adapter, covered)],
-        assumptions=_assumptions(adapter, lengths, supervised, device),
+        assumptions=[*_assumptions(adapter, lengths, supervised, device), *_left_out(adapter)],
     )
 
 
@@ -287,6 +287,18 @@ def _assumptions(adapter: ChatAdapter, lengths: Sequence[int] | None, supervised
         found.append("Liger kernels and torch.compile, which take less, are not counted")
         if not torch.cuda.is_available():
             found.append("there is no GPU here: bfloat16 arithmetic and a CUDA context of 0.5 GB are assumed")
+    return found
+
+
+def _left_out(adapter: ChatAdapter) -> list[str]:
+    """What the figures do not count, in plain words."""
+    found = []
+    if adapter.method == "lora" and adapter.lora.init == "corda":
+        found.append("what lora.init: corda holds before the first step, a square of each layer's inputs, is not counted")
+    if adapter.optimizer == "schedule_free_adamw":
+        found.append("a validation holds what trains a second time (schedule-free), which is counted on disk only")
+    if adapter.optimizer == "galore_adamw":
+        found.append("the decomposition of the largest gradient is not counted")
     return found
 
 

@@ -19,10 +19,17 @@ from studio.adapters.chat.merge import export_merged
 from studio.adapters.chat.methods import adapter_config, attach_adapter
 from studio.adapters.chat.vllm import serving_notes, stock_vllm_verdict
 from studio.core.errors import UserError
+from studio.models.bases import ResolvedBase
+from studio.models.chat.loading import load_causal_lm
 from studio.schema.adapter import ChatAdapter
+from studio.train.chat.attention import use_short_attention
+from studio.train.chat.fast import fuse_lora
 from studio.train.chat.plan_model import build_skeleton
+from studio.train.chat.plan_trace import trace_step
 from studio.train.chat.run import train_run
 from tests.conftest import write_base
+from tests.passes import SHAPE, real_peak
+from tests.train.chat.test_plan_peak import held
 from tests.train.chat.test_run import losses
 
 CPU = torch.device("cpu")
@@ -135,9 +142,6 @@ def test_the_residual_is_that_of_the_difference_of_weights(trainer, tmp_path, ti
 
 @pytest.mark.parametrize("method", ["oft", "vera"])
 def test_a_quantised_base_works(tiny_base, method):
-    from studio.models.bases import ResolvedBase
-    from studio.models.chat.loading import load_causal_lm
-
     adapter = preset(
         tiny_base, quantization="nf4", **{key: value for key, value in KINDS[method].items() if key != "learning_rate"}
     )
@@ -197,3 +201,21 @@ def test_vllm_is_told_to_take_the_lora(tiny_base):
     assert len(reasons) == 1 and "vLLM loads LoRA only" in reasons[0] and "--to lora" in reasons[0]
     assert serving_notes(preset(tiny_base, method="oft")) and stock_vllm_verdict(preset(tiny_base, lora={"init": "eva"})) == []
     assert "rank 32" in serving_notes(preset(tiny_base, lora={"init": "corda"}))[0]
+
+
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+@pytest.mark.parametrize("kind", ["oft", "loha", "lokr", "vera"])
+def test_the_planned_peak_is_what_a_pass_takes(tiny_base, kind, quantization):
+    if quantization == "nf4" and kind in {"loha", "lokr"}:
+        pytest.skip("refused")
+    block = {name: value for name, value in KINDS[kind][kind].items() if name != "dropout"}
+    adapter = preset(tiny_base, method=kind, quantization=quantization, **{kind: block})
+    skeleton = build_skeleton(adapter, tiny_base, dtype=torch.float32)
+    planned = skeleton.weights + skeleton.trained + trace_step(skeleton.copy(), SHAPE).peak
+    base = load_causal_lm(
+        ResolvedBase("tiny", tiny_base, None, "", None, "local"), dtype=torch.float32, quantization=quantization, device=CPU
+    )
+    model = attach_adapter(base, adapter)
+    fuse_lora(model)
+    use_short_attention(model)
+    assert planned == pytest.approx(held(model) + real_peak(model.train(), base), rel=0.15)
