@@ -38,6 +38,7 @@ SECTIONS = {
     "image-data": ("Building a Dataset of pictures", "python benchmarks/image_data.py --write-docs"),
     "busy-machine": ("Beside other programs", "python benchmarks/busy_machine.py --write-docs"),
     "cli-start": ("Start of the command line", "python benchmarks/cli_start.py --write-docs"),
+    "optimizers": ("Optimizers and adapters", "python benchmarks/optimizers.py --write-docs"),
     "serve-guard": ("What the server's guard costs", "python benchmarks/serve_guard.py --write-docs"),
     "image-step": ("A step of image training", "python benchmarks/image_step.py --write-docs"),
     "image-cache": ("Cache of latents and text embeddings", "python benchmarks/image_cache.py --write-docs"),

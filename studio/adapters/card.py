@@ -157,9 +157,10 @@ class ModelCard:
         """Name and value of the settings that are shown; those of a LoRA where one was trained."""
         wanted = self.shown_settings or tuple(name for name, value in self.settings.items() if is_plain(value))
         given = [[name, self.settings[name]] for name in wanted if self.settings.get(name) not in (None, [], "")]
-        lora = self.settings.get("lora") if self.record.method not in {"full", "scratch"} else None
-        if isinstance(lora, dict):
-            given += [[f"lora.{name}", value] for name, value in lora.items() if value not in (None, [], "")]
+        block = str(self.settings.get("method") or "lora")
+        of_adapter = self.settings.get(block) if self.record.method not in {"full", "scratch"} else None
+        if isinstance(of_adapter, dict):
+            given += [[f"{block}.{name}", value] for name, value in of_adapter.items() if value not in (None, [], "")]
         return given
 
     def evaluation(self) -> str:

@@ -18,7 +18,11 @@ NumberType = Literal["float32", "bfloat16"]
 
 EXPORTS = Registry(
     "export",
-    {"merged": "studio.adapters.chat.export:Merged", "kohya": "studio.adapters.images.export:Kohya"},
+    {
+        "merged": "studio.adapters.chat.export:Merged",
+        "lora": "studio.adapters.chat.export:PlainLora",
+        "kohya": "studio.adapters.images.export:Kohya",
+    },
 )
 """Name of a form to the class that writes it."""
 DEFAULT = "merged"
@@ -31,6 +35,8 @@ class Export(ABC):
     """Which models it is for, in a word."""
     what: str
     """What is written, with its article, as the help of ``studio export`` goes on."""
+    takes_rank: bool = False
+    """True where a rank can be asked for, which :meth:`write` then takes as ``rank``."""
     place: str
     """Where it goes unless told otherwise, inside the run: a folder with a slash behind it, or a file; NAME is the run's."""
 

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from studio.schema.grpo import GrpoSettings
 from studio.schema.loading import Settings
+from studio.schema.methods import LohaSettings, LokrSettings, Method, OftSettings, VeraSettings, refuse_method
+from studio.schema.optimizers import ChatOptimizer, ProjectionSettings, refuse_optimizer
 from studio.schema.preference import PreferenceSettings
 from studio.schema.preset import Preset
 from studio.schema.teaching import DistillSettings, RewardSettings
@@ -20,9 +22,6 @@ _READING = frozenset({"sft", "text", "distill"})
 """Objectives with a loss of every token by itself, so that rows can be packed and any of their tokens chosen."""
 
 Schedule = Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt", "cosine_with_min_lr"]
-Optimizer = Literal[
-    "adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "adafactor", "sgd", "lion_8bit", "schedule_free_adamw"
-]
 Tracker = Literal["tensorboard", "trackio", "wandb", "mlflow"]
 
 
@@ -41,13 +40,22 @@ class LoraSettings(Settings):
     """Rank-stabilised scaling (https://arxiv.org/abs/2312.03732)."""
     dora: bool = False
     """Weight-decomposed adapters (https://arxiv.org/abs/2402.09353). Stock vLLM refuses them: export merged."""
-    init: Literal["default", "gaussian", "pissa", "pissa_niter_16"] = "default"
-    """Start values. ``pissa`` takes the principal singular vectors of the base (https://arxiv.org/abs/2404.02948) and is
-    saved converted to a plain LoRA of twice the rank, so that PEFT and vLLM load it on the untouched base."""
+    init: Literal["default", "gaussian", "pissa", "pissa_niter_16", "corda", "eva"] = "default"
+    """Start values. ``pissa`` takes the principal singular vectors of the base (https://arxiv.org/abs/2404.02948), ``corda``
+    those of the base as the training rows use it (https://arxiv.org/abs/2406.05223); both are saved converted to a plain LoRA of
+    twice the rank, so that PEFT and vLLM load it on the untouched base. ``eva`` takes the principal directions of what the layers
+    see of the training rows (https://arxiv.org/abs/2410.07170)."""
+    init_rows: Positive = 128
+    """Training rows that ``corda`` and ``eva`` look at, picked by the seed."""
     bias: Literal["none", "all", "lora_only"] = "none"
     """Which biases train. Stock vLLM loads only ``none``."""
     modules_to_save: list[str] = []
     """Layers trained whole and saved beside the adapter. Stock vLLM refuses them."""
+
+    @property
+    def moves_base(self) -> bool:
+        """True where the start values are taken out of the base, which without the adapter is another model then."""
+        return self.init.startswith("pissa") or self.init == "corda"
 
 
 class ChatAdapter(Preset):
@@ -84,12 +92,20 @@ class ChatAdapter(Preset):
     """Settings of ``objective: distill``."""
     reward: RewardSettings = RewardSettings()
     """Settings of ``objective: reward``."""
-    method: Literal["lora", "full"] = "lora"
-    """Train low-rank adapters, or every weight."""
+    method: Method = "lora"
+    """Train low-rank adapters, every weight, or an adapter of another form; each form has its own block of settings."""
     quantization: Literal["none", "nf4", "int8"] = "none"
     """Load the frozen base in 4-bit NormalFloat with double quantisation (QLoRA, https://arxiv.org/abs/2305.14314) or 8-bit."""
     lora: LoraSettings = LoraSettings()
     """Adapter settings, for ``method: lora``."""
+    oft: OftSettings = OftSettings()
+    """Adapter settings, for ``method: oft``."""
+    loha: LohaSettings = LohaSettings()
+    """Adapter settings, for ``method: loha``."""
+    lokr: LokrSettings = LokrSettings()
+    """Adapter settings, for ``method: lokr``."""
+    vera: VeraSettings = VeraSettings()
+    """Adapter settings, for ``method: vera``."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Number type of weights and arithmetic. ``auto`` takes bfloat16 on GPUs that have it, float16 with loss scaling on older
     ones (T4, V100, RTX 20) and Apple's, and on CPUs bfloat16 where the processor has instructions for it, else float32."""
@@ -144,8 +160,11 @@ class ChatAdapter(Preset):
     """Decoupled weight decay."""
     max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
     """Gradients are scaled down to this norm; 0 switches clipping off."""
-    optimizer: Optimizer = "adamw_torch_fused"
-    """Optimizer, by transformers' name."""
+    optimizer: ChatOptimizer = "adamw_torch_fused"
+    """Optimizer, by transformers' name; ``muon`` (PyTorch's, with AdamW on what is no hidden matrix), ``prodigy`` and
+    ``apollo_mini`` by their own. ``schedule_free_adamw``, ``prodigy`` and ``stable_adamw`` need the extra ``optimizers``."""
+    projection: ProjectionSettings = ProjectionSettings()
+    """Settings of ``galore_adamw``, ``apollo_adamw`` and ``apollo_mini``."""
     loraplus_ratio: Annotated[float, Field(ge=1)] | None = None
     """LoRA+ (https://arxiv.org/abs/2402.12354): the B matrices learn this many times faster than ``learning_rate``."""
     neftune_alpha: Annotated[float, Field(gt=0)] | None = None
@@ -173,16 +192,18 @@ class ChatAdapter(Preset):
     @model_validator(mode="after")
     def _possible(self) -> ChatAdapter:
         """Refuse combinations that cannot work, before anything is loaded."""
-        if self.method == "full" and self.quantization != "none":
-            raise ValueError("full tuning cannot train quantised weights. Use 'method: lora' or 'quantization: none'.")
-        if self.method == "full" and self.loraplus_ratio is not None:
-            raise ValueError("'loraplus_ratio' needs 'method: lora'. Remove it or change the method.")
-        if self.quantization != "none" and self.lora.init.startswith("pissa"):
+        others = {"oft": self.oft, "loha": self.loha, "lokr": self.lokr, "vera": self.vera}
+        refuse_method(self.method, others, quantization=self.quantization, loraplus=self.loraplus_ratio is not None)
+        if self.method in others and self.lora != LoraSettings():
+            raise ValueError(f"'lora' has no meaning with 'method: {self.method}'. Remove it, or use 'method: lora'.")
+        if self.quantization != "none" and self.lora.moves_base:
             raise ValueError(
-                "'lora.init: pissa' splits the base's weights and cannot be used on a quantised base. Use 'default'."
+                f"'lora.init: {self.lora.init}' splits the base's weights and cannot be used on a quantised base. Use 'default'."
             )
-        if self.lora.dora and self.lora.init.startswith("pissa"):
-            raise ValueError("'lora.dora' and 'lora.init: pissa' cannot be converted to a plain LoRA together. Choose one.")
+        if self.lora.dora and self.lora.moves_base:
+            raise ValueError(
+                f"'lora.dora' and 'lora.init: {self.lora.init}' cannot be converted to a plain LoRA together. Choose one."
+            )
         if self.objective not in _READING and self.packing:
             raise ValueError(
                 f"'packing' cannot be used with 'objective: {self.objective}', which compares whole rows. Remove it."
@@ -201,6 +222,14 @@ class ChatAdapter(Preset):
                 f"micro_batch_size {self.micro_batch_size} does not divide batch_size {self.batch_size}. "
                 "Rows per optimizer step must be a whole number of forward passes."
             )
+        refuse_optimizer(
+            self.optimizer,
+            self.projection,
+            full=self.method == "full",
+            schedule=self.schedule,
+            learning_rate=self.learning_rate,
+            loraplus=self.loraplus_ratio is not None,
+        )
         if self.save_every and self.eval_every and self.save_every % self.eval_every:
             raise ValueError(f"save_every {self.save_every} is not a multiple of eval_every {self.eval_every}.")
         return self
@@ -209,15 +238,15 @@ class ChatAdapter(Preset):
         """Refuse what cannot become one plain adapter with that of the run it starts from."""
         if self.start is None:
             return
-        if self.method == "full":
+        if self.method != "lora":
             raise ValueError(
-                "full tuning cannot go on with the adapter of a run. Merge it (studio export RUN --to merged) and give the "
-                "merged folder as the model, or use 'method: lora'."
+                f"'method: {self.method}' cannot go on with the adapter of a run. Merge it (studio export RUN --to merged) and "
+                "give the merged folder as the model, or use 'method: lora'."
             )
         lora = self.lora
         more = {
             "lora.dora": lora.dora,
-            "lora.init: pissa": lora.init.startswith("pissa"),
+            f"lora.init: {lora.init}": lora.moves_base or lora.init == "eva",
             "lora.bias": lora.bias != "none",
             "lora.modules_to_save": bool(lora.modules_to_save),
         }
@@ -255,11 +284,11 @@ class ChatAdapter(Preset):
             raise ValueError(
                 "'thinking: mask' has no meaning with 'objective: grpo', which trains all that is written. Remove it."
             )
-        moved = self.method == "full" or self.lora.init.startswith("pissa") or self.lora.bias != "none"
+        moved = self.method == "full" or self.lora.moves_base or self.lora.bias != "none"
         if own.beta and moved:
             raise ValueError(
                 "'grpo.beta' compares with the model as it started, which is the base with its adapter switched off: it needs "
-                "'method: lora' with 'lora.bias: none' and another 'lora.init' than pissa. Set 'beta: 0' or change these."
+                "an adapter, with 'lora.bias: none' and another 'lora.init' than pissa or corda. Set 'beta: 0' or change these."
             )
 
     def _taught(self) -> None:
@@ -279,5 +308,5 @@ class ChatAdapter(Preset):
             raise ValueError(
                 "'distill.on_policy' needs answers to write anew, and 'train_on: all' knows none. Change one of them."
             )
-        if self.objective == "reward" and self.lora.init.startswith("pissa"):
-            raise ValueError("'lora.init: pissa' changes the base under the score. Use 'default'.")
+        if self.objective == "reward" and self.lora.moves_base:
+            raise ValueError(f"'lora.init: {self.lora.init}' changes the base under the score. Use 'default'.")

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from studio.schema.adapter import Fraction, Optimizer, Positive, Schedule
+from studio.schema.adapter import Fraction, Positive, Schedule
 from studio.schema.loading import Settings
+from studio.schema.optimizers import ImageOptimizer
 from studio.schema.preset import Preset
 
 NonNegative = Annotated[float, Field(ge=0)]
@@ -189,7 +190,7 @@ class DiffusionAdapter(Preset):
     """Adam's memory of squared gradients."""
     max_grad_norm: NonNegative = 1.0
     """Gradients are scaled down to this norm; 0 switches clipping off."""
-    optimizer: Optimizer = "adamw_torch_fused"
+    optimizer: ImageOptimizer = "adamw_torch_fused"
     """Optimizer, by transformers' name."""
     ema: EmaSettings | None = None
     """Average of the trained weights; None saves the weights as they are."""
@@ -236,8 +237,6 @@ class DiffusionAdapter(Preset):
                 f"micro_batch_size {self.micro_batch_size} does not divide batch_size {self.batch_size}. "
                 "Pictures per optimizer step must be a whole number of forward passes."
             )
-        if self.optimizer == "schedule_free_adamw" and self.ema is not None:
-            raise ValueError("'schedule_free_adamw' averages weights itself. Set 'ema: null' or take another optimizer.")
         return self
 
     def _possible_scratch(self) -> None:

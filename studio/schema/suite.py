@@ -22,8 +22,8 @@ from studio.schema.general import GeneralTask
 from studio.schema.image_scores import ImagesTask
 from studio.schema.judge import JudgeTask
 from studio.schema.loading import Settings
-from studio.schema.reward_tasks import PairsTask, RewardTask
 from studio.schema.retrieval_scores import RetrievalTask
+from studio.schema.reward_tasks import PairsTask, RewardTask
 from studio.schema.tasks import (
     ClassificationTask,
     ConversationTask,

@@ -28,9 +28,9 @@ class Letters(Export):
 
 def test_the_default_comes_first_and_one_from_outside_joins(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(EXPORTS, "_targets", dict(EXPORTS._targets))
-    assert list(forms()) == ["merged", "kohya"]
+    assert list(forms()) == ["merged", "kohya", "lora"]
     EXPORTS.add("letters", f"{__name__}:Letters")
-    assert list(forms()) == ["merged", "kohya", "letters"] and forms()["letters"].what == "a letter"
+    assert list(forms()) == ["merged", "kohya", "letters", "lora"] and forms()["letters"].what == "a letter"
 
 
 @pytest.mark.parametrize(

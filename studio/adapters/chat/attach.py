@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import EvaConfig, LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
+from peft.tuners.lora.config import CordaConfig
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
 
+from studio.adapters.chat.data_driven import FROM_ROWS, Sample, prepare_corda, start_eva
 from studio.adapters.chat.joined import join_saved
 from studio.adapters.chat.layers import adapt_experts, all_linear, refuse_half_experts, refuse_unadaptable, useless_names
 from studio.adapters.chat.reference import TRAINED, attach_start, has_start
@@ -46,10 +48,12 @@ def lora_config(lora: LoraSettings, model: nn.Module, *, quantized: bool = False
     """
     config = LoraConfig(
         task_type="SEQ_CLS" if is_scorer(model) else "CAUSAL_LM",
+        eva_config=EvaConfig(rho=1.0) if lora.init == "eva" else None,  # every layer keeps the rank that was asked for
+        corda_config=CordaConfig() if lora.init == "corda" else None,
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules=target_modules(lora.target_modules, model),
+        target_modules=target_modules(lora.target_modules, model, "lora"),
         use_rslora=lora.rslora,
         use_dora=lora.dora,
         init_lora_weights=True if lora.init == "default" else lora.init,
@@ -63,9 +67,11 @@ def lora_config(lora: LoraSettings, model: nn.Module, *, quantized: bool = False
     return config
 
 
-def target_modules(chosen: str | list[str], model: nn.Module) -> str | list[str]:
+def target_modules(chosen: str | list[str], model: nn.Module, block: str = "lora") -> str | list[str]:
     """Resolve ``all-linear``, ``attention`` or a list of names to what PEFT matches (name endings).
 
+    Args:
+        block: the block of settings that it stands in, for sentences.
     Raises:
         UserError: a name fits no layer that can carry an adapter; the nearest name is offered.
     """
@@ -73,15 +79,15 @@ def target_modules(chosen: str | list[str], model: nn.Module) -> str | list[str]
         return all_linear(model)
     layers = _adaptable(model)
     if chosen == "attention":
-        return _attention_names(layers)
+        return _attention_names(layers, block)
     for name in chosen:
         if not any(layer == name or layer.endswith(f".{name}") for layer in layers):
             known = sorted({layer.rpartition(".")[2] for layer in layers} - useless_names(model))
             raise UserError(
-                f"lora.target_modules: no layer of the model is named {name!r}.{nearest(name, known)} Allowed: all-linear, "
+                f"{block}.target_modules: no layer of the model is named {name!r}.{nearest(name, known)} Allowed: all-linear, "
                 f"attention, or of {', '.join(known)}."
             )
-    refuse_unadaptable(list(chosen), model)
+    refuse_unadaptable(list(chosen), model, block)
     return list(chosen)
 
 
@@ -93,13 +99,14 @@ def attach_lora(
     gradient_checkpointing: bool,
     start_values: Path | None = None,
     start: Path | None = None,
+    sample: Sample | None = None,
 ) -> PeftModel:
     """Freeze the base and add trainable adapters (in float32 where the base is bfloat16 or quantised).
 
     The non-trained parts of a quantised base keep their type: PEFT's ``prepare_model_for_kbit_training`` would copy
     embeddings and head to float32 (4 GB for Llama-3-8B), which bfloat16 arithmetic does not need.
 
-    PiSSA moves the principal part of each weight into the adapter. Saving it as a plain LoRA, and going on after an
+    PiSSA and CorDA move a part of each weight into the adapter. Saving it as a plain LoRA, and going on after an
     interruption, both need the start values as they were, and a singular value decomposition repeats neither its signs
     nor (``pissa_niter_16``) its random vectors. So they are kept in ``start_values``: written when the file is not there, read
     instead of decomposing again when it is.
@@ -108,23 +115,24 @@ def attach_lora(
         quantized: the base was loaded in 4 or 8 bits.
         start_values: file for PiSSA's start values, in the run's folder; None keeps them in memory only.
         start: adapter folder of a run that is trained on: it stays frozen beside the new one.
+        start_values: file for PiSSA's and CorDA's start values, in the run's folder; None keeps them in memory only.
+        sample: rows that CorDA and EVA look at; None leaves EVA's start values to a checkpoint that follows.
     Raises:
-        UserError: a layer name fits nothing, or PiSSA is asked of a quantised base.
+        UserError: a layer name fits nothing, PiSSA or CorDA is asked of a quantised base, or the rows are too few for a start.
     """
-    pissa = lora.init.startswith("pissa")
-    if pissa and quantized:
-        raise UserError("lora.init: pissa splits the base's weights and cannot be used on a quantised base. Use default.")
-    model.requires_grad_(False)
-    if gradient_checkpointing:
-        # Non-reentrant: works with frozen inputs, dropout and DDP, and is what PyTorch recommends.
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        model.config.use_cache = False
+    if lora.moves_base and quantized:
+        raise UserError(f"lora.init: {lora.init} splits the base's weights and cannot be used on a quantised base. Use default.")
+    freeze(model, gradient_checkpointing=gradient_checkpointing)
     config = lora_config(lora, model, quantized=quantized)
-    stored = _read_start_values(start_values) if pissa and start_values is not None and start_values.is_file() else None
-    if stored is not None:
+    stored = _read_start_values(start_values) if lora.moves_base and start_values is not None and start_values.is_file() else None
+    if stored is not None or (lora.init in FROM_ROWS and sample is None):
         config.init_lora_weights = True
+    elif lora.init == "corda":
+        prepare_corda(model, config, sample)
     peft_model = get_peft_model(model, config)
-    if pissa:
+    if lora.init == "eva" and sample is not None:
+        start_eva(peft_model, sample)
+    if lora.moves_base:
         if stored is None:
             stored = _adapter_weights(peft_model)
             if start_values is not None:
@@ -138,6 +146,15 @@ def attach_lora(
     return peft_model
 
 
+def freeze(model: PreTrainedModel, *, gradient_checkpointing: bool) -> None:
+    """Make ready for an adapter: nothing of the base trains, and activations are computed again where that is asked for."""
+    model.requires_grad_(False)
+    if gradient_checkpointing:
+        # Non-reentrant: works with frozen inputs, dropout and DDP, and is what PyTorch recommends.
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.config.use_cache = False
+
+
 def save_adapter(
     model: PeftModel,
     folder: Path,
@@ -148,8 +165,8 @@ def save_adapter(
     template: ChatTemplate | None = None,
     state_dict: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write a plain PEFT folder in one step; PiSSA becomes a plain LoRA of twice the rank, and an adapter that was trained on
-    top of a run's becomes one with it.
+    """Write a plain PEFT folder in one step; PiSSA and CorDA become a plain LoRA of twice the rank, and an adapter that was
+    trained on top of a run's becomes one with it.
 
     Args:
         folder: an adapter that this run wrote there before is replaced.
@@ -167,8 +184,8 @@ def save_adapter(
         model.save_pretrained(str(partial), save_embedding_layers=False, selected_adapters=[TRAINED], **extra)
         # PEFT writes a card of blanks; the run's own card says what is known.
         (partial / "README.md").unlink(missing_ok=True)
-        if lora.init.startswith("pissa"):
-            _convert_pissa(partial, lora, getattr(model, _START))
+        if lora.moves_base:
+            _convert_moved(partial, lora, getattr(model, _START))
         if has_start(model):
             join_saved(model, partial)
         if tokenizer is not None:
@@ -182,8 +199,8 @@ def plain_alpha(lora: LoraSettings) -> float:
     return lora.alpha * (math.sqrt(2) if lora.rslora else 2)
 
 
-def _convert_pissa(folder: Path, lora: LoraSettings, start: Mapping[str, Tensor]) -> None:
-    """Rewrite a saved PiSSA adapter as the difference to its start, which fits the untouched base.
+def _convert_moved(folder: Path, lora: LoraSettings, start: Mapping[str, Tensor]) -> None:
+    """Rewrite a saved PiSSA or CorDA adapter as the difference to its start, which fits the untouched base.
 
     W + s (B A - B0 A0) = W + s [B | -B0] [A ; A0]   (PiSSA, https://arxiv.org/abs/2404.02948, appendix C)
     """
@@ -200,7 +217,7 @@ def _convert_pissa(folder: Path, lora: LoraSettings, start: Mapping[str, Tensor]
     save_file(plain, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
     path = folder / "adapter_config.json"
     config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    config |= {"r": 2 * lora.rank, "lora_alpha": plain_alpha(lora), "init_lora_weights": True}
+    config |= {"r": 2 * lora.rank, "lora_alpha": plain_alpha(lora), "init_lora_weights": True, "corda_config": None}
     path.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
 
 
@@ -217,7 +234,7 @@ def _apply_start_values(model: PeftModel, stored: Mapping[str, Tensor]) -> None:
     """Put the start values into a fresh adapter and take them out of the base, by the same formula as PEFT's ``pissa_init``."""
     expected = {name: tuple(value.shape) for name, value in _adapter_weights(model).items()}
     if expected != {name: tuple(value.shape) for name, value in stored.items()}:
-        raise StudioError("the stored PiSSA start values do not fit this model and rank. Resume with the run's own config.yaml.")
+        raise StudioError("the stored start values do not fit this model and rank. Resume with the run's own config.yaml.")
     for name, module in model.named_modules():
         if not isinstance(module, LoraLayer) or f"{name}.lora_A.weight" not in stored:
             continue
@@ -252,7 +269,7 @@ def _read_start_values(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise StudioError(f"{path} is damaged ({error}), so this PiSSA run cannot go on. Start it again.") from error
+        raise StudioError(f"{path} is damaged ({error}), so this run cannot go on. Start it again.") from error
 
 
 def _adaptable(model: nn.Module) -> list[str]:
@@ -262,7 +279,7 @@ def _adaptable(model: nn.Module) -> list[str]:
     return [name for name, module in model.named_modules() if isinstance(module, kinds)]
 
 
-def _attention_names(layers: list[str]) -> list[str]:
+def _attention_names(layers: list[str], block: str) -> list[str]:
     """Endings of the attention projections; with the parent's name where an ending is used outside attention too.
 
     Raises:
@@ -276,7 +293,7 @@ def _attention_names(layers: list[str]) -> list[str]:
     if not leaves:
         known = sorted({layer.rpartition(".")[2] for layer in layers})
         raise UserError(
-            "lora.target_modules: attention finds no layer inside a module called attention in this model. Name them: "
+            f"{block}.target_modules: attention finds no layer inside a module called attention in this model. Name them: "
             f"{', '.join(known)}."
         )
     outside = {layer.rpartition(".")[2] for layer in layers if not inside(layer)}

@@ -46,7 +46,7 @@ class ChatCard(ModelCard):
 
     def made(self) -> str:
         """What came out of what, with the size of a LoRA."""
-        lora = self.settings.get("lora") if self.record.method != "full" else None
+        lora = self.settings.get("lora") if str(self.settings.get("method", "lora")) == "lora" else None
         size = f" (rank {lora.get('rank')}, alpha {lora.get('alpha')})" if isinstance(lora, dict) else ""
         return super().made() + size
 

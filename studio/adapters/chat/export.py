@@ -31,3 +31,37 @@ class Merged(Export):
             rows.append(("same next token as there", f"{result.quantized_agreement:.1%} of positions"))
         written = f"Merged model written to {result.folder} ({size_text(result.bytes)}, {result.dtype})."
         return Told((written, Pairs(rows), f"\nServe it: vllm serve {result.folder}"), result)
+
+
+class PlainLora(Export):
+    """A PEFT folder that holds nothing but a LoRA."""
+
+    models = "chat"
+    what = "a plain LoRA of a DoRA, OFT, LoHa, LoKr or VeRA adapter"
+    place = "lora/"
+    takes_rank = True
+
+    def write(self, run_folder: Path, target: Path, *, dtype: NumberType, rank: int | None = None) -> Told:
+        """Cut to a rank, and say what that loses."""
+        from studio.adapters.chat.as_lora import export_lora
+
+        result = export_lora(run_folder, target, rank=rank, dtype=dtype)
+        rows: list[tuple[str, object]] = [
+            (
+                "lost of what the adapter adds",
+                f"{result.residual:.2%} of its norm (most in {result.worst.layer}: {result.worst.residual:.2%})",
+            ),
+            (
+                "largest logit difference to the run",
+                f"{result.max_difference:.1e} on {result.prompts} prompts ({result.prompts_from})",
+            ),
+            ("same next token as the run", f"{result.agreement:.1%} of positions"),
+            ("Kullback-Leibler divergence", f"{result.divergence:.1e} nats per token"),
+        ]
+        if result.perplexity is not None and result.perplexity_before is not None:
+            figures = f"{result.perplexity:.3f}, as trained {result.perplexity_before:.3f} ({result.rows} rows)"
+            rows.append(("perplexity on held-out answers", figures))
+        size = f"{size_text(result.bytes)}, {result.dtype}"
+        written = f"The {result.kind} adapter was written as a LoRA of rank {result.rank} to {result.folder} ({size})."
+        flags = f"--enable-lora --max-lora-rank {result.served_rank} --lora-modules NAME={result.folder}"
+        return Told((written, Pairs(rows), f"\nServe it: vllm serve BASE {flags}"), result)

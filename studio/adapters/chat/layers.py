@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig
-from peft.tuners.lora import LoraLayer
+from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.other import ModulesToSaveWrapper
 from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from studio.schema.adapter import LoraSettings
 
 # Parts of names that PEFT puts in between, and the copy of a layer that another one, trained whole, stands for.
 _WRAPPING = {"weight", "bias", "base_layer", "modules_to_save", "default"}
+_ADAPTERS = ("lora_", "oft_", "hada_", "lokr_", "vera_")  # what PEFT calls the parameters of its adapters
 _REPLACED = "original_module"
 _HEADS = {"q_proj", "k_proj", "v_proj", "o_proj"}  # also where attention and state space are both a "mixer" (Nemotron-H)
 _KINDS = ("attention", "MLP", "experts", "router", "state space", "vision", "embeddings", "output layer", "norms and biases")
@@ -88,13 +89,24 @@ def adapt_experts(config: LoraConfig, lora: LoraSettings, model: Any, *, quantiz
     if not quantized:
         beside = (name for name in linear if name not in named and name.rpartition(".")[2] not in named)
         config.target_parameters += sorted(f"{name}.weight" for name in beside)
-    impossible = {"lora.dropout": lora.dropout, "lora.dora": lora.dora, "lora.init": lora.init.startswith("pissa") and lora.init}
+    impossible = {
+        "lora.dropout": lora.dropout,
+        "lora.dora": lora.dora,
+        "lora.init": (lora.moves_base or lora.init == "eva") and lora.init,
+    }
     for name, value in impossible.items():
         if value:
             raise UserError(
                 f"{name} {str(value).lower()} cannot be used on the experts of {model.config.model_type}, which are stacked in "
                 f"one tensor. Leave {name} at its default, or set lora.target_modules=attention."
             )
+
+
+def has_stacked_experts(model: Any) -> bool:
+    """True where PEFT would put adapters of ``all-linear`` on tensors that hold several experts."""
+    config = LoraConfig(target_modules=all_linear(model))
+    convert_peft_config_for_transformers(config, model, None)
+    return any(not name.endswith("gate.weight") for name in config.target_parameters or ())
 
 
 def refuse_half_experts(config: LoraConfig, model: Any) -> None:
@@ -113,7 +125,7 @@ def refuse_half_experts(config: LoraConfig, model: Any) -> None:
         ) from error
 
 
-def refuse_unadaptable(chosen: list[str], model: Any) -> None:
+def refuse_unadaptable(chosen: list[str], model: Any, block: str = "lora") -> None:
     """Refuse names of layers that would train and then be of no use.
 
     Raises:
@@ -123,7 +135,7 @@ def refuse_unadaptable(chosen: list[str], model: Any) -> None:
     for layer in useless:
         named = next((name for name in chosen if layer == name or layer.endswith(f".{name}")), None)
         if named is not None:
-            raise UserError(f"lora.target_modules: {useless[layer].format(named=named)}")
+            raise UserError(f"{block}.target_modules: {useless[layer].format(named=named)}")
 
 
 def useless_names(model: Any) -> set[str]:
@@ -177,7 +189,7 @@ def coverage(model: Any) -> list[Covered]:
 
 def adapted_layers(model: Any) -> set[str]:
     """Last names of the layers that carry an adapter."""
-    return {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, LoraLayer)}
+    return {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, BaseTunerLayer)}
 
 
 def told(covered: list[Covered]) -> str:
@@ -228,15 +240,15 @@ def _weights(inner: Any) -> Iterator[tuple[nn.Module, str, Tensor, bool]]:
     # Parameters with an adapter by the module that owns them; stacked experts have several, each named.
     carriers: dict[int, set[str]] = {}
     for module in inner.modules():
-        if isinstance(module, LoraLayer) and TRAINED in module.r:
+        if isinstance(module, BaseTunerLayer) and TRAINED in getattr(module, "r", {TRAINED: 0}):
             owner = module.get_base_layer()
             carriers.setdefault(id(owner), set()).add(getattr(module, "parameter_name", None) or "weight")
     seen: set[int] = set()
     for name, owner in inner.named_modules():
-        if any(part.startswith("lora_") or part == _REPLACED for part in name.split(".")):
+        if any(part.startswith(_ADAPTERS) or part == _REPLACED for part in name.split(".")):
             continue
         for own, weight in owner.named_parameters(recurse=False):
-            if own.startswith("lora_") or id(weight) in seen:
+            if own.startswith(_ADAPTERS) or id(weight) in seen:
                 continue
             seen.add(id(weight))
             yield owner, f"{name}.{own}", weight, bool(weight.requires_grad or own in carriers.get(id(owner), ()))

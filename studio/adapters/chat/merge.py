@@ -106,7 +106,7 @@ def export_merged(
     quantized = _quantized_logits(run_folder, device)
     run = load_run(run_folder, dtype=torch.float32, device=device, quantization="none")
     prompts, source = comparison_prompts(run)
-    before = _logits(run.model, prompts)
+    before = prompt_logits(run.model, prompts)
     model = run.model.merge_and_unload() if run.record.method != "full" else run.model
     tokenizer, template, folder_name = run.tokenizer, run.template, run.base_source.name
     generation = _generation_config(model, tokenizer, template)
@@ -122,7 +122,7 @@ def export_merged(
         del model, run
         gc.collect()
         after = _read_back(partial, folder_name, prompts, device)
-        difference = _largest(before, after)
+        difference = largest(before, after)
         if not difference <= LIMIT:
             raise StudioError(
                 f"the merged model is not the same: a logit differs by {difference:.2e} on {len(prompts)} prompts (at most "
@@ -131,7 +131,7 @@ def export_merged(
         rounding = None
         if dtype == "bfloat16":
             _round_to_bfloat16(partial)
-            rounding = _largest(before, _read_back(partial, folder_name, prompts, device))
+            rounding = largest(before, _read_back(partial, folder_name, prompts, device))
         _finish(partial, run_folder, difference)
     return ExportResult(
         target,
@@ -140,8 +140,8 @@ def export_merged(
         source,
         difference,
         rounding,
-        _largest(quantized, after) if quantized else None,
-        _agreement(quantized, after) if quantized else None,
+        largest(quantized, after) if quantized else None,
+        agreement(quantized, after) if quantized else None,
         folder_size(target),
     )
 
@@ -164,7 +164,7 @@ def comparison_prompts(run: LoadedRun) -> tuple[list[list[int]], str]:
 
 
 @torch.inference_mode()
-def _logits(model: Any, prompts: Sequence[Sequence[int]]) -> list[Tensor]:
+def prompt_logits(model: Any, prompts: Sequence[Sequence[int]]) -> list[Tensor]:
     """Float32 logits [<=32, v] at the last positions of each prompt, on the CPU."""
     found = []
     for ids in prompts:
@@ -173,12 +173,12 @@ def _logits(model: Any, prompts: Sequence[Sequence[int]]) -> list[Tensor]:
     return found
 
 
-def _largest(left: Sequence[Tensor], right: Sequence[Tensor]) -> float:
+def largest(left: Sequence[Tensor], right: Sequence[Tensor]) -> float:
     """Largest absolute difference of any logit; not-a-number stays so and fails every comparison."""
     return float(torch.stack([(one - other).abs().max() for one, other in zip(left, right, strict=True)]).max())
 
 
-def _agreement(left: Sequence[Tensor], right: Sequence[Tensor]) -> float:
+def agreement(left: Sequence[Tensor], right: Sequence[Tensor]) -> float:
     """Share of positions where the most likely next token is the same."""
     same = torch.cat([one.argmax(-1) == other.argmax(-1) for one, other in zip(left, right, strict=True)])
     return float(same.float().mean())
@@ -189,7 +189,7 @@ def _quantized_logits(run_folder: Path, device: torch.device | None) -> list[Ten
     if read_run(run_folder).method == "full" or saved_settings(run_folder).get("quantization", "none") == "none":
         return None
     run = load_run(run_folder, device=device)
-    found = _logits(run.model, comparison_prompts(run)[0])
+    found = prompt_logits(run.model, comparison_prompts(run)[0])
     del run
     gc.collect()
     return found
@@ -198,7 +198,7 @@ def _quantized_logits(run_folder: Path, device: torch.device | None) -> list[Ten
 def _read_back(folder: Path, name: str, prompts: Sequence[Sequence[int]], device: torch.device | None) -> list[Tensor]:
     """Logits of a written folder, loaded as anybody would load it, computed in float32."""
     base = ResolvedBase(name, folder, None, "", None, "local")
-    return _logits(load_causal_lm(base, dtype=torch.float32, device=device), prompts)
+    return prompt_logits(load_causal_lm(base, dtype=torch.float32, device=device), prompts)
 
 
 def _generation_config(model: Any, tokenizer: PreTrainedTokenizerBase, template: ChatTemplate) -> GenerationConfig:

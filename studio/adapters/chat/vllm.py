@@ -19,10 +19,10 @@ _EMBEDDINGS = {"embed_tokens", "lm_head", "wte", "embed_in", "embed_out", "tok_e
 
 
 def served_rank(adapter: ChatAdapter, start_rank: int = 0) -> int:
-    """Rank of the adapter as it is saved: PiSSA is converted to a plain LoRA of twice the rank, and that of a run which is
-    trained on (``start_rank``) is joined with the new one.
+    """Rank of the adapter as it is saved: PiSSA and CorDA are converted to a plain LoRA of twice the rank, and that of a
+    run which is trained on (``start_rank``) is joined with the new one.
     """
-    return start_rank + adapter.lora.rank * (2 if adapter.lora.init.startswith("pissa") else 1)
+    return start_rank + adapter.lora.rank * (2 if adapter.lora.moves_base else 1)
 
 
 def needed_max_lora_rank(adapter: ChatAdapter, start_rank: int = 0) -> int | None:
@@ -54,6 +54,11 @@ def stock_vllm_verdict(
         return [f"vLLM has no class {architecture}, so it serves neither base nor result: use 'studio chat', or another base."]
     if adapter.method == "full":
         return []
+    if adapter.method != "lora":
+        return [
+            f"method {adapter.method}: vLLM loads LoRA only: write it as one with 'studio export RUN --to lora', which tells "
+            "what is lost, or merge it."
+        ]
     lora = adapter.lora
     reasons = _by_architecture(architecture, covered, layers) if architecture else []
     rank = served_rank(adapter, start_rank)
@@ -65,7 +70,9 @@ def stock_vllm_verdict(
             lower = "merge the run first (studio export RUN --to merged) and give the merged folder as the model."
         reasons.append(f"rank {rank}{joined} is above {MAX_LORA_RANKS[-1]}, the largest that vLLM takes: {lower}")
     if lora.dora:
-        reasons.append("lora.dora: vLLM refuses DoRA: set lora.dora=false (lora.rslora=true is the stable choice at high rank).")
+        reasons.append(
+            "lora.dora: vLLM refuses DoRA: write it as a LoRA with 'studio export RUN --to lora', or set lora.dora=false."
+        )
     if lora.bias != "none":
         reasons.append(f"lora.bias {lora.bias!r}: vLLM refuses trained biases: set lora.bias=none.")
     if lora.modules_to_save:
@@ -124,7 +131,8 @@ def serving_notes(adapter: ChatAdapter, reasons: Sequence[str] | None = None, *,
         return ["Not as an adapter. Merged it always loads: studio export RUN --to merged"]
     notes: list[str] = []
     limit = needed_max_lora_rank(adapter, start_rank)
-    doubled = ", twice lora.rank because PiSSA is saved as a plain LoRA" if served_rank(adapter) != adapter.lora.rank else ""
+    twice = f", twice lora.rank because {adapter.lora.init} is saved as a plain LoRA"
+    doubled = twice if served_rank(adapter) != adapter.lora.rank else ""
     doubled = f", lora.rank and rank {start_rank} of the run it starts from" if start_rank else doubled
     flag = f" --max-lora-rank {limit}" if limit != DEFAULT_MAX_LORA_RANK else ""
     notes.append(f"vllm serve BASE --enable-lora{flag} (rank {served_rank(adapter, start_rank)}{doubled}).")

@@ -42,6 +42,7 @@ class ChatKind(RunKind):
         from studio.models.chat.templates import template_of
         from studio.models.device import pick_device, pick_dtype
         from studio.train.chat.objectives.table import objective
+        from studio.train.chat.optimizers.table import check_optimizer
         from studio.train.chat.settings import check_trackers, method_name, split_batch
         from studio.train.record import open_run
 
@@ -51,6 +52,7 @@ class ChatKind(RunKind):
         split_batch(adapter, asked.processes)
         check_trackers(adapter)
         objective(adapter.objective).check(adapter)
+        check_optimizer(adapter)
         dataset_folder, dataset = find_rows(
             adapter.data, workspace, kind="chat", rows="conversations", example="chat/construction-faq-en"
         )

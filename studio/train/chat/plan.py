@@ -17,9 +17,10 @@ from studio.adapters.chat.vllm import expert_notes, serving_notes, stock_vllm_ve
 from studio.core.errors import GateNotMetError
 from studio.schema.adapter import ChatAdapter
 from studio.train.chat.objectives.table import objective
+from studio.train.chat.optimizers.table import state_bytes
 from studio.train.chat.packing import pack_rows
 from studio.train.chat.plan_model import Skeleton, build_skeleton, find_config
-from studio.train.chat.plan_parts import PARTS, disk_bytes, mapped_file, optimizer_bytes, parts_at_peak, sizes_of, with_rollouts
+from studio.train.chat.plan_parts import PARTS, disk_bytes, mapped_file, parts_at_peak, sizes_of, with_rollouts
 from studio.train.chat.plan_rollouts import rollout_bytes
 from studio.train.chat.plan_trace import BatchShape, trace_step
 from studio.train.chat.settings import split_batch
@@ -141,7 +142,7 @@ def plan(
     shape = heaviest(shapes, skeleton)
     aim = objective(adapter.objective)
     trace = trace_step(skeleton.copy(), shape, device_type=device, accumulated=accumulation > 1, loss=aim.loss(adapter))
-    optimizer = optimizer_bytes(adapter.optimizer, skeleton)
+    optimizer = state_bytes(adapter, skeleton.model)
     runtime = baseline_bytes(device, _TRAINER)
     parts = parts_at_peak(skeleton, trace, optimizer, runtime, device, processes, accumulated=accumulation > 1)
     writing = rollout_bytes(adapter, skeleton, lengths, dtype, processes) if adapter.objective == "grpo" else 0
@@ -174,7 +175,7 @@ def plan(
         coverage=covered,
         vllm=verdict,
         serving=[*serving_notes(adapter, verdict, start_rank=below), *expert_notes(adapter, covered)],
-        assumptions=[*_assumptions(adapter, lengths, supervised, device), *beside.assumed],
+        assumptions=[*_assumptions(adapter, lengths, supervised, device), *_left_out(adapter), *beside.assumed],
     )
 
 
@@ -301,6 +302,18 @@ def _assumptions(adapter: ChatAdapter, lengths: Sequence[int] | None, supervised
         found.append("Liger kernels and torch.compile, which take less, are not counted")
         if not torch.cuda.is_available():
             found.append("there is no GPU here: bfloat16 arithmetic and a CUDA context of 0.5 GB are assumed")
+    return found
+
+
+def _left_out(adapter: ChatAdapter) -> list[str]:
+    """What the figures do not count, in plain words."""
+    found = []
+    if adapter.method == "lora" and adapter.lora.init == "corda":
+        found.append("what lora.init: corda holds before the first step, a square of each layer's inputs, is not counted")
+    if adapter.optimizer == "schedule_free_adamw":
+        found.append("a validation holds what trains a second time (schedule-free), which is counted on disk only")
+    if adapter.optimizer == "galore_adamw":
+        found.append("the decomposition of the largest gradient is not counted")
     return found
 
 

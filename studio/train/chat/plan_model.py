@@ -12,12 +12,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as functional
-from peft import get_peft_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from studio.adapters.chat.attach import lora_config
+from studio.adapters.chat.methods import adapter_config, attach
 from studio.adapters.chat.reference import START, attach_start_shape
 from studio.core.errors import StudioError, UserError
 from studio.core.fetch import offline
@@ -174,9 +173,10 @@ def objective_scores(adapter: ChatAdapter) -> bool:
 def _with_adapters(adapter: ChatAdapter, base: Any, dtype: torch.dtype, start: Path | None) -> nn.Module:
     """Freeze the base and attach adapters as PEFT and TRL do; start values do not matter."""
     base.requires_grad_(False)
-    config = lora_config(adapter.lora, base, quantized=adapter.quantization != "none")
-    config.init_lora_weights = True
-    model: nn.Module = get_peft_model(base, config)
+    config = adapter_config(adapter, base, quantized=adapter.quantization != "none")
+    if adapter.method == "lora":
+        config.init_lora_weights = True  # type: ignore[attr-defined]
+    model: nn.Module = attach(base, config)
     if start is not None:
         attach_start_shape(model, start)  # type: ignore[arg-type]
     if adapter.quantization != "none" and dtype == torch.bfloat16:

@@ -12,20 +12,6 @@ from studio.schema.adapter import ChatAdapter
 from studio.train.chat.plan_model import Skeleton
 from studio.train.chat.plan_trace import Trace
 
-# Bytes of optimizer state per trained number, as (multiples of its own size, plain bytes).
-# torch.optim and bitsandbytes.optim: Adam keeps two moments, Lion and schedule-free one and two, 8-bit ones a byte each plus
-# a float32 per 256 numbers; Adafactor keeps a row and a column per matrix, counted apart.
-_STATE = {
-    "adamw_torch": (2, 0.0),
-    "adamw_torch_fused": (2, 0.0),
-    "schedule_free_adamw": (2, 0.0),
-    "adamw_8bit": (0, 2 * (1 + 4 / 256)),
-    "paged_adamw_8bit": (0, 2 * (1 + 4 / 256)),
-    "lion_8bit": (0, 1 + 4 / 256),
-    "sgd": (0, 0.0),
-}
-# bitsandbytes leaves tensors of fewer numbers in 32 bits (``min_8bit_size``).
-_SMALL = 4096
 # Tokenizer files, scheduler, random state and training arguments beside the weights of a checkpoint or a finished folder.
 _SMALL_FILES = 6_000_000
 # Share of what is alive in a pass that lies in holes glibc's allocator leaves between tensors, and in what no dispatcher sees
@@ -42,28 +28,14 @@ PARTS = (
 takes beyond what the training itself does."""
 
 
-def optimizer_bytes(name: str, skeleton: Skeleton) -> int:
-    """Bytes of optimizer state for what trains."""
-    own = skeleton.trained // max(1, skeleton.trained_parameters)
-    if name == "adafactor":
-        # One row and one column per matrix (https://arxiv.org/abs/1804.04235); vectors whole.
-        return sum(4 * (shape[0] + shape[1] if len(shape) == 2 else math.prod(shape)) for shape in skeleton.trained_shapes)
-    multiples, plain = _STATE[name]
-    total = 0.0
-    for shape in skeleton.trained_shapes:
-        numbers = math.prod(shape)
-        small = plain and numbers < _SMALL
-        total += numbers * (4 * round(plain) if small else multiples * own + plain)
-    return round(total)
-
-
 def disk_bytes(adapter: ChatAdapter, skeleton: Skeleton, optimizer: int, teacher: int = 0) -> dict[str, int]:
     """Bytes that a run keeps: checkpoints (and one more while it is written), the final weights, and their sum.
 
     ``teacher``: what is kept of a teacher's words beside the checkpoints.
     """
-    one = skeleton.trained + optimizer + _SMALL_FILES
-    doubled = 2 if adapter.method == "lora" and adapter.lora.init.startswith("pissa") else 1
+    beside = skeleton.trained if adapter.optimizer == "schedule_free_adamw" else 0  # the average, and where training stands
+    one = skeleton.trained + beside + optimizer + _SMALL_FILES
+    doubled = 2 if adapter.method == "lora" and adapter.lora.moves_base else 1
     disk = {
         "one checkpoint": one,
         "checkpoints": one * (adapter.keep_checkpoints + 1) + (skeleton.trained if doubled == 2 else 0),

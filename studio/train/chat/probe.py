@@ -81,6 +81,7 @@ def train_rows(
     from studio.models.bases import resolve_base
     from studio.models.chat.loading import load_tokenizer
     from studio.models.device import pick_device, pick_dtype
+    from studio.train.chat.optimizers.table import own_optimizer
     from studio.train.chat.settings import trainer_settings
     from studio.train.chat.trainer import ChatTrainer
 
@@ -114,6 +115,7 @@ def train_rows(
         packed=adapter.packing,
         keep_checkpoints=1,
         loraplus_ratio=adapter.loraplus_ratio,
+        own_optimizer=own_optimizer(adapter),
         callbacks=[clock],
     )
     trainer.args.save_strategy = "no"
@@ -130,7 +132,7 @@ def _load(adapter: ChatAdapter, base: Any, device: Any, dtype: Any, start: Path 
     """Base weights with what trains, as ``studio train`` loads them; PiSSA's decomposition changes no size and is left out."""
     import torch
 
-    from studio.adapters.chat.attach import attach_lora
+    from studio.adapters.chat.methods import attach_adapter
     from studio.models.chat.loading import load_causal_lm
 
     full = adapter.method == "full"
@@ -144,10 +146,8 @@ def _load(adapter: ChatAdapter, base: Any, device: Any, dtype: Any, start: Path 
     if full:
         model.requires_grad_(True)
         return model.train()
-    lora = adapter.lora.model_copy(update={"init": "default"})
-    quantized = adapter.quantization != "none"
-    checkpointing = adapter.gradient_checkpointing
-    return attach_lora(model, lora, quantized=quantized, gradient_checkpointing=checkpointing, start=start).train()
+    plain = adapter.model_copy(update={"lora": adapter.lora.model_copy(update={"init": "default"})})
+    return attach_adapter(model, plain, start=start).train()
 
 
 def _random_row(tokens: int, targets: int, vocabulary: int, seed: int) -> Any:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -18,9 +16,11 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase, set_seed
 
-from studio.adapters.chat.attach import attach_lora, save_adapter
+from studio.adapters.chat.attach import save_adapter
+from studio.adapters.chat.data_driven import FROM_ROWS, Sample
 from studio.adapters.chat.layers import coverage, told, unpacked
 from studio.adapters.chat.loading import read_template
+from studio.adapters.chat.methods import attach_adapter
 from studio.adapters.chat.start import Start, recorded_start
 from studio.core.errors import UserError
 from studio.core.files import new_folder, write_text
@@ -38,6 +38,7 @@ from studio.train.chat.curve import plot_loss
 from studio.train.chat.encode import EncodedSplit, MaskReport, mask_report, template_lines
 from studio.train.chat.objectives.base import Opened
 from studio.train.chat.objectives.table import objective
+from studio.train.chat.optimizers.table import own_optimizer
 from studio.train.chat.packing import pack_rows, prove_isolation
 from studio.train.chat.recorder import Recorder, skipped_steps
 from studio.train.chat.settings import trainer_settings, uses_compile
@@ -112,7 +113,11 @@ def _train(run_folder: Path, *, resume: bool, say: Say, main: bool, stop: StopOn
     )  # fmt: skip
     beforehand = aim.before(opened_run)
     set_seed(adapter.seed)
-    model = _load_model(adapter, base, run_folder, start, device=device, dtype=dtype)
+    sample = None
+    if adapter.lora.init in FROM_ROWS and checkpoint is None:
+        sample = Sample.of(prepared.training.rows, adapter.lora.init_rows, adapter.seed)
+        say(f"start values ({adapter.lora.init}) are taken from {len(sample.rows)} training rows")
+    model = _load_model(adapter, base, run_folder, start, sample, device=device, dtype=dtype)
     if start is not None:
         say(start.told(adapter.quantization))
     covered = coverage(model)
@@ -215,6 +220,7 @@ def _load_model(
     base: ResolvedBase,
     run_folder: Path,
     start: Start | None,
+    sample: Sample | None,
     *,
     device: torch.device,
     dtype: torch.dtype,
@@ -230,22 +236,16 @@ def _load_model(
         load = partial(load_scorer, pad_id=int(load_tokenizer(base).pad_token_id))  # type: ignore[arg-type]
     model: Any = load(base, dtype=load_as, quantization=adapter.quantization, attention=adapter.attention, device=device)
     refuse_broken(first_broken(model.named_parameters()), base.name)
-    if adapter.method == "lora":
-        # The start values of PiSSA are kept for a resume, which must take the same part out of the base.
-        pissa = run_folder / "checkpoints" / "pissa_start.safetensors" if adapter.lora.init.startswith("pissa") else None
+    if adapter.method != "full":
+        # The start values of PiSSA and CorDA are kept for a resume, which must take the same part out of the base.
+        name = adapter.lora.init.partition("_")[0]
+        values = run_folder / "checkpoints" / f"{name}_start.safetensors" if adapter.lora.moves_base else None
         torch.manual_seed(adapter.seed)
-        model = attach_lora(
-            model,
-            adapter.lora,
-            quantized=adapter.quantization != "none",
-            gradient_checkpointing=adapter.gradient_checkpointing,
-            start_values=pissa,
-            start=start.adapter if start else None,
-        )
+        model = attach_adapter(model, adapter, start_values=values, sample=sample, start=start.adapter if start else None)
     else:
         model.requires_grad_(True)
     if uses_compile(adapter, device):
-        _compile_layers(model.get_base_model() if adapter.method == "lora" else model, dynamic=not adapter.packing)
+        _compile_layers(model if adapter.method == "full" else model.get_base_model(), dynamic=not adapter.packing)
     return model.train()
 
 
@@ -299,6 +299,7 @@ def _build_trainer(
         packed=adapter.packing,
         keep_checkpoints=adapter.keep_checkpoints,
         loraplus_ratio=adapter.loraplus_ratio,
+        own_optimizer=own_optimizer(adapter),
         callbacks=callbacks,
         **beforehand,
     )
@@ -335,9 +336,9 @@ def _finish(
     last_step = trainer.state.global_step
     if best_step and best_step != last_step:
         read_weights(trainer.model, run_folder / "checkpoints" / f"checkpoint-{best_step}")
-    target = "adapter" if adapter.method == "lora" else "model"
+    target = "model" if adapter.method == "full" else "adapter"
     shutil.rmtree(run_folder / target, ignore_errors=True)  # only a finish that was killed can have left one
-    if adapter.method == "lora":
+    if adapter.method != "full":
         save_adapter(
             trainer.model,
             run_folder / target,
@@ -365,7 +366,6 @@ def _finish(
         "final_loss": losses[-1] if losses else None,
         "validation_loss": min(validations) if validations else None,
         "loss_unit": aim.loss_unit,
-        **_perplexity(adapter, validations),
         **({"validation_accuracy": accuracy} if accuracy else {}),
         "tokens": recorder.tokens,
         "tokens_per_second": round(recorder.tokens / max(recorder.seconds, 1e-9), 1),
@@ -377,12 +377,6 @@ def _finish(
         **aim.result(history),
     }
     close_well(run_folder, result, target, "config.yaml", "chat_template.jinja")
-
-
-def _perplexity(adapter: ChatAdapter, validations: Sequence[float]) -> dict[str, float]:
-    """The best validation loss as a perplexity (per token), where the loss is a likelihood and the figure can be written."""
-    likely = objective(adapter.objective).likelihood and validations and min(validations) < math.log(sys.float_info.max)
-    return {"validation_perplexity": math.exp(min(validations))} if likely else {}
 
 
 def _save_full(model: Any, target: Path, prepared: Prepared, base: ResolvedBase) -> None:

@@ -12,19 +12,20 @@ from trl import SFTConfig
 from studio.core.errors import UserError
 from studio.core.extras import available, require
 from studio.schema.adapter import ChatAdapter
+from studio.schema.optimizers import OF_THE_STUDIO
 
 _TRACKER_MODULES = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb", "mlflow": "mlflow"}
 
 
 def method_name(adapter: ChatAdapter) -> str:
-    """The usual name of what a preset does: full, lora, qlora, dora, rslora, pissa, lora+ and their combinations."""
-    if adapter.method == "full":
-        return "full"
+    """The usual name of what a preset does: full, oft, lora, qlora, dora, rslora, pissa, lora+ and so on, and combinations."""
+    if adapter.method != "lora":
+        return adapter.method if adapter.quantization == "none" else f"q{adapter.method}"
     parts = [
         "qlora" if adapter.quantization != "none" else "lora",
         *(["dora"] if adapter.lora.dora else []),
         *(["rslora"] if adapter.lora.rslora else []),
-        *(["pissa"] if adapter.lora.init.startswith("pissa") else []),
+        *([adapter.lora.init.partition("_")[0]] if adapter.lora.init not in {"default", "gaussian"} else []),
         *(["lora+"] if adapter.loraplus_ratio else []),
     ]
     return "-".join(parts)
@@ -106,7 +107,7 @@ def trainer_settings(
         warmup_steps=math.ceil(adapter.warmup * steps),
         weight_decay=adapter.weight_decay,
         max_grad_norm=adapter.max_grad_norm,
-        optim=adapter.optimizer,
+        optim="adamw_torch" if adapter.optimizer in OF_THE_STUDIO else adapter.optimizer,
         neftune_noise_alpha=adapter.neftune_alpha,
         gradient_checkpointing=adapter.gradient_checkpointing,
         seed=adapter.seed,

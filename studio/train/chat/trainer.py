@@ -6,7 +6,7 @@ Legend: b rows of a micro batch, s padded length, d hidden size, n targets in th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -59,13 +59,14 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
         packed: bool,
         keep_checkpoints: int,
         loraplus_ratio: float | None,
+        own_optimizer: Callable[..., torch.optim.Optimizer] | None = None,
         callbacks: list[TrainerCallback],
     ) -> None:
         """``sequences`` are the rows of each training sequence, ``windows`` the sequences of each optimizer step."""
         self._slots = SlotDataset(rows, sequences)
         self._windows, self._validation = windows, sorted(validation, key=lambda row: -len(row.input_ids))
         self._weighted = any(row.weights is not None for row in (*rows, *validation))
-        self._keep, self._loraplus_ratio = keep_checkpoints, loraplus_ratio
+        self._keep, self._loraplus_ratio, self._own_optimizer = keep_checkpoints, loraplus_ratio, own_optimizer
         self._collator = Collator(int(tokenizer.pad_token_id), packed)
         text_config: Any = model.config.get_text_config()
         balancing = getattr(text_config, "router_aux_loss_coef", None)
@@ -228,7 +229,7 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
         return is_best
 
     def create_optimizer(self, model: Any = None) -> Any:
-        """The preset's optimizer, with a faster learning rate for the B matrices when LoRA+ is asked for."""
+        """The preset's optimizer: the studio's own or transformers'; B matrices learn faster with LoRA+."""
         if self.optimizer is None and self._loraplus_ratio is not None:
             from peft.optimizers import create_loraplus_optimizer
 
@@ -241,7 +242,29 @@ class ChatTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
                 **settings,
             )
             return self.optimizer
+        if self.optimizer is None and self._own_optimizer is not None:
+            target = self.model if model is None else model
+            sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
+            self.optimizer = self._own_optimizer(target, self.get_decay_parameter_names(target), sharded=sharded)
+            return self.optimizer
         return super().create_optimizer(model) if model is not None else super().create_optimizer()
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train, and leave in the model what is to be saved."""
+        found = super().train(*args, **kwargs)
+        self._show_average()
+        return found
+
+    def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
+        """Validate and save the weights that will be served; the next step puts back those that train."""
+        if self.control.should_evaluate or self.control.should_save:
+            self._show_average()
+        super()._maybe_log_save_evaluate(*args, **kwargs)
+
+    def _show_average(self) -> None:
+        """Put the average of an optimizer that keeps one (schedule-free) into the model."""
+        if callable(show := getattr(self.optimizer, "eval", None)):
+            show()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Skip the parent's token accuracy and entropy, which are not computed; stop a training that has blown up."""

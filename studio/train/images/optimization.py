@@ -32,9 +32,6 @@ def build_optimizer(adapter: DiffusionAdapter, parameters: Iterable[nn.Parameter
 
         plain: Any = Adafactor
         return plain(trained, lr=rate, weight_decay=decay, relative_step=False, scale_parameter=False)  # type: ignore[no-any-return]
-    if name == "schedule_free_adamw":
-        free: Any = require("schedulefree", feature="optimizer: schedule_free_adamw")
-        return free.AdamWScheduleFree(trained, **adam)  # type: ignore[no-any-return]
     bits: Any = require("bitsandbytes", feature=f"optimizer: {name}")
     if name == "lion_8bit":
         return bits.optim.Lion8bit(trained, lr=rate, weight_decay=decay)  # type: ignore[no-any-return]

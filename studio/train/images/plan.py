@@ -32,7 +32,7 @@ _TRAINER = "studio.train.images.run"
 _HEADROOM = 1.05
 # Bytes of optimizer state per trained number, by transformers' name.
 _STATE_BYTES = {
-    "adamw_torch": 8, "adamw_torch_fused": 8, "schedule_free_adamw": 8, "adamw_8bit": 2, "paged_adamw_8bit": 2, "lion_8bit": 1,
+    "adamw_torch": 8, "adamw_torch_fused": 8, "adamw_8bit": 2, "paged_adamw_8bit": 2, "lion_8bit": 1,
     "sgd": 0, "adafactor": 0,
 }  # fmt: skip
 

@@ -10,7 +10,6 @@ import pytest
 from studio.core.errors import GateNotMetError, UserError
 from studio.schema.adapter import ChatAdapter
 from studio.train.chat.plan import batch_shapes, check_fits, largest_micro_batch, plan
-from studio.train.chat.plan_parts import optimizer_bytes
 
 RUNTIME = 700_000_000
 
@@ -144,22 +143,6 @@ def test_the_sweep_finds_the_largest_micro_batch_that_fits(tiny_base):
     assert largest_micro_batch(adapter, peaks[8])[0] == 8
     assert largest_micro_batch(adapter, peaks[32])[0] == 32
     assert largest_micro_batch(adapter, peaks[1] - 1)[0] is None
-
-
-def test_optimizers_keep_what_they_keep(tiny_base):
-    import torch
-
-    from studio.train.chat.plan_model import build_skeleton
-
-    skeleton = build_skeleton(preset(tiny_base), tiny_base, dtype=torch.float32)
-    adam = optimizer_bytes("adamw_torch", skeleton)
-    assert optimizer_bytes("sgd", skeleton) == 0
-    assert (
-        optimizer_bytes("adafactor", skeleton)
-        < optimizer_bytes("lion_8bit", skeleton)
-        <= optimizer_bytes("adamw_8bit", skeleton)
-        <= adam
-    )
 
 
 def test_a_model_that_is_not_one_is_refused(tmp_path):

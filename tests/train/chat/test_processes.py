@@ -21,10 +21,20 @@ def command(trainer, *arguments):
     return [sys.executable, "-m", "studio.cli.main", "train", *arguments, "--workspace", str(trainer.workspace.root)]
 
 
+# Each process draws APOLLO's projections by itself, and VeRA's matrices.
+OTHERS = {
+    "apollo": {"method": "full", "optimizer": "apollo_adamw", "projection.rank": 8, "learning_rate": 0.001},
+    "vera": {"method": "vera", "vera.rank": 8, "learning_rate": 0.05},
+}
+
+
 @pytest.mark.long
-def test_two_processes_equal_one(trainer):
-    one, _ = trainer.train(**SETTINGS)
-    pairs = [part for key, value in SETTINGS.items() for part in ("--set", f"{key}={value}")]
+@pytest.mark.parametrize("name", ["lora", *OTHERS])
+def test_two_processes_equal_one(trainer, name):
+    plain = {"lora.rank": 16, "lora.alpha": 32} if name in OTHERS else {}
+    settings = SETTINGS | plain | OTHERS.get(name, {})
+    one, _ = trainer.train(**settings)
+    pairs = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     arguments = [str(trainer.preset), "--data", "tiny", "--model", str(trainer.base), "--name", "two", *pairs]
     done = subprocess.run([*command(trainer, *arguments), "--processes", "2"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -201,9 +203,11 @@ class Objective(ABC):
         """What is to be said after a training, from the trainer's own history of it."""
         return []
 
-    def result(self, history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:  # noqa: ARG002 - for some
-        """Figures of ``run.json`` beside those that every training has."""
-        return {}
+    def result(self, history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Figures of ``run.json`` beside those that every training has: of a likelihood the best validation's perplexity."""
+        losses = [line["eval_loss"] for line in history if "eval_loss" in line] if self.likelihood else []
+        likely = losses and min(losses) < math.log(sys.float_info.max)
+        return {"validation_perplexity": math.exp(min(losses))} if likely else {}
 
     def draw(self, run_folder: Path) -> None:  # noqa: B027 - most draw nothing
         """Draw more than the loss, from ``metrics.jsonl``."""
