@@ -26,6 +26,7 @@ SECTIONS = {
     "packed-text": ("Packed raw text beside packed conversations", "python benchmarks/packed_text.py --write-docs"),
     "first-step": ("Time to the first step", "python benchmarks/first_step.py --write-docs"),
     "memory": ("Memory, planned and measured", "python benchmarks/memory.py --write-docs"),
+    "dpo-from-adapter": ("DPO from an adapter beside a merged copy", "python benchmarks/dpo_from_adapter.py --write-docs"),
     "data-build": ("Building a Dataset", "python benchmarks/data_build.py --write-docs"),
     "crows-pairs": ("CrowS-Pairs", "python benchmarks/crows_pairs.py FOLDER --write-docs"),
     "duplicates": ("Near-duplicate texts beside other packages", "python benchmarks/duplicates.py --write-docs"),

@@ -15,7 +15,8 @@ def plan(
     adapter: Annotated[str, typer.Argument(help=f"Preset ({EXAMPLE_PRESET}), a YAML file, or a run folder.")],
     data: Annotated[str | None, typer.Option(help="Dataset whose rows are measured; without one all have max_length.")] = None,
     model: Annotated[
-        str | None, typer.Option(help="Base model: starter, local folder or Hub id (only its config is read).")
+        str | None,
+        typer.Option(help="Base model: starter, local folder or Hub id (only its config is read); or a LoRA run to go on from."),
     ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Any setting of the preset, key=value.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes, one per GPU.")] = 1,

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 def train(
     adapter: Annotated[str | None, typer.Argument(help=f"Preset ({EXAMPLE_PRESET}), a YAML file, or a run folder.")] = None,
     data: Annotated[str | None, typer.Option(help="Dataset: name, fingerprint or folder.")] = None,
-    model: Annotated[str | None, typer.Option(help="Base model: starter, local folder or Hub id.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Base model: starter, local folder or Hub id; or a LoRA run to go on from.")
+    ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Any setting of the preset, key=value.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run; default: dataset and preset.")] = None,
     resume: Annotated[str | None, typer.Option(help="Go on with an interrupted run: name, id or folder.")] = None,

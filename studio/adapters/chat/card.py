@@ -48,7 +48,8 @@ class ChatCard(ModelCard):
         """What came out of what, with the size of a LoRA."""
         lora = self.settings.get("lora") if str(self.settings.get("method", "lora")) == "lora" else None
         size = f" (rank {lora.get('rank')}, alpha {lora.get('alpha')})" if isinstance(lora, dict) else ""
-        return super().made() + size
+        below = self.record.start
+        return super().made() + size + (f", on top of the adapter of {below.get('run')}, which it holds too" if below else "")
 
     def usage(self) -> str:
         """Code that works as pasted in the run's folder, with transformers and PEFT alone."""
@@ -83,10 +84,14 @@ class ChatCard(ModelCard):
         return load
 
     def origin(self) -> list[str]:
-        """Lines on the weights and the chat template it started from."""
+        """Lines on the weights, the run and the chat template it started from."""
         template = self.record.template
         named = f"Chat template: `{template.get('name')}`, sha256 `{template.get('sha256')}`."
-        return super().origin() + ([named] if template else [])
+        start = self.record.start
+        below = (
+            f"Started from the adapter of the run {start.get('run')} (rank {start.get('rank')}, sha256 `{start.get('sha256')}`)."
+        )
+        return super().origin() + ([below] if start else []) + ([named] if template else [])
 
     def training(self) -> str:
         """Settings and figures, and which tokens carried loss."""

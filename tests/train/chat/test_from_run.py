@@ -191,3 +191,60 @@ def test_runs_and_bases_are_told_apart_by_name(roads):
     assert read_run(other).start == {}
     with pytest.raises(UserError, match=r"no base model and no run 'tiny-presett'. Did you mean"):
         Trainer(roads.workspace, "tiny-presett", roads.trainer.preset).open(data="pairs", objective="dpo")
+
+
+def test_on_a_quantised_base_the_start_is_the_reference_too(roads):
+    folder = trained(roads, roads.sft, "dpo", max_steps=3, quantization="nf4")
+    assert losses(folder)[1] == pytest.approx(0.6931, abs=1e-4)
+    assert read_run(folder).result["validation_loss"] < 0.6931
+    assert plain(roads.base, folder).isfinite().all()
+
+
+def test_the_plan_counts_the_frozen_adapter(roads):
+    from studio.schema.adapter import ChatAdapter
+    from studio.train.chat.plan import plan
+
+    preset = ChatAdapter(kind="chat", objective="dpo", model=str(roads.base), dtype="float32", lora={"rank": 4}, max_length=64)
+    without, on_top = plan(preset), plan(preset, start=roads.sft / "adapter")
+    frozen = sum(value.nbytes for value in load_file(roads.sft / "adapter" / "adapter_model.safetensors").values())
+    assert on_top.sizes["weights"] - without.sizes["weights"] == frozen
+    assert on_top.disk["final"] - without.disk["final"] == frozen
+    assert on_top.trained_parameters == without.trained_parameters
+    assert "rank 7, lora.rank and rank 3 of the run it starts from" in on_top.serving[0]
+    assert [each.adapted for each in on_top.coverage] == [each.adapted for each in without.coverage]
+
+
+def test_what_was_trained_is_off_and_the_start_is_on(roads):
+    """``as_it_started`` gives the answers of the run, and leaves the model as it was."""
+    from studio.adapters.chat.attach import attach_lora
+    from studio.adapters.chat.reference import as_it_started
+    from studio.schema.adapter import LoraSettings
+    from tests.adapters.conftest import nudge
+
+    base = AutoModelForCausalLM.from_pretrained(roads.base)
+    model = attach_lora(base, LoraSettings(rank=2), quantized=False, gradient_checkpointing=False, start=roads.sft / "adapter")
+    trains = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert trains and all(".default." in name for name in trains)
+    nudge(model)
+    moved, run = logits(model), plain(roads.base, roads.sft)
+    with as_it_started(model):
+        assert torch.equal(logits(model), run)
+    assert torch.equal(logits(model), moved) and not torch.allclose(moved, run, atol=1e-3)
+    assert trains == {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+@pytest.mark.long
+def test_two_processes_equal_one(roads):
+    import subprocess
+    import sys
+
+    options = {**TWENTY, "max_steps": 4, "micro_batch_size": 2, "eval_every": 2, "objective": "dpo"}
+    one = trained(roads, roads.sft, "dpo", **{name: value for name, value in options.items() if name != "objective"})
+    given = [part for name, value in options.items() for part in ("--set", f"{name}={value}")]
+    command = [sys.executable, "-m", "studio.cli.main", "train", str(roads.trainer.preset), "--data", "pairs", "--name", "two"]
+    space = ["--workspace", str(roads.workspace.root), "--model", str(roads.sft), "--processes", "2"]
+    done = subprocess.run([*command, *space, *given], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    two = roads.workspace.find_run("two")
+    for name in ("loss", "reward_margin", "eval_loss", "eval_accuracy"):
+        assert losses(two, name) == pytest.approx(losses(one, name), abs=1e-4), name
