@@ -19,9 +19,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import docs
 import yaml
 
+import docs
 from studio.evals.numbers import interval_text, number
 
 PAGE = docs.ROOT / "docs" / "objectives" / "text.md"
@@ -91,9 +91,9 @@ def measure(workspace: Path, steps: int, share: float) -> tuple[dict[str, dict[s
             item["verdict"] = changes[name]["verdict"]
     replayed = mixed["mixture"][GENERAL]["replayed"]
     said = (
-        f"{steps} steps of 4 rows, LoRA r16 at 1e-3, the starter. {replayed} of {mixed['splits']['train']} training rows are replayed; "
-        f"{mixed['splits']['test']} Swedish rows are held out, the same for both. In brackets the 95% interval; better and worse are the "
-        "paired comparison with the base, after Holm's correction."
+        f"{steps} steps of 4 rows, LoRA r16 at 1e-3, the starter. {replayed} of {mixed['splits']['train']} training rows are "
+        f"replayed; {mixed['splits']['test']} Swedish rows are held out, the same for both. In brackets the 95% interval; better "
+        "and worse are the paired comparison with the base, after Holm's correction."
     )
     return scores, [said]
 

@@ -99,8 +99,8 @@ def _of_documents(path: Path) -> Proposal:
     recipe: dict[str, Any] = {"kind": "chat", "description": f"Questions about {path.name}.", "sources": [source]}
     recipe |= {"steps": steps_of(_STEPS)}
     choice = (
-        "Say under writer who writes questions; without one the documents' own questions and headings are read. 'rows: text' takes "
-        "them as raw text, for chat/text."
+        "Say under writer who writes questions; without one the documents' own questions and headings are read. 'rows: text' "
+        "takes them as raw text, for chat/text."
     )
     return Proposal("chat", 0.6, "documents", recipe, (choice,))
 
