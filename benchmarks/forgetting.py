@@ -99,8 +99,8 @@ def measure(workspace: Path, chosen: argparse.Namespace) -> tuple[dict[str, dict
     extra = mixed["mixture"][GENERAL]
     counts = {name: scores["base"][name]["n"] for name in MEASURES}
     said = (
-        f"{chosen.steps} steps of 4 rows, LoRA r16 at 1e-3, the starter. {extra['replayed']} of {mixed['splits']['train']} training "
-        f"rows of the last model are replayed. {counts['field.perplexity']} rows of the field are asked, the same of all; "
+        f"{chosen.steps} steps of 4 rows, LoRA r16 at 1e-3, the starter. {extra['replayed']} of {mixed['splits']['train']} "
+        f"training rows of the last model are replayed. {counts['field.perplexity']} rows of the field are asked, the same of all; "
         f"{counts['general.correct']} questions and {counts['general.text_perplexity']} texts were asked. In brackets the "
         "95% interval; the words are the paired comparison with the base, after Holm's correction."
     )
