@@ -45,7 +45,9 @@ def read_chat_examples(folder: Path, split: str, wanted: Wanted) -> Examples:
 
 
 def _asked(row: ChatRow) -> str:
-    """What people said in a conversation."""
+    """What people said in a conversation; raw text is what it says itself."""
+    if row.is_text:
+        return row.text
     return "\n".join(turn_text(turn) for turn in row.messages if turn["role"] == "user")
 
 

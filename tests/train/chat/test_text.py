@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from studio.models.chat.templates import NAMED, ChatTemplate
 from studio.train.chat.batches import collate_packed, collate_padded
 from studio.train.chat.encode import encode_split, mask_report
 from tests.conftest import tiny_tokenizer
+from tests.train.chat.test_processes import command
 from tests.train.chat.test_resume import assert_same, resume, start, wait_for_step
 from tests.train.chat.test_run import losses
 from tests.train.conftest import TOPICS, Trainer, chat_rows, write_dataset
@@ -160,3 +162,14 @@ def test_the_preset_on_the_starter(workspace):
     trainer = Trainer(workspace, base.folder, find_content("adapters", "chat/text"))
     _, record = trainer.train(max_length=128, batch_size=2, max_steps=4, eval_every=2, **{"lora.rank": 8, "learning_rate": 3e-4})
     assert record.result["validation_perplexity"] < 0.9 * float(torch.tensor(record.result["first_loss"]).exp())
+
+
+@pytest.mark.long
+def test_two_processes_equal_one(reading):
+    settings = {"epochs": 2, "packing": True, "batch_size": 4, "micro_batch_size": 2}
+    one, _ = reading.train(**settings)
+    pairs = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    given = [str(reading.preset), "--data", "tiny", "--model", str(reading.base), "--name", "two", *pairs, "--processes", "2"]
+    done = subprocess.run(command(reading, *given), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert losses(reading.workspace.find_run("two")) == pytest.approx(losses(one), abs=1e-4)

@@ -95,14 +95,20 @@ def _training_rows(context: TaskContext[LeakageTask]) -> list[ChatRow]:
     """The rows the run was trained on.
 
     Raises:
-        NotComputedError: there is no run, or its dataset is gone.
+        NotComputedError: there is no run, its dataset is gone, or its rows ask nothing.
     """
     if context.run is None:
         raise NotComputedError("the model is not a run, so nothing says what it was trained on. Give a run with --model.")
     try:
-        return read_split(run_dataset(context.run, context.workspace), "train")
+        rows = read_split(run_dataset(context.run, context.workspace), "train")
     except (UserError, StudioError) as error:
         raise NotComputedError(f"the training rows cannot be read: {error}") from error
+    if rows and all(row.is_text for row in rows):
+        raise NotComputedError(
+            "the training rows are raw texts, in which nothing is asked, and this task asks the questions of training rows. Look "
+            "by hand for texts that come out again."
+        )
+    return rows
 
 
 def _held_out(context: TaskContext[LeakageTask]) -> list[Question]:
