@@ -337,7 +337,7 @@ def _finish(
         )
     else:
         _save_full(trainer.model, run_folder / target, prepared, base)
-    plot_loss(run_folder / "metrics.jsonl", run_folder / "loss.png")
+    plot_loss(run_folder / "metrics.jsonl", run_folder / "loss.png", objective(adapter.objective).unit)
     history = trainer.state.log_history
     losses = [line["loss"] for line in history if "loss" in line]
     validations = [line["eval_loss"] for line in history if "eval_loss" in line]

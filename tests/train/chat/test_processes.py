@@ -24,7 +24,12 @@ def command(trainer, *arguments):
 @pytest.mark.long
 def test_two_processes_equal_one(trainer):
     one, _ = trainer.train(**SETTINGS)
-    pairs = [part for key, value in SETTINGS.items() for part in ("--set", f"{key}={value}")]
+    assert_two_processes_equal(trainer, one, SETTINGS)
+
+
+def assert_two_processes_equal(trainer, one, settings):
+    """Train the same in two processes, as run ``two``, and hold it against ``one``."""
+    pairs = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     arguments = [str(trainer.preset), "--data", "tiny", "--model", str(trainer.base), "--name", "two", *pairs]
     done = subprocess.run([*command(trainer, *arguments), "--processes", "2"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]

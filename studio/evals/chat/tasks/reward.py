@@ -102,9 +102,7 @@ def run_reward(context: TaskContext[RewardTask]) -> TaskResult:
             tools = [question.tools for question in asked]
             answers[label] = context.answers(subject, [question.prompt for question in asked], tools)
     # An empty answer, or nothing but a thought, is scored as it is: it is an answer, and no good one.
-    texts = {
-        label: [None if answer is None else scored_text(answer) or "" for answer in each] for label, each in answers.items()
-    }
+    texts = {label: [None if answer is None else scored_text(answer) or "" for answer in each] for label, each in answers.items()}
     points = {label: _points(context, scorer, asked, each) for label, each in texts.items()}
     metrics = {
         "reward": _metric(scorer, "reward", "Score by the reward model", _POINTS, "higher", "Mean score of the answers; only "

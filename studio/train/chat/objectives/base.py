@@ -66,6 +66,8 @@ class Objective(ABC):
     """Encoded rows of one unit of training, which stand next to each other in what :meth:`encode` gives back."""
     learning_rows: int = 1
     """The first so many of them go through the model with a gradient, in one pass; a plan counts their memory."""
+    unit: str = "target token"
+    """What the loss is a mean over."""
     scores: bool = False
     """True where the model has one score in place of its output layer."""
     probed: bool = False

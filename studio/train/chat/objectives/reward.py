@@ -131,6 +131,7 @@ class Reward(Objective):
 
     unit_rows = 2
     learning_rows = 2
+    unit = "pair"
     scores = True
 
     def encode(
