@@ -21,7 +21,7 @@ from studio.core.workspace import Workspace, read_run
 from studio.data.chat.rows import read_split
 
 RECIPE = "chat/construction-faq-en"
-COMMON = ("max_length=192", "batch_size=4", "epochs=9", "eval_every=6", "warmup=0.1")
+COMMON = ("max_length=160", "batch_size=4", "epochs=9", "warmup=0.1")
 
 
 def studio(workspace: Path, *arguments: str) -> None:
@@ -52,8 +52,8 @@ def measured(run: Path, *keys: str) -> dict[str, float]:
 def distillation(workspace: Path, data: str, steps: int) -> None:
     """Teacher, student alone, student with the teacher."""
     rates = ("learning_rate=1e-3",)
-    teacher = train(workspace, "chat/lora", "teacher", data, *rates, f"max_steps={2 * steps}")
-    small = (*rates, "lora.rank=2", "lora.alpha=4", f"max_steps={steps}")
+    teacher = train(workspace, "chat/lora", "teacher", data, *rates, f"max_steps={2 * steps}", f"eval_every={steps}")
+    small = (*rates, "lora.rank=2", "lora.alpha=4", f"max_steps={steps}", f"eval_every={steps}")
     alone = train(workspace, "chat/lora", "alone", data, *small)
     taught = train(workspace, "chat/distill", "taught", data, *small, "distill.teacher=teacher", "distill.answer_share=0.5")
     kept = sum(file.stat().st_size for file in (taught / "checkpoints" / "teacher").glob("*.npy"))
@@ -89,7 +89,7 @@ def reward(workspace: Path, data: str, steps: int) -> None:
         f"sources:\n  - type: local\n    path: {pairs}\n    licence: own data\nsplit:\n  validation: 16\n  test: 24\n"
     )
     studio(workspace, "data", "build", str(recipe))
-    run = train(workspace, "chat/reward", "judge", "pairs", "learning_rate=1e-3", f"max_steps={steps}")
+    run = train(workspace, "chat/reward", "judge", "pairs", "learning_rate=1e-3", f"max_steps={steps}", f"eval_every={steps}")
     studio(workspace, "eval", "reward", "--model", "judge", "--baseline", "none")
     report = max(run.glob("evals/reward/*/scores.json"))
     scores = {item["metric"]: item for item in json.loads(report.read_text())["scores"]["tuned"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -274,3 +275,10 @@ def test_two_processes_equal_one(distilling):
     settings = {"lora.dropout": 0.0, "epochs": 2, "micro_batch_size": 2}
     one, _ = distilling.train(**settings)
     assert_two_processes_equal(distilling, one, settings)
+
+
+def test_base_and_teacher_may_be_quantised(distilling):
+    folder, record = distilling.train(quantization="nf4", max_steps=3, **{"distill.teacher_quantization": "nf4"})
+    assert record.result["validation_loss"] > 0
+    about = json.loads((folder / "checkpoints" / "teacher" / "teacher.json").read_text())
+    assert about["quantization"] == "nf4" and about["top_k"] == 32

@@ -181,3 +181,11 @@ def test_scores_are_told_apart_in_float32_whatever_the_arithmetic(rewarding):
     rows = read_split(Path(record.dataset["path"]), "validation")
     found = scorer.scores([scorer.encode(row.messages, row.chosen) for row in rows], batch_size=4)
     assert any(torch.tensor(value).bfloat16().item() != value for value in found)
+
+
+def test_a_quantised_base_learns_to_score(rewarding):
+    folder, record = rewarding.train(**{**SETTINGS, "epochs": 1}, quantization="nf4")
+    assert record.result["validation_accuracy"][1] >= 0
+    scorer = load_scoring_run(folder)
+    row = read_split(Path(record.dataset["path"]), "validation")[0]
+    assert scorer.scores([scorer.encode(row.messages, row.chosen)], batch_size=1)[0] is not None
