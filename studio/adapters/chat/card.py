@@ -19,16 +19,22 @@ class ChatCard(ModelCard):
     shown_settings = (
         "epochs", "max_steps", "batch_size", "micro_batch_size", "learning_rate", "schedule", "warmup", "weight_decay",
         "max_grad_norm", "optimizer", "loraplus_ratio", "neftune_alpha", "quantization", "dtype", "max_length", "overlong",
-        "train_on", "packing", "seed",
+        "train_on", "packing", "objective", "seed",
     )  # fmt: skip
-    loss_unit = "Losses are nats per trained token."
+    loss_unit = "Losses are nats per trained token; of preferences and scores, nats per pair or answer."
 
     def head(self) -> dict[str, Any]:
         """Loaded by transformers, with PEFT for an adapter; corpora of the Hub are named."""
         library = "transformers" if self.record.method == "full" else "peft"
-        head = {"library_name": library, "pipeline_tag": "text-generation", **super().head()}
+        what = "text-classification" if self.scores else "text-generation"
+        head = {"library_name": library, "pipeline_tag": what, **super().head()}
         corpora = [source.location for source in self.dataset.sources if source.kind == "hub"] if self.dataset else []
         return head | ({"datasets": corpora} if corpora else {})
+
+    @property
+    def scores(self) -> bool:
+        """True of a reward model, which scores answers and writes none."""
+        return self.settings.get("objective") == "reward"
 
     @property
     def from_scratch(self) -> bool:
@@ -49,10 +55,14 @@ class ChatCard(ModelCard):
         lora = self.settings.get("lora") if str(self.settings.get("method", "lora")) == "lora" else None
         size = f" (rank {lora.get('rank')}, alpha {lora.get('alpha')})" if isinstance(lora, dict) else ""
         below = self.record.start
-        return super().made() + size + (f", on top of the adapter of {below.get('run')}, which it holds too" if below else "")
+        aim = ", to score answers" if self.scores else ""
+        joined = f", on top of the adapter of {below.get('run')}, which it holds too" if below else ""
+        return super().made() + size + aim + joined
 
     def usage(self) -> str:
         """Code that works as pasted in the run's folder, with transformers and PEFT alone."""
+        if self.scores:
+            return self._scoring()
         folder = "model" if self.record.method == "full" else "adapter"
         full = f'model = AutoModelForCausalLM.from_pretrained("{folder}")'
         code = [
@@ -66,6 +76,28 @@ class ChatCard(ModelCard):
             'chat = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)',
             "answer = model.generate(**chat, max_new_tokens=200, do_sample=False)",
             'print(tokenizer.decode(answer[0, chat["input_ids"].shape[1] :], skip_special_tokens=True))',
+        ]
+        return "## Use\n\nIn this folder:\n\n```python\n" + "\n".join(code) + "\n```"
+
+    def _scoring(self) -> str:
+        """Code that scores an answer, for a reward model."""
+        full = self.record.method == "full"
+        base, hub = self.record.base, self.record.base.get("source") == "hub"
+        place = "model" if full else base.get("name") if hub else base.get("path")
+        revision = f', revision="{base["revision"]}"' if hub and not full and base.get("revision") else ""
+        folder = "model" if full else "adapter"
+        code = [
+            *([] if full else ["from peft import PeftModel"]),
+            "from transformers import AutoModelForSequenceClassification, AutoTokenizer",
+            "",
+            f'model = AutoModelForSequenceClassification.from_pretrained("{place}"{revision}, num_labels=1)',
+            *([] if full else ['model = PeftModel.from_pretrained(model, "adapter")']),
+            f'tokenizer = AutoTokenizer.from_pretrained("{folder}")  # carries the chat template of the training',
+            "model.config.pad_token_id = tokenizer.pad_token_id",
+            "",
+            'messages = [{"role": "user", "content": "How wide is it?"}, {"role": "assistant", "content": "80 centimetres."}]',
+            'chat = tokenizer.apply_chat_template(messages, return_tensors="pt", return_dict=True)',
+            "print(float(model(**chat).logits))  # only differences between answers mean something",
         ]
         return "## Use\n\nIn this folder:\n\n```python\n" + "\n".join(code) + "\n```"
 
@@ -91,7 +123,9 @@ class ChatCard(ModelCard):
         below = (
             f"Started from the adapter of the run {start.get('run')} (rank {start.get('rank')}, sha256 `{start.get('sha256')}`)."
         )
-        return super().origin() + ([below] if start else []) + ([named] if template else [])
+        teacher = (self.settings.get("distill") or {}).get("teacher")
+        taught = [f"It follows a teacher: `{teacher}`."] if teacher and self.settings.get("objective") == "distill" else []
+        return super().origin() + ([below] if start else []) + ([named] if template else []) + taught
 
     def training(self) -> str:
         """Settings and figures, and which tokens carried loss."""

@@ -48,6 +48,22 @@ def head_of(model: Any) -> Any:
     return model.score if is_scorer(model) else model.get_output_embeddings()
 
 
+class WideScore(nn.Linear):
+    """A score in float32, whatever the arithmetic of the layers before it: near ties are told by their last digits."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """[..., d] of any number type to float32 [..., 1]."""
+        bias = None if self.bias is None else self.bias.float()
+        with torch.autocast(input.device.type, enabled=False):
+            return nn.functional.linear(input.float(), self.weight.float(), bias)
+
+
+def widen_score(model: Any) -> None:
+    """Keep the score of a reward model, and what is computed with it, in float32."""
+    model.score.__class__ = WideScore
+    model.score.float()
+
+
 def refuse_scoring(config: PretrainedConfig, name: str) -> None:
     """Go on only with architectures that transformers carries with a score in place of the output layer.
 

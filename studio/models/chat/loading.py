@@ -28,6 +28,7 @@ from studio.models.chat.architecture import (
     refuse_bidirectional,
     refuse_other_kinds,
     refuse_scoring,
+    widen_score,
 )
 from studio.models.device import pick_device
 from studio.models.quiet import quiet_transformers
@@ -109,6 +110,7 @@ def load_scorer(
         AutoModelForSequenceClassification, base, dtype, quantization, attention, device, num_labels=1, pad_token_id=pad_id
     )
     model.config.get_text_config().pad_token_id = pad_id
+    widen_score(model)
     return model
 
 

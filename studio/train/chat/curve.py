@@ -10,6 +10,8 @@ from studio.train.chat.objectives.base import Panel
 from studio.train.curve import loss_curve
 
 _TRAINING, _VALIDATION = ("#2171b5", "#9ecae1"), ("#d94801", "#fdae6b")
+# Parts of a validation loss, drawn beside it.
+_PARTS = {"eval_divergence": ("divergence from the teacher", "#6a51a3"), "eval_nll": ("own answers", "#31a354")}
 
 
 def plot_loss(metrics: Path, target: Path, *, unit: str = "nats per target token", panels: Sequence[Panel] = ()) -> None:
@@ -20,6 +22,9 @@ def plot_loss(metrics: Path, target: Path, *, unit: str = "nats per target token
     """
     label = f"loss, {unit}"
     with loss_curve(metrics, target, ylabel=label, window_share=10, linewidth=1) as (axes, lines):
+        for key, (name, color) in _PARTS.items():
+            if found := [(line["step"], line[key]) for line in lines if key in line]:
+                axes.plot(*zip(*found, strict=True), color=color, linestyle="--", linewidth=1, label=name)
         validations = [(line["step"], line["eval_loss"]) for line in lines if "eval_loss" in line]
         if validations:
             axes.plot(*zip(*validations, strict=True), color="#d94801", marker="o", linewidth=2, label="validation")

@@ -24,11 +24,13 @@ from studio.core.modelscope import on_modelscope
 from studio.models.chat.architecture import (
     attention_for,
     head_of,
+    is_scorer,
     read_directly,
     refuse_bidirectional,
     refuse_other_kinds,
     refuse_packing,
     refuse_scoring,
+    widen_score,
 )
 from studio.models.chat.loading import refuse_quantising
 from studio.models.modelscope import fetch_model
@@ -142,6 +144,8 @@ def build_skeleton(adapter: ChatAdapter, config_folder: Path, *, dtype: torch.dt
     except (ValueError, KeyError, ImportError) as error:
         raise UserError(f"the model in {config_folder} cannot be built: {str(error).splitlines()[0]}") from error
     refuse_bidirectional(base, name)
+    if is_scorer(base):
+        widen_score(base)
     base.tie_weights()
     if adapter.gradient_checkpointing:
         # Random state is not kept while tracing: there is none on a tensor without contents.

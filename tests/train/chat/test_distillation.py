@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -18,6 +19,7 @@ from studio.train.chat.objectives.divergence import Taught, divergence, own_loss
 from studio.train.chat.objectives.teacher_rows import Words
 from studio.train.chat.run import train_run
 from tests.conftest import build_tiny_base, tiny_tokenizer
+from tests.train.chat.test_processes import assert_two_processes_equal
 from tests.train.chat.test_resume import assert_same, resume, start, wait_for_step
 from tests.train.chat.test_run import losses
 from tests.train.conftest import PRESET, Trainer, chat_rows, write_dataset
@@ -226,7 +228,7 @@ def test_a_teacher_that_cannot_teach_is_told_before_there_is_a_run(distilling, t
 
     with pytest.raises(UserError, match="which teacher"):
         distilling.open(**{"distill.teacher": None})
-    with pytest.raises(UserError, match="distill.teacher: there is no base model 'nobody'"):
+    with pytest.raises(UserError, match="distill.teacher nobody is no run in .*, and there is no base model 'nobody'"):
         distilling.open(**{"distill.teacher": "nobody"})
     tokenizer = tiny_tokenizer()
     tokenizer.add_tokens(["balcony"])
@@ -266,3 +268,17 @@ def test_the_plan_counts_the_teacher(distilling, teacher_base):
     weights = (teacher_base / "model.safetensors").stat().st_size
     assert live.parts["teacher"] > weights > cached.parts["teacher"] - cached.peak
     assert any("asked once" in line for line in cached.assumptions)
+
+
+@pytest.mark.long
+def test_two_processes_equal_one(distilling):
+    settings = {"lora.dropout": 0.0, "epochs": 2, "micro_batch_size": 2}
+    one, _ = distilling.train(**settings)
+    assert_two_processes_equal(distilling, one, settings)
+
+
+def test_base_and_teacher_may_be_quantised(distilling):
+    folder, record = distilling.train(quantization="nf4", max_steps=3, **{"distill.teacher_quantization": "nf4"})
+    assert record.result["validation_loss"] > 0
+    about = json.loads((folder / "checkpoints" / "teacher" / "teacher.json").read_text())
+    assert about["quantization"] == "nf4" and about["top_k"] == 32

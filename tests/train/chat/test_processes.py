@@ -34,6 +34,11 @@ def test_two_processes_equal_one(trainer, name):
     plain = {"lora.rank": 16, "lora.alpha": 32} if name in OTHERS else {}
     settings = SETTINGS | plain | OTHERS.get(name, {})
     one, _ = trainer.train(**settings)
+    assert_two_processes_equal(trainer, one, settings)
+
+
+def assert_two_processes_equal(trainer, one, settings):
+    """Train the same in two processes, as run ``two``, and hold it against ``one``."""
     pairs = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     arguments = [str(trainer.preset), "--data", "tiny", "--model", str(trainer.base), "--name", "two", *pairs]
     done = subprocess.run([*command(trainer, *arguments), "--processes", "2"], capture_output=True, text=True)

@@ -20,6 +20,7 @@ from studio.schema.adapter import ChatAdapter
 from studio.serve.checks import check_run
 from studio.train.chat.objectives.reward import pair_losses, wilson
 from tests.train.chat.test_preference import pairs
+from tests.train.chat.test_processes import assert_two_processes_equal
 from tests.train.chat.test_resume import assert_same, resume, start, wait_for_step
 from tests.train.chat.test_run import losses
 from tests.train.conftest import PRESET, Trainer, write_dataset
@@ -164,3 +165,27 @@ def test_the_plan_knows_a_score_has_no_vocabulary(rewarding):
     assert score.parts["logits"] == 0 < dpo.parts["logits"]
     assert score.trained_parameters == dpo.trained_parameters + 64, "the score of 64 numbers trains whole"
     assert "scores answers" in score.vllm[0]
+
+
+@pytest.mark.long
+def test_two_processes_equal_one(rewarding):
+    settings = {"lora.dropout": 0.0, "epochs": 2, "micro_batch_size": 2}
+    one, _ = rewarding.train(**settings)
+    assert_two_processes_equal(rewarding, one, settings)
+
+
+def test_scores_are_told_apart_in_float32_whatever_the_arithmetic(rewarding):
+    folder, record = rewarding.train(**{**SETTINGS, "epochs": 1, "dtype": "bfloat16"})
+    scorer = load_scoring_run(folder)
+    assert scorer.model.dtype == torch.bfloat16
+    rows = read_split(Path(record.dataset["path"]), "validation")
+    found = scorer.scores([scorer.encode(row.messages, row.chosen) for row in rows], batch_size=4)
+    assert any(torch.tensor(value).bfloat16().item() != value for value in found)
+
+
+def test_a_quantised_base_learns_to_score(rewarding):
+    folder, record = rewarding.train(**{**SETTINGS, "epochs": 1}, quantization="nf4")
+    assert record.result["validation_accuracy"][1] >= 0
+    scorer = load_scoring_run(folder)
+    row = read_split(Path(record.dataset["path"]), "validation")[0]
+    assert scorer.scores([scorer.encode(row.messages, row.chosen)], batch_size=1)[0] is not None

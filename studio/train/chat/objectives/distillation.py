@@ -21,10 +21,10 @@ from transformers import PreTrainedTokenizerBase
 
 from studio.core.errors import UserError
 from studio.core.files import write_json
-from studio.core.workspace import Workspace
+from studio.core.workspace import Workspace, read_run
 from studio.data.chat.rows import ChatRow
 from studio.models.bases import ResolvedBase
-from studio.models.chat.encoding import IGNORE, EncodedRow
+from studio.models.chat.encoding import IGNORE, EncodedRow, end_ids
 from studio.models.chat.loading import load_tokenizer, read_config
 from studio.models.chat.templates import ChatTemplate
 from studio.schema.adapter import ChatAdapter
@@ -217,7 +217,7 @@ class Distillation(Objective):
         """Ask the teacher about all rows, or take it into memory; a cache that is there is taken up without it."""
         distill, folder = opened.adapter.distill, opened.folder / "checkpoints" / FOLDER
         rows = [*opened.training.rows, *opened.validation.rows]
-        ends = sorted({row.input_ids[end] for row in rows for end in row.ends})
+        ends = sorted({end for row in rows for end in end_ids(opened.tokenizer, row)})
         limit = max((len(row.input_ids) for row in rows), default=0) if not distill.on_policy else _limit(opened)
         more: dict[str, Any] = {"ends": ends, "limit": limit}
         if not distill.cached:
@@ -276,6 +276,8 @@ def _limit(opened: Opened) -> int:
 def _load(opened: Opened, source: TeacherSource) -> LiveTeacher:
     """The teacher in memory, told how many rows the student's head has."""
     distill = opened.adapter.distill
+    if source.run is not None and read_run(source.run).template.get("sha256") != opened.template.sha256:
+        opened.say("the teacher was tuned with another chat template; here it reads what the student's template writes")
     model = source.load(opened.dtype, opened.device, distill.teacher_quantization)
     words = int(read_config(opened.base).get_text_config().vocab_size)
     return LiveTeacher(model, temperature=distill.temperature, top_k=distill.top_k, words=words)

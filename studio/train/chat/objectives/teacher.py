@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from studio.adapters.chat.loading import load_run, resolve_recorded_base
+from studio.adapters.chat.loading import load_run, refuse_scorer, resolve_recorded_base
+from studio.adapters.saved import saved_settings
 from studio.core.errors import UserError
 from studio.core.workspace import Workspace, read_run
 from studio.models.bases import ResolvedBase, resolve_base
@@ -79,15 +80,16 @@ def find_teacher(reference: str | None, workspace: Workspace) -> TeacherSource:
         raise UserError("which teacher? Name a run, a starter, a Hub id or a folder: --set distill.teacher=NAME")
     try:
         folder = workspace.find_run(reference)
-    except UserError as unknown:
+    except UserError:
         try:
             base = resolve_base(reference)
         except UserError as error:
-            raise UserError(f"distill.teacher: {error} {unknown}") from error
+            raise UserError(f"distill.teacher {reference} is no run in {workspace.runs}, and {error}") from error
         return TeacherSource(str(base.folder) if base.source == "local" else reference, base, None)
     record = read_run(folder)
     if record.kind != "chat":
         raise UserError(f"distill.teacher: {reference} is a run of kind {record.kind!r}. A teacher is a run of kind 'chat'.")
+    refuse_scorer(folder, saved_settings(folder))
     weights = folder / ("model" if record.method == "full" else "adapter")
     if not weights.is_dir():
         raise UserError(

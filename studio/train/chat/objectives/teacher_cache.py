@@ -56,7 +56,8 @@ def new_cache(folder: Path, rows: Sequence[EncodedRow], about: dict[str, Any]) -
     shape = (int(starts[-1]), int(about["top_k"]))
     partial = folder.with_name(f".{folder.name}.{os.getpid()}")
     with disk_errors(folder.name, folder.parent):
-        shutil.rmtree(partial, ignore_errors=True)
+        for left in folder.parent.glob(f".{folder.name}.*"):  # of a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
         partial.mkdir(parents=True)
         try:
             ids = np.lib.format.open_memmap(partial / _FILES[0], mode="w+", dtype=np.int32, shape=shape)
