@@ -21,7 +21,7 @@ class TargetedSettings(Settings):
     target_modules: Literal["all-linear", "attention"] | list[str] = "all-linear"
     """Which layers get an adapter: every linear layer but the head, the attention projections, or names as in the model."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Dropout while training: of inputs (VeRA), of ranks (LoHa, LoKr), or of whole blocks (OFT)."""
+    """Dropout while training: of inputs (VeRA), of what is added to outputs (LoHa, LoKr), or of whole blocks (OFT)."""
 
 
 class OftSettings(TargetedSettings):

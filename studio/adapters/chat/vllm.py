@@ -128,7 +128,9 @@ def serving_notes(adapter: ChatAdapter, reasons: Sequence[str] | None = None, *,
     if adapter.method == "full":
         return ["Full tuning gives a plain model: serve the folder model/ itself."]
     if reasons:
-        return ["Not as an adapter. Merged it always loads: studio export RUN --to merged"]
+        convertible = adapter.method != "lora" or adapter.lora.dora
+        as_lora = "; as a plain LoRA, with what is lost measured: studio export RUN --to lora" if convertible else ""
+        return [f"Not as an adapter. Merged it always loads: studio export RUN --to merged{as_lora}"]
     notes: list[str] = []
     limit = needed_max_lora_rank(adapter, start_rank)
     twice = f", twice lora.rank because {adapter.lora.init} is saved as a plain LoRA"

@@ -93,7 +93,8 @@ def trace_step(
         materialise(model)
         model.train()
         for module in model.modules():
-            if hasattr(module, "layerdrop"):  # OPT draws a number for each layer, which a tensor without contents does not have
+            # OPT, LoHa and LoKr draw a number for each layer, which a tensor without contents does not have.
+            if hasattr(module, "layerdrop") or hasattr(module, "module_dropout"):
                 module.training = False
         fuse_lora(model)
         plan_experts(model)

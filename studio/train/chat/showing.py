@@ -14,7 +14,7 @@ _MEANING = {
     "runtime": "interpreter and libraries",
     "weights": "the model",
     "file": "its file, mapped; the system takes it back when short",
-    "adapter": "the low-rank matrices that train",
+    "adapter": "its numbers, all of which train",
     "optimizer": "its memory of past gradients",
     "gradients": "one number for each that trains",
     "activations": "kept for the backward pass",
