@@ -102,7 +102,7 @@ def measure(workspace: Path, chosen: argparse.Namespace) -> tuple[dict[str, dict
         f"{chosen.steps} steps of 4 rows, LoRA r16 at 1e-3, the starter. {extra['replayed']} of {mixed['splits']['train']} "
         "training rows of the last model are replayed. "
         f"{counts['field.perplexity']} rows of the field are asked, the same of all; {counts['general.correct']} questions and "
-        f"{counts['general.text_perplexity']} texts were asked. In brackets the 95% interval; the words are the paired comparison "
+        f"{counts['general.text_perplexity']} texts were asked. In brackets the 95% interval; words are the paired comparison "
         "with the base, after Holm's correction."
     )
     return scores, said
