@@ -100,9 +100,10 @@ def measure(workspace: Path, chosen: argparse.Namespace) -> tuple[dict[str, dict
     counts = {name: scores["base"][name]["n"] for name in MEASURES}
     said = (
         f"{chosen.steps} steps of 4 rows, LoRA r16 at 1e-3, the starter. {extra['replayed']} of {mixed['splits']['train']} "
-        f"training rows of the last model are replayed. {counts['field.perplexity']} rows of the field are asked, the same of all; "
-        f"{counts['general.correct']} questions and {counts['general.text_perplexity']} texts were asked. In brackets the "
-        "95% interval; the words are the paired comparison with the base, after Holm's correction."
+        "training rows of the last model are replayed. "
+        f"{counts['field.perplexity']} rows of the field are asked, the same of all; {counts['general.correct']} questions and "
+        f"{counts['general.text_perplexity']} texts were asked. In brackets the 95% interval; words are the paired comparison "
+        "with the base, after Holm's correction."
     )
     return scores, said
 
