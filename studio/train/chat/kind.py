@@ -100,9 +100,9 @@ class ChatKind(RunKind):
             return super().measure(folder, record, split)
         return Measured((Measure("validation_reward", "Validation reward", "", "higher", float(reward)),))
 
-    def loss_unit(self, record: RunRecord) -> str:  # noqa: ARG002 - the same for all
-        """The mean over tokens."""
-        return "nats per token"
+    def loss_unit(self, record: RunRecord) -> str:
+        """The mean over tokens; of a training by rewards, which are what it is about, the clipped surrogate."""
+        return "nats per token" if record.result.get("final_reward") is None else "(surrogate; it stays near 0)"
 
     def figures(self, folder: Path, record: RunRecord) -> Iterator[tuple[str, object]]:  # noqa: ARG002 - all is in the record
         """Validation and speed."""
