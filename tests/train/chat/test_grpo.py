@@ -274,3 +274,73 @@ def test_the_plan_counts_writing(rewarded):
     assert sum(long.parts.values()) == long.peak
     smaller = wide.model_copy(update={"grpo": wide.grpo.model_copy(update={"rollout_batch_size": 8})})
     assert plan(smaller, lengths=[250] * 19, supervised=[200] * 19).sizes["rollouts"] * 60 < long.sizes["rollouts"]
+
+
+def test_the_reference_is_the_base_and_leaves_everything_as_it_was(rewarded, tiny_base):
+    from transformers import AutoModelForCausalLM
+
+    from studio.adapters.chat.reference import as_it_started
+
+    trainer = prepared_trainer(rewarded.open())
+    model = trainer.model.eval()
+    for name, weights in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weights)
+    ids = torch.arange(5, 25)[None]
+    with torch.no_grad():
+        plain = AutoModelForCausalLM.from_pretrained(tiny_base)(ids).logits
+        tuned = model(input_ids=ids).logits
+        with as_it_started(model):
+            assert torch.allclose(model(input_ids=ids).logits, plain, atol=1e-6)
+        assert torch.equal(model(input_ids=ids).logits, tuned) and not torch.allclose(tuned, plain, atol=1e-2)
+    assert all(("lora" in name) == weights.requires_grad for name, weights in model.named_parameters())
+
+
+@pytest.mark.long
+def test_two_processes_equal_one(rewarded):
+    import subprocess
+
+    from tests.train.chat.test_processes import command
+
+    settings = {"max_steps": 4, "eval_every": 2, "micro_batch_size": 4, "grpo.updates": 2, "grpo.beta": 0.1}
+    one, _ = rewarded.train(**settings)
+    pairs = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    arguments = [str(rewarded.preset), "--data", "tiny", "--model", str(rewarded.base), "--name", "two", *pairs]
+    done = subprocess.run([*command(rewarded, *arguments), "--processes", "2"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    two = rewarded.workspace.find_run("two")
+    assert [(group["row"], [each["text"] for each in group["answers"]]) for group in told(two)] == [
+        (group["row"], [each["text"] for each in group["answers"]]) for group in told(one)
+    ]
+    for key in ("loss", "reward", "eval_reward", "rollout/kl", "rollout/entropy"):
+        assert losses(two, key) == pytest.approx(losses(one, key), abs=1e-4), key
+
+
+@pytest.mark.long
+def test_a_quantised_base_writes_and_learns(rewarded):
+    folder, record = rewarded.train(max_steps=2, quantization="nf4", **{"grpo.beta": 0.1})
+    assert record.status == "finished" and len(losses(folder, "reward")) == 2
+    assert losses(folder, "rollout/kl")[1] == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.long
+@pytest.mark.starter
+def test_the_whole_road_on_the_starter(studio, workspace):
+    turns = [
+        [{"role": "user", "content": f"What is {number} + 2?"}, {"role": "assistant", "content": f"{number + 2}"}]
+        for number in range(1, 13)
+    ]
+    rows = [ChatRow(f"sum-{place}", messages, "test") for place, messages in enumerate(turns)]
+    write_dataset(workspace, rows[:10], rows[10:], name="sums")
+    rewards = '[{reward: number, after: "="}, {reward: length, max: 8, slack: 8}]'
+    settings = ["max_steps=2", "batch_size=8", "eval_every=2", "grpo.max_new_tokens=16", f"grpo.rewards={rewards}"]
+    pairs = [part for setting in settings for part in ("--set", setting)]
+    place = ("--workspace", workspace.root)
+    planned = studio("plan", "chat/grpo", "--data", "sums", *pairs, *place, "--json").json
+    assert planned["fits"] and planned["steps"] == 2 and planned["sizes"]["rollouts"] > 0
+    trained = studio("train", "chat/grpo", "--data", "sums", "--name", "sums", *pairs, *place)
+    assert trained.code == 0, trained.err
+    assert "in the first step" in trained.out
+    folder = workspace.find_run("sums")
+    assert len(told(folder)) == 2 and read_run(folder).result["validation_reward"] is not None
+    assert (folder / "rewards.png").is_file() and (folder / "adapter" / "adapter_model.safetensors").is_file()

@@ -30,6 +30,7 @@ from studio.train.chat.trainer import ChatTrainer
 class Grpo(Objective):
     """Answers that get more points than others to the same prompt."""
 
+    loss_unit = "(surrogate; it stays near 0)"
     best_metric = "eval_reward"
     greater_is_better = True
 
