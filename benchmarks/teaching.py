@@ -58,18 +58,17 @@ def distillation(workspace: Path, data: str, steps: int) -> None:
     taught = train(workspace, "chat/distill", "taught", data, *small, "distill.teacher=teacher", "distill.answer_share=0.5")
     kept = sum(file.stat().st_size for file in (taught / "checkpoints" / "teacher").glob("*.npy"))
     found = measured(taught, "eval_nll", "eval_divergence")
-    print("| run | steps | adapter | validation, nats per token | divergence from the teacher | step |")
-    print("|---|---:|---:|---:|---:|---:|")
+    print("| run | steps | adapter | validation, nats per token | divergence from the teacher |")
+    print("|---|---:|---:|---:|---:|")
     for name, run, nll, apart in (
         ("teacher", teacher, measured(teacher, "eval_loss")["eval_loss"], None),
         ("student, answers alone", alone, measured(alone, "eval_loss")["eval_loss"], None),
         ("student, answers and teacher", taught, found["eval_nll"], found["eval_divergence"]),
     ):
         result: dict[str, Any] = read_run(run).result
-        step = f"{result['training_seconds'] / result['steps']:.1f} s"
         numbers = f"{result['trained_parameters']:,}"
         told = "" if apart is None else f"{apart:.3f}"
-        print(f"| {name} | {result['steps']} | {numbers} | {nll:.3f} | {told} | {step} |")
+        print(f"| {name} | {result['steps']} | {numbers} | {nll:.3f} | {told} |")
     print(f"\nWhat the teacher said takes {kept / 1e6:.1f} MB on disk.\n")
 
 
@@ -99,7 +98,7 @@ def reward(workspace: Path, data: str, steps: int) -> None:
     print("|---|---:|---|---:|")
     print(f"| validation | {validated[0]:.1%} | {validated[1]:.1%} to {validated[2]:.1%} | 16 |")
     print(f"| test | {accuracy['value']:.1%} | {accuracy['low']:.1%} to {accuracy['high']:.1%} | {accuracy['n']} |")
-    print(f"\n{result['steps']} steps of 4 pairs, {result['training_seconds'] / result['steps']:.1f} s each.")
+    print(f"\n{result['steps']} steps of 4 pairs.")
 
 
 def main() -> None:
