@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from studio.core.errors import StudioError, UserError
@@ -163,7 +164,7 @@ def _opening(folder: Path) -> Iterator[None]:
     try:
         with quiet_transformers():
             yield
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise StudioError(f"{folder} cannot be opened as an encoder ({str(error).splitlines()[0]}).") from error
     finally:
         logger.setLevel(before)

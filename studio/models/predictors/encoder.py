@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from studio.core.errors import StudioError, UserError
@@ -90,7 +91,7 @@ def load_encoder(folder: Path) -> Any:
             encoder, report = AutoModel.from_pretrained(
                 folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, output_loading_info=True
             )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise StudioError(f"{folder} cannot be opened as an encoder ({str(error).splitlines()[0]}).") from error
     missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
     if missing:
