@@ -15,6 +15,7 @@ import torch
 from peft import LoraConfig, PeftModel
 from peft.tuners.lora.corda import preprocess_corda
 from peft.tuners.lora.eva import initialize_lora_eva_weights
+from transformers.pytorch_utils import Conv1D
 
 from studio.core.errors import UserError
 from studio.models.chat.encoding import IGNORE, EncodedRow
@@ -109,9 +110,10 @@ def _names(model: Any, config: LoraConfig) -> list[str]:
     """Full names of the layers that will get an adapter."""
     from peft.tuners.tuners_utils import check_target_module_exists
 
-    if config.target_modules == "all-linear":
-        head = model.get_output_embeddings()
-        return [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear) and module is not head]
+    head, everything = model.get_output_embeddings(), config.target_modules == "all-linear"
     return [
-        name for name, module in model.named_modules() if check_target_module_exists(config, name) and hasattr(module, "weight")
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear | Conv1D)
+        and (module is not head if everything else check_target_module_exists(config, name))
     ]

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from studio.adapters.chat.as_lora import RESIDUALS, export_lora
+from studio.adapters.chat.data_driven import Sample
 from studio.adapters.chat.layers import coverage
 from studio.adapters.chat.loading import load_run
 from studio.adapters.chat.merge import export_merged
@@ -20,6 +21,7 @@ from studio.adapters.chat.methods import adapter_config, attach_adapter
 from studio.adapters.chat.vllm import serving_notes, stock_vllm_verdict
 from studio.core.errors import UserError
 from studio.models.bases import ResolvedBase
+from studio.models.chat.encoding import EncodedRow
 from studio.models.chat.loading import load_causal_lm
 from studio.schema.adapter import ChatAdapter
 from studio.train.chat.attention import use_short_attention
@@ -140,7 +142,7 @@ def test_the_residual_is_that_of_the_difference_of_weights(trainer, tmp_path, ti
     assert chosen.rank in {8, 16, 32, 64} and chosen.residual**2 <= 0.01
 
 
-@pytest.mark.parametrize("method", ["oft", "vera"])
+@pytest.mark.parametrize("method", ["oft", "vera", "eva"])
 def test_a_quantised_base_works(tiny_base, method):
     adapter = preset(
         tiny_base, quantization="nf4", **{key: value for key, value in KINDS[method].items() if key != "learning_rate"}
@@ -148,7 +150,8 @@ def test_a_quantised_base_works(tiny_base, method):
     base = load_causal_lm(
         ResolvedBase("tiny", tiny_base, None, "", None, "local"), dtype=torch.float32, quantization="nf4", device=CPU
     )
-    model = attach_adapter(base, adapter)
+    row = EncodedRow(list(range(3, 40)), [False] * 5 + [True] * 32, [36], 1, 37)
+    model = attach_adapter(base, adapter, sample=Sample([row] * 4))
     tokens = torch.arange(3, 43)[None]
     model(tokens, labels=tokens).loss.backward()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -219,3 +222,19 @@ def test_the_planned_peak_is_what_a_pass_takes(tiny_base, kind, quantization):
     fuse_lora(model)
     use_short_attention(model)
     assert planned == pytest.approx(held(model) + real_peak(model.train(), base), rel=0.15)
+
+
+def test_corda_finds_the_layers_of_gpt2_too():
+    """GPT-2's layers keep their weights the other way round."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(vocab_size=384, n_positions=64, n_embd=32, n_layer=1, n_head=2, bos_token_id=1, eos_token_id=2)
+    model = GPT2LMHeadModel(config).eval()
+    tokens = torch.arange(3, 40)[None]
+    before = model(tokens).logits.detach()
+    row = EncodedRow(tokens[0].tolist(), [True] * 37, [36], 1, 37)
+    adapter = ChatAdapter.model_validate({"kind": "chat", "lora": {"init": "corda", "rank": 2}})
+    tuned = attach_adapter(model, adapter, sample=Sample([row] * 3)).eval()
+    assert torch.allclose(tuned(tokens).logits, before, atol=1e-4), "the start is the base"
+    with tuned.disable_adapter():
+        assert not torch.allclose(tuned(tokens).logits, before, atol=1e-4), "a part of it has moved into the adapter"
