@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import yaml
 from studio.core.errors import DataError
 from studio.data.chat.rows import ChatRow, read_split
 from studio.train.chat.objectives.preferences import PreferenceTrainer
+from studio.train.record import change_record
 from tests.train.chat.test_resume import assert_same, resume, start, wait_for_step
 from tests.train.chat.test_run import losses
 from tests.train.conftest import PRESET, TOPICS, Trainer, write_dataset
@@ -141,11 +143,26 @@ def test_only_what_is_held_against_the_start_reads_the_rows_before_the_first_ste
     assert asked == ([2 * 25] if objective == "ipo" else [])
 
 
+@pytest.mark.parametrize("objective", WITHOUT_FORMULA)
+def test_gone_on_with_from_a_checkpoint_it_ends_the_same(objective, workspace, tiny_base, tmp_path):
+    """As after a kill between the checkpoints of steps 3 and 6; processes are killed in the test below, and in test_resume.py."""
+    trainer = trainer_of(objective, workspace, tiny_base, tmp_path)
+    settings = {"epochs": 2, "save_every": 3, "keep_checkpoints": 5, "lora.dropout": 0.1}
+    reference, _ = trainer.train(**{**SETTINGS, **settings})
+    folder = reference.with_name(f"{reference.name}-again")
+    shutil.copytree(reference, folder)
+    shutil.rmtree(folder / "checkpoints" / "checkpoint-6")
+    shutil.rmtree(folder / "adapter")
+    change_record(folder, status="running")
+    assert any("resuming from checkpoint-3" in line for line in resume(folder))
+    assert_same(folder, reference)
+
+
 @pytest.mark.long
-def test_killed_and_resumed_it_ends_the_same(judging):
+def test_killed_and_resumed_it_ends_the_same(preferring):
     settings = {**SETTINGS, "lora.dropout": 0.1, "save_every": 3}
-    reference, _ = judging.train(**settings)
-    folder = judging.open(**settings)
+    reference, _ = preferring.train(**settings)
+    folder = preferring.open(**settings)
     process = start(folder)
     wait_for_step(folder, 5, process)
     os.kill(process.pid, signal.SIGKILL)
