@@ -39,7 +39,7 @@ def plot_rewards(metrics: Path, target: Path) -> None:
         for name, title in _SHARES.items() if key == "shares" else {key: None}.items():
             place.plot(*_series(lines, name), linewidth=1, label=title)
         place.set(ylabel=label)
-    axes[-2 if below[-1][0] != "shares" else -1].legend(frameon=False, fontsize=8)
+    axes[-1].legend(frameon=False, fontsize=8)
     axes[-1].set(xlabel="optimizer step")
     for place in axes:
         place.grid(alpha=0.25)
