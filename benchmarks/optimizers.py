@@ -84,7 +84,7 @@ def main() -> int:
     found: dict[str, dict[str, Any]] = {}
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="optimizers-benchmark-") as folder:
-        rows = short_rows(options.workspace or Path(folder) / "workspace")
+        rows = short_rows(options.workspace or Path(folder) / "workspace") if options.minutes else []
         import_all()
         for name in sorted(sides, key=lambda name: name not in FIRST):
             with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
