@@ -11,7 +11,7 @@ from studio.schema.suite import Threshold
 
 Text = Annotated[str, Field(min_length=1)]
 TaskKind = Literal["labels", "numbers", "series", "groups", "chat", "pictures"]
-Input = Literal["columns", "text", "pictures"]
+Input = Literal["columns", "text", "pictures", "conversations", "texts", "pairs", "thumbs"]
 
 
 class Risk(Settings):
@@ -41,7 +41,8 @@ class Need(Settings):
     """``labels`` or ``numbers`` for rows, a forecast of ``series``, ``groups`` of alike rows, answers in a ``chat``, or new
     ``pictures``."""
     input: Input | None = None
-    """What a row is made of: columns of a table, a text, or a picture. None takes it from the Dataset."""
+    """What a row is made of: columns of a table, a text, or a picture; of a chat a conversation, raw text (``texts``), a pair of
+    answers, or one that was liked or not (``thumbs``). None takes it from the Dataset."""
     dataset: Text | None = None
     """A Dataset that is built: its rows, columns and labels are counted, and each preset is planned on it."""
     target: Text | None = None

@@ -80,7 +80,7 @@ def said_and_seen(need: Need, workspace: Workspace, read: Callable[[Path, str], 
     record = read_dataset(folder)
     facts = replace(facts, dataset=record.name, rows=record.splits.get("train", 0), test_rows=record.splits.get("test", 0))
     if read is None:
-        return replace(facts, series=_series(record) or need.series)
+        return replace(facts, series=_series(record) or need.series, input=facts.input or _form(record))
     try:
         train = read(folder, "train")
     except StudioError as error:
@@ -92,6 +92,12 @@ def _series(record: DatasetRecord) -> int | None:
     """How many series a Dataset says it has."""
     told = (record.model_extra or {}).get("series")
     return told if isinstance(told, int) else len(told) if isinstance(told, list | dict) else None
+
+
+def _form(record: DatasetRecord) -> str | None:
+    """What the rows of a chat teach; raw text among conversations has to be learnt as raw text."""
+    form = (record.model_extra or {}).get("form")
+    return "texts" if form == "texts and conversations" else form if isinstance(form, str) else None
 
 
 def _with_examples(facts: Facts, train: Examples, record: DatasetRecord) -> Facts:

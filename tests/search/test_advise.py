@@ -62,7 +62,8 @@ def test_every_rule_names_a_preset_that_answers_its_tasks(rule: Any) -> None:
 @pytest.mark.parametrize("gpu", [False, True])
 def test_every_task_has_advice_on_every_machine(task: str, gpu: bool) -> None:
     for rows in (None, 30, 300, 3000, 300_000):
-        for inputs in ("columns", "text", "pictures") if task == "labels" else ("columns",):
+        of_task = {"labels": ("columns", "text", "pictures"), "chat": ("conversations", "texts", "pairs", "thumbs")}
+        for inputs in of_task.get(task, ("columns",)):
             found = presets(Facts(task, inputs, rows=rows, gpu=gpu, memory=8 << 30))
             assert found, (task, rows, inputs)
 
@@ -72,6 +73,7 @@ def test_what_is_known_decides() -> None:
     assert "classify/bert" not in presets(few) and "classify/bert-frozen" in presets(few)
     assert presets(many)[:2] == ["classify/logistic", "classify/bert"]
     assert "chat/qlora" not in presets(Facts("chat", gpu=False)) and presets(Facts("chat", gpu=True))[0] == "chat/qlora"
+    assert presets(Facts("chat", "pairs"))[0] == "chat/dpo" and presets(Facts("chat", "texts")) == ["chat/text"]
     assert presets(Facts("series", series=1000))[-1] == "forecast/transformer"
     # What is not known is taken for granted by presets, and never by what is said to be missing.
     when = Condition(tasks=["labels"], rows_to=100)
