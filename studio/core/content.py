@@ -41,7 +41,7 @@ def find_content(kind: Kind, name: str) -> Path:
     """Resolve a registry name (``chat/lora``), a short name that is unique (``lora``), or a path to a YAML file.
 
     Raises:
-        UserError: no such file or name; the nearest name is offered.
+        UserError: no such file or name, and the nearest name is offered; or several that end so.
     """
     path = Path(name).expanduser()
     if path.suffix in {".yaml", ".yml"}:
@@ -62,5 +62,7 @@ def find_content(kind: Kind, name: str) -> Path:
     short = [full for full in known if full.rpartition("/")[2] == name]
     if len(short) == 1:
         return known[short[0]]
+    if short:
+        raise UserError(f"{len(short)} {NOUN[kind]}s are called {name!r}. Say which: {', '.join(short)}")
     guess = nearest(name, [*known, *(full.rpartition("/")[2] for full in known)])
     raise UserError(f"unknown {NOUN[kind]} {name!r}.{guess} Known: {', '.join(known) or 'none'}")

@@ -54,3 +54,8 @@ def test_data_given_for_a_recipe_is_told_what_proposes_one(tmp_path: Path) -> No
         find_content("data_recipes", str(rows))
     with pytest.raises(UserError, match="unknown preset"):
         find_content("adapters", str(rows))
+
+
+def test_a_short_name_of_several_asks_which() -> None:
+    with pytest.raises(UserError, match=r"2 presets are called 'boosting'. Say which: classify/boosting, regress/boosting"):
+        find_content("adapters", "boosting")

@@ -42,13 +42,13 @@ MISTAKES = {
     "unknown source": (
         ("type: local", "type: locl"),
         "{file}:3: 'sources.0.type' is 'locl'. Did you mean 'local'? Allowed: local, wheel, hub, sqlite, duckdb, url, feedback, "
-        "documents, web, synthetic.",
+        "documents, web, synthetic, dataset.",
     ),
     "no licence": (("  licence: own data\n", ""), "{file}:3: the field 'sources.0.licence' is missing. Add it."),
     "no source type": (
         ("- type: local\n  path", "- path"),
         "{file}:3: 'sources.0' needs 'type'. Allowed: local, wheel, hub, sqlite, duckdb, url, feedback, documents, web, "
-        "synthetic.",
+        "synthetic, dataset.",
     ),
     "wrong type": (
         ("threshold: 0.8", "threshold: high"),

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from tests.evals.conftest import Tiny
 
 ALL = (
-    "conversation, tool_calls, classification, regression, fairness, safety, leakage, crows_pairs, stereoset, winobias, "
-    "winogender, bbq, counterfactual, lm_eval, judge, images, forecast, clustering, retrieval"
+    "conversation, tool_calls, classification, regression, fairness, general, safety, leakage, crows_pairs, stereoset, winobias, "
+    "winogender, bbq, counterfactual, lm_eval, judge, pairs, reward, images, forecast, clustering, retrieval"
 )
 TOY = "name: mine\ntasks:\n  - type: toy\n    words: 2\n"
 
@@ -95,7 +95,7 @@ def refused(path: Path, *overrides: str) -> str:
 
 def test_every_kind_has_a_line_in_each_table() -> None:
     assert list(tasks.TASKS) == list(tasks.SETTINGS) == sorted(ALL.split(", "))
-    assert set(tasks.ASKED) == set(tasks.TASKS) - {"images", "forecast", "clustering", "retrieval"}
+    assert set(tasks.ASKED) == set(tasks.TASKS) - {"images", "forecast", "clustering", "retrieval", "pairs"}
     assert set(tasks.ASKED.values()) == set(tasks.BENCHES)
     for name in tasks.SETTINGS:
         assert tasks.SETTINGS.get(name).model_fields["type"].annotation == Literal[name], name

@@ -125,7 +125,7 @@ def test_zero_bytes_are_named_and_a_damaged_place_in_utf8_does_not_change_the_en
     assert [found.value["q"] for found in read_file(path, ReadOptions(note=notes.append)) if isinstance(found, Raw)] == ["x\0y"]
     assert notes == ["holds 1 NUL byte, the first at byte 5"]
     path.write_bytes("q,a\nså här är det,för dig\n".encode() * 20 + b"x,\xff\n")
-    with pytest.raises(DataError, match=r"is not UTF-8 text throughout: byte \d+ is 0xff. Repair that place"):
+    with pytest.raises(DataError, match=r"is not UTF-8 text throughout: byte \d+ is 0xff in line \d+. Repair that place"):
         list(read_file(path, ReadOptions()))
 
 

@@ -149,7 +149,7 @@ def test_the_start_alone_is_the_reference(roads):
         ({"lora.init": "pissa"}, "'lora.init: pissa' cannot be used on top"),
         ({"lora.modules_to_save": ["lm_head"]}, "'lora.modules_to_save' cannot be used on top"),
         ({"lora.bias": "all"}, "'lora.bias' cannot be used on top"),
-        ({"method": "full"}, "full tuning cannot go on with the adapter of a run"),
+        ({"method": "full"}, "'method: full' cannot go on with the adapter of a run"),
         ({"thinking": "drop"}, "thinking 'drop' cannot be written into the chat template of the run"),
     ],
 )
@@ -183,7 +183,7 @@ def test_runs_and_bases_are_told_apart_by_name(roads):
     name = roads.sft.parent.name
     by_name = Trainer(roads.workspace, name, roads.trainer.preset).open(data="pairs", objective="dpo")
     config = yaml.safe_load((by_name / "config.yaml").read_text())
-    assert config["start"] == f"{name}/{roads.sft.name}" and config["model"] == str(roads.base)
+    assert config["start"] == f"{name}/{roads.workspace.find_run(name).name}" and config["model"] == str(roads.base)
     # The same again from its config.yaml, and with a base in place of the run.
     same = new_run(roads.workspace, str(by_name / "config.yaml"), data=None, model=None, settings=[])
     assert read_run(same).start == read_run(by_name).start

@@ -56,8 +56,8 @@ def prepared_trainer(folder: Path):
     adapter = load_yaml(folder / "config.yaml", ChatAdapter)
     base, device = resolve_base(adapter.model), torch.device("cpu")
     prepared = prepare(adapter, base, run_dataset(read_run(folder), Workspace.around(folder)))
-    model = _load_model(adapter, base, folder, device=device, dtype=torch.float32)
-    trainer, _ = _build_trainer(adapter, folder, prepared, model, device, torch.float32, StopOnSignal(), None)
+    model = _load_model(adapter, base, folder, None, None, device=device, dtype=torch.float32)
+    trainer, _ = _build_trainer(adapter, folder, prepared, model, device, torch.float32, StopOnSignal(), None, {})
     return trainer
 
 

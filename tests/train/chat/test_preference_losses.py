@@ -34,8 +34,8 @@ def ours(trainer: Trainer, folder: Path):
     adapter, record = load_yaml(folder / "config.yaml", ChatAdapter), read_run(folder)
     base = resolve_base(adapter.model)
     prepared = prepare(adapter, base, run_dataset(record, trainer.workspace))
-    model = _load_model(adapter, base, folder, None, device=CPU, dtype=torch.float32)
-    built, _ = _build_trainer(adapter, folder, prepared, model, CPU, torch.float32, StopOnSignal(), None)
+    model = _load_model(adapter, base, folder, None, None, device=CPU, dtype=torch.float32)
+    built, _ = _build_trainer(adapter, folder, prepared, model, CPU, torch.float32, StopOnSignal(), None, {})
     generator = torch.Generator().manual_seed(3)
     for parameter in built.model.parameters():
         if parameter.requires_grad:

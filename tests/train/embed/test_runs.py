@@ -23,7 +23,7 @@ PRESETS = [
     ("embed/pairs", "rooms", []),
     ("embed/triplets", "liked", []),
     ("embed/matryoshka", "liked", ["matryoshka=[32,16]", "micro_batch_size=3"]),
-    ("embed/lora", "rooms", ["lora.rank=4", "dropout=0.1"]),
+    ("embed/pairs-lora", "rooms", ["lora.rank=4", "dropout=0.1"]),
     ("embed/reranker", "liked", ["micro_batch_size=5", "dropout=0.1"]),
 ]
 
@@ -148,7 +148,7 @@ def test_left_out_rows_are_named(questions: Path, encoder: Path) -> None:
     assert record.mask_report["left_out"] == len(gone) and record.mask_report["rows"] + len(gone) == 30
 
 
-@pytest.mark.parametrize("preset", ["embed/pairs", "embed/large-batch", "embed/lora", "embed/reranker"])
+@pytest.mark.parametrize("preset", ["embed/pairs", "embed/large-batch", "embed/pairs-lora", "embed/reranker"])
 def test_the_plan_says_what_trains_and_what_it_takes(questions: Path, encoder: Path, studio, preset: str) -> None:
     words = train_arguments(questions, preset, "rooms", encoder, "micro_batch_size=4")
     told = studio(words[0], words[1], "--json", "plan", *words[3:], "--probe").json
