@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from tests.conftest import call_studio
@@ -72,3 +74,24 @@ def train_arguments(folder: Path, preset: str, data: str, encoder: Path, *settin
     """The command line of a training."""
     changed = [part for setting in (*SMALL, *settings) for part in ("--set", setting)]
     return ["--workspace", folder / "workspace", "train", preset, "--data", data, "--model", encoder, *changed]
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny encoder; read only."""
+    return build_tiny_encoder(tmp_path_factory.mktemp("encoder") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def questions_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a workspace of two Datasets, ``rooms`` of questions and ``liked`` of preferences, that tests copy."""
+    folder = tmp_path_factory.mktemp("questions")
+    build_questions(folder, "rooms", QUESTIONS)
+    build_questions(folder, "liked", PAIRS)
+    return folder
+
+
+@pytest.fixture
+def questions(questions_made: Path, tmp_path: Path) -> Path:
+    """A copy of the test's own."""
+    return Path(shutil.copytree(questions_made, tmp_path / "questions"))

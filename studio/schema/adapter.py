@@ -243,6 +243,11 @@ class ChatAdapter(Preset):
                 f"'method: {self.method}' cannot go on with the adapter of a run. Merge it (studio export RUN --to merged) and "
                 "give the merged folder as the model, or use 'method: lora'."
             )
+        if self.objective == "reward":
+            raise ValueError(
+                "'objective: reward' puts a score in place of the output layer and cannot go on with the adapter of a run. Merge "
+                "it (studio export RUN --to merged) and give the merged folder as the model."
+            )
         lora = self.lora
         more = {
             "lora.dora": lora.dora,
@@ -279,6 +284,11 @@ class ChatAdapter(Preset):
             raise ValueError(
                 f"grpo.max_new_tokens {own.max_new_tokens} leaves no room for a prompt in max_length {self.max_length}. "
                 "Lower the first or raise the second."
+            )
+        if self.lora.init == "eva":
+            raise ValueError(
+                "'lora.init: eva' looks at tokens that carry loss, and with 'objective: grpo' there are none before answers are "
+                "written. Use another."
             )
         if self.thinking == "mask":
             raise ValueError(

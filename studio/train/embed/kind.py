@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from studio.core.errors import UserError
 from studio.core.records import RunRecord
 from studio.core.telling import size_text
-from studio.core.workspace import Workspace
+from studio.core.workspace import Workspace, read_dataset
 from studio.schema.loading import load_yaml
 from studio.train.kinds import Planned, PlanWish, RunKind
 from studio.train.opening import Asked, Say
@@ -43,8 +43,6 @@ class RetrievalKind(RunKind):
         read_rows(folder, preset)
         base = find_retriever(preset)
         workspace.check_writable()
-        from studio.core.workspace import read_dataset
-
         dataset = read_dataset(folder)
         resolved: dict[str, str] = {"data": f"{dataset.name}/{dataset.fingerprint}"}
         if base.source == "local":  # found again from any folder

@@ -8,21 +8,19 @@ from __future__ import annotations
 import math
 import tempfile
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from studio.core.errors import GateNotMetError
-from studio.core.telling import Pairs, Told, duration_text, size_text
+from studio.core.telling import Pairs, Told
 from studio.core.workspace import Workspace
 from studio.models.bases import ResolvedBase
 from studio.models.device import pick_device
 from studio.models.predictors.encoder import load_encoder_tokenizer
 from studio.schema.embed import AnyRetrievalPreset, EmbeddingPreset
+from studio.train.budget import Budget, StopAfterAFewSteps, disk_of, probed_seconds
 from studio.train.capacity import free_disk, memory_of
 from studio.train.embed.adapters import prepare_training, set_dropout
 from studio.train.embed.learning import RetrievalLearner
@@ -31,45 +29,23 @@ from studio.train.embed.run import find_retriever, objective_of, open_model
 from studio.train.kinds import Planned, PlanWish
 from studio.train.opening import named_dataset
 from studio.train.plan_baseline import baseline_bytes
-from studio.train.recording import StopOnSignal, read_metrics
 from studio.train.storage import StorageTracker, materialise
 
 _TRAINER = "studio.train.embed.run"
-_HEADROOM = 1.3
-"""Of the sum of the parts: what the way back holds for a moment, the mapped file of the weights, libraries that come later. A
-training with embed/pairs on construction-faq-en took 2.60 GB where the parts are 2.08 GB."""
-_PROBED = 4
-"""Steps of a probe; the first is left out, for it pays for what is done once."""
 
 
-@dataclass(frozen=True)
-class RetrievalPlan:
-    """The forecast. ``parts`` are bytes by name. texts: that go through the model in the largest pass, each of ``tokens``.
+@dataclass(frozen=True, kw_only=True)
+class RetrievalPlan(Budget):
+    """The forecast. texts: that go through the model in the largest pass, each of ``tokens``."""
 
-    memory, free_disk: bytes there are, None when not known. seconds: of a step, None without a probe.
-    """
+    headroom = 1.3
+    """What the way back holds for a moment, the mapped file of the weights, libraries that come later. A training with
+    embed/pairs on construction-faq-en took 2.60 GB where the parts are 2.08 GB."""
+    remedy = "Set a smaller micro_batch_size (the result stays the same with dropout 0), a shorter max_length, or tune: lora."
 
-    parameters: int
-    trained: int
     rows: int
     texts: int
     tokens: int
-    steps: int
-    parts: dict[str, int]
-    disk: int
-    memory: int | None
-    free_disk: int | None
-    seconds: float | None = None
-
-    @property
-    def needed(self) -> int:
-        """Bytes at the peak, with a little headroom."""
-        return round(sum(self.parts.values()) * _HEADROOM)
-
-    @property
-    def fits(self) -> bool:
-        """Whether memory and disk will do, as far as they are known."""
-        return (self.memory is None or self.needed <= self.memory) and (self.free_disk is None or self.disk <= self.free_disk)
 
 
 def plan_retrieval(preset: AnyRetrievalPreset, wish: PlanWish, workspace: Workspace) -> Planned:
@@ -91,34 +67,10 @@ def plan_retrieval(preset: AnyRetrievalPreset, wish: PlanWish, workspace: Worksp
         *(("reads", line) for line in report.lines()),
         ("steps", f"about {planned.steps:,} at most, of {preset.batch_size} rows"),
         ("a pass", f"{planned.texts:,} texts of up to {planned.tokens} tokens at once"),
-        ("memory", f"about {size_text(planned.needed)}"),
-        *((f"  {name}", size_text(size)) for name, size in planned.parts.items()),
-        ("memory there is", size_text(memory) if memory is not None else "not known"),
-        ("disk", f"about {size_text(planned.disk)}"),
+        *planned.told(),
     ]
-    if planned.seconds is not None:
-        whole = duration_text(planned.seconds * planned.steps)
-        told += [("a step", f"{planned.seconds:.3g} s"), ("time", f"{whole} at most, without the validation rows")]
     document = {"kind": preset.kind, **asdict(planned), "needed": planned.needed, "fits": planned.fits, "texts": report.as_dict()}
-    return Planned(Told((Pairs(told),), document), partial(check_fits, planned))
-
-
-def check_fits(planned: RetrievalPlan) -> None:
-    """Refuse what cannot fit.
-
-    Raises:
-        GateNotMetError: memory or disk will not do.
-    """
-    if planned.memory is not None and planned.needed > planned.memory:
-        raise GateNotMetError(
-            f"the training needs about {planned.needed / 1e9:.1f} GB and there are {planned.memory / 1e9:.1f} GB. Set a smaller "
-            "micro_batch_size (the result stays the same with dropout 0), a shorter max_length, or tune: lora."
-        )
-    if planned.free_disk is not None and planned.disk > planned.free_disk:
-        raise GateNotMetError(
-            f"the run needs about {planned.disk / 1e9:.1f} GB of disk and {planned.free_disk / 1e9:.1f} GB are free. Make room, "
-            "or choose another place with --workspace."
-        )
+    return Planned(Told((Pairs(told),), document), planned.check)
 
 
 def plan_steps(
@@ -144,8 +96,6 @@ def plan_steps(
         "activations": traced["activations"],
     }
     epochs = preset.epochs * math.ceil(len(rows.train) / preset.batch_size)
-    # Two checkpoints and the one that is being written: weights, the best ones, what the optimizer remembers.
-    disk = 3 * 16 * trained + 4 * traced["parameters"]
     return RetrievalPlan(
         parameters=traced["parameters"],
         trained=trained,
@@ -154,7 +104,7 @@ def plan_steps(
         tokens=max(tokens for _, tokens in shapes),
         steps=min(epochs, preset.max_steps or epochs),
         parts=parts,
-        disk=disk,
+        disk=disk_of(traced["parameters"], trained),
         memory=memory,
         free_disk=free,
     )
@@ -221,23 +171,6 @@ def _adapter_parameters(encoder: torch.nn.Module, rank: int) -> int:
     return count
 
 
-class _StopAfter(StopOnSignal):
-    """Ends a training after a few steps, as a signal would."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self._metrics = folder / "metrics.jsonl"
-
-    @property
-    def received(self) -> int | None:  # type: ignore[override]
-        """A signal once there are enough steps."""
-        return 2 if self._metrics.is_file() and len(read_metrics(self._metrics)) >= _PROBED else None
-
-    @received.setter
-    def received(self, value: int | None) -> None:
-        """No signal is taken over."""
-
-
 def _probed(preset: AnyRetrievalPreset, base: ResolvedBase, rows: RetrievalRows) -> float:
     """Median seconds of a few real steps, in a folder that is thrown away.
 
@@ -251,7 +184,6 @@ def _probed(preset: AnyRetrievalPreset, base: ResolvedBase, rows: RetrievalRows)
         model = open_model(preset, base.folder, pick_device())
         trained = prepare_training(model, preset)
         objective = objective_of(model, preset, replace(rows, validation=[]))
-        learner = RetrievalLearner(folder, objective, trained, resume=False, say=lambda _text: None, stop=_StopAfter(folder))
-        learner.run()
-        seconds = [line["seconds"] for line in read_metrics(folder / "metrics.jsonl") if "seconds" in line]
-    return float(median(seconds[1:] or seconds))
+        stop = StopAfterAFewSteps(folder)
+        RetrievalLearner(folder, objective, trained, resume=False, say=lambda _text: None, stop=stop).run()
+        return probed_seconds(folder)

@@ -11,82 +11,42 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from studio.core.errors import GateNotMetError
-from studio.core.telling import Pairs, Told, duration_text, size_text
+from studio.core.telling import Pairs, Told
 from studio.core.workspace import Workspace
 from studio.data.examples import Examples
 from studio.models.device import pick_device
 from studio.schema.networks import Bert, Gru, Learning, Lstm, Mlp, MobileNet, Pictures, ResNet, SmallCnn, TextCnn
 from studio.schema.predictors import ClassifierPreset
+from studio.train.budget import Budget, StopAfterAFewSteps, disk_of, probed_seconds
 from studio.train.capacity import free_disk, memory_of
 from studio.train.kinds import Planned, PlanWish
 from studio.train.plan_baseline import baseline_bytes
 from studio.train.predictors.job import Job, labels_of
-from studio.train.recording import StopOnSignal, read_metrics
 from studio.train.storage import StorageTracker, materialise
 
 if TYPE_CHECKING:
     from studio.schema.predictors import AnyPredictorPreset
 
 _TRAINER = "studio.train.predictors.learning"
-_HEADROOM = 1.1
-"""What is left free: rows as Python's lists, libraries that come later, other programs."""
-_PROBED = 4
-"""Steps that a probe takes at least; the first is left out, for it pays for what is done once."""
 _TRACED_ROWS = 2
 """Rows of a step that a recurrent network is traced with; its lengths must be real numbers."""
 
 
-@dataclass(frozen=True)
-class NetworkPlan:
-    """The forecast. ``parts`` are bytes by name. memory, free_disk: bytes there are, None when not known.
+@dataclass(frozen=True, kw_only=True)
+class NetworkPlan(Budget):
+    """The forecast. epoch_steps: of one epoch."""
 
-    epoch_steps: of one epoch. seconds: of a step, None without a probe.
-    """
+    headroom = 1.1
+    """What is left free: rows as Python's lists, libraries that come later, other programs."""
+    remedy = "Set a smaller estimator.batch_size, shorter texts (estimator.max_length) or smaller pictures (estimator.size)."
 
-    parameters: int
-    trained: int
-    steps: int
     epoch_steps: int
-    parts: dict[str, int]
-    disk: int
-    memory: int | None
-    free_disk: int | None
-    seconds: float | None = None
-
-    @property
-    def needed(self) -> int:
-        """Bytes at the peak, with a little headroom."""
-        return round(sum(self.parts.values()) * _HEADROOM)
-
-    @property
-    def fits(self) -> bool:
-        """Whether memory and disk will do, as far as they are known."""
-        return (self.memory is None or self.needed <= self.memory) and (self.free_disk is None or self.disk <= self.free_disk)
-
-    def check(self) -> None:
-        """Refuse what cannot fit.
-
-        Raises:
-            GateNotMetError: memory or disk will not do.
-        """
-        if self.memory is not None and self.needed > self.memory:
-            raise GateNotMetError(
-                f"the training needs about {self.needed / 1e9:.1f} GB and there are {self.memory / 1e9:.1f} GB. Set a smaller "
-                "estimator.batch_size, shorter texts (estimator.max_length) or smaller pictures (estimator.size)."
-            )
-        if self.free_disk is not None and self.disk > self.free_disk:
-            raise GateNotMetError(
-                f"the run needs about {self.disk / 1e9:.1f} GB of disk and {self.free_disk / 1e9:.1f} GB are free. Make room, or "
-                "choose another place with --workspace."
-            )
 
 
 def network_planned(preset: AnyPredictorPreset, train: Examples, workspace: Workspace, wish: PlanWish) -> Planned:
@@ -104,14 +64,8 @@ def network_planned(preset: AnyPredictorPreset, train: Examples, workspace: Work
         ("rows", f"{len(train):,}, {len(train.columns)} columns"),
         ("parameters that train", f"{planned.trained:,} of {planned.parameters:,}"),
         ("steps", f"{planned.steps:,} at most, {planned.epoch_steps:,} an epoch"),
-        ("memory", f"about {size_text(planned.needed)}"),
-        *((f"  {name}", size_text(size)) for name, size in planned.parts.items()),
-        ("memory there is", size_text(limit) if limit is not None else "not known"),
-        ("disk", f"about {size_text(planned.disk)}"),
+        *planned.told(),
     ]
-    if planned.seconds is not None:
-        whole = duration_text(planned.seconds * planned.steps)
-        rows += [("a step", f"{planned.seconds:.3g} s"), ("time", f"{whole} at most, without the validation rows")]
     document = {"estimator": preset.estimator.type, **asdict(planned), "needed": planned.needed, "fits": planned.fits}
     return Planned(Told((Pairs(rows),), document), planned.check)
 
@@ -133,9 +87,16 @@ def plan_network(preset: AnyPredictorPreset, train: Examples, *, memory: int | N
         "optimizer": 8 * trained,
         "activations": traced["activations"],
     }
-    # Two checkpoints and the one that is being written: weights, the best ones, what the optimizer remembers.
-    disk = 3 * 16 * trained + 4 * traced["parameters"]
-    return NetworkPlan(traced["parameters"], trained, epoch_steps * settings.epochs, epoch_steps, parts, disk, memory, free_disk)
+    return NetworkPlan(
+        parameters=traced["parameters"],
+        trained=trained,
+        steps=epoch_steps * settings.epochs,
+        epoch_steps=epoch_steps,
+        parts=parts,
+        disk=disk_of(traced["parameters"], trained),
+        memory=memory,
+        free_disk=free_disk,
+    )
 
 
 def probe_network(preset: AnyPredictorPreset, train: Examples, planned: NetworkPlan) -> NetworkPlan:
@@ -148,27 +109,9 @@ def probe_network(preset: AnyPredictorPreset, train: Examples, planned: NetworkP
     from studio.train.predictors.fitting import FITTERS
 
     with tempfile.TemporaryDirectory() as folder:
-        job = Job(Path(folder), preset, train, None, resume=False, say=lambda _text: None, stop=_StopAfter(Path(folder)))
+        job = Job(Path(folder), preset, train, None, resume=False, say=lambda _text: None, stop=StopAfterAFewSteps(Path(folder)))
         FITTERS.get(preset.estimator.type)(job, describe(job))
-        seconds = [line["seconds"] for line in read_metrics(Path(folder) / "metrics.jsonl") if "seconds" in line]
-    return replace(planned, seconds=median(seconds[1:] or seconds))
-
-
-class _StopAfter(StopOnSignal):
-    """Ends a training after a few steps, as a signal would."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self._metrics = folder / "metrics.jsonl"
-
-    @property
-    def received(self) -> int | None:  # type: ignore[override]
-        """A signal once there are enough steps."""
-        return 2 if self._metrics.is_file() and len(read_metrics(self._metrics)) >= _PROBED else None
-
-    @received.setter
-    def received(self, value: int | None) -> None:
-        """No signal is taken over."""
+        return replace(planned, seconds=probed_seconds(Path(folder)))
 
 
 def _rows_per_epoch(preset: AnyPredictorPreset, train: Examples) -> int:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from studio.train.chat.objectives.teacher_rows import Words
 from studio.train.chat.run import train_run
 from tests.conftest import build_tiny_base, tiny_tokenizer
 from tests.train.chat.test_processes import assert_two_processes_equal
-from tests.train.chat.test_resume import assert_same, resume, start, wait_for_step
+from tests.train.chat.test_resume import assert_same, kill_at_step, resume
 from tests.train.chat.test_run import losses
 from tests.train.conftest import PRESET, Trainer, chat_rows, write_dataset
 
@@ -165,10 +163,7 @@ def test_killed_and_resumed_it_ends_the_same(distilling, teacher_base, tmp_path,
     settings |= {"distill.on_policy": on_policy, "distill.max_new_tokens": 10}
     reference, _ = distilling.train(**settings)
     folder = distilling.open(**settings)
-    process = start(folder)
-    wait_for_step(folder, 5, process)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_at_step(folder, 5)
     if not on_policy:
         shutil.rmtree(moved)  # what it said is on disk
     assert any("resuming from checkpoint-3" in line for line in resume(folder))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,7 +21,7 @@ from studio.core.errors import ConfigError, UserError
 from studio.core.workspace import Workspace, read_run
 from studio.train.record import change_record
 from tests.train.chat.test_preference import pairs, thumbs
-from tests.train.chat.test_resume import assert_same, resume, start, wait_for_step
+from tests.train.chat.test_resume import assert_same, kill_at_step, resume, start
 from tests.train.chat.test_run import losses
 from tests.train.conftest import PRESET, Trainer, chat_rows, write_dataset
 
@@ -89,10 +87,7 @@ def test_killed_and_resumed_it_ends_the_same(roads, objective):
     settings = {**TWENTY, "max_steps": 9, "lora.dropout": 0.1, "save_every": 3}
     reference, _ = trainer.train(data=data, objective=objective, **settings)
     folder = trainer.open(data=data, objective=objective, **settings)
-    process = start(folder)
-    wait_for_step(folder, 5, process)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_at_step(folder, 5)
     held = sorted(path.name for path in (folder / "checkpoints" / "checkpoint-3").iterdir())
     assert "start" not in held and "adapter_model.safetensors" in held, "the frozen adapter is copied into every checkpoint"
     assert any("resuming from checkpoint-3" in line for line in resume(folder))

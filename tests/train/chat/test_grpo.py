@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ import yaml
 from studio.core.errors import ConfigError, DataError, UserError
 from studio.core.workspace import Workspace, read_run, run_dataset
 from studio.data.chat.rows import ChatRow
-from tests.train.chat.test_resume import assert_same, resume, start, wait_for_step
+from tests.train.chat.test_resume import assert_same, kill_at_step, resume
 from tests.train.chat.test_run import losses
 from tests.train.conftest import PRESET, TOPICS, Trainer, write_dataset
 
@@ -180,10 +179,7 @@ def test_killed_while_writing_and_resumed_it_ends_the_same(rewarded):
     settings = {"lora.dropout": 0.1, "save_every": 5, "grpo.updates": 2, "grpo.beta": 0.1, "grpo.max_new_tokens": 24}
     reference, _ = rewarded.train(**settings)
     folder = rewarded.open(**settings)
-    process = start(folder)
-    wait_for_step(folder, 7, process)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_at_step(folder, 7)
     assert any("resuming from checkpoint-5" in line for line in resume(folder))
     assert_same(folder, reference)
     assert (folder / "rollouts.jsonl").read_text() == (reference / "rollouts.jsonl").read_text()

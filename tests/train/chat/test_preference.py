@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,7 @@ from studio.core.errors import DataError
 from studio.data.chat.rows import ChatRow, read_split
 from studio.train.chat.objectives.preferences import PreferenceTrainer
 from studio.train.record import change_record
-from tests.train.chat.test_resume import assert_same, resume, start, wait_for_step
+from tests.train.chat.test_resume import assert_same, kill_at_step, resume
 from tests.train.chat.test_run import losses
 from tests.train.conftest import PRESET, TOPICS, Trainer, write_dataset
 
@@ -163,10 +161,7 @@ def test_killed_and_resumed_it_ends_the_same(preferring):
     settings = {**SETTINGS, "lora.dropout": 0.1, "save_every": 3}
     reference, _ = preferring.train(**settings)
     folder = preferring.open(**settings)
-    process = start(folder)
-    wait_for_step(folder, 5, process)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_at_step(folder, 5)
     assert any("resuming from checkpoint-3" in line for line in resume(folder))
     assert_same(folder, reference)
 

@@ -42,6 +42,14 @@ def wait_for_step(folder, step, process):
     raise AssertionError(f"step {step} never came: {process.stderr.read() if process.poll() is not None else 'still running'}")
 
 
+def kill_at_step(folder, step, *extra):
+    """Train in a process of its own and kill it once a step is on disk."""
+    process = start(folder, *extra)
+    wait_for_step(folder, step, process)
+    process.kill()
+    process.wait()
+
+
 def resume(folder):
     said = []
     train_run(folder, resume=True, say=said.append)
@@ -73,10 +81,7 @@ def test_resume_after_sigkill_is_exact(trainer, single_thread):
     reference, _ = trainer.train(**SETTINGS)
     folder = trainer.open(**SETTINGS)
     for step, extra in ((8, ()), (17, ("--resume",))):
-        process = start(folder, *extra)
-        wait_for_step(folder, step, process)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        kill_at_step(folder, step, *extra)
         assert read_run(folder).status == "running"
     said = resume(folder)
     assert any(line.startswith("resuming from checkpoint-") for line in said)

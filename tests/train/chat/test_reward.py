@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections import defaultdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +19,7 @@ from studio.serve.checks import check_run
 from studio.train.chat.objectives.reward import pair_losses, wilson
 from tests.train.chat.test_preference import pairs
 from tests.train.chat.test_processes import assert_two_processes_equal
-from tests.train.chat.test_resume import assert_same, resume, start, wait_for_step
+from tests.train.chat.test_resume import assert_same, kill_at_step, resume
 from tests.train.chat.test_run import losses
 from tests.train.conftest import PRESET, Trainer, write_dataset
 
@@ -128,10 +126,7 @@ def test_killed_and_resumed_it_ends_the_same(rewarding):
     settings = {**SETTINGS, "lora.dropout": 0.1, "save_every": 3}
     reference, _ = rewarding.train(**settings)
     folder = rewarding.open(**settings)
-    process = start(folder)
-    wait_for_step(folder, 5, process)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_at_step(folder, 5)
     assert any("resuming from checkpoint-3" in line for line in resume(folder))
     assert_same(folder, reference)
 

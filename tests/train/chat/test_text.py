@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 
 import pytest
@@ -18,7 +16,7 @@ from studio.train.chat.batches import collate_packed, collate_padded
 from studio.train.chat.encode import encode_split, mask_report
 from tests.conftest import tiny_tokenizer
 from tests.train.chat.test_processes import command
-from tests.train.chat.test_resume import assert_same, resume, start, wait_for_step
+from tests.train.chat.test_resume import assert_same, kill_at_step, resume
 from tests.train.chat.test_run import losses
 from tests.train.conftest import TOPICS, Trainer, chat_rows, write_dataset
 
@@ -104,10 +102,7 @@ def test_killed_and_resumed_it_ends_the_same(reading, packing):
     settings = {"lora.dropout": 0.1, "save_every": 3, "epochs": 12 if packing else 6, "packing": packing, "max_steps": 12}
     reference, _ = reading.train(**settings)
     folder = reading.open(**settings)
-    process = start(folder)
-    wait_for_step(folder, 5, process)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_at_step(folder, 5)
     assert any("resuming from checkpoint-" in line for line in resume(folder))
     assert_same(folder, reference)
 
