@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from studio.core.shares import wilson_interval
 from studio.feedback.store import FeedbackStore
 
-# 97.5% point of the normal distribution.
-_Z = 1.959964
 _SIGNIFICANCE = 0.05
 
 
@@ -52,17 +51,6 @@ class Wins:
         if self.interval is None or self.p >= _SIGNIFICANCE or self.interval[0] <= 0.5 <= self.interval[1]:
             return None
         return self.won > self.lost
-
-
-def wilson_interval(won: int, n: int) -> tuple[float, float]:
-    """95% interval of a share of ``n`` votes; it stays inside 0 and 1 and holds for few votes.
-
-    Source: Wilson, Probable inference, the law of succession, and statistical inference (1927).
-    """
-    share, square = won / n, _Z * _Z
-    middle = (share + square / (2 * n)) / (1 + square / n)
-    half = _Z / (1 + square / n) * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ import pytest
 
 from studio.apps import compare
 from studio.apps.compare import tally_text
+from studio.core.shares import wilson_interval
 from studio.core.workspace import Workspace
 from studio.feedback.store import FeedbackStore, Origin
-from studio.feedback.wins import Wins, tally, wilson_interval
+from studio.feedback.wins import Wins, tally
 
 
 def ask_both(page: Any, question: str) -> None:

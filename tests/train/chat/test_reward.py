@@ -13,10 +13,11 @@ import yaml
 from studio.adapters.chat.loading import load_run
 from studio.adapters.chat.scoring import load_scoring_run
 from studio.core.errors import UserError
+from studio.core.shares import wilson_interval
 from studio.data.chat.rows import ChatRow, read_split
 from studio.schema.adapter import ChatAdapter
 from studio.serve.checks import check_run
-from studio.train.chat.objectives.reward import pair_losses, wilson
+from studio.train.chat.objectives.reward import pair_losses
 from tests.train.chat.test_preference import pairs
 from tests.train.chat.test_processes import assert_two_processes_equal
 from tests.train.chat.test_resume import assert_same, kill_at_step, resume
@@ -100,7 +101,7 @@ def test_it_learns_and_plain_peft_gives_its_scores(scored, tiny_base):
 def test_the_interval_is_wilsons():
     from statsmodels.stats.proportion import proportion_confint
 
-    assert wilson(7, 10) == pytest.approx(proportion_confint(7, 10, method="wilson"), abs=1e-9)
+    assert wilson_interval(7, 10) == pytest.approx(proportion_confint(7, 10, method="wilson"), abs=1e-9)
 
 
 def test_the_micro_batch_does_not_change_the_result(rewarding):

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 from transformers import PreTrainedTokenizerBase
 
+from studio.core.shares import wilson_interval
 from studio.data.chat.rows import ChatRow
 from studio.models.chat.encoding import EncodedRow
 from studio.models.chat.templates import ChatTemplate
@@ -26,8 +27,6 @@ from studio.train.chat.encode import EncodedSplit
 from studio.train.chat.objectives.base import Objective, Panel
 from studio.train.chat.objectives.preference_rows import encode_preferences
 from studio.train.chat.trainer import ChatTrainer
-
-_NORMAL_95 = 1.959963984540054
 
 
 def pair_losses(scores: Tensor, center: float) -> Tensor:
@@ -105,7 +104,7 @@ class RewardTrainer(ChatTrainer):
         totals = self.accelerator.reduce(totals, "sum") if world > 1 else totals
         self.model.train(was_training)
         loss, right, margin_sum, pairs = totals.tolist()
-        low, high = wilson(right, pairs)
+        low, high = wilson_interval(right, pairs)
         metrics = {
             "eval_loss": loss / pairs,
             "eval_accuracy": right / pairs,
@@ -116,14 +115,6 @@ class RewardTrainer(ChatTrainer):
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
-
-
-def wilson(hits: float, count: float) -> tuple[float, float]:
-    """Wilson's 95% interval of a share (https://doi.org/10.1080/01621459.1927.10502953)."""
-    share, square = hits / count, _NORMAL_95**2
-    middle = (share + square / (2 * count)) / (1 + square / count)
-    half = _NORMAL_95 / (1 + square / count) * (share * (1 - share) / count + square / (4 * count**2)) ** 0.5
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 class Reward(Objective):
