@@ -33,6 +33,8 @@ _THINKING: dict[Thinking, str] = {
     "mask": "thoughts of answers stand in the context, without loss (thinking: mask)",
     "drop": "thoughts of answers are taken out of the turns (thinking: drop)",
 }
+# How the reasons begin for which rows are left out because an objective learns from rows of another form.
+_OTHER_ROWS = ("not a pair", "neither liked nor disliked")
 _APART: dict[Apart, str] = {
     "history": "the chat template writes earlier turns differently",
     "prompt": "the prompt opens what a finished turn does not begin with",
@@ -288,6 +290,12 @@ def refuse_untrainable(report: MaskReport, template: ChatTemplate, examples: Seq
     Raises:
         DataError: says which, and what to change.
     """
+    reasons = {reason for _, reason in report.left_out}
+    if not examples and len(reasons) == 1 and next(iter(reasons)).startswith(_OTHER_ROWS):
+        raise DataError(
+            f"none of the {report.left_out_rows} training rows can be learnt from ({next(iter(reasons))}). Name another "
+            "Dataset with --data, or another preset: docs/objectives.md says which rows each learns from."
+        )
     if not examples or report.trained_tokens == 0:
         why = f"; the first of {report.left_out_rows} rows left out: {report.left_out[0][1]}" if report.left_out else ""
         raise DataError(

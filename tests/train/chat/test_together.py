@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from studio.core.errors import ConfigError, UserError
+from studio.core.errors import ConfigError, DataError, UserError
 from studio.core.workspace import Workspace, read_run
 from tests.train.chat.test_preference import pairs, thumbs
 from tests.train.chat.test_run import losses
@@ -78,3 +78,16 @@ def test_every_objective_takes_other_adapters_and_optimizers(roads: SimpleNamesp
 def test_a_reward_model_wants_a_merged_run(roads: SimpleNamespace) -> None:
     with pytest.raises((ConfigError, UserError), match="'objective: reward' puts a score .* Merge it"):
         trained(roads, roads.run, "reward")
+
+
+@pytest.mark.parametrize(
+    ("objective", "data", "reason"),
+    [
+        ("dpo", "talk", "not a pair: DPO needs"),
+        ("reward", "talk", "not a pair: a reward model needs"),
+        ("kto", "talk", "neither liked nor disliked"),
+    ],
+)
+def test_rows_of_another_form_are_told_in_one_sentence(roads: SimpleNamespace, objective: str, data: str, reason: str) -> None:
+    with pytest.raises(DataError, match=rf"none of the 8 training rows can be learnt from \({reason}.*docs/objectives.md"):
+        Trainer(roads.workspace, roads.base, roads.preset).train(data=data, objective=objective)

@@ -92,7 +92,9 @@ def run_reward(context: TaskContext[RewardTask]) -> TaskResult:
     """
     task = context.task
     if task.reward is None:
-        raise NotComputedError(f"no reward model is named. Name a run: {task.key}.reward (studio train chat/reward makes one)")
+        raise NotComputedError(
+            "no reward model is named. Name a run of chat/reward: studio eval rewarded --model RUN --set tasks.0.reward=REWARD_RUN"
+        )
     scorer = _opened(context, context.workspace.find_run(task.reward))
     rows, warnings, data = _rows(context)
     asked = [question for row in rows if (question := _question(row)).prompt]
