@@ -93,7 +93,7 @@ def run_reward(context: TaskContext[RewardTask]) -> TaskResult:
     task = context.task
     if task.reward is None:
         raise NotComputedError(
-            "no reward model is named. Name a run of chat/reward: studio eval rewarded --model RUN --set tasks.0.reward=REWARD_RUN"
+            "no reward model is named. Name a run of chat/reward: studio eval rewarded --model RUN --set tasks.0.reward=JUDGE"
         )
     scorer = _opened(context, context.workspace.find_run(task.reward))
     rows, warnings, data = _rows(context)
