@@ -22,6 +22,8 @@ from studio.train.recording import StopOnSignal
 # A disk with less room than this is full, whatever the library that could not write says.
 _FULL_BYTES = 1 << 16
 
+_FULL = "the disk is full: "
+
 
 def to_the_end(run_folder: Path, story: Callable[[StopOnSignal], None], *, main: bool = True) -> RunRecord:
     """Train, and leave a record that says how it ended: finished, interrupted after saving, or failed and why.
@@ -35,7 +37,8 @@ def to_the_end(run_folder: Path, story: Callable[[StopOnSignal], None], *, main:
     """
     keep_freed_memory()
     try:
-        with StopOnSignal() as stop:
+        # A story guards the steps itself and says what could not be written; a loss plot or a card may not fit either.
+        with StopOnSignal() as stop, plain_words(run_folder, lambda: "what the training made could not be written"):
             story(stop)
     except BaseException as error:
         if main:
@@ -68,15 +71,16 @@ def plain_words(run_folder: Path, unwritten: Callable[[], str], *, check_disk: b
                 "gradient_checkpointing: true; 'studio plan' tells beforehand."
             ) from error
         checkpoints = run_folder / "checkpoints"
-        full = "No space left" in str(error) or "the disk is full" in str(error)
-        if not full and not (check_disk and _is_full(checkpoints if checkpoints.is_dir() else run_folder)):
+        told = isinstance(error, StudioError) and str(error).startswith(_FULL)
+        full = not told and ("No space left" in str(error) or "the disk is full" in str(error))
+        if told or (not full and not (check_disk and _is_full(checkpoints if checkpoints.is_dir() else run_folder))):
             raise
         clear_partial(checkpoints)  # half a checkpoint is of no use, and its room is what the record needs
         whole, _ = newest_whole(checkpoints)
         run = f"{run_folder.parent.name}/{run_folder.name}"
         stays = f"the last good checkpoint, {whole.name}, stays" if whole else "no checkpoint had been saved yet"
         again = f"studio train --resume {run}" if whole else f"studio train {run}"
-        raise StudioError(f"the disk is full: {unwritten()}; {stays}. Make room, then: {again}") from error
+        raise StudioError(f"{_FULL}{unwritten()}; {stays}. Make room, then: {again}") from error
 
 
 def close_well(run_folder: Path, result: dict[str, Any], *made: str) -> None:

@@ -104,3 +104,21 @@ def test_full_memory_and_full_disks_are_one_sentence(run: Path, monkeypatch: pyt
         ended(ValueError("anything else"))
     with pytest.raises(StudioError, match=sentence):
         ended(ValueError("anything else"), check_disk=True)
+
+
+def test_what_does_not_fit_after_the_steps_is_told_once_and_with_the_way_on(run: Path):
+    again = "no checkpoint had been saved yet. Make room, then: studio train toy/20260101-000000-abc123"
+
+    def plot(_stop) -> None:
+        raise OSError(28, "No space left on device", str(run / "loss.png"))
+
+    with pytest.raises(StudioError, match=f"^the disk is full: what the training made could not be written; {again}$"):
+        to_the_end(run, plot)
+    assert read_run(run).error == f"the disk is full: what the training made could not be written; {again}"
+
+    def guarded(_stop) -> None:
+        with plain_words(run, lambda: "the groups could not be written"):
+            raise StudioError("groups cannot be written: the disk is full.")
+
+    with pytest.raises(StudioError, match=f"^the disk is full: the groups could not be written; {again}$"):
+        to_the_end(run, guarded)

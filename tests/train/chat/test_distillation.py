@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from studio.core.errors import DataError, UserError
+from studio.core.errors import DataError, StudioError, UserError
 from studio.schema.adapter import ChatAdapter
 from studio.train.chat.objectives.divergence import Taught, divergence, own_loss, taught
 from studio.train.chat.objectives.teacher_rows import Words
@@ -277,3 +277,18 @@ def test_base_and_teacher_may_be_quantised(distilling):
     assert record.result["validation_loss"] > 0
     about = json.loads((folder / "checkpoints" / "teacher" / "teacher.json").read_text())
     assert about["quantization"] == "nf4" and about["top_k"] == 32
+
+
+def test_a_teacher_that_does_not_fit_on_the_disk_is_said_and_leaves_nothing(small_disk):
+    from types import SimpleNamespace
+
+    from studio.train.chat.objectives.teacher_cache import new_cache
+
+    # A mapped file that has no room is no error when it is made: the process is killed where it writes to it.
+    rows = [SimpleNamespace(trained=[True] * 40)] * 40
+    with (
+        pytest.raises(StudioError, match="the disk is full"),
+        new_cache(small_disk / "teacher", rows, {"top_k": 32}) as (ids, _, _),
+    ):
+        ids[:] = 1
+    assert not list(small_disk.iterdir())

@@ -60,8 +60,8 @@ def new_cache(folder: Path, rows: Sequence[EncodedRow], about: dict[str, Any]) -
             shutil.rmtree(left, ignore_errors=True)
         partial.mkdir(parents=True)
         try:
-            ids = np.lib.format.open_memmap(partial / _FILES[0], mode="w+", dtype=np.int32, shape=shape)
-            logprobs = np.lib.format.open_memmap(partial / _FILES[1], mode="w+", dtype=np.float32, shape=shape)
+            ids = _mapped(partial / _FILES[0], np.int32, shape)
+            logprobs = _mapped(partial / _FILES[1], np.float32, shape)
             yield ids, logprobs, starts
             ids.flush()
             logprobs.flush()
@@ -71,6 +71,15 @@ def new_cache(folder: Path, rows: Sequence[EncodedRow], about: dict[str, Any]) -
             partial.rename(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _mapped(path: Path, kind: type[np.generic], shape: tuple[int, int]) -> Any:
+    """A new array on disk whose bytes are all there: one that is written to where the disk is full kills the process instead."""
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+    return array
 
 
 def write_cache(
