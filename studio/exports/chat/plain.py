@@ -1,25 +1,27 @@
-"""The forms that a chat's run can be written in; the work itself is in ``merge.py``."""
+"""Plain folders of a chat's run; the work itself is in ``studio/adapters/chat/merge.py`` and ``as_lora.py``."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from studio.adapters.exports import Export, NumberType
 from studio.core.telling import Pairs, Told, size_text
+from studio.exports.forms import Export, Wishes
 
 
 class Merged(Export):
     """One model folder: the adapter folded into the unquantised base."""
 
     models = "chat"
+    kinds = ("chat",)
+    takes = frozenset({"dtype"})
     what = "merged safetensors of a chat model"
     place = "merged/"
 
-    def write(self, run_folder: Path, target: Path, *, dtype: NumberType) -> Told:
+    def write(self, run_folder: Path, target: Path, wishes: Wishes) -> Told:
         """Merge, prove that it is the same model, and say by how much it differs."""
         from studio.adapters.chat.merge import export_merged
 
-        result = export_merged(run_folder, target, dtype=dtype)
+        result = export_merged(run_folder, target, dtype=wishes.dtype or "float32")
         rows: list[tuple[str, object]] = [
             ("prompts compared", f"{result.prompts} ({result.prompts_from})"),
             ("largest logit difference to base + adapter", f"{result.max_difference:.1e} (at most 1e-03)"),
@@ -37,15 +39,16 @@ class PlainLora(Export):
     """A PEFT folder that holds nothing but a LoRA."""
 
     models = "chat"
+    kinds = ("chat",)
+    takes = frozenset({"dtype", "rank"})
     what = "a plain LoRA of a DoRA, OFT, LoHa, LoKr or VeRA adapter"
     place = "lora/"
-    takes_rank = True
 
-    def write(self, run_folder: Path, target: Path, *, dtype: NumberType, rank: int | None = None) -> Told:
+    def write(self, run_folder: Path, target: Path, wishes: Wishes) -> Told:
         """Cut to a rank, and say what that loses."""
         from studio.adapters.chat.as_lora import export_lora
 
-        result = export_lora(run_folder, target, rank=rank, dtype=dtype)
+        result = export_lora(run_folder, target, rank=wishes.rank, dtype=wishes.dtype or "float32")
         rows: list[tuple[str, object]] = [
             (
                 "lost of what the adapter adds",

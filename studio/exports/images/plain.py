@@ -1,21 +1,22 @@
-"""The forms that an image model's run can be written in; the work itself is in ``kohya_export.py``."""
+"""The forms that an image model's run can be written in; the work itself is in ``studio/adapters/images/kohya_export.py``."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from studio.adapters.exports import Export, NumberType
 from studio.core.telling import Pairs, Told, size_text
+from studio.exports.forms import Export, Wishes
 
 
 class Kohya(Export):
     """One file that AUTOMATIC1111, Forge, ComfyUI and others load."""
 
     models = "images"
+    kinds = ("diffusion",)
     what = "an image LoRA in kohya's layout"
     place = "kohya/NAME.safetensors"
 
-    def write(self, run_folder: Path, target: Path, *, dtype: NumberType) -> Told:  # noqa: ARG002 - it keeps its own number type
+    def write(self, run_folder: Path, target: Path, wishes: Wishes) -> Told:  # noqa: ARG002 - it keeps its own number type
         """Write the file, let it be read back, and say by how much it differs."""
         from studio.adapters.images.kohya_export import export_kohya
 

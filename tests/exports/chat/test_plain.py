@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from studio.adapters.chat.export import Merged
 from studio.adapters.chat.merge import ExportResult
 from studio.core.telling import Pairs
+from studio.exports.chat.plain import Merged
+from studio.exports.forms import Wishes
 
 
 def told(monkeypatch: pytest.MonkeyPatch, *figures: float | None):
     result = ExportResult(Path("there"), "bfloat16", 16, "dataset", 1.5e-5, *figures, 270_000_000)
     monkeypatch.setattr("studio.adapters.chat.merge.export_merged", lambda *_, **__: result)
-    return Merged().write(Path("run"), Path("there"), dtype="bfloat16")
+    return Merged().write(Path("run"), Path("there"), Wishes(dtype="bfloat16"))
 
 
 def test_the_proof_is_told(monkeypatch: pytest.MonkeyPatch):

@@ -1,0 +1,1 @@
+"""Chats in the forms of other programs."""

@@ -1,0 +1,1 @@
+"""Pictures in the forms of other programs."""
