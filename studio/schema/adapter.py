@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from studio.schema.grpo import GrpoSettings
+from studio.schema.grpo import GrpoSettings, VllmSettings
 from studio.schema.loading import Settings
 from studio.schema.methods import LohaSettings, LokrSettings, Method, OftSettings, VeraSettings, refuse_method
 from studio.schema.optimizers import ChatOptimizer, ProjectionSettings, refuse_optimizer
@@ -273,6 +273,10 @@ class ChatAdapter(Preset):
             if own != GrpoSettings():
                 raise ValueError(f"'grpo' has no meaning with 'objective: {self.objective}'. Remove it or set 'objective: grpo'.")
             return
+        if own.writer != "vllm" and own.vllm != VllmSettings():
+            raise ValueError("'grpo.vllm' has no meaning with 'grpo.writer: transformers'. Remove it or set 'writer: vllm'.")
+        if own.writer == "vllm" and own.rollout_batch_size is not None:
+            raise ValueError("'grpo.rollout_batch_size' has no meaning with 'grpo.writer: vllm', which fills its own. Remove it.")
         if not own.rewards:
             raise ValueError("'grpo.rewards' is empty. Give at least one, for example 'rewards: [{reward: number}]'.")
         if self.batch_size % own.group_size:

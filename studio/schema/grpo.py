@@ -12,6 +12,17 @@ from studio.schema.rewards import Reward
 Positive = Annotated[int, Field(gt=0)]
 
 
+class VllmSettings(Settings):
+    """Settings of ``grpo.writer: vllm``."""
+
+    memory: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    """Share of the GPU's memory that vLLM takes, its copy of the base included; a CPU gives it what it needs."""
+    correction: Annotated[float, Field(ge=1)] | None = 2.0
+    """vLLM computes in another order than the training does, so the model that learns gives each token a slightly other
+    probability than the one it was drawn with: its loss is multiplied by their ratio, and by no more than this (truncated
+    importance sampling, https://fengyao.notion.site/off-policy-rl). None leaves the loss as it is."""
+
+
 class GrpoSettings(Settings):
     """How answers are drawn, what they get points for, and how the points become a loss, for ``objective: grpo``."""
 
@@ -47,3 +58,8 @@ class GrpoSettings(Settings):
     """Answers cut off at ``max_new_tokens`` are learnt from by their reward, or carry no loss (DAPO's overlong filtering)."""
     rollout_batch_size: Positive | None = None
     """Answers written side by side, per process; None writes all of a step at once. It decides memory and speed."""
+    writer: Literal["transformers", "vllm"] = "transformers"
+    """What writes the answers: the model that is trained, or the vLLM that ``studio serve --install`` made for this machine,
+    which takes up the adapter of every step, and is for answers that are many or long. LoRA only."""
+    vllm: VllmSettings = VllmSettings()
+    """Settings of ``writer: vllm``."""

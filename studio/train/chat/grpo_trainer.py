@@ -23,10 +23,11 @@ from studio.models.decoding import Decoding
 from studio.schema.adapter import ChatAdapter
 from studio.train.chat.batches import collate_padded
 from studio.train.chat.fast import entropies
-from studio.train.chat.policy import advantages, shares, surrogate, without_difference
+from studio.train.chat.policy import Surrogate, advantages, sampling_weights, shares, surrogate, without_difference
 from studio.train.chat.recorder import Recorder
-from studio.train.chat.rollouts import PromptRow, Rollout, draw, learning_row, stream_seed
+from studio.train.chat.rollouts import PromptRow, Rollout, draw, draw_with, learning_row, stream_seed
 from studio.train.chat.trainer import ChatTrainer
+from studio.train.chat.vllm_writer import VllmWriter
 from studio.train.recording import MetricsFile
 
 ROLLOUTS = "rollouts.jsonl"
@@ -40,15 +41,17 @@ class GrpoTrainer(ChatTrainer):
     written before its first pass, in every process those that it learns from.
     """
 
-    def __init__(self, *, adapter: ChatAdapter, tokenizer: PreTrainedTokenizerBase, **settings: Any) -> None:
-        """``settings`` as :class:`ChatTrainer`; rows and validation are :class:`PromptRow`.
+    def __init__(
+        self, *, adapter: ChatAdapter, tokenizer: PreTrainedTokenizerBase, writer: VllmWriter | None = None, **settings: Any
+    ) -> None:
+        """``settings`` as :class:`ChatTrainer`; rows and validation are :class:`PromptRow`. writer: None is the model itself.
 
         Raises:
             UserError: the processes hold only parts of the model, with which none can write answers.
         """
         self._own, self._seed, self._prompts = adapter.grpo, adapter.seed, list(settings["rows"])
         self._tasks: list[PromptRow] = list(settings["validation"])
-        self._pad = int(tokenizer.pad_token_id)
+        self._pad, self._writer = int(tokenizer.pad_token_id), writer
         self._recorder = next((each for each in settings["callbacks"] if isinstance(each, Recorder)), None)
         super().__init__(tokenizer=tokenizer, **settings)
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
@@ -56,12 +59,17 @@ class GrpoTrainer(ChatTrainer):
                 "objective: grpo writes answers while it trains, for which every process needs the whole model: FSDP and "
                 "DeepSpeed cannot be used with it. Train with --processes alone."
             )
+        if writer is not None and self.accelerator.num_processes > 1:
+            raise UserError(
+                "grpo.writer vllm writes for one process. Train without --processes, or set grpo.writer: transformers."
+            )
         judge = self._prompts[0].judge
         self._names, self._weights = list(judge.rewards), judge.weights
         self._drawing = Decoding(self._own.max_new_tokens, self._own.temperature, self._own.top_p, self._own.top_k)
         self._batches: list[dict[str, Tensor]] = []  # of the answers that are being learnt from
         self._about: dict[str, float] = {}  # figures of these answers
-        self._sums = torch.zeros(4, dtype=torch.float64)  # targets, entropy, divergence, clipped; of a step
+        # Targets, entropy, divergence, clipped, distance of log-probabilities from the writer's; of a step.
+        self._sums = torch.zeros(5, dtype=torch.float64)
         self._entropy: Tensor | None = None
         self._file: MetricsFile | None = None
 
@@ -106,6 +114,8 @@ class GrpoTrainer(ChatTrainer):
         """Answers by the model as it is, without dropout."""
         if not rows:
             return []
+        if self._writer is not None:
+            return draw_with(self._writer, self.model, rows, decoding, seeds=seeds)
         self.model.eval()
         with self.compute_loss_context_manager():
             found = draw(self.model, rows, decoding, batch_size=self._own.rollout_batch_size, seeds=seeds)
@@ -190,6 +200,9 @@ class GrpoTrainer(ChatTrainer):
             batch = collate_padded(items or [(self._prompts[0], True)], self._pad)  # a process without answers keeps in step
             batch["advantages"] = gains[part] if items else torch.zeros(1)
             batch["shares"] = own[part] if items else torch.zeros(1)
+            if self._writer is not None:
+                trained = [each for each in rollouts[part] if not (hide and each.truncated)]
+                batch["written"] = torch.tensor([value for each in trained for value in each.logprobs])  # [n]
             self._batches.append(batch)
         if self._own.updates > 1:
             self._score("before")
@@ -206,6 +219,14 @@ class GrpoTrainer(ChatTrainer):
                 nll, _ = self._target_nll(self.model, self._prepare_inputs(batch))
             batch[name] = -nll.cpu()
         self.model.train()
+
+    def train(self, *arguments: Any, **settings: Any) -> Any:
+        """See the parent; what else writes is ended with it."""
+        try:
+            return super().train(*arguments, **settings)
+        finally:
+            if self._writer is not None:
+                self._writer.close()
 
     # Learning
 
@@ -225,34 +246,46 @@ class GrpoTrainer(ChatTrainer):
         if not positions.numel():
             return nll.sum()
         answers = positions // inputs["targets"].shape[1]  # [n]
+        before = inputs.get("before", -nll.detach())
+        written = inputs["written"].to(before) if "written" in inputs else None
+        weight = 1.0 if written is None else sampling_weights(before, written, self._own.vllm.correction)
         found = surrogate(
             -nll,
-            inputs.get("before", -nll.detach()),
+            before,
             inputs["advantages"][answers],
             low=self._own.epsilon,
             high=self._own.epsilon if self._own.epsilon_high is None else self._own.epsilon_high,
             beta=self._own.beta,
             reference=inputs.get("reference"),
+            weight=weight,
         )
-        self._note(found.clipped, found.divergence)
+        self._note(found, None if written is None else before - written)
         share: Tensor = (found.losses * inputs["shares"][answers]).sum() * self.accelerator.num_processes
         return share
 
-    def _note(self, clipped: Tensor, divergence: Tensor | None) -> None:
-        """Add to the figures of the step."""
+    def _note(self, found: Surrogate, distance: Tensor | None) -> None:
+        """Add to the figures of the step.
+
+        Args:
+            distance: of each target's log-probability from the writer's, [n].
+        """
         entropy = self._entropy.sum() if self._entropy is not None else torch.zeros(())
-        apart = divergence.sum() if divergence is not None else torch.zeros(())
-        self._sums += torch.tensor([len(clipped), float(entropy), float(apart), float(clipped.sum())], dtype=torch.float64)
+        apart = found.divergence.sum() if found.divergence is not None else torch.zeros(())
+        away = distance.abs().sum() if distance is not None else torch.zeros(())
+        figures = [len(found.clipped), float(entropy), float(apart), float(found.clipped.sum()), float(away)]
+        self._sums += torch.tensor(figures, dtype=torch.float64)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """With the loss of a step, the figures of its answers."""
         if "loss" in logs:
-            targets, entropy, divergence, clipped = self._summed(self._sums).tolist()
+            targets, entropy, divergence, clipped, distance = self._summed(self._sums).tolist()
             self._sums = torch.zeros_like(self._sums)
             logs |= {name: value for name, value in self._about.items() if name != "tokens"}
             logs |= {"rollout/entropy": entropy / max(targets, 1), "rollout/clipped": clipped / max(targets, 1)}
             if self._own.beta:
                 logs["rollout/kl"] = divergence / max(targets, 1)
+            if self._writer is not None:
+                logs["rollout/writer_distance"] = distance / max(targets, 1)
         super().log(logs, start_time)
 
     @torch.no_grad()

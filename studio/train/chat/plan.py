@@ -21,7 +21,7 @@ from studio.train.chat.optimizers.table import state_bytes
 from studio.train.chat.packing import pack_rows
 from studio.train.chat.plan_model import Skeleton, build_skeleton, find_config
 from studio.train.chat.plan_parts import PARTS, disk_bytes, mapped_file, parts_at_peak, sizes_of, with_rollouts
-from studio.train.chat.plan_rollouts import rollout_bytes
+from studio.train.chat.plan_rollouts import rollout_bytes, writer_bytes
 from studio.train.chat.plan_trace import BatchShape, trace_step
 from studio.train.chat.settings import split_batch
 from studio.train.plan_baseline import baseline_bytes
@@ -40,7 +40,7 @@ REMEDY = {
     "gradients": "use method=lora, or a smaller model",
     "teacher": "set distill.teacher_quantization=nf4, or follow a smaller teacher",
     "runtime": "use a machine with more memory",
-    "rollouts": "lower grpo.rollout_batch_size (the answers stay the same) or grpo.max_new_tokens",
+    "rollouts": "lower grpo.rollout_batch_size (the answers stay the same), grpo.max_new_tokens or grpo.vllm.memory",
 }
 
 
@@ -145,8 +145,12 @@ def plan(
     optimizer = state_bytes(adapter, skeleton.model)
     runtime = baseline_bytes(device, _TRAINER)
     parts = parts_at_peak(skeleton, trace, optimizer, runtime, device, processes, accumulated=accumulation > 1)
-    writing = rollout_bytes(adapter, skeleton, lengths, dtype, processes) if adapter.objective == "grpo" else 0
-    parts = with_rollouts(parts, writing)
+    writing = 0
+    if adapter.objective == "grpo" and adapter.grpo.writer == "vllm":
+        parts["rollouts"] = writing = writer_bytes(adapter, skeleton, dtype, device, memory)
+    elif adapter.objective == "grpo":
+        writing = rollout_bytes(adapter, skeleton, lengths, dtype, processes)
+        parts = with_rollouts(parts, writing)
     kind, others = str(dtype).removeprefix("torch."), sum(parts.values()) - runtime
     beside = aim.beside(adapter, dtype, shape, supervised)
     parts["teacher"] = max(0, beside.at_once - others) if beside.apart else beside.at_once

@@ -9,12 +9,15 @@ import torch
 
 from studio.schema.adapter import ChatAdapter
 from studio.train.chat.plan_model import Skeleton
+from studio.train.chat.vllm_writer import CPU_CACHE_GIB
 
 # Bytes per score of the vocabulary while the next token is chosen (studio.models.chat.generation.choose): scores in float32,
 # divided, ranked and their places (8), probabilities, their running sum and what stands before, masked ones and a comparison.
 _CHOOSING = 4 * 7 + 8 + 1
 # Growing the keys and values of one layer by a token copies them, and a batch that is left by finished answers is copied whole.
 _COPIES = 1.5
+# vLLM's libraries and buffers on a CPU (largest process of a tiny model, less the cache of keys and values).
+_ENGINE = 1_300_000_000
 
 
 def rollout_bytes(
@@ -34,6 +37,19 @@ def rollout_bytes(
     cache = round(_COPIES * at_once * tokens * width * int(config.num_hidden_layers))
     reading = at_once * tokens * int(config.hidden_size) * 8 * dtype.itemsize  # the prompts, before the first token
     return cache + max(reading, at_once * int(config.vocab_size) * _CHOOSING)
+
+
+def writer_bytes(adapter: ChatAdapter, skeleton: Skeleton, dtype: torch.dtype, device: str, memory: int | None) -> int:
+    """Bytes that vLLM holds all the time as the writer of answers: its share of the GPU, or its copy of the base, the keys and
+    values of the answers and its libraries.
+
+    Args:
+        dtype: of the arithmetic. memory: bytes of the GPU; None where they are not known, then its own weights are counted alone.
+    """
+    own = int(skeleton.causal_lm.num_parameters()) * dtype.itemsize
+    if device != "cpu":
+        return round(adapter.grpo.vllm.memory * memory) if memory else own
+    return own + (CPU_CACHE_GIB << 30) + _ENGINE
 
 
 def _key_heads(config: Any) -> int:

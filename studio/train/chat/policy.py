@@ -70,6 +70,7 @@ def surrogate(
     high: float,
     beta: float = 0.0,
     reference: Tensor | None = None,
+    weight: Tensor | float = 1.0,
 ) -> Surrogate:
     """The clipped surrogate of each token: -min(r A, clip(r, 1 - low, 1 + high) A) + beta r KL, with r = exp(now - before).
 
@@ -81,11 +82,25 @@ def surrogate(
         now, before: log-probabilities of the targets [n] under the model that learns, and under the one that wrote them.
         advantage: of each target's answer, [n].
         reference: log-probabilities under the model as it started, [n].
+        weight: what the surrogate, but not the KL, is multiplied by, see :func:`sampling_weights`.
     """
     ratio = torch.exp(now - before)
-    losses = -torch.minimum(ratio * advantage, ratio.clamp(1 - low, 1 + high) * advantage)
+    losses = -torch.minimum(ratio * advantage, ratio.clamp(1 - low, 1 + high) * advantage) * weight
     clipped = ((ratio < 1 - low) & (advantage < 0)) | ((ratio > 1 + high) & (advantage > 0))
     if reference is None:
         return Surrogate(losses, clipped, None)
     divergence = torch.exp(reference - now) - (reference - now) - 1
     return Surrogate(losses + beta * ratio * divergence, clipped, divergence.detach())
+
+
+def sampling_weights(before: Tensor, written: Tensor, most: float | None) -> Tensor:
+    """Truncated importance weights [n] of tokens that another program drew, as TRL's ``token_truncate`` has them; ones where
+    ``most`` is None.
+
+    Source: https://fengyao.notion.site/off-policy-rl.
+
+    Args:
+        before, written: log-probabilities [n] under the model that wrote, by the sums of the training and by the writer's.
+        most: no weight is larger.
+    """
+    return torch.ones_like(before) if most is None else torch.exp(before - written).clamp(max=most)

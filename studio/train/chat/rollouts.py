@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -17,16 +17,21 @@ from studio.models.chat.generation import Written, end_tokens, random_stream, wr
 from studio.models.chat.templates import ChatTemplate
 from studio.models.decoding import Decoding
 from studio.train.chat.rewards.base import Attempt, Reward, Task
+from studio.train.chat.vllm_writer import VllmWriter
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """One answer: its token ids with the end of turn, whether it was cut off, its text, and its points by reward, in order."""
+    """One answer: its token ids with the end of turn, whether it was cut off, its text, and its points by reward, in order.
+
+    logprobs: of each token under the model that wrote it, where that is another program; else empty.
+    """
 
     ids: list[int]
     truncated: bool
     text: str
     points: list[float]
+    logprobs: list[float] = field(default_factory=list)
 
 
 class Judge:
@@ -86,6 +91,19 @@ def draw(
     )
     pairs = zip(rows, written, strict=True)
     return [judge.judge(row.input_ids, row.task, answer) for row, answer in pairs if answer is not None]
+
+
+def draw_with(
+    writer: VllmWriter, model: Any, rows: Sequence[PromptRow], decoding: Decoding, *, seeds: Sequence[int]
+) -> list[Rollout]:
+    """The same, written by another program with the model's adapter, with the log-probability of each token."""
+    judge = rows[0].judge
+    prompts = [row.input_ids for row in rows]
+    written = writer.write(model, prompts, decoding, ends=judge.ends(model), seeds=seeds)
+    return [
+        replace(judge.judge(row.input_ids, row.task, answer), logprobs=logprobs)
+        for row, (answer, logprobs) in zip(rows, written, strict=True)
+    ]
 
 
 def stream_seed(seed: int, step: int, place: int) -> int:

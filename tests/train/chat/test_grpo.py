@@ -93,8 +93,8 @@ def test_a_reward_rises(rewarded):
         assert reward == pytest.approx(sum(points) / len(points))
 
 
-@pytest.mark.parametrize("loss", ["dapo", "grpo", "dr_grpo"])
-def test_the_loss_is_that_of_trl(rewarded, tiny_base, tmp_path, loss):
+@pytest.mark.parametrize(("loss", "writer"), [("dapo", "model"), ("grpo", "model"), ("dr_grpo", "model"), ("dapo", "vllm")])
+def test_the_loss_is_that_of_trl(rewarded, tiny_base, tmp_path, loss, writer):
     os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
     import datasets
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -108,6 +108,8 @@ def test_the_loss_is_that_of_trl(rewarded, tiny_base, tmp_path, loss):
         for name in ("before", "reference"):
             batch[name] += 0.3 * torch.randn(len(batch[name]), generator=noise)
         batch["advantages"] = torch.randn(len(batch["advantages"]), generator=noise)
+        if writer == "vllm":
+            batch["written"] = batch["before"] + 0.6 * torch.randn(len(batch["before"]), generator=noise)
     trainer.model.train()
     ours = sum(trainer.compute_loss(trainer.model, batch).item() for batch in batches)
 
@@ -124,7 +126,13 @@ def test_the_loss_is_that_of_trl(rewarded, tiny_base, tmp_path, loss):
     )
     theirs.current_gradient_accumulation_steps = 1
     theirs.model.train()
-    expected = theirs._compute_loss(theirs.model, as_trl(batches, trainer))
+    inputs = as_trl(batches, trainer)
+    if writer == "vllm":  # what TRL makes of vLLM's log-probabilities with token_truncate at 2
+        theirs.use_vllm = True
+        apart = inputs["old_per_token_logps"] - inputs["sampling_per_token_logps"]
+        inputs["importance_sampling_ratio"] = apart.exp().clamp(max=2.0)
+        assert (apart > 0.7).any(), "some ratios are capped"
+    expected = theirs._compute_loss(theirs.model, inputs)
     assert ours == pytest.approx(expected.item(), abs=1e-5)
     assert abs(ours) > 1e-3
 
@@ -136,7 +144,8 @@ def as_trl(batches, trainer) -> dict[str, torch.Tensor]:
         for batch in batches
         for place in range(len(batch["input_ids"]))
     ]
-    pairs, values = [], {"before": [], "reference": []}
+    names = ["before", "reference", *(["written"] if "written" in batches[0] else [])]
+    pairs, values = [], {name: [] for name in names}
     for batch in batches:
         owners = (batch["targets"].reshape(-1) != -100).nonzero().squeeze(-1) // batch["targets"].shape[1]
         for place in range(len(batch["input_ids"])):
@@ -151,14 +160,15 @@ def as_trl(batches, trainer) -> dict[str, torch.Tensor]:
         name: torch.zeros(len(pairs), width, dtype=torch.long)
         for name, width in (("prompt_ids", wide), ("prompt_mask", wide), ("completion_ids", long), ("completion_mask", long))
     }
-    inputs |= {"old_per_token_logps": torch.zeros(len(pairs), long), "ref_per_token_logps": torch.zeros(len(pairs), long)}
+    theirs = {"before": "old_per_token_logps", "reference": "ref_per_token_logps", "written": "sampling_per_token_logps"}
+    inputs |= {theirs[name]: torch.zeros(len(pairs), long) for name in names}
     for place, (prompt, answer) in enumerate(pairs):
         inputs["prompt_ids"][place, wide - len(prompt) :] = prompt
         inputs["prompt_mask"][place, wide - len(prompt) :] = 1
         inputs["completion_ids"][place, : len(answer)] = answer
         inputs["completion_mask"][place, : len(answer)] = 1
-        inputs["old_per_token_logps"][place, : len(answer)] = values["before"][place]
-        inputs["ref_per_token_logps"][place, : len(answer)] = values["reference"][place]
+        for name in names:
+            inputs[theirs[name]][place, : len(answer)] = values[name][place]
     inputs["advantages"] = torch.cat([batch["advantages"] for batch in batches])
     inputs["num_items_in_batch"] = inputs["completion_mask"].sum()
     return inputs
@@ -340,3 +350,19 @@ def test_the_whole_road_on_the_starter(studio, workspace):
     folder = workspace.find_run("sums")
     assert len(told(folder)) == 2 and read_run(folder).result["validation_reward"] is not None
     assert (folder / "rewards.png").is_file() and (folder / "adapter" / "adapter_model.safetensors").is_file()
+
+
+def test_vllm_as_the_writer_is_refused_where_it_cannot_be(rewarded, monkeypatch, tmp_path):
+    monkeypatch.setenv("STUDIO_CACHE", str(tmp_path / "empty"))
+    monkeypatch.delenv("STUDIO_VLLM", raising=False)
+    with pytest.raises(UserError, match=r"vLLM is not installed yet for this machine.* studio serve --install$"):
+        rewarded.open(**{"grpo.writer": "vllm"})
+    with pytest.raises(UserError, match=r"and method full trains others\. Set method: lora, or grpo\.writer: transformers\.$"):
+        rewarded.open(method="full", **{"grpo.writer": "vllm"})
+    with pytest.raises(UserError, match=r"vLLM refuses DoRA.* Or set grpo\.writer: transformers\.$"):
+        rewarded.open(**{"grpo.writer": "vllm", "lora.dora": True})
+    with pytest.raises(ConfigError, match=r"'grpo\.vllm' has no meaning with 'grpo\.writer: transformers'"):
+        rewarded.open(**{"grpo.vllm.memory": 0.5})
+    with pytest.raises(ConfigError, match=r"'grpo\.rollout_batch_size' has no meaning with 'grpo\.writer: vllm'"):
+        rewarded.open(**{"grpo.writer": "vllm", "grpo.rollout_batch_size": 4})
+    assert not rewarded.workspace.list_runs()

@@ -13,18 +13,22 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from studio.adapters.chat.start import recorded_start
+from studio.adapters.chat.vllm import needed_max_lora_rank
 from studio.core.errors import DataError
+from studio.core.workspace import Workspace, read_run
 from studio.data.chat.rows import ChatRow
 from studio.models.chat.encoding import encode_prompt
 from studio.models.chat.templates import ChatTemplate
 from studio.schema.adapter import ChatAdapter
 from studio.train.chat.batches import training_windows
 from studio.train.chat.encode import EncodedSplit, MaskReport
-from studio.train.chat.objectives.base import Objective
+from studio.train.chat.objectives.base import Objective, Opened
 from studio.train.chat.rewards.base import Task
 from studio.train.chat.rewards.table import named_rewards
 from studio.train.chat.rollouts import Judge, PromptRow
 from studio.train.chat.trainer import ChatTrainer
+from studio.train.chat.vllm_writer import Engine, VllmWriter, check_writer
 
 
 class Grpo(Objective):
@@ -37,6 +41,24 @@ class Grpo(Objective):
     def check(self, adapter: ChatAdapter) -> None:
         """See :meth:`Objective.check`: what the rewards ask for."""
         named_rewards(adapter.grpo.rewards)
+        if adapter.grpo.writer == "vllm":
+            check_writer(adapter)
+
+    def before(self, opened: Opened) -> dict[str, Any]:
+        """Start what writes the answers, where that is not the model itself: it takes its memory first."""
+        adapter = opened.adapter
+        if adapter.grpo.writer != "vllm":
+            return {}
+        start = recorded_start(read_run(opened.folder), Workspace.around(opened.folder))
+        below = start.rank if start else 0
+        environment = check_writer(adapter, below)
+        rank = needed_max_lora_rank(adapter, below)
+        assert rank is not None  # it would have been refused
+        dtype = str(opened.dtype).removeprefix("torch.")
+        longest = max(len(row.input_ids) for row in [*opened.training.rows, *opened.validation.rows])
+        engine = Engine(opened.base.folder, dtype, rank, longest + adapter.grpo.max_new_tokens, adapter.grpo.vllm.memory)
+        opened.say(f"answers are written by vLLM {environment.version}, started in a process of its own")
+        return {"writer": VllmWriter(environment, engine, adapter, opened.folder)}
 
     def encode(
         self,
