@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from studio.core.errors import UserError
@@ -48,20 +49,21 @@ def rewarded(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Train
     return Trainer(workspace, base, preset)
 
 
-def test_a_reward_rises_and_the_two_programs_agree(rewarded: Trainer) -> None:
-    folder, record = rewarded.train(max_steps=12, epochs=3, **VLLM)
-    rewards = losses(folder, "reward")
-    assert sum(rewards[step] for step in (10, 11, 12)) > sum(rewards[step] for step in (1, 2, 3))
+def test_vllm_draws_from_the_model_as_it_is_at_every_step(rewarded: Trainer) -> None:
+    folder, record = rewarded.train(max_steps=8, **VLLM)
+    # With the adapter of the step before, what was drawn would be far less likely or likelier than vLLM says.
+    adapter = load_file(folder / "adapter" / "adapter_model.safetensors")
+    assert max(float(value.abs().max()) for name, value in adapter.items() if "lora_B" in name) > 0.05
     distances = losses(folder, "rollout/writer_distance")
     assert 0 < max(distances.values()) < 1e-3, "float32 here and there, summed in another order"
     assert (folder / "vllm.log").stat().st_size > 0 and not (folder / ".vllm").exists()
     assert record.result["validation_reward"] is not None
     groups = told(folder)
-    assert len(groups) == 23 and all(len({answer["text"] for answer in group["answers"]}) > 1 for group in groups[:2])
+    assert len(groups) == 15 and all(len({answer["text"] for answer in group["answers"]}) > 1 for group in groups[:2])
 
 
 def test_killed_while_vllm_writes_and_resumed_it_ends_the_same(rewarded: Trainer) -> None:
-    settings = {"max_steps": 6, "save_every": 2, "grpo.updates": 2, **VLLM}
+    settings = {"max_steps": 6, "save_every": 2, "eval_every": 2, "grpo.updates": 2, **VLLM}
     whole, _ = rewarded.train(**settings)
     killed = rewarded.open(**settings)
     code = (
