@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from textwrap import dedent
 
-from studio.data.chat.labels import is_answer_word, is_question_word, labelled_turns, without_label
+from studio.data.chat.labels import Turn, is_answer_word, is_question_word, labelled_turns, without_label
 
 HEADING = re.compile(r"(#{1,6})\s+(.+?)\s*#*\s*")
 FENCE = re.compile(r"\s*(```|~~~)")
@@ -64,11 +64,17 @@ def read_labelled(text: str) -> Written:
     found = Written()
     before, heading = _cut_headings(lines[: turns[0].line])
     found.left = "\n".join(before).strip()
-    for turn, following in zip(turns, [*turns[1:], None], strict=True):
-        end = following.line if following else len(lines)
-        body, next_heading = lines[turn.line + 1 : end], None
+    bodies = _bodies(lines, turns)
+    ends = _section_ends(lines[: turns[0].line], [body for _, body in bodies])
+    for (turn, whole), (following, _) in zip(bodies, [*bodies[1:], (None, [])], strict=True):
+        body, next_heading = whole, None
         if following is None or following.role != "assistant":
-            body, next_heading = _cut_headings(body)
+            if (end := ends(whole, last=following is None)) is not None:
+                body, after = whole[:end], whole[end:]
+                next_heading = _cut_headings(after)[1] or _title(after[0])
+                found.left = "\n".join(part for part in (found.left, "\n".join(_cut_headings(after)[0]).strip()) if part)
+            body, trailing = _cut_headings(body)
+            next_heading = next_heading or trailing
         if not found.talks or (turn.starts and any(one["role"] != "system" for one in found.talks[-1].messages)):
             found.talks.append(Talk([], heading))
         alone = turn.starts and turn.styled and turn.text.strip() and "".join(body).strip()
@@ -79,6 +85,52 @@ def read_labelled(text: str) -> Written:
             found.talks[-1].messages.append({"role": turn.role, "content": "\n".join([turn.text, *body]).strip()})
         heading = next_heading or heading
     return found
+
+
+def _bodies(lines: Sequence[str], turns: Sequence[Turn]) -> list[tuple[Turn, list[str]]]:
+    """Each turn with the lines below its first, up to the next."""
+    ends = [turn.line for turn in turns[1:]] + [len(lines)]
+    return [(turn, list(lines[turn.line + 1 : end])) for turn, end in zip(turns, ends, strict=True)]
+
+
+def _section_ends(before: Sequence[str], bodies: Sequence[Sequence[str]]) -> Callable[..., int | None]:
+    """What says where in a body the answer ends and a new section of the page begins, None where it does not.
+
+    A heading that stands as high as one that is known to head questions ends an answer. The last answer is ended by any heading,
+    if no other answer holds one.
+
+    Args:
+        before: lines before the first question. bodies: lines below each question and answer.
+    """
+    trailing = [body[len(_cut_headings(body)[0]) :] for body in [before, *bodies[:-1]]]
+    known = [level for lines in trailing for line in lines if (level := _level(line))]
+    deepest = max(known, default=0)
+    inner = [_cut_headings(body)[0] for body in bodies[:-1]]
+    plain = len(bodies) > 2 and not any(_headings(body) for body in inner)
+
+    def end(body: Sequence[str], *, last: bool) -> int | None:
+        kept = _cut_headings(body)[0]
+        places = [place for place, level in _headings(kept) if level <= deepest or (last and plain)]
+        return places[0] if places else None
+
+    return end
+
+
+def _headings(lines: Sequence[str]) -> list[tuple[int, int]]:
+    """Place and level of each heading outside of code."""
+    return [(place, level) for place, line in enumerate(_without_code(lines)) if (level := _level(line))]
+
+
+def _level(line: str) -> int:
+    """Level of a heading, 0 of any other line."""
+    found = HEADING.fullmatch(line.strip())
+    return len(found.group(1)) if found else 0
+
+
+def _title(line: str) -> str | None:
+    """Text of a heading."""
+    found = HEADING.fullmatch(line.strip())
+    return found.group(2) if found else None
 
 
 def _unquoted(text: str) -> str:

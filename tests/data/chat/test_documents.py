@@ -177,3 +177,17 @@ def test_reading_is_linear_on_hostile_text(piece: str) -> None:
     started = time.process_time()
     read_document(piece * (100_000 // len(piece)), "x", markdown=True, prompt="{heading}")
     assert time.process_time() - started < 8, "a second or less where time grows with the length; minutes where with its square"
+
+
+def test_a_section_after_an_answer_is_none_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "faq.md"
+    path.write_text(
+        "# Help\n\n## Doors\n\nQ: How wide?\nA: 90 cm.\n\nQ: How high?\nA: Two steps:\n\n### Measure\n\n2 m.\n\n"
+        "## Windows\n\nOf glass.\n\nQ: How many?\nA: Three.\n\n```\n## no heading\n```\n\n## Imprint\n\nWritten by us.\n"
+    )
+    rows, notes = read(path)
+    answers = [said(row)[1][1] for row in rows]
+    assert answers == ["90 cm.", "Two steps:\n\n### Measure\n\n2 m.", "Three.\n\n```\n## no heading\n```"]
+    assert any("characters that belong to no question were left out" in note for note in notes), notes
+    path.write_text("Q: How wide?\nA: 90 cm.\n\nQ: How high?\nA: 2 m.\n\n## Imprint\n\nWritten by us.\n")
+    assert [said(row)[1][1] for row in read(path)[0]] == ["90 cm.", "2 m."]
