@@ -12,6 +12,7 @@ from studio.core.errors import UserError
 from studio.core.records import RunRecord
 from studio.core.workspace import Workspace, read_run
 from studio.models.bases import ResolvedBase, resolve_base
+from studio.models.starters import ALL_STARTERS
 
 OWN_BASE: Literal["base"] = "base"
 NO_BASE = "none"
@@ -87,7 +88,9 @@ def find_model(reference: str, workspace: Workspace, *, tokenizer: str | None = 
     except UserError as error:
         no_run = error
     try:
-        return Target(reference, base=resolve_base(reference))
+        starter = ALL_STARTERS.get(reference)
+        use = starter.use if starter is not None and starter.use == "text encoder" else "language model"
+        return Target(reference, base=resolve_base(reference, use=use))
     except UserError as error:
         if option == "--model" and not any(mark in reference for mark in "/\\"):
             raise no_run from None

@@ -93,6 +93,16 @@ def test_questions_that_were_trained_on_are_refused(space: Path, tmp_path: Path,
     assert any("TRAINED ON" in line for line in json.loads(kept.read_text())["settings"]["warnings"])
 
 
+@pytest.mark.starter
+def test_the_starter_encoder_is_measured_by_its_name(space: Path, studio) -> None:
+    done = studio("--workspace", space, "eval", "retrieval", "--model", "minilm-l6", "--data", "rooms", "--limit", "5")
+    assert done.code == 0, done.err
+    [found] = (space / "reports" / "minilm-l6" / "retrieval").glob("*/scores.json")
+    assert json.loads(found.read_text())["models"]["tuned"]["name"] == "minilm-l6"
+    asked = studio("--workspace", space, "eval", "chatbot", "--model", "minilm-l6", "--data", "rooms", "--limit", "2")
+    assert asked.code == 2 and "as encoders do" in asked.err and "Traceback" not in asked.err, asked.err
+
+
 def test_what_finds_nothing_is_told(space: Path, tiny_base: Path, studio) -> None:
     done = studio("--workspace", space, "eval", "chatbot", "--model", "vectors")
     assert done.code == 2 and "Traceback" not in done.err
