@@ -159,9 +159,7 @@ def _load(
     model, info = found
     if is_scorer(model):
         info["missing_keys"] = [key for key in info["missing_keys"] if not key.startswith("score.")]
-    refuse_bidirectional(
-        model, base.name
-    )  # first: the weights of an encoder lack an output layer, and nothing is wrong with them
+    refuse_bidirectional(model, base.name)  # first: an encoder has no output layer, and nothing is wrong with its weights
     _refuse_other_weights(model, info, base.name)
     loaded: PreTrainedModel = model.eval()
     text: Any = loaded.config.get_text_config()
