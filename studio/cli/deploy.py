@@ -1,4 +1,4 @@
-"""``studio deploy``: a folder for the place where people will use a run. Which places there are stands in ``studio.deploy.places``."""
+"""``studio deploy``: a folder for the place where people will use a run; the places stand in ``studio.deploy.places``."""
 
 from __future__ import annotations
 
@@ -21,9 +21,13 @@ _STARTED = ", ".join(name for name, place in _PLACES.items() if place.starts)
 
 
 def deploy(
-    run: Annotated[str | None, typer.Argument(help="A run: its name (the newest), id, folder or 'last'; NAME=RUN names it.")] = None,
+    run: Annotated[
+        str | None, typer.Argument(help="A run: its name (the newest), id, folder or 'last'; NAME=RUN names it.")
+    ] = None,
     to: Annotated[str | None, typer.Option("--to", help=_TO)] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder to write; it must not exist. Default: deploy/NAME-PLACE.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write; it must not exist. Default: deploy/NAME-PLACE.")
+    ] = None,
     profile: Annotated[str, typer.Option("--profile", help="Server profile: a name (local, team) or a YAML file.")] = "team",
     settings: Annotated[list[str] | None, typer.Option("--set", help="Any setting of the profile, key=value.")] = None,
     check: Annotated[
@@ -42,7 +46,9 @@ def deploy(
         _tell(*recheck(check, parse=parse_line, say=output.note), check)
         return
     if run is None or to is None:
-        raise UserError(f"which run, and where to? studio deploy RUN --to PLACE; the newest run is 'last'. Places: {', '.join(_PLACES)}.")
+        raise UserError(
+            f"which run, and where to? studio deploy RUN --to PLACE; the newest run is 'last'. Places: {', '.join(_PLACES)}."
+        )
     place, asked = _asked(run, to, profile, settings or [])
     if start and place.starts is None:
         raise UserError(f"--run starts nothing for --to {to}: it goes to another machine. Leave it out; it starts {_STARTED}.")
@@ -104,7 +110,9 @@ def _call(words: list[str], folder: Path, variables: dict[str, str]) -> None:
     """Run a program in the folder."""
     done = subprocess.run(words, cwd=folder, env={**os.environ, **variables}, check=False)
     if done.returncode:
-        raise StudioError(f"{words[0]} ended with {done.returncode}; what it said stands above. The folder stays as it is: {folder}")
+        raise StudioError(
+            f"{words[0]} ended with {done.returncode}; what it said stands above. The folder stays as it is: {folder}"
+        )
 
 
 def parse_line(words: list[str]) -> str | None:

@@ -42,7 +42,7 @@ class Android(Place):
             limits=(
                 "The Kotlin was not compiled and no phone was asked: there is no Android SDK here.",
                 "That the file gives the run's answers was shown by its export, with the runtime for computers.",
-                "How rows become tensors (tokens, pixels, columns) stands in the export's export.json and reading.py, not in Kotlin yet.",
+                "How rows become tensors (tokens, pixels, columns) stands in the export's reading.py, not in Kotlin yet.",
             ),
             facts={"model_bytes": export.bytes, "dependency": values["dependency"], "inputs": values["inputs"]},
         )
@@ -56,14 +56,18 @@ def _inputs(export: Exported) -> list[dict[str, Any]]:
     """
     described: Mapping[str, Any] = export.record.inputs if export.record else {}
     if not described:
-        raise UserError(f"{export.folder} does not say what the model is fed. Export it anew: studio export RUN --to {export.line.form}")
+        raise UserError(
+            f"{export.folder} does not say what the model is fed. Export it anew: studio export RUN --to {export.line.form}"
+        )
     found = []
     for name, one in described.items():
         # LiteRT takes 64-bit integers as 32-bit ones.
         dtype = str(one.get("dtype", "float32"))
         dtype = "int32" if dtype == "int64" and export.file.suffix == ".tflite" else dtype
         if dtype not in _KOTLIN:
-            raise UserError(f"the input {name!r} has numbers of type {dtype}, and Android takes {', '.join(_KOTLIN)}. Take --to lambda.")
+            raise UserError(
+                f"the input {name!r} has numbers of type {dtype}, and Android takes {', '.join(_KOTLIN)}. Take --to lambda."
+            )
         shape = [size if isinstance(size, int) else 1 for size in one.get("shape", ())]
         array, number = _KOTLIN[dtype]
         found.append({"name": name, "array": array, "number": number, "shape": shape})

@@ -30,8 +30,9 @@ class Lambda(Place):
         export = find_export(asked, GGUF if chat else ("onnx",), (".gguf",) if chat else (".onnx",), place="lambda")
         if export.bytes > _MOST_MODEL:
             raise UserError(
-                f"{export.file.name} has {export.bytes / 1e9:.1f} GB, and AWS Lambda gives a function at most {_MOST_MEMORY / 1024:.0f} GB "
-                "of memory. Export it smaller, for example --quant q8_0, or take another place: compose, kubernetes, skypilot."
+                f"{export.file.name} has {export.bytes / 1e9:.1f} GB, and AWS Lambda gives a function at most "
+                f"{_MOST_MEMORY / 1024:.0f} GB of memory. Export it smaller, for example with --quant q8_0, or take another place: "
+                "compose, kubernetes, skypilot."
             )
         values = {
             "slug": asked.slug,

@@ -14,6 +14,8 @@ class Board(Place):
     """What both have: a script that builds, a script that serves, a unit."""
 
     kinds = ("chat",)
+    name: ClassVar[str]
+    """As in the table."""
     cmake: ClassVar[tuple[str, ...]]
     """Options of llama.cpp's build."""
     packages: ClassVar[str]
@@ -25,7 +27,7 @@ class Board(Place):
 
     def write(self, asked: Asked, say: Say) -> Written:  # noqa: ARG002 - nothing takes long
         """The scripts and the unit."""
-        export = find_export(asked, GGUF, (".gguf",), place=type(self).__name__.lower())
+        export = find_export(asked, GGUF, (".gguf",), place=self.name)
         values = {
             "slug": asked.slug,
             "name": asked.name,
@@ -47,7 +49,12 @@ class Board(Place):
             },
             begin=render("boards/begin.md.j2", values),
             limits=(*self.limits, "llama.cpp was not built here, and its flags were not parsed by its own binary."),
-            facts={"model_bytes": export.bytes, "quantisation": export.line.quant, "memory_mb": values["memory"], "llama_cpp": LLAMA_BUILD},
+            facts={
+                "model_bytes": export.bytes,
+                "quantisation": export.line.quant,
+                "memory_mb": values["memory"],
+                "llama_cpp": LLAMA_BUILD,
+            },
             executable=("build.sh", "serve.sh"),
         )
 
@@ -55,13 +62,14 @@ class Board(Place):
 class Jetson(Board):
     """NVIDIA's boards."""
 
+    name = "jetson"
     what = "NVIDIA Jetson: llama.cpp built with CUDA on the board, as a service"
     packages = "build-essential cmake git curl"
     cmake = ("-DGGML_CUDA=ON", "-DCMAKE_CUDA_ARCHITECTURES=native", "-DCMAKE_CUDA_COMPILER=/usr/local/cuda/bin/nvcc")
     server = ("--n-gpu-layers", "999", "--flash-attn", "auto")
     about = (
-        "CUDA comes with JetPack. `native` builds for the board's own GPU: 87 is Orin, 72 Xavier, 110 Thor; name it where another "
-        "machine builds. Memory is shared by CPU and GPU."
+        "CUDA comes with JetPack. `native` builds for the board's own GPU: 87 is Orin, 72 Xavier, 110 Thor; name it where "
+        "another machine builds. Memory is shared by CPU and GPU."
     )
     limits = ("No Jetson was at hand: neither the build nor the speed was tried.",)
 
@@ -69,11 +77,12 @@ class Jetson(Board):
 class RaspberryPi(Board):
     """A Raspberry Pi."""
 
+    name = "pi"
     what = "Raspberry Pi: llama.cpp built for the board's own CPU, as a service"
     packages = "build-essential cmake git curl"
     cmake = ("-DGGML_NATIVE=ON", "-DGGML_LTO=ON")
     about = (
-        "A 64-bit system is needed. `GGML_NATIVE` takes the dot products of the Pi 5 (ARMv8.2); on a Pi 4 it leaves them out by itself. "
+        "A 64-bit system is needed. `GGML_NATIVE` takes the dot products of the Pi 5 (ARMv8.2); on a Pi 4 it leaves them out. "
         "Memory bandwidth is what limits the speed, so a smaller `--quant` is faster."
     )
     limits = ("No Raspberry Pi was at hand: neither the build nor the speed was tried.",)

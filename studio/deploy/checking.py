@@ -58,7 +58,20 @@ def check_folder(folder: Path, facts: Mapping[str, Any], parse: Parse) -> list[C
         facts: of the folder's record. parse: see :data:`Parse`.
     """
     found: list[Check] = []
-    for check in (_whole, _no_secrets, _vllm_flags, _same_command, _studio_lines, _compose, _docker, _kubernetes, _monitoring, _units, _shell, _ray):
+    for check in (
+        _whole,
+        _no_secrets,
+        _vllm_flags,
+        _same_command,
+        _studio_lines,
+        _compose,
+        _docker,
+        _kubernetes,
+        _monitoring,
+        _units,
+        _shell,
+        _ray,
+    ):
         found += check(folder, facts, parse)
     return found
 
@@ -192,7 +205,9 @@ def _kubernetes(folder: Path, _facts: Mapping[str, Any], _parse: Parse) -> Itera
     if manifests:
         done = _tool("kubernetes-validate", "--strict", "-k", _KUBERNETES, *map(str, manifests))
         if done is not None and not done.returncode and re.search(r"WARN|no schema", done.stdout + done.stderr):
-            yield Check("manifests/", f"kubernetes-validate {_KUBERNETES}", "not checked", _first(done.stdout + done.stderr, "WARN"))
+            yield Check(
+                "manifests/", f"kubernetes-validate {_KUBERNETES}", "not checked", _first(done.stdout + done.stderr, "WARN")
+            )
         else:
             yield _ran(f"{len(manifests)} files in manifests/", f"kubernetes-validate --strict {_KUBERNETES}", done)
     for path in _files(folder, f"{UNPROVEN}/*.yaml"):
@@ -213,11 +228,13 @@ def _monitoring(folder: Path, _facts: Mapping[str, Any], _parse: Parse) -> Itera
     for path in _files(folder, "rules.yml", "rules.yaml"):
         unknown = {name for text in _expressions(path) for name in names_in(text)} - set(METRICS)
         state = "failed" if unknown else "passed"
-        yield Check(f"{_place(folder, path)}: its figures exist", "the studio's list of figures", state, ", ".join(sorted(unknown)))
+        yield Check(
+            f"{_place(folder, path)}: its figures exist", "the studio's list of figures", state, ", ".join(sorted(unknown))
+        )
 
 
 def wrong_dashboard(board: Any) -> str | None:
-    """What is wrong with a dashboard: a figure that nothing gives, another datasource, two panels in one place; None for nothing."""
+    """What is wrong with a dashboard: an unknown figure, another datasource, two panels in one place; None for nothing."""
     taken: set[tuple[int, int]] = set()
     for panel in board.get("panels", ()):
         grid, title = panel.get("gridPos", {}), panel.get("title", "?")
@@ -240,7 +257,7 @@ def _expressions(path: Path) -> list[str]:
 
 
 def _units(folder: Path, _facts: Mapping[str, Any], _parse: Parse) -> Iterator[Check]:
-    """systemd's units by systemd."""
+    """Systemd's units by systemd."""
     units = _files(folder, "*.service", "*.timer")
     if units:
         analyze = shutil.which("systemd-analyze")
@@ -252,7 +269,9 @@ def _shell(folder: Path, _facts: Mapping[str, Any], _parse: Parse) -> Iterator[C
     """Shell scripts by the shell."""
     for path in _files(folder, "*.sh"):
         bash = shutil.which("bash")
-        yield _ran(_place(folder, path), "bash -n", _call(bash, "-n", str(path)) if bash else None, missing="there is no bash here")
+        yield _ran(
+            _place(folder, path), "bash -n", _call(bash, "-n", str(path)) if bash else None, missing="there is no bash here"
+        )
 
 
 def _ray(folder: Path, _facts: Mapping[str, Any], _parse: Parse) -> Iterator[Check]:
@@ -301,7 +320,9 @@ def _call(*command: str, cwd: Path | None = None) -> subprocess.CompletedProcess
 def _ran(what: str, by: str, done: subprocess.CompletedProcess[str] | None, *, missing: str = "") -> Check:
     """The check that a program made."""
     if done is None:
-        return Check(what, by, "not checked", missing or f"{by.partition(',')[0].split()[0]} is not installed", missing=not missing)
+        return Check(
+            what, by, "not checked", missing or f"{by.partition(',')[0].split()[0]} is not installed", missing=not missing
+        )
     if done.returncode:
         return Check(what, by, "failed", _first(done.stdout.strip() or done.stderr))
     return Check(what, by, "passed")

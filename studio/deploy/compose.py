@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from studio.core.errors import UserError
 from studio.deploy.dashboard import DATASOURCE, JOB, dashboard
-from studio.deploy.places import Asked, Place, Say, Written
+from studio.deploy.places import PORT, Asked, Place, Say, Written
 from studio.deploy.quoting import render
-from studio.deploy.serving import PORT, ServerParts, server_parts
 from studio.serve.state import is_loopback
+
+if TYPE_CHECKING:
+    from studio.deploy.serving import ServerParts
 
 PYTHON_IMAGE = "python:3.12-slim-bookworm"
 PROMETHEUS_IMAGE = "prom/prometheus:v3.13.3"
@@ -26,7 +29,9 @@ class Compose(Place):
 
     def write(self, asked: Asked, say: Say) -> Written:
         """The project's files."""
-        if not is_loopback(asked.profile.host) and asked.profile.host in {"0.0.0.0", "::"}:  # noqa: S104
+        from studio.deploy.serving import server_parts
+
+        if not is_loopback(asked.profile.host) and asked.profile.host in {"0.0.0.0", "::"}:
             raise UserError(
                 f"host {asked.profile.host} would offer the pages without TLS to whoever reaches this machine. Leave host at "
                 "127.0.0.1 and put a proxy with TLS in front, or give the one address that the proxy uses."
@@ -52,7 +57,7 @@ class Compose(Place):
                 "prepare.sh": render("compose/prepare.sh.j2", values),
                 ".env.example": render("compose/env.j2", values),
                 ".compose-lint.yml": render("compose/lint.yml.j2", values),
-                ".gitignore": "# Keys, figures and this machine's paths stay on this machine.\n.env\nsecrets/\nworkspace/\ndata/\n",
+                ".gitignore": "# Keys, figures and paths stay on this machine.\n.env\nsecrets/\nworkspace/\ndata/\n",
                 **chat_page(asked),
                 "prometheus/prometheus.yml": render("compose/prometheus.yml.j2", values),
                 "prometheus/rules.yml": render("compose/rules.yml.j2", values),

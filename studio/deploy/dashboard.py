@@ -42,8 +42,16 @@ def _quantile(q: float, histogram: str) -> str:
 
 
 _PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
-    ("Requests a second, by outcome", "reqps", (("sum by (outcome) (rate(studio_requests_total[$__rate_interval]))", "{{outcome}}"),)),
-    ("Refused by the guard, a second", "reqps", (("sum by (reason) (rate(studio_refusals_total[$__rate_interval]))", "{{reason}}"),)),
+    (
+        "Requests a second, by outcome",
+        "reqps",
+        (("sum by (outcome) (rate(studio_requests_total[$__rate_interval]))", "{{outcome}}"),),
+    ),
+    (
+        "Refused by the guard, a second",
+        "reqps",
+        (("sum by (reason) (rate(studio_refusals_total[$__rate_interval]))", "{{reason}}"),),
+    ),
     (
         "Running and waiting",
         "short",

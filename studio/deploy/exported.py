@@ -1,4 +1,4 @@
-"""Files that ``studio export`` wrote of a run, for places that take one of them."""
+"""What a place takes of a run: its whole model, or a file that ``studio export`` wrote of it."""
 
 from __future__ import annotations
 
@@ -51,3 +51,17 @@ def find_export(asked: Asked, forms: Sequence[str], suffixes: Sequence[str], *, 
     if gone:
         raise UserError(f"{place} takes the {forms[0]} export of {asked.run}, which is not at {gone[0]} any more. {remedy}")
     raise UserError(f"{place} takes {asked.run} as {' or '.join(forms)}, and it was not exported so yet. {remedy}")
+
+
+def merged_model(asked: Asked) -> Path:
+    """The folder of the whole model inside a run.
+
+    Raises:
+        UserError: there is only an adapter; the remedy is one command.
+    """
+    full = asked.record.method == "full"
+    model = asked.run_folder / ("model" if full else "merged")
+    if not model.is_dir():
+        remedy = f"Finish it: studio train --resume {asked.run}" if full else f"Write it: studio export {asked.run} --to merged"
+        raise UserError(f"a deployment takes the whole model, and {asked.run} has no {model.name}/ yet. {remedy}")
+    return model

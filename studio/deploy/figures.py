@@ -18,8 +18,8 @@ from studio.train.plan_baseline import ASSUMED_CUDA_CONTEXT
 
 GIB = 2**30
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 2}
-# vLLM's processes (HTTP server, engine, worker) with torch imported took 3.2 GiB of resident memory beside weights and cache with
-# the CPU build 0.32.0; CUDA libraries are larger. Rounded up.
+# vLLM's three processes (HTTP server, engine, worker) took 3.3 GiB of memory of their own with the CPU build 0.32.0, 0.5 GiB of
+# weights and a cache of 1 GiB among them (tests/deploy/test_live.py prints it); CUDA's libraries are larger. Rounded up.
 _PROCESSES = 4 * GIB
 # Activations of a batch and vLLM's graphs, on the GPU.
 _ACTIVATIONS = 2 * GIB
@@ -78,7 +78,9 @@ def figures_of(model: Path, *, dtype: str, build: str, cpu_cache_gib: float, max
     try:
         config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise StudioError(f"{model} has no readable config.json ({error}). Export it again: studio export RUN --to merged") from error
+        raise StudioError(
+            f"{model} has no readable config.json ({error}). Export it again: studio export RUN --to merged"
+        ) from error
     shards = sorted(model.glob("*.safetensors"))
     width = _BYTES.get(dtype, 2)
     longest = int(_text(config).get("max_position_embeddings") or 4096)

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from studio import __version__
 from studio.deploy.checking import UNPROVEN
 from studio.deploy.compose import gpu_count
 from studio.deploy.dashboard import JOB, dashboard
-from studio.deploy.places import Asked, Place, Say, Written
+from studio.deploy.places import PORT, Asked, Place, Say, Written
 from studio.deploy.quoting import render
-from studio.deploy.serving import PORT, ServerParts, server_parts
+
+if TYPE_CHECKING:
+    from studio.deploy.serving import ServerParts
 
 # Kubernetes takes a ConfigMap of at most 1 MiB in all.
-_MANIFESTS = ("namespace", "serviceaccount", "storage", "guard", "deployment", "service", "disruption", "hpa", "networkpolicy", "watch")
+_MANIFESTS = (
+    "namespace",
+    "serviceaccount",
+    "storage",
+    "guard",
+    "deployment",
+    "service",
+    "disruption",
+    "hpa",
+    "networkpolicy",
+    "watch",
+)
 _UNPROVEN = ("inferenceservice", "servicemonitor", "adapter-values")
 
 
@@ -25,6 +38,8 @@ class Kubernetes(Place):
 
     def write(self, asked: Asked, say: Say) -> Written:
         """The manifests."""
+        from studio.deploy.serving import server_parts
+
         parts = server_parts(asked, say)
         values = _values(asked, parts)
         files = {f"manifests/{name}.yaml": render(f"kubernetes/{name}.yaml.j2", values) for name in _MANIFESTS}
@@ -36,8 +51,8 @@ class Kubernetes(Place):
             begin=render("kubernetes/begin.md.j2", values),
             limits=(
                 "No cluster was asked: admission, scheduling, storage classes and the network plug-in are that cluster's.",
-                f"{UNPROVEN}/: KServe, Prometheus Operator and the metrics adapter are custom resources or charts without a schema here.",
-                "The autoscaler needs an adapter that gives vllm:num_requests_waiting to the cluster; without one it keeps one replica.",
+                f"{UNPROVEN}/: KServe, the Prometheus Operator and the metrics adapter have no schema here.",
+                "The autoscaler needs an adapter that gives it vllm:num_requests_waiting; without one it keeps one replica.",
                 "That images of these tags can be pulled, and what their digests are, was not looked up.",
             ),
             facts={**parts.facts(), "storage_gib": parts.figures.storage_gib, "most_replicas": values["replicas"]},

@@ -15,7 +15,6 @@ _FILLED_IN = re.compile(r"\"?\$\{?\w+\}?\"?")
 _ALL = '"$@"'
 
 
-
 def studio_lines(path: Path) -> Iterator[list[str]]:
     """Arguments behind ``studio`` of every command in a file; a line that goes on behind a pipe or ``&&`` is cut there."""
     text = path.read_text(encoding="utf-8")

@@ -19,6 +19,8 @@ from studio.core.workspace import Workspace, read_run
 from studio.schema.server import ServerProfile
 
 Say = Callable[[str], None]
+PORT = 8000
+"""Where the server listens in its container."""
 
 PLACES = Registry(
     "place",
@@ -119,7 +121,8 @@ def place_for(name: str, run_folder: Path) -> Place:
         ours = [other for other, place in known.items() if record.kind in place.kinds]
         instead = f"Allowed for it: {', '.join(ours)}." if ours else "No place holds runs of this kind yet."
         raise UserError(
-            f"--to {name} holds runs of kind {', '.join(map(repr, known[name].kinds))}, and {run} is of kind {record.kind!r}. {instead}"
+            f"--to {name} holds runs of kind {', '.join(map(repr, known[name].kinds))}, and {run} is of kind {record.kind!r}. "
+            f"{instead}"
         )
     if record.status != "finished":
         raise UserError(f"the run {run} is not finished (status: {record.status}). Finish it: studio train --resume {run}")

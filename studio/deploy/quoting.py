@@ -12,6 +12,8 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 _LONGEST_LABEL = 40
+# YAML 1.1, 5.1 "printable" without the line ends of 5.4 that JSON leaves as they are.
+_UNREAD = re.compile("[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
 def slug_of(name: str) -> str:
@@ -26,8 +28,10 @@ def slug_of(name: str) -> str:
 
 
 def yaml_scalar(value: Any) -> str:
-    """A YAML flow value. JSON is YAML, so ``yes``, ``1.5``, ``a: b`` and ``#`` stay the texts that they are."""
-    return json.dumps(value, ensure_ascii=False)
+    """A YAML flow value. JSON is YAML, so ``yes``, ``1.5``, ``a: b`` and ``#`` stay the texts that they are; characters that a
+    YAML reader refuses or takes for the end of a line are escaped.
+    """
+    return _UNREAD.sub(lambda match: f"\\U{ord(match[0]):08x}", json.dumps(value, ensure_ascii=False))
 
 
 def compose_scalar(value: Any) -> str:
@@ -36,18 +40,18 @@ def compose_scalar(value: Any) -> str:
 
 
 def yaml_block(text: str, indent: int) -> str:
-    """A text as people read it in YAML, line for line; as one line where the form would change it (carriage returns, no last newline).
+    """A text as people read it in YAML, line for line; as one line where that form would change it.
 
     Args:
         indent: blanks before each line.
     """
-    block = "|\n" + "".join(f"{' ' * indent}{line}" if line.strip("\n") else line for line in text.splitlines(keepends=True))
+    lines = text.removesuffix("\n").split("\n")
+    block = "\n".join(["|", *(f"{' ' * indent}{line}" if line else "" for line in lines)])
     try:
-        if yaml.safe_load(f"text: {block}") == {"text": text}:
-            return block.rstrip("\n")
+        same = yaml.safe_load(f"text: {block}\n") == {"text": text}
     except yaml.YAMLError:
-        pass
-    return yaml_scalar(text)
+        same = False
+    return block if same else yaml_scalar(text)
 
 
 def unit_word(value: str) -> str:
@@ -73,7 +77,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - no HTML: every value passes one of the filters below
+        autoescape=False,
     )
     environment.filters |= {
         "yaml": yaml_scalar,

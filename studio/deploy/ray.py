@@ -8,7 +8,6 @@ from typing import Any
 from studio.deploy.compose import gpu_count
 from studio.deploy.places import Asked, Place, Say, Written
 from studio.deploy.quoting import render
-from studio.deploy.serving import server_parts
 
 
 class RayServe(Place):
@@ -19,6 +18,8 @@ class RayServe(Place):
 
     def write(self, asked: Asked, say: Say) -> Written:
         """The configuration."""
+        from studio.deploy.serving import server_parts
+
         parts = server_parts(asked, say)
         values = {
             "slug": asked.slug,
@@ -36,7 +37,7 @@ class RayServe(Place):
             begin=render("ray/begin.md.j2", values),
             limits=(
                 "No Ray cluster was asked, and Ray's check knows the frame of the file, not the settings of the model.",
-                "The studio's guard does not run under Ray Serve: no keys, no limits, no record of requests. A proxy has to ask for a key.",
+                "The studio's guard does not run under Ray Serve: no keys, no limits, no record of requests.",
                 "Ray brings a vLLM of its own version; the parity check (studio serve --check) was not made with it.",
             ),
             facts={name: value for name, value in parts.facts().items() if name not in {"image", "command"}},
@@ -47,8 +48,8 @@ def engine_settings(command: tuple[str, ...]) -> dict[str, Any]:
     """The server's flags that are vLLM's engine's, as keyword arguments; those of its HTTP server have no meaning here."""
     ours = {
         "--model", "--served-model-name", "--host", "--port", "--chat-template", "--generation-config", "--shutdown-timeout",
-        "--middleware", "--disable-uvicorn-access-log", "--disable-fastapi-docs", "--tool-call-parser", "--enable-auto-tool-choice",
-        "--reasoning-parser", "--reasoning-parser-plugin",
+        "--middleware", "--disable-uvicorn-access-log", "--disable-fastapi-docs", "--tool-call-parser",
+        "--enable-auto-tool-choice", "--reasoning-parser", "--reasoning-parser-plugin",
     }  # fmt: skip
     found: dict[str, Any] = {}
     words = list(command[3:])

@@ -11,9 +11,9 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from studio.core.errors import StudioError, UserError
+from studio.deploy.exported import merged_model
 from studio.deploy.figures import Figures, figures_of
-from studio.deploy.places import Asked, Say
+from studio.deploy.places import PORT, Asked, Say
 from studio.serve.bundle import bundle_files
 from studio.serve.command import check_flags, own_variables, vllm_arguments
 from studio.serve.environment import PACKAGES, BuildName, environment_folder, read_stamp, wanted_build
@@ -23,7 +23,6 @@ from studio.serve.parsers import parsers_of
 from studio.serve.reference import Prepared, prepare
 from studio.serve.servable import scores_prompts
 
-PORT = 8000
 MODEL, SERVER, KEYS, DATA = (PurePosixPath(path) for path in ("/model", "/studio/server", "/studio/keys", "/studio/data"))
 IMAGES: dict[BuildName, str] = {
     "cuda": f"vllm/vllm-openai:v{PACKAGES['cuda'][1]}",
@@ -77,20 +76,6 @@ class ServerParts:
         }
 
 
-def merged_model(asked: Asked) -> Path:
-    """The folder of the whole model inside a run.
-
-    Raises:
-        UserError: there is only an adapter; the remedy is one command.
-    """
-    full = asked.record.method == "full"
-    model = asked.run_folder / ("model" if full else "merged")
-    if not model.is_dir():
-        remedy = f"Finish it: studio train --resume {asked.run}" if full else f"Write it: studio export {asked.run} --to merged"
-        raise UserError(f"a deployment takes the whole model, and {asked.run} has no {model.name}/ yet. {remedy}")
-    return model
-
-
 def server_parts(asked: Asked, say: Say) -> ServerParts:
     """Check the run as ``studio serve`` does, and make the server's parts.
 
@@ -141,7 +126,7 @@ def _command(asked: Asked, dtype: str, parsers: dict[str, object]) -> tuple[str,
             template=str(SERVER / "chat_template.jinja"),
             generation=SERVER / "generation",
             # In its own network; which address of the machine leads there is the place's business.
-            host="0.0.0.0",  # noqa: S104
+            host="0.0.0.0",
             port=PORT,
             dtype=dtype,
             max_model_len=profile.max_model_len,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from studio.deploy.compose import gpu_count
-from studio.deploy.places import Asked, Place, Say, Written
+from studio.deploy.places import PORT, Asked, Place, Say, Written
 from studio.deploy.quoting import render
-from studio.deploy.serving import PORT, server_parts
 
 # Cards that clouds rent and their memory in GB, smallest first (NVIDIA's data sheets).
 CARDS = {"T4": 16, "L4": 24, "A10G": 24, "L40S": 48, "A100": 40, "A100-80GB": 80, "H100": 80, "H200": 141}
@@ -19,6 +18,8 @@ class SkyPilot(Place):
 
     def write(self, asked: Asked, say: Say) -> Written:
         """The task and the server's files, which it carries along."""
+        from studio.deploy.serving import server_parts
+
         parts = server_parts(asked, say)
         count = gpu_count(parts)
         wanted = parts.figures.gpu / count * 1.1 / 1e9

@@ -8,11 +8,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 from studio.core.errors import StudioError
+from studio.deploy.exported import merged_model
 from studio.deploy.places import Asked, Place, Say, Written
 from studio.deploy.quoting import render
-from studio.deploy.serving import merged_model
 
-_HARDWARE = ((2_000_000_000, "cpu-basic"), (12_000_000_000, "t4-small"), (36_000_000_000, "l40sx1"), (70_000_000_000, "a100-large"))
+_HARDWARE = (
+    (2_000_000_000, "cpu-basic"),
+    (12_000_000_000, "t4-small"),
+    (36_000_000_000, "l40sx1"),
+    (70_000_000_000, "a100-large"),
+)
 """Bytes of weights that each of the Hub's machines holds with room to spare, smallest first."""
 
 
@@ -44,7 +49,9 @@ class Space(Place):
             files={
                 "app.py": render("space/app.py.j2", values),
                 "requirements.txt": "".join(f"{name}=={version(name).partition('+')[0]}\n" for name in packages),
-                ".gitattributes": "*.safetensors filter=lfs diff=lfs merge=lfs -text\ntokenizer.json filter=lfs diff=lfs merge=lfs -text\n",
+                ".gitattributes": "".join(
+                    f"{name} filter=lfs diff=lfs merge=lfs -text\n" for name in ("*.safetensors", "tokenizer.json")
+                ),
                 ".gitignore": "__pycache__/\n",
             },
             begin=render("space/begin.md.j2", values),
@@ -64,5 +71,7 @@ def _context(model: Path) -> int:
     try:
         config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise StudioError(f"{model} has no readable config.json ({error}). Export it again: studio export RUN --to merged") from error
+        raise StudioError(
+            f"{model} has no readable config.json ({error}). Export it again: studio export RUN --to merged"
+        ) from error
     return int((config.get("text_config") or config).get("max_position_embeddings") or 4096)

@@ -52,7 +52,9 @@ def check_target(target: Path) -> Path:
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
-        raise UserError(f"--out has a name of {len(target.name)} letters, which no file system here takes. Give a shorter one.") from error
+        raise UserError(
+            f"--out has a name of {len(target.name)} letters, which no file system here takes. Give a shorter one."
+        ) from error
     return target.expanduser()
 
 
@@ -64,6 +66,7 @@ def write_place(place_name: str, place: Place, asked: Asked, target: Path, *, pa
     Raises:
         UserError: the run cannot go there, or a setting holds a secret. StudioError: the disk.
     """
+    _refuse_secret_settings(asked)
     written = place.write(asked, say)
     _refuse_secrets(written, asked)
     longest = max(len(str(target.absolute() / path)) for path in written.files)
@@ -97,7 +100,9 @@ def recheck(folder: Path, *, parse: Parse, say: Say) -> tuple[Told, bool]:
         UserError: ``studio deploy`` did not write the folder.
     """
     if not (folder / RECORD).is_file():
-        raise UserError(f"{folder} holds no {RECORD}: it was not written by studio deploy. Write one: studio deploy RUN --to PLACE")
+        raise UserError(
+            f"{folder} holds no {RECORD}: it was not written by studio deploy. Write one: studio deploy RUN --to PLACE"
+        )
     record = read_record(folder / RECORD, DeployRecord)
     say("checking the folder")
     checks = check_folder(folder, record.facts, parse)
@@ -117,7 +122,9 @@ def told(target: Path, place_name: str, record: DeployRecord, checks: list[Check
     document = {"folder": target, "place": place_name, "checks": checks, "limits": record.limits, "facts": record.facts}
     limits = tuple(f"not shown: {limit}" for limit in record.limits)
     missing = any(check.missing for check in checks)
-    remedy = (f"More can be checked: pip install 'finetuning-studio[deploy]' && studio deploy --check {target}",) if missing else ()
+    remedy = (
+        (f"More can be checked: pip install 'finetuning-studio[deploy]' && studio deploy --check {target}",) if missing else ()
+    )
     blocks = (f"{place_name}: written to {target}/ ({len(written.files) + 2} files).", "", _table(checks), "", *limits, *remedy)
     return Told((*blocks, "", f"Read on: {target / PAGE}"), document)
 
@@ -130,13 +137,21 @@ def _table(checks: Iterable[Check]) -> Table:
 def _page(asked: Asked, place_name: str, place: Place, written: Written) -> str:
     """The folder's page; the checks are put into it afterwards."""
     base = asked.record.base.get("name") or "none"
-    about = f"Written by Finetuning Studio {__version__} from run {asked.run} (base {base}). It is yours: read it, change it, keep it in git."
-    rows = [(name.replace("_", " "), _fact(value)) for name, value in written.facts.items() if value is not None and name != "command"]
+    about = f"Written by Finetuning Studio {__version__} from run {asked.run} (base {base})."
+    rows = [
+        (name.replace("_", " "), _fact(value)) for name, value in written.facts.items() if value is not None and name != "command"
+    ]
     lines = [f"# {asked.name}: {place.what}", "", "## What was checked, and what was not run", "", _FROM, _TO, ""]
     lines += ["## Begin", "", written.begin.strip(), ""]
     if rows:
         lines += ["## Figures", "", *markdown_table(["what", "value"], rows), ""]
-    lines += ["## About this folder", "", about, f"Check it again after a change: `studio deploy --check FOLDER` ({place_name})."]
+    lines += [
+        "## About this folder",
+        "",
+        about,
+        "It is yours: read it, change it, keep it in git.",
+        f"Check it again after a change: `studio deploy --check FOLDER` ({place_name}).",
+    ]
     return written.front + "\n".join(lines) + "\n"
 
 
@@ -161,16 +176,26 @@ def _note_checks(folder: Path, checks: list[Check], limits: list[str]) -> bool:
     return True
 
 
-def _refuse_secrets(written: Written, asked: Asked) -> None:
-    """No file may hold a key; a folder is kept in git.
+def _refuse_secret_settings(asked: Asked) -> None:
+    """No setting may hold a key: it would stand in a file that is kept in git.
 
     Raises:
-        UserError: names the setting it came with, or the file, and what kind of secret it is; never the secret.
+        UserError: names the setting and what kind of secret it is; never the secret.
     """
     for setting in asked.settings:
         if (kind := find_secret(setting)) is not None:
             name = setting.partition("=")[0]
-            raise UserError(f"--set {name} holds what looks like {kind}, and the folder is kept in git. Put it into a secret of the place.")
+            raise UserError(
+                f"--set {name} holds what looks like {kind}, and the folder is kept in git. Put it into a secret of the place."
+            )
+
+
+def _refuse_secrets(written: Written, asked: Asked) -> None:
+    """No file may hold a key, wherever it came from.
+
+    Raises:
+        UserError: names the file and what kind of secret it is; never the secret.
+    """
     for path, text in written.files.items():
         if (kind := find_secret(text)) is not None:
             raise UserError(
