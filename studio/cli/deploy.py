@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,6 +53,10 @@ def deploy(
     place, asked = _asked(run, to, profile, settings or [])
     if start and place.starts is None:
         raise UserError(f"--run starts nothing for --to {to}: it goes to another machine. Leave it out; it starts {_STARTED}.")
+    if start and shutil.which(place.starts or "") is None:
+        raise UserError(
+            f"--run needs {place.starts}, which is not on this machine. Leave --run out: the folder can be taken to another."
+        )
     target = check_target(out or default_folder(asked, to))
     _tell(*write_place(to, place, asked, target, parse=parse_line, say=output.note), target)
     if start:
@@ -93,12 +98,9 @@ def _start(place: Place, asked: Asked, target: Path) -> None:
     """Start what was written, in the foreground; its words go to the terminal.
 
     Raises:
-        UserError: the program is not here. StudioError: it failed.
+        StudioError: it failed.
     """
     written = place.write(asked, lambda _line: None)
-    program = place.starts or ""
-    if shutil.which(program) is None:
-        raise UserError(f"--run needs {program}, which is not on this machine. The folder is written: {target / 'README.md'}")
     for words in place.prepares:
         output.note(f"$ {' '.join(words)}")
         _call(list(words), target, {})
@@ -107,8 +109,14 @@ def _start(place: Place, asked: Asked, target: Path) -> None:
 
 
 def _call(words: list[str], folder: Path, variables: dict[str, str]) -> None:
-    """Run a program in the folder."""
-    done = subprocess.run(words, cwd=folder, env={**os.environ, **variables}, check=False)
+    """Run a program in the folder; the studio that it may call is this one."""
+    variables = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}", **variables}
+    try:
+        done = subprocess.run(words, cwd=folder, env={**os.environ, **variables}, check=False)
+    except KeyboardInterrupt:
+        # How a page that was started here is meant to end.
+        output.note("stopped")
+        return
     if done.returncode:
         raise StudioError(
             f"{words[0]} ended with {done.returncode}; what it said stands above. The folder stays as it is: {folder}"

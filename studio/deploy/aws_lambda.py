@@ -31,8 +31,7 @@ class Lambda(Place):
         if export.bytes > _MOST_MODEL:
             raise UserError(
                 f"{export.file.name} has {export.bytes / 1e9:.1f} GB, and AWS Lambda gives a function at most "
-                f"{_MOST_MEMORY / 1024:.0f} GB of memory. Export it smaller, for example with --quant q8_0, or take another place: "
-                "compose, kubernetes, skypilot."
+                f"{_MOST_MEMORY / 1024:.0f} GB of memory. Export it smaller, or take another place: compose, kubernetes."
             )
         values = {
             "slug": asked.slug,

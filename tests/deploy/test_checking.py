@@ -62,8 +62,8 @@ def test_a_dashboard_that_asks_for_what_nobody_gives(compose: Path):
     board = compose / "grafana" / "dashboards" / "studio.json"
     edit(board, "vllm:num_requests_running", "vllm:requests_running")
     assert failed(compose) == [
-        "grafana/dashboards/studio.json: its figures exist: panel 'Running and waiting' asks for vllm:requests_running, which the "
-        "server does not give"
+        "grafana/dashboards/studio.json: its figures exist: panel 'Running and waiting' asks for vllm:requests_running, "
+        "which the server does not give"
     ]
     edit(board, "vllm:requests_running", "vllm:num_requests_running")
     value = json.loads(board.read_text())
@@ -93,7 +93,7 @@ def test_a_command_changed_by_hand_is_said_and_not_refused(compose: Path, studio
 
 def test_lines_of_the_studio_are_parsed_and_wrong_ones_found(compose: Path):
     assert ["serve", "keys", "add", "NAME", "--workspace", "workspace"] in list(studio_lines(compose / "README.md"))
-    edit(compose / "prepare.sh", "studio serve keys add", "studio serve keys --new add")
+    edit(compose / "prepare.sh", 'studio serve keys add "$name"', 'studio serve keys --new add "$name"')
     [wrong] = failed(compose)
     assert wrong.startswith("prepare.sh: studio serve keys --new add") and "--new" in wrong.partition("workspace: ")[2]
 
@@ -186,7 +186,7 @@ def test_units_by_systemd(deployed: Deploy, ready: Ready):
 
 @pytest.mark.parametrize(
     "text",
-    ["studio-serve --key", "sk-learn", "hf_hub", "http://server:8000/v1", "image: a@sha256:" + "ab" * 32, "AKIA", "studio-key:1"],
+    ["studio-serve --key", "sk-learn", "hf_hub", "http://server:8000/v1", "a@sha256:" + "ab" * 32, "AKIA", "studio-key:1"],
 )
 def test_what_is_no_secret(text: str):
     assert find_secret(text) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -103,6 +105,24 @@ def test_a_client_is_answered_and_nobody_else(started: tuple[str, str, str, Path
     while not (place / "out" / "data" / "feedback" / "feedback.sqlite").is_file():
         assert time.monotonic() < end, "the request was not written down"
         time.sleep(0.2)
+
+
+def test_the_chat_page_shows_the_servers_answer(started: tuple[str, str, str, Path], monkeypatch: pytest.MonkeyPatch):
+    url, client, _, place = started
+    secret = place / "chat_key"
+    secret.write_text(client + "\n")
+    monkeypatch.setenv("STUDIO_KEY_FILE", str(secret))
+    monkeypatch.setenv("STUDIO_URL", f"{url}/v1")
+    spec = importlib.util.spec_from_file_location("chat_page", place / "out" / "chat" / "app.py")
+    assert spec is not None and spec.loader is not None
+    page = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(page)
+    pieces = list(page.answer("What can you help me with?", []))
+    assert len(pieces) > 3 and pieces[-1].startswith("You can ask me about fire")
+    assert all(later.startswith(before) for before, later in pairwise(pieces))
+    secret.write_text("studio-00000000-wrong")
+    with pytest.raises(page.gr.Error, match="A valid API key is needed"):
+        list(page.answer("Hello", []))
 
 
 def test_every_figure_of_the_dashboard_is_given(started: tuple[str, str, str, Path]):

@@ -29,7 +29,7 @@ def test_the_file_is_what_the_cells_say():
     made = script()
     assert made.NOTEBOOK.read_text(encoding="utf-8") == made.text(), "run python notebooks/make_quickstart.py"
     cells = json.loads(made.text())["cells"]
-    assert [cell["cell_type"] for cell in cells][0] == "markdown" and len({cell["id"] for cell in cells}) == len(cells)
+    assert cells[0]["cell_type"] == "markdown" and len({cell["id"] for cell in cells}) == len(cells)
     assert all(not cell["outputs"] and cell["execution_count"] is None for cell in cells if cell["cell_type"] == "code")
 
 

@@ -207,12 +207,12 @@ def test_a_space_answers_as_transformers_does(ready: Ready, deployed: Deploy, mo
     assert all("==" in line for line in (folder / "requirements.txt").read_text().splitlines())
     monkeypatch.setenv("STUDIO_MODEL", str(ready.run / "merged"))
     app = load(folder / "app.py", "space_app")
-    app.model.generation_config.eos_token_id = None  # the tiny model would end at once
+    app.model.generation_config.suppress_tokens = [app.tokenizer.eos_token_id]  # the tiny model would end at once
     turns = [{"role": "user", "content": "How wide must door 3 be?"}]
     said = list(app.answer(turns[0]["content"], []))[-1]
     tokenizer = AutoTokenizer.from_pretrained(ready.run / "merged")
     model = AutoModelForCausalLM.from_pretrained(ready.run / "merged")
-    model.generation_config.eos_token_id = None
+    model.generation_config.suppress_tokens = [tokenizer.eos_token_id]
     inputs = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_tensors="pt", return_dict=True)
     inputs = {name: inputs[name] for name in ("input_ids", "attention_mask")}
     with torch.inference_mode():
@@ -365,3 +365,61 @@ def test_an_export_that_was_moved_is_told(ready: Ready, deployed: Deploy):
         StudioError, match=r"pi takes the gguf export of doors/.*, which is not at .* any more\. Write it: studio export"
     ):
         deployed("pi")
+
+
+def as_predictor(ready: Ready) -> None:
+    """The same run, called a classifier: what a place makes of it comes from its export."""
+    record = json.loads((ready.run / "run.json").read_text())
+    (ready.run / "run.json").write_text(json.dumps(record | {"kind": "classifier"}))
+
+
+def test_vllm_is_not_for_predictors_and_what_is_is_named(ready: Ready, studio: Studio):
+    as_predictor(ready)
+    done = studio("deploy", "doors", "--to", "compose")
+    assert done.code == 2 and re.search(r"--to compose holds runs of kind 'chat', and doors/.* is of kind 'classifier'", done.err)
+    assert "Allowed for it: lambda, android." in done.err
+
+
+def test_android_loads_the_file_with_its_inputs(ready: Ready, deployed: Deploy):
+    as_predictor(ready)
+    ready.exported(
+        "tflite",
+        "model.tflite",
+        inputs={"input_ids": {"dtype": "int64", "shape": [1, 40]}},
+        outputs={"p": {"labels": ["yes", "$no"]}},
+    )
+    folder = deployed("android")
+    kotlin = (folder / "StudioModel.kt").read_text()
+    assert 'CompiledModel.create(context.assets, "doors.tflite"' in kotlin and "fun run(input0: IntArray): FloatArray" in kotlin
+    assert "input0.size == 1 * 40" in kotlin and 'listOf("yes", "\\$no")' in kotlin
+    assert kotlin.count("{") == kotlin.count("}") and "litert:litert:" in (folder / "README.md").read_text()
+    page = (folder / "README.md").read_text()
+    assert page.index("not compiled") < page.index("## Begin")
+
+
+def test_android_takes_executorch_too(ready: Ready, deployed: Deploy):
+    as_predictor(ready)
+    ready.exported("executorch", "model.pte", inputs={"x": {"dtype": "float32", "shape": [1, 3, 96, 96]}})
+    kotlin = (deployed("android") / "StudioModel.kt").read_text()
+    assert "Tensor.fromBlob(input0, longArrayOf(1, 3, 96, 96))" in kotlin and "Module.load(file.absolutePath)" in kotlin
+    assert "CompiledModel" not in kotlin and "LABELS" not in kotlin
+
+
+def test_lambda_asks_the_exports_own_program(ready: Ready, deployed: Deploy, monkeypatch: pytest.MonkeyPatch):
+    as_predictor(ready)
+    made = ready.exported("onnx", "model.onnx")
+    folder = deployed("lambda")
+    assert (
+        "onnxruntime==" in (folder / "requirements.txt").read_text()
+        and "tokenizers" not in (folder / "requirements.txt").read_text()
+    )
+    (made / "predict.py").write_text(
+        "class Model:\n    def __init__(self, folder): pass\n    def predict(self, items): return [len(i) for i in items]\n"
+    )
+    (folder / "model").symlink_to(made)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    handler = load(folder / "handler.py", "lambda_handler")
+    reply = handler.handle({"body": json.dumps({"items": ["ab", "c"]})})
+    assert reply["statusCode"] == 200 and json.loads(reply["body"]) == {"answers": [2, 1]}
+    for wrong in ({"body": "{"}, {"body": "[]"}, {}, {"items": []}, {"items": "x"}, {"items": ["a"] * 257}, {"items": [3]}):
+        assert handler.handle(wrong)["statusCode"] == 400, wrong
