@@ -11,7 +11,8 @@ from studio.deploy.places import Asked, Place, Say, Written
 from studio.deploy.quoting import render
 
 # What Google's and PyTorch's own pages give for these calls.
-LITERT, EXECUTORCH = "com.google.ai.edge.litert:litert:2.3.0", "org.pytorch:executorch-android:1.0.1"
+LITERT, EXECUTORCH = "com.google.ai.edge.litert:litert:2.3.0", "org.pytorch:executorch-android"
+_EXECUTORCH_TRIED = "1.5.1"
 _KOTLIN = {"float32": ("FloatArray", "Float"), "int32": ("IntArray", "Int"), "int64": ("LongArray", "Long")}
 
 
@@ -33,7 +34,7 @@ class Android(Place):
             "lite": lite,
             "inputs": _inputs(export),
             "labels": _labels(export),
-            "dependency": LITERT if lite else EXECUTORCH,
+            "dependency": LITERT if lite else f"{EXECUTORCH}:{_written_by(export)}",
             "file": f"{asked.slug.replace('-', '_')}{export.file.suffix}",
         }
         return Written(
@@ -46,6 +47,12 @@ class Android(Place):
             ),
             facts={"model_bytes": export.bytes, "dependency": values["dependency"], "inputs": values["inputs"]},
         )
+
+
+def _written_by(export: Exported) -> str:
+    """The version of ExecuTorch that wrote the file: the phone's is to be the same."""
+    versions = export.record.versions if export.record else {}
+    return versions.get("executorch", _EXECUTORCH_TRIED)
 
 
 def _inputs(export: Exported) -> list[dict[str, Any]]:

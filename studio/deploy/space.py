@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -37,8 +38,8 @@ class Space(Place):
             "slug": asked.slug,
             "run": asked.run,
             "gradio": version("gradio"),
-            "hardware": next((name for most, name in _HARDWARE if size <= most), "h200"),
-            "licence": asked.record.base.get("licence"),
+            "hardware": next((name for most, name in _HARDWARE if size <= most), None),
+            "licence": _licence(asked.record.base.get("licence")),
             "most_tokens": min(1024, asked.profile.limits.max_tokens),
             "temperature": asked.profile.default_temperature,
             "context": _context(model),
@@ -64,6 +65,11 @@ class Space(Place):
             start=(sys.executable, "app.py"),
             variables={"STUDIO_MODEL": str(model), "STUDIO_LISTEN": "127.0.0.1"},
         )
+
+
+def _licence(text: object) -> str | None:
+    """A licence as the Hub takes it, in its own short names; None for any other words."""
+    return text.lower() if isinstance(text, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", text) else None
 
 
 def _context(model: Path) -> int:

@@ -56,7 +56,9 @@ def _serve_words(asked: Asked) -> list[str]:
     """The command line that serves the run as it was asked for here; the workspace is named, for a unit has no folder."""
     whole = asked.record.kind != "chat" or asked.record.method == "full" or not (asked.run_folder / "merged").is_dir()
     named = f"{asked.name}={asked.run}" if asked.name != asked.record.name else asked.run
-    words = [_studio(), "serve", "start", named, "--workspace", str(asked.workspace.root), "--profile", asked.profile_name]
+    # A unit has another folder than the person who wrote it.
+    profile = str(Path(asked.profile_name).resolve()) if Path(asked.profile_name).is_file() else asked.profile_name
+    words = [_studio(), "serve", "start", named, "--workspace", str(asked.workspace.root), "--profile", profile]
     words += [word for setting in asked.settings for word in ("--set", setting)]
     return words if whole else [*words, "--merged"]
 

@@ -423,3 +423,20 @@ def test_lambda_asks_the_exports_own_program(ready: Ready, deployed: Deploy, mon
     assert reply["statusCode"] == 200 and json.loads(reply["body"]) == {"answers": [2, 1]}
     for wrong in ({"body": "{"}, {"body": "[]"}, {}, {"items": []}, {"items": "x"}, {"items": ["a"] * 257}, {"items": [3]}):
         assert handler.handle(wrong)["statusCode"] == 400, wrong
+
+
+def test_a_workspace_with_blanks_and_percents_in_its_path(ready: Ready, deployed: Deploy, monkeypatch: pytest.MonkeyPatch):
+    odd = ready.workspace.root.parent / "my 100% own 'space'"
+    ready.workspace.root.rename(odd)
+    monkeypatch.setenv("STUDIO_WORKSPACE", str(odd))
+    folder = deployed("systemd")
+    unit = (folder / "doors-serve.service").read_text()
+    written = str(odd).replace("%", "%%")
+    assert f'ReadWritePaths="{written}"' in unit and f'"{written}"' in re.findall("^ExecStart=.*$", unit, re.MULTILINE)[0]
+    page = (folder / "README.md").read_text()
+    assert "systemd-analyze verify | passed" in page or "systemd is not on this machine" in page
+
+
+def test_paths_longer_than_windows_opens_are_said(ready: Ready, studio: Studio, tmp_path: Path):
+    done = studio("deploy", "doors", "--to", "space", "--out", tmp_path / ("long" * 40) / ("name" * 20))
+    assert done.code == 0 and re.search(r"its longest path has \d{3} letters, more than the 259 that Windows opens", done.err)
