@@ -19,6 +19,7 @@ from typing import Any, Literal
 import yaml
 
 from studio.core.errors import StudioError
+from studio.core.telling import counted
 from studio.deploy.dashboard import DATASOURCE, METRICS, names_in
 from studio.deploy.secrets import find_secret
 from studio.serve.environment import environment_folder, read_stamp
@@ -79,7 +80,7 @@ def check_folder(folder: Path, facts: Mapping[str, Any], parse: Parse) -> list[C
 def _files(folder: Path, *patterns: str) -> list[Path]:
     """Files of a folder by pattern, without what the place keeps out of git."""
     kept = {path for pattern in patterns for path in folder.rglob(pattern) if path.is_file()}
-    apart = {"secrets", "workspace", "data", "guard", "model"}
+    apart = {"secrets", "workspace", "data", "model"}
     return sorted(path for path in kept if not apart & set(path.relative_to(folder).parts[:-1]))
 
 
@@ -92,14 +93,14 @@ def _whole(folder: Path, _facts: Mapping[str, Any], _parse: Parse) -> Iterator[C
         ".py": ast.parse,
     }
     count = 0
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in readers):
+    for path in (path for path in _files(folder, "*") if path.suffix in readers):
         count += 1
         try:
             readers[path.suffix](path.read_text(encoding="utf-8"))
         except (ValueError, SyntaxError, yaml.YAMLError, OSError) as error:
             yield Check(_place(folder, path), "its own parser", "failed", _first(str(error)))
             return
-    yield Check(f"{count} files of YAML, JSON and Python", "their own parsers", "passed")
+    yield Check(f"{counted(count, 'file')} of YAML, JSON and Python", "their own parsers", "passed")
 
 
 def _no_secrets(folder: Path, _facts: Mapping[str, Any], _parse: Parse) -> Iterator[Check]:
@@ -177,7 +178,8 @@ def _studio_lines(folder: Path, _facts: Mapping[str, Any], parse: Parse) -> Iter
             yield Check(f"{_place(folder, path)}: studio {' '.join(line)}", "the studio's own parser", "failed", _first(wrong))
             return
     if len(lines) > len(open_lines):
-        yield Check(f"{len(lines) - len(open_lines)} command lines of the studio", "the studio's own parser", "passed")
+        count = counted(len(lines) - len(open_lines), "command line")
+        yield Check(f"{count} of the studio", "the studio's own parser", "passed")
     for name in sorted(set(open_lines)):
         yield Check(f"studio {name}", "the studio's own parser", "not checked", "this studio has no such command yet")
 
@@ -279,7 +281,7 @@ def _ray(folder: Path, _facts: Mapping[str, Any], _parse: Parse) -> Iterator[Che
     for path in _files(folder, "serve.yaml"):
         code = (
             "import sys, yaml; from ray.serve.schema import ServeDeploySchema; "
-            "ServeDeploySchema.parse_obj(yaml.safe_load(open(sys.argv[1])))"
+            "ServeDeploySchema.model_validate(yaml.safe_load(open(sys.argv[1])))"
         )
         import importlib.util
 
