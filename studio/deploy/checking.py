@@ -228,6 +228,9 @@ def _monitoring(folder: Path, _facts: Mapping[str, Any], _parse: Parse) -> Itera
         state: State = "failed" if wrong else "passed"
         yield Check(f"{_place(folder, path)}: its figures exist", "the studio's list of figures", state, wrong or "")
     for path in _files(folder, "rules.yml", "rules.yaml"):
+        promtool = shutil.which("promtool")
+        done = _call(promtool, "check", "rules", str(path)) if promtool else None
+        yield _ran(_place(folder, path), "promtool", done, missing="promtool is not here (Debian: apt install prometheus)")
         unknown = {name for text in _expressions(path) for name in names_in(text)} - set(METRICS)
         state = "failed" if unknown else "passed"
         yield Check(
