@@ -41,7 +41,7 @@ test-long: environment-dev ## The tests of more than 20 seconds: killed and resu
 test-serve: environment-dev ## Install vLLM for this machine, then test the real server; ARGS="-k name" picks some
 	$(BIN)/python tests/fetch.py
 	$(BIN)/studio serve --install
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m serve tests/serve tests/evals/chat/test_endpoint_vllm.py $(ARGS)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m serve tests/serve tests/deploy tests/evals/chat/test_endpoint_vllm.py $(ARGS)
 
 reference: environment-dev ## Write docs/reference.md anew from the code
 	$(BIN)/studio reference > docs/reference.md.new && mv docs/reference.md.new docs/reference.md

@@ -55,6 +55,7 @@ COMMANDS: dict[str, Command] = {
     "feedback": Command("studio.cli.feedback:app", "What users said: figures, export, drift.", AFTER),
     "serve": Command("studio.cli.serve:app", "An OpenAI-compatible endpoint on vLLM.", AFTER),
     "export": Command("studio.cli.export:export", "Write a run in another form, for example merged weights.", AFTER),
+    "deploy": Command("studio.cli.deploy:deploy", "A folder for where people use it: Compose, Kubernetes, a Pi.", AFTER),
     "runs": Command("studio.cli.runs:app", "List, show, compare and prune runs.", HOUSE),
     "reference": Command("studio.cli.reference:reference", "Print the reference of every command and setting.", HIDDEN),
 }

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from studio.core.errors import ConfigError, nearest
-from studio.models.vllm_environment import Environment
+from studio.models.vllm_environment import BuildName, Environment
 from studio.schema.server import flag_name
 from studio.serve.bundle import MIDDLEWARE
 
@@ -29,12 +29,12 @@ _QUIET = {
 
 def vllm_arguments(
     *,
-    python: Path,
+    python: PurePath,
     model: str,
     name: str,
     adapters: Mapping[str, str],
     template: str,
-    generation: Path,
+    generation: PurePath,
     host: str,
     port: int,
     dtype: str,
@@ -74,7 +74,7 @@ def vllm_arguments(
 
 def pooling_arguments(
     *,
-    python: Path,
+    python: PurePath,
     model: str,
     name: str,
     host: str,
@@ -141,22 +141,33 @@ def vllm_environment(
         kv_cache_gib: memory of the CPU build's cache. threads: None takes all cores.
     """
     variables = {name: value for name, value in os.environ.items() if name not in {"PYTHONHOME", "VIRTUAL_ENV", "VLLM_API_KEY"}}
-    for name, value in _QUIET.items():
+    needed, left = own_variables(environment.build, bundle=bundle, guard=guard, kv_cache_gib=kv_cache_gib, threads=threads)
+    for name, value in left.items():
         variables.setdefault(name, value)
-    variables |= {
+    return variables | needed | {"PATH": f"{environment.python.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+
+
+def own_variables(
+    build: BuildName, *, bundle: PurePath, guard: PurePath, kv_cache_gib: float, threads: int | None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Variables that vLLM's process needs for the guard and this build, and those that a person may have set otherwise.
+
+    Args: as of :func:`vllm_environment`.
+    """
+    needed = {
         "PYTHONPATH": str(bundle),
         "STUDIO_GUARD": str(guard),
         # The route it opens is reached by the guard alone, and with paths of the studio's own file only.
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
         # Its store of responses has no bounds.
         "VLLM_ENABLE_RESPONSES_API_STORE": "0",
-        "PATH": f"{environment.python.parent}{os.pathsep}{os.environ.get('PATH', '')}",
     }
-    if environment.build == "cpu":
+    left = dict(_QUIET)
+    if build == "cpu":
         # Whole GiB is what vLLM reads.
         # vLLM gives a step 5 minutes, which is a GPU's measure; on a busy machine a long prompt would end the engine.
-        variables.setdefault("VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS", "1800")
-        variables["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, round(kv_cache_gib)))
+        left["VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS"] = "1800"
+        needed["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, round(kv_cache_gib)))
         if threads is not None:
-            variables |= {"OMP_NUM_THREADS": str(threads), "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-    return variables
+            needed |= {"OMP_NUM_THREADS": str(threads), "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    return needed, left

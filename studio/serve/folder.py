@@ -65,23 +65,53 @@ def write_guard_files(
         pooled: ``embedding`` or ``reranker`` where vectors or scores are served, None where answers are written.
     """
     paths = paths or StatePaths(folder)
-    profile = profile or ServerProfile(kind="server")
-    value = {
+    value = guard_settings(
+        {
+            "keys": str(paths.keys),
+            "aliases": str(paths.aliases),
+            "models": str(folder / "models.json"),
+            "feedback": str(feedback or folder / "feedback.sqlite"),
+        },
+        fixed,
+        serving,
+        profile=profile or ServerProfile(kind="server"),
+        prompt_scores=prompt_scores,
+        speech=speech or Speech(),
+        pooled=pooled,
+    )
+    write_json(folder / "guard.json", value)
+    return write_bundle(folder / "guard"), folder / "guard.json"
+
+
+def guard_settings(
+    places: dict[str, str],
+    fixed: list[Key],
+    serving: list[str],
+    *,
+    profile: ServerProfile,
+    prompt_scores: bool,
+    speech: Speech,
+    pooled: str | None,
+    opens: bool = False,
+) -> dict[str, Any]:
+    """The guard's configuration.
+
+    Args:
+        places: where it finds ``keys``, ``aliases``, ``models`` and ``feedback``, as its own process sees them.
+        opens: let clients in without being told to; for containers, where nobody is beside it.
+    """
+    return {
         "format": 1,
-        "keys": str(paths.keys),
-        "aliases": str(paths.aliases),
-        "models": str(folder / "models.json"),
-        "feedback": str(feedback or folder / "feedback.sqlite"),
+        **places,
         "fixed_keys": [asdict(key) for key in fixed],
         "serving": serving,
         "record": profile.record,
         "limits": profile.limits.model_dump(),
         "prompt_scores": prompt_scores,
-        "speech": asdict(speech or Speech()),
+        "speech": asdict(speech),
         "pooled": pooled,
+        "open": opens,
     }
-    write_json(folder / "guard.json", value)
-    return write_bundle(folder / "guard"), folder / "guard.json"
 
 
 def write_generation(folder: Path, model: Path, ends: list[int], temperature: float | None) -> Path:

@@ -76,7 +76,8 @@ class Guard:
         self._meter = Meter(self._limits)
         self._doors = Doors(self._limits.connections, self._limits.header_seconds)
         self._ledger = Ledger(Path(config["feedback"]), config["record"], self._models.value)
-        self._state = "starting"
+        # In a container nobody is beside it to let clients in: it opens by itself, and /healthz still waits for the engine.
+        self._state = "open" if config.get("open") else "starting"
         self._running = 0
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:

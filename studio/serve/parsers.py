@@ -15,14 +15,18 @@ if TYPE_CHECKING:
     from studio.serve.servable import Servable
 
 
-def parsers_of(servable: Servable, environment: Environment) -> Parsers:
+def parsers_of(servable: Servable, environment: Environment | None) -> Parsers:
     """The parsers of an installed vLLM for a run's template; none for what writes no answers.
 
+    Args:
+        environment: None takes the lists of the version that the studio installs.
     Raises:
         StudioError: as :func:`known_parsers`.
     """
     if servable.pools:
         return Parsers(None, None)
+    if environment is None:
+        return choose_parsers(servable.speech)
     return choose_parsers(servable.speech, *known_parsers(environment))
 
 
