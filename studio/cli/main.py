@@ -55,6 +55,8 @@ COMMANDS: dict[str, Command] = {
     "feedback": Command("studio.cli.feedback:app", "What users said: figures, export, drift.", AFTER),
     "serve": Command("studio.cli.serve:app", "An OpenAI-compatible endpoint on vLLM.", AFTER),
     "export": Command("studio.cli.export:export", "Write a run in another form, for example merged weights.", AFTER),
+    "watch": Command("studio.cli.watch:watch", "Look at a model in use, and tell whoever has to know.", AFTER),
+    "improve": Command("studio.cli.improve:improve", "One round: feedback, training, gate, trial, promotion.", AFTER),
     "runs": Command("studio.cli.runs:app", "List, show, compare and prune runs.", HOUSE),
     "reference": Command("studio.cli.reference:reference", "Print the reference of every command and setting.", HIDDEN),
 }

@@ -196,6 +196,13 @@ def list_canaries(path: Path) -> dict[str, Canary]:
     return {name: canary for name, canary in found.items() if canary is not None}
 
 
+def ever_behind(path: Path, alias: str) -> list[dict[str, str]]:
+    """What an alias stands for, tries, and stood for, the newest first: ``model`` and ``run``; empty where there is no such alias."""
+    entry = read_book(path, EMPTY)["aliases"].get(alias) or {}
+    found = [one for one in (entry.get("now"), entry.get("canary"), *reversed(entry.get("before", ()))) if one]
+    return [{"model": str(one["model"]), "run": str(one["run"])} for one in found]
+
+
 def _entry(aliases: dict[str, Any], alias: str) -> dict[str, Any]:
     """An alias that stands for something.
 
