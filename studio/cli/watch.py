@@ -29,8 +29,9 @@ def watch(
         bool, typer.Option("--print-unit", help="Print a systemd unit that runs this as a service, and stop.")
     ] = False,
 ) -> None:
-    """Look at a model in use: drift, hours, users, thumbs, reports, trials; tell by line, exit code, webhook and Prometheus
-    file.""" from studio.schema.loading import load_yaml from studio.schema.project import Project, find_project
+    """Look at a model in use: drift, hours, users, reports, trials; tell by line, exit code, webhook, Prometheus file."""
+    from studio.schema.loading import load_yaml
+    from studio.schema.project import Project, find_project
 
     file = find_project(project)
     plan = load_yaml(file, Project)

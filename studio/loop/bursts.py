@@ -108,3 +108,35 @@ def _dispersion(counts: Counts) -> float:
     beyond = (table.var(axis=0, ddof=1) - mean).sum()
     squares = (mean**2).sum()
     return float(max(0.0, beyond / squares)) if squares else 0.0
+
+
+def odd_hours(moments: Sequence[float], *, now: float, most_weeks: int = 12) -> list[float]:
+    """Starts of hours with far more rows than the same hours of the other weeks, before and after; looking back, nothing is new.
+
+    Args:
+        now: end of the newest hour. most_weeks: so far back is looked.
+    """
+    times = np.array(sorted(moments), dtype=np.float64)
+    times = times[(times < now) & (times >= now - most_weeks * HOURS_OF_WEEK * HOUR)]
+    if not len(times):
+        return []
+    counts = _counted(list(times), now, int((now - times[0]) // HOUR) + 1)
+    weeks = -(-len(counts) // HOURS_OF_WEEK)
+    if weeks < 2:
+        return []
+    flat = np.full(weeks * HOURS_OF_WEEK, np.nan)
+    flat[: len(counts)] = counts
+    table = flat.reshape(weeks, HOURS_OF_WEEK)
+    # A flood must not make itself look usual: the spread is that of hours without the few largest.
+    calm = np.minimum(counts, np.quantile(counts, 0.995))
+    spread = _dispersion(np.asarray(calm, dtype=np.int64))
+    tested: list[tuple[float, float]] = []
+    for place, seen in enumerate(counts):
+        week, hour = divmod(place, HOURS_OF_WEEK)
+        others = np.delete(table[:, [(hour - 1) % HOURS_OF_WEEK, hour, (hour + 1) % HOURS_OF_WEEK]], week, axis=0)
+        expected = (np.nansum(others) + 0.5) / max(1, int(np.isfinite(others).sum()))
+        size = 1 / (spread + 1 / (expected * max(1, weeks - 1)))
+        large = seen >= _FEWEST and seen >= _TIMES * expected
+        tested.append((float(nbinom.sf(seen - 1, size, size / (size + expected))) if large else 1.0, now - (place + 1) * HOUR))
+    adjusted = multipletests([p for p, _ in tested], method="holm")[1]
+    return sorted(start for (_, start), p in zip(tested, adjusted, strict=True) if p < ALL_ALARMS)

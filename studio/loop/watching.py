@@ -128,7 +128,8 @@ def _look_at_rows(found: Look, project: Project, store: FeedbackStore, paths: St
     found.findings = compare_traffic(traffic, now=found.now, days=rules.days, weeks=rules.weeks, embed=embed)
     for one in found.findings:
         if one.alarm:
-            sentence = f"{one.signal}: {one.before} on the same weekdays before, {one.now} now ({one.measure} {one.value:.3g}, p {one.p:.2g})"
+            measured = f"{one.measure} {one.value:.3g}, p {one.p:.2g}"
+            sentence = f"{one.signal}: {one.before} on the same weekdays before, {one.now} now ({measured})"
             found.alarms.append(Alarm(f"drift {one.signal}", "drift", sentence))
     _look_at_hours(found, requests, said, rules.weeks)
     for abuse in find_misuse(rules.misuse, requests, said, now=found.now):

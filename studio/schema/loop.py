@@ -66,7 +66,7 @@ class Misuse(Settings):
 
 
 class WatchRules(Settings):
-    """What ``studio watch`` looks at. ``days`` and ``weeks`` are those that are compared: each day with the same weekdays before."""
+    """What ``studio watch`` looks at. Each of the newest ``days`` is compared with the same weekdays of the ``weeks`` before."""
 
     alias: Text = "production"
     """The alias of ``studio serve`` that stands for the model in use."""
@@ -120,8 +120,8 @@ class Improve(Settings):
     per_user: Positive = 200
     """At most so many judgements of one person in a training, the newest ones."""
     trust: Literal["checked", "all"] = "checked"
-    """``checked`` leaves out people who contradict the others far more often than people do, and hours in which judgements came in
-    a flood; ``all`` leaves out blocked users only."""
+    """``checked`` leaves out people who contradict the others far more often than people do, and hours in which judgements came
+    in a flood; ``all`` leaves out blocked users only."""
     sft: Text | None = "chat/lora"
     """Preset that learns corrections and liked answers; None leaves this training out."""
     sft_settings: list[Text] = []
@@ -144,9 +144,9 @@ class Improve(Settings):
     replay: Share = 0.5
     """Share of old rows in the first training where it begins at the adapter in use."""
     held_out: Share = 0.2
-    """Share of the new rows that are not trained on: the new questions that a round is measured on."""
-    near: Share = 0.6
-    """New rows whose questions resemble a held-out one this much (Jaccard similarity of 4-character runs) are not trained on."""
+    """Share of the new questions that are never trained on: those that rounds are measured on."""
+    near: Share = 0.8
+    """Questions that resemble each other this much (Jaccard similarity of 4-character runs) are all trained on, or all held out."""
     suite: Text | None = None
     """Suite whose thresholds must be met beside the model in use; None takes ``evals/NAME.yaml`` of the project, or else
     ``chatbot``."""

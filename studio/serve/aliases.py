@@ -197,7 +197,7 @@ def list_canaries(path: Path) -> dict[str, Canary]:
 
 
 def ever_behind(path: Path, alias: str) -> list[dict[str, str]]:
-    """What an alias stands for, tries, and stood for, the newest first: ``model`` and ``run``; empty where there is no such alias."""
+    """What an alias stands for, tries, and stood for, the newest first: ``model`` and ``run``; empty without such an alias."""
     entry = read_book(path, EMPTY)["aliases"].get(alias) or {}
     found = [one for one in (entry.get("now"), entry.get("canary"), *reversed(entry.get("before", ()))) if one]
     return [{"model": str(one["model"]), "run": str(one["run"])} for one in found]
