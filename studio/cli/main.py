@@ -57,7 +57,7 @@ COMMANDS: dict[str, Command] = {
     "export": Command("studio.cli.export:export", "Write a run in another form, for example merged weights.", AFTER),
     "watch": Command("studio.cli.watch:watch", "Look at a model in use, and tell whoever has to know.", AFTER),
     "improve": Command("studio.cli.improve:improve", "One round: feedback, training, gate, trial, promotion.", AFTER),
-    "runs": Command("studio.cli.runs:app", "List, show, compare and prune runs.", HOUSE),
+    "runs": Command("studio.cli.runs:app", "List, show, compare, trace and prune runs.", HOUSE),
     "reference": Command("studio.cli.reference:reference", "Print the reference of every command and setting.", HIDDEN),
 }
 

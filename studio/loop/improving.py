@@ -91,7 +91,8 @@ def _open(project: Project, folder: Path, workspace: Workspace, rounds: list[Rou
     used = list_aliases(StatePaths.of(workspace).aliases).get(alias)
     if used is None:
         raise UserError(
-            f"nothing stands behind the alias {alias!r}, so there is nothing to improve. First: studio serve promote RUN --as {alias}"
+            f"nothing stands behind the alias {alias!r}, so there is nothing to improve. First: "
+            f"studio serve promote RUN --as {alias}"
         )
     run = workspace.find_run(used["run"])
     field_folder, _ = gathering.field_of(read_run(run), workspace)
@@ -104,9 +105,8 @@ def _open(project: Project, folder: Path, workspace: Workspace, rounds: list[Rou
     news = gathering.news_since(workspace, _trust(project, workspace, now), since=since, until=now)
     left_out = "".join(f"; {count} {reason} left out" for reason, count in news.left_out.items())
     if news.judgements < rules.judgements:
-        say(
-            f"nothing to learn yet: {news.judgements} new judgements, and improve.judgements asks for {rules.judgements}{left_out}"
-        )
+        wanted = f"improve.judgements asks for {rules.judgements}"
+        say(f"nothing to learn yet: {news.judgements} new judgements, and {wanted}{left_out}")
         return None
     if news.people < rules.people:
         say(
@@ -264,7 +264,7 @@ def _judge(work: Work) -> bool:
     write_report(work.round, reports, better=better, reasons=reasons)
     work.round.done("judge", better=better, reasons=reasons)
     if not better:
-        work.round.stands("rejected", f"not better than {work.production}: {'; '.join(reasons)}")
+        work.round.stands("rejected", f"not better than {work.production}: {_joined(reasons)}")
     return better
 
 
@@ -274,8 +274,14 @@ def _yes(work: Work) -> bool:
         work.round.done("yes", by="a person" if work.answer == "yes" else "the rule")
         return True
     candidate = work.round.of("preferences")["candidate"]
-    work.round.stands("waiting", f"{candidate} is better than {work.production} ({'; '.join(work.round.of('judge')['reasons'])})")
+    reasons = _joined(work.round.of("judge")["reasons"])
+    work.round.stands("waiting", f"{candidate} is better than {work.production} ({reasons})")
     return False
+
+
+def _joined(reasons: list[str]) -> str:
+    """Reasons as one sentence."""
+    return "; ".join(reason.rstrip(".") for reason in reasons)
 
 
 def _unchanged(work: Work) -> None:

@@ -28,8 +28,8 @@ def write_report(round_: Round, reports: Mapping[str, ReportRecord], *, better: 
         "",
         "## What was said",
         "",
-        f"{gathered['judgements']} new judgements of {gathered['people']} people; left out were {gathered['at_odds']} people at odds "
-        f"with everybody and {gathered['flooded_hours']} flooded hours.",
+        f"{gathered['judgements']} new judgements of {gathered['people']} people. Left out: {gathered['at_odds']} people at odds "
+        f"with everybody, {gathered['flooded_hours']} flooded hours.",
         "",
         *_rows(gathered),
         "## What was trained",

@@ -146,7 +146,7 @@ class Improve(Settings):
     held_out: Share = 0.2
     """Share of the new questions that are never trained on: those that rounds are measured on."""
     near: Share = 0.8
-    """Questions that resemble each other this much (Jaccard similarity of 4-character runs) are all trained on, or all held out."""
+    """Questions that resemble each other this much (Jaccard similarity of 4-character runs) share their fate."""
     suite: Text | None = None
     """Suite whose thresholds must be met beside the model in use; None takes ``evals/NAME.yaml`` of the project, or else
     ``chatbot``."""
