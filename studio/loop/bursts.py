@@ -133,10 +133,17 @@ def odd_hours(moments: Sequence[float], *, now: float, most_weeks: int = 12) -> 
     tested: list[tuple[float, float]] = []
     for place, seen in enumerate(counts):
         week, hour = divmod(place, HOURS_OF_WEEK)
-        others = np.delete(table[:, [(hour - 1) % HOURS_OF_WEEK, hour, (hour + 1) % HOURS_OF_WEEK]], week, axis=0)
-        expected = (np.nansum(others) + 0.5) / max(1, int(np.isfinite(others).sum()))
+        others = np.delete(table, week, axis=0)
+        around = others[:, [(hour - 1) % HOURS_OF_WEEK, hour, (hour + 1) % HOURS_OF_WEEK]]
+        expected = max(_mean(others[:, hour]), _mean(around))
         size = 1 / (spread + 1 / (expected * max(1, weeks - 1)))
         large = seen >= _FEWEST and seen >= _TIMES * expected
         tested.append((float(nbinom.sf(seen - 1, size, size / (size + expected))) if large else 1.0, now - (place + 1) * HOUR))
     adjusted = multipletests([p for p, _ in tested], method="holm")[1]
     return sorted(start for (_, start), p in zip(tested, adjusted, strict=True) if p < ALL_ALARMS)
+
+
+def _mean(counts: NDArray[np.float64]) -> float:
+    """Mean of the hours that are known, with half a row for those that were never seen."""
+    known = int(np.isfinite(counts).sum())
+    return float((np.nansum(counts) + 0.5) / max(1, known))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from studio.core.workspace import Workspace
 from studio.feedback.store import FILE_NAME, FeedbackStore, Origin
 from studio.serve.aliases import promote
 from studio.serve.state import StatePaths
-from tests.conftest import Project
+from tests.conftest import PRESET, RECIPE, call_studio, write_doors
 
 SUITE = """name: rails
 description: Rails and doors.
@@ -31,7 +32,7 @@ def project_yaml(**changes: Any) -> dict[str, Any]:
     """A whole project file with rules that fit a tiny model."""
     improve = {
         "judgements": 10, "people": 2, "preferences": "none", "general": None, "sft": "small.yaml", "promote": "rule",
-        "sft_settings": ["epochs=6"], "held_out": 0.2, "replay": 0.3,
+        "sft_settings": ["epochs=4"], "held_out": 0.2, "replay": 0.3,
         "canary": None,
     }  # fmt: skip
     rules = {"embeddings": "off"}
@@ -84,16 +85,56 @@ def rails(count: int, start: int = 0) -> list[tuple[str, str]]:
     return [(question, "Ask the owner of the house about it.") for question in asked[start : start + count]]
 
 
+@pytest.fixture(scope="session")
+def project_in_use(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project that tests copy: twelve test rows, so that a gate can be met, and one run."""
+    folder = tmp_path_factory.mktemp("loop") / "rails"
+    write_doors(folder)
+    (folder / "doors.yaml").write_text(RECIPE.replace("test: 6", "test: 12"), encoding="utf-8")
+    (folder / "small.yaml").write_text(PRESET, encoding="utf-8")
+    (folder / "evals").mkdir()
+    (folder / "evals" / "rails.yaml").write_text(SUITE, encoding="utf-8")
+    space = ["--workspace", folder / "workspace"]
+    assert call_studio("data", "build", folder / "doors.yaml", *space) == 0
+    training = ["train", folder / "small.yaml", "--data", "doors", "--model", tiny_base, "--name", "doors"]
+    assert call_studio(*training, "--set", "epochs=1", *space) == 0
+    return folder
+
+
+def opened(original: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> InUse:
+    """A copy of a project, its workspace the one that commands use."""
+    shutil.copytree(original, folder)
+    workspace = Workspace.open(folder / "workspace")
+    monkeypatch.setenv("STUDIO_WORKSPACE", str(workspace.root))
+    found = workspace.find_run("doors")
+    return InUse(folder, workspace, f"{found.parent.name}/{found.name}")
+
+
 @pytest.fixture
-def in_use(project: Project) -> InUse:
+def in_use(project_in_use: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InUse:
     """The tiny run in use, nothing said yet."""
-    run = f"{project.run.parent.name}/{project.run.name}"
-    made = InUse(project.folder, project.workspace, run)
-    (project.folder / "evals").mkdir()
-    (project.folder / "evals" / "rails.yaml").write_text(SUITE, encoding="utf-8")
+    made = opened(project_in_use, tmp_path / "rails", monkeypatch)
     made.rules()
-    promote(made.aliases, "production", "doors", run)
+    promote(made.aliases, "production", "doors", made.run)
     return made
+
+
+@pytest.fixture(scope="session")
+def project_waiting(project_in_use: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose first round has made a better model and waits for a yes."""
+    with pytest.MonkeyPatch.context() as patch:
+        made = opened(project_in_use, tmp_path_factory.mktemp("waiting") / "rails", patch)
+        made.rules(promote="ask")
+        promote(made.aliases, "production", "doors", made.run)
+        made.correct(rails(40))
+        assert call_studio("improve", made.folder) == 0
+    return made.folder
+
+
+@pytest.fixture
+def waiting(project_waiting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InUse:
+    """A copy of the project that waits for a yes."""
+    return opened(project_waiting, tmp_path / "rails", monkeypatch)
 
 
 @pytest.fixture
