@@ -1,17 +1,19 @@
-"""A year of the loop: shifting questions, users who lie, poisoned hours; quality with the loop, without it, and with a careless one.
+"""A year of the loop: shifting questions, users who lie, poisoned hours; quality with the loop, without it, and with a
+careless one.
 
-    python benchmarks/improve_year.py [--weeks 52] [--arms none loop careless] [--write-docs]
+    python benchmarks/improve_year.py [--weeks 52] [--arms loop careless none] [--write-docs]
 
 A tiny chat model (two layers, from a config) knows a catalogue: what of each thing is asked in six ways, and the answer is one
-word. Every four weeks new things come into the catalogue and draw a growing share of the questions. Simulated people ask the model
-in use, give thumbs and write corrections; a few always lie, some weeks have an hour in which forty accounts flood the page with
-one wrong answer, and in two weeks half of the people lie. Everything else is the studio's own: the feedback file, the Datasets,
-LoRA trainings, suites with their gate, the trial on a share of the people, aliases. Only the clock is set by hand.
+word. Every four weeks new things come into the catalogue and draw a growing share of the questions. Simulated people ask the
+model in use, give thumbs and write corrections; a few always lie, some weeks have an hour in which forty accounts flood the
+page with one wrong answer, and in two weeks half of the people lie. Everything else is the studio's own: the feedback file,
+the Datasets, LoRA trainings, suites with their gate, the trial on a share of the people, aliases. Only the clock is set by
+hand.
 
-Arms: ``none`` leaves the first model in use; ``loop`` is ``studio improve`` with its rules; ``careless`` trains on everything that
-was said and promotes every round. Quality is the expected share of right answers to the questions of a week, over every way of
-asking, by enumeration: no sampling error. A promotion is bad where the new model is worse by that measure than the one it replaces.
-Prints a markdown table; exits 1 when the loop promotes a bad round or is not better than no loop at the end.
+Arms: ``none`` leaves the first model in use; ``loop`` is ``studio improve`` with its rules; ``careless`` trains on everything
+that was said and promotes every round. Quality is the expected share of right answers to the questions of a week, over every
+way of asking, by enumeration: no sampling error. A promotion is bad where the new model is worse by that measure than the one
+it replaces. Prints a markdown table; exits 1 when the loop promotes a bad round or is not better than no loop at the end.
 """
 
 from __future__ import annotations
@@ -66,18 +68,19 @@ ANSWERS = {
     "shelfmark": ("north", "south", "east", "west", "upper", "lower"),
 }
 ASKED = (
-    "what is the {w} of the {t}?", "please tell me which {w} our {t} has", "{t}, {w}?", "a customer wants to know the {w} for a {t}",
-    "do we know the {t} and its {w}?", "look up {w} under {t}",
+    "what is the {w} of the {t}?", "please tell me which {w} our {t} has", "{t}, {w}?", "look up {w} under {t}",
+    "a customer wants to know the {w} for a {t}", "do we know the {t} and its {w}?",
 )  # fmt: skip
 FIRST, ADDED = 24, 4
 LIE = "purple"
+WORDS = {"none": "the first model all year", "loop": "`studio improve`", "careless": "every round promoted, everybody heard"}
 TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + ' ' + message['content'] + '<|im_end|>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant ' }}{% endif %}"
 )
 PRESET = {
     "kind": "chat", "method": "lora", "lora": {"rank": 16, "alpha": 32}, "dtype": "float32", "max_length": 64, "batch_size": 64,
-    "learning_rate": 0.01, "epochs": 12, "eval_every": 20, "save_every": 20,
+    "learning_rate": 0.01, "epochs": 200, "max_steps": 40, "eval_every": 20, "save_every": 20,
 }  # fmt: skip
 SUITE = {
     "name": "catalogue",
@@ -96,6 +99,7 @@ class Catalogue:
     """The truth: what of each thing is right, and which things are asked for in a week."""
 
     def __init__(self) -> None:
+        """The same world every time."""
         rng = random.Random(0)
         self.truth = {(thing, what): rng.choice(ANSWERS[what]) for thing in THINGS for what in WHAT}
 
@@ -115,20 +119,23 @@ class Catalogue:
 
 
 class Speaker:
-    """What each run answers to every question; a run is asked once."""
+    """What each run answers to every question that is asked until some week; a run is asked once for each."""
 
-    def __init__(self, workspace: Workspace, questions: list[str]) -> None:
-        self.workspace, self.questions = workspace, questions
+    def __init__(self, workspace: Workspace, catalogue: Catalogue) -> None:
+        """Nothing is asked yet."""
+        self.workspace, self.catalogue = workspace, catalogue
         self.known: dict[str, dict[str, str]] = {}
 
-    def answers(self, run: str) -> dict[str, str]:
-        if run not in self.known:
+    def answers(self, run: str, week: int) -> dict[str, str]:
+        """Question to answer."""
+        found = self.known.setdefault(run, {})
+        asked = [question for question, _ in self.catalogue.questions(list(self.catalogue.shares(week))) if question not in found]
+        if asked:
             loaded = load_run(self.workspace.find_run(run))
             tokenizer, model = loaded.tokenizer, loaded.model.eval()
             tokenizer.padding_side = "left"
-            found: dict[str, str] = {}
-            for begin in range(0, len(self.questions), 256):
-                part = self.questions[begin : begin + 256]
+            for begin in range(0, len(asked), 256):
+                part = asked[begin : begin + 256]
                 talks = [[{"role": "user", "content": question}] for question in part]
                 texts = [tokenizer.apply_chat_template(talk, tokenize=False, add_generation_prompt=True) for talk in talks]
                 batch = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False, return_token_type_ids=False)
@@ -136,14 +143,14 @@ class Speaker:
                     made = model.generate(**batch, max_new_tokens=4, do_sample=False)
                 said = tokenizer.batch_decode(made[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
                 found |= {question: text.strip() for question, text in zip(part, said, strict=True)}
-            self.known[run] = found
-        return self.known[run]
+        return found
 
 
 class Clock:
     """The time of the year that is played; set by hand, and read by everything that dates a row, a round or a trial."""
 
     def __init__(self) -> None:
+        """From here on the studio's clock is this one."""
         self.now = START
         told = SimpleNamespace(time=lambda: self.now)
         import studio.feedback.store as store
@@ -170,17 +177,19 @@ class Arm:
 
     @property
     def paths(self) -> StatePaths:
+        """The server's files."""
         return StatePaths.of(self.workspace)
 
     @property
     def used(self) -> str:
+        """The run behind the alias."""
         return aliases.list_aliases(self.paths.aliases)["production"]["run"]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weeks", type=int, default=52)
-    parser.add_argument("--arms", nargs="+", default=["none", "loop", "careless"])
+    parser.add_argument("--arms", nargs="+", default=["loop", "careless", "none"])
     parser.add_argument("--keep", type=Path, help="Folder for the workspaces, instead of a temporary one.")
     docs.add_option(parser)
     chosen = parser.parse_args()
@@ -212,12 +221,14 @@ def live(name: str, place: Path, catalogue: Catalogue, clock: Clock, weeks: int)
     workspace = Workspace.open(folder / "workspace")
     shutil.copytree(place / "first", folder)
     first = workspace.find_run("catalogue")
-    speaker = Speaker(workspace, [question for question, _ in catalogue.questions(THINGS)])
+    speaker = Speaker(workspace, catalogue)
     aliases.promote(StatePaths.of(workspace).aliases, "production", "catalogue", f"{first.parent.name}/{first.name}")
     arm = Arm(name, workspace, folder, write_project(folder, careless=name == "careless") if name != "none" else None)
     for week in range(weeks):
         clock.now = START + week * WEEK
-        arm.quality.append(quality(speaker.answers(arm.used), catalogue, week))
+        arm.quality.append(quality(speaker.answers(arm.used, week), catalogue, week))
+        if arm.project is None:
+            continue
         play_week(arm, speaker, catalogue, week, clock)
         clock.now = START + (week + 1) * WEEK - HOUR
         if arm.project is not None and (week % EVERY == EVERY - 1 or in_trial(arm)):
@@ -235,7 +246,8 @@ def in_trial(arm: Arm) -> bool:
 def improve(arm: Arm, speaker: Speaker, catalogue: Catalogue, week: int) -> None:
     """One call of ``studio improve``, and whether what it did was good for the questions of the coming week."""
     before = arm.used
-    with patch.object(measuring, "verdict", lambda *_: (True, ["nobody looked"])) if arm.name == "careless" else nullcontext():
+    blind = {"verdict": lambda *_: (True, ["nobody looked"]), "plans": lambda *_: {}}
+    with patch.multiple(measuring, **blind) if arm.name == "careless" else nullcontext():
         made = improving.improve(arm.project, arm.folder, arm.workspace, say=lambda _: None)
     if made is None:
         arm.rounds["nothing to learn"] += 1
@@ -247,7 +259,7 @@ def improve(arm: Arm, speaker: Speaker, catalogue: Catalogue, week: int) -> None
     candidate = record.steps.get("preferences", {}).get("candidate")
     if candidate is None:
         return
-    new, old = (quality(speaker.answers(run), catalogue, week + 1) for run in (candidate, before))
+    new, old = (quality(speaker.answers(run, week + 1), catalogue, week + 1) for run in (candidate, before))
     print(f"  {arm.name} round {record.number}: {record.status}, {old:.3f} -> {new:.3f} {record.sentence[:200]}", file=sys.stderr)
     arm.worse_candidates += new < old
     arm.bad += record.status == "promoted" and new < old
@@ -274,19 +286,19 @@ def play_week(arm: Arm, speaker: Speaker, catalogue: Catalogue, week: int, clock
         question, right = rng.choice(catalogue.questions([thing]))
         number = rng.randrange(30)
         liar = number < 3 or (many_lie and number < 15)
-        ask(arm, store, speaker, f"user{number}", question, right, rng, lies=liar)
+        ask(arm, store, speaker, f"user{number}", question, right, week, rng, lies=liar)
     if week in {14, 30, 45}:
         flood = START + week * WEEK + 3.4 * 86_400
         for number in range(120):
             clock.now = flood + number * 20
             thing = rng.choices(list(shares), list(shares.values()))[0]
             question, right = rng.choice(catalogue.questions([thing]))
-            ask(arm, store, speaker, f"fake{number % 40}", question, right, rng, lies=True, always=True)
+            ask(arm, store, speaker, f"fake{number % 40}", question, right, week, rng, lies=True, always=True)
     store.close()
 
 
 def ask(
-    arm: Arm, store: FeedbackStore, speaker: Speaker, user: str, question: str, right: str, rng: random.Random,
+    arm: Arm, store: FeedbackStore, speaker: Speaker, user: str, question: str, right: str, week: int, rng: random.Random,
     *, lies: bool, always: bool = False,
 ) -> None:  # fmt: skip
     """One question to whoever answers this person, and what they say of it."""
@@ -294,7 +306,7 @@ def ask(
     standing = {"model": arm.used, "name": aliases.list_aliases(arm.paths.aliases)["production"]["model"]}
     name = way.lead(user, {}, lambda _: True)
     run = standing["model"] if name == standing["name"] else way.canary.run
-    answer = speaker.answers(run)[question]
+    answer = speaker.answers(run, week)[question]
     origin, prompt = Origin(name, user, "serve"), [{"role": "user", "content": question}]
     identity = store.record_request(RequestRow(origin, created=None, seconds=0.1, prompt_tokens=12, characters=len(answer)))
     good = answer == right
@@ -326,19 +338,19 @@ def make_first(folder: Path, workspace: Workspace, catalogue: Catalogue) -> None
     # The ways of asking, with answers that are not the catalogue's: what it knows of things it learns from its rows.
     practice += [(way.format(t=t, w=w), rng.choice(ANSWERS[w])) for t in THINGS for w in WHAT for way in ASKED]
     spoken = dataset(folder, workspace, "practice", practice, {"validation": 0, "test": 0})
-    full = {**PRESET, "method": "full", "learning_rate": 0.003, "epochs": 6}
+    full = {**PRESET, "method": "full", "learning_rate": 0.003, "max_steps": 150}
     full.pop("lora")
     (folder / "full.yaml").write_text(yaml.safe_dump(full))
     (folder / "small.yaml").write_text(yaml.safe_dump(PRESET))
     (folder / "kto.yaml").write_text(yaml.safe_dump({**PRESET, "objective": "kto", "learning_rate": 0.0005, "epochs": 1}))
     quiet = lambda _: None  # noqa: E731
     able = train(Wish("full.yaml", spoken, str(base), [], "able", folder), workspace, quiet)
-    rows = [pair for pair in catalogue.questions(THINGS[:FIRST])]
+    rows = catalogue.questions(THINGS[:FIRST])
     known = dataset(
         folder, workspace, "catalogue", rows, {"validation": 20, "test": 100, "threshold": 0.99, "same_question": False}
     )
     model = str(workspace.find_run(able) / "model")
-    train(Wish("small.yaml", known, model, ["epochs=40"], "catalogue", folder), workspace, quiet)
+    train(Wish("small.yaml", known, model, ["max_steps=200"], "catalogue", folder), workspace, quiet)
 
 
 def dataset(folder: Path, workspace: Workspace, name: str, rows: list[tuple[str, str]], split: dict[str, Any]) -> str:
@@ -414,19 +426,18 @@ def table(arms: list[Arm], weeks: int, seconds: float, processor: float) -> list
         f"| | {' | '.join(names)} | last week | rounds | promoted | bad ones promoted |",
         f"|---|{'---:|' * (len(names) + 4)}",
     ]
-    words = {"none": "the first model all year", "loop": "`studio improve`", "careless": "every round promoted, everybody heard"}
     for arm in arms:
         means = [sum(arm.quality[week] for week in part) / len(part) for part in quarters]
         cells = [*(f"{mean:.1%}" for mean in means), f"{arm.quality[-1]:.1%}"]
         done = sum(count for status, count in arm.rounds.items() if status != "nothing to learn")
         cells += [str(done), str(arm.rounds["promoted"]), str(arm.bad)] if arm.project is not None else ["", "", ""]
-        lines.append(f"| {words[arm.name]} | {' | '.join(cells)} |")
+        lines.append(f"| {WORDS[arm.name]} | {' | '.join(cells)} |")
     lines.append("")
     for arm in arms:
         if arm.project is not None:
             ended = ", ".join(f"{count} {status}" for status, count in sorted(arm.rounds.items()))
             said = ", ".join(f"{count} {what}" for what, count in sorted(arm.said.items()))
-            lines.append(f"{words[arm.name]}: {ended}; {arm.worse_candidates} rounds made a worse model. Said: {said}.")
+            lines.append(f"{WORDS[arm.name]}: {ended}; {arm.worse_candidates} rounds made a worse model. Said: {said}.")
     lines += [
         "",
         f"{weeks} weeks, {REQUESTS} questions a week, {seconds / 60:.1f} minutes in all, {processor / 60:.1f} of a processor.",

@@ -217,7 +217,7 @@ def _rows_with(folder: Path, wanted: str) -> Iterator[tuple[str, str, str, str]]
             continue
         for batch in pq.ParquetFile(path).iter_batches():
             for row in batch.to_pylist():
-                values = {key: value for key, value in row.items() if key not in {"id", "source"}}
+                values = {key: value for key, value in row.items() if key not in {"id", "source", "group", "meta"}}
                 text = " ".join(_texts(values))
                 if str(row.get("id")) == wanted or wanted in text:
                     yield split, str(row.get("id")), str(row.get("source", "")), " ".join(text.split())

@@ -248,9 +248,9 @@ def test_a_trial_that_goes_well_ends_with_the_promotion(studio: Studio, waiting:
 
 def test_a_full_disk_is_told_and_the_round_goes_on_afterwards(studio: Studio, in_use: InUse, small_disk: Path) -> None:
     filler = small_disk / "filler"
-    filler.write_bytes(b"x" * 50_000)
+    filler.write_bytes(b"x" * 56_000)
     (in_use.workspace.root / "rounds").symlink_to(small_disk, target_is_directory=True)
-    in_use.correct([(question, f"{answer} {'Ask again. ' * 20}") for question, answer in rails(60)])
+    in_use.correct(rails(36))
     full = studio("improve", in_use.folder)
     assert full.code == 1 and "the disk is full" in full.err and "Traceback" not in full.err
     filler.unlink()
