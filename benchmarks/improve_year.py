@@ -25,7 +25,9 @@ import shutil
 import sys
 import tempfile
 import time
+import uuid
 from collections import Counter
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -89,7 +91,7 @@ SUITE = {
     "generation": {"max_new_tokens": 4, "batch_size": 128},
     "resamples": 500,
     "thresholds": [
-        {"metric": "exact_match", "not_worse_than_base_by": 0.05},
+        {"metric": "exact_match", "not_worse_than_base_by": 0.1},
         {"metric": "perplexity", "at_most_of_base": 1.25},
     ],
 }
@@ -277,54 +279,54 @@ def play_week(arm: Arm, speaker: Speaker, catalogue: Catalogue, week: int, clock
     """People ask, and say what they think."""
     rng = random.Random(f"{week}")  # the same people with the same questions in every arm
     shares = catalogue.shares(week)
-    store = FeedbackStore(arm.workspace.root / FILE_NAME)
-    many_lie = week in {37, 38}
-    moments = sorted(START + week * WEEK + rng.random() * (WEEK - 2 * HOUR) for _ in range(REQUESTS))
-    for moment in moments:
+    way = aliases.alias_reader(arm.paths.aliases).value()["production"]
+    runs = {way.model: arm.used} | ({way.canary.model: way.canary.run} if way.canary is not None else {})
+    moments = [(START + week * WEEK + rng.random() * (WEEK - 2 * HOUR), False) for _ in range(REQUESTS)]
+    if week in {14, 30, 45}:
+        moments += [(START + week * WEEK + 3.4 * 86_400 + number * 20, True) for number in range(120)]
+    store, rows = FeedbackStore(arm.workspace.root / FILE_NAME), []
+    for moment, flood in sorted(moments):
         clock.now = moment
         thing = rng.choices(list(shares), list(shares.values()))[0]
         question, right = rng.choice(catalogue.questions([thing]))
         number = rng.randrange(30)
-        liar = number < 3 or (many_lie and number < 15)
-        ask(arm, store, speaker, f"user{number}", question, right, week, rng, lies=liar)
-    if week in {14, 30, 45}:
-        flood = START + week * WEEK + 3.4 * 86_400
-        for number in range(120):
-            clock.now = flood + number * 20
-            thing = rng.choices(list(shares), list(shares.values()))[0]
-            question, right = rng.choice(catalogue.questions([thing]))
-            ask(arm, store, speaker, f"fake{number % 40}", question, right, week, rng, lies=True, always=True)
+        # Three people always lie; in two weeks half of all do; a flood comes from accounts that nobody has seen before.
+        lies = flood or number < 3 or (week in {37, 38} and number < 15)
+        user = f"fake{rng.randrange(40)}" if flood else f"user{number}"
+        row, said = ask(
+            way, store, lambda name, asked=question: speaker.answers(runs[name], week)[asked], user, question, right, rng,
+            now=moment, lies=lies, always=flood,
+        )  # fmt: skip
+        rows.append(row)
+        arm.said[said] += bool(said)
+    store.record_requests(rows)
     store.close()
 
 
 def ask(
-    arm: Arm, store: FeedbackStore, speaker: Speaker, user: str, question: str, right: str, week: int, rng: random.Random,
-    *, lies: bool, always: bool = False,
-) -> None:  # fmt: skip
-    """One question to whoever answers this person, and what they say of it."""
-    way = aliases.alias_reader(arm.paths.aliases).value()["production"]
-    standing = {"model": arm.used, "name": aliases.list_aliases(arm.paths.aliases)["production"]["model"]}
+    way: aliases.Way, store: FeedbackStore, answers: Callable[[str], str], user: str, question: str, right: str,
+    rng: random.Random, *, now: float, lies: bool, always: bool = False,
+) -> tuple[RequestRow, str]:  # fmt: skip
+    """One question to whoever answers this person, and what they say of it; the request's row, and what was said in a word."""
     name = way.lead(user, {}, lambda _: True)
-    run = standing["model"] if name == standing["name"] else way.canary.run
-    answer = speaker.answers(run, week)[question]
-    origin, prompt = Origin(name, user, "serve"), [{"role": "user", "content": question}]
-    identity = store.record_request(RequestRow(origin, created=None, seconds=0.1, prompt_tokens=12, characters=len(answer)))
-    good = answer == right
-    seems = good != lies
+    answer = answers(name)
+    origin, prompt, identity = Origin(name, user, "serve"), [{"role": "user", "content": question}], uuid.uuid4().hex
+    row = RequestRow(origin, id=identity, created=now, seconds=0.1, prompt_tokens=12, characters=len(answer))
+    seems = (answer == right) != lies
     said = {"prompt": prompt, "completion": answer, "request": identity}
     luck = rng.random()
     wrong = rng.choice([word for words in ANSWERS.values() for word in words if word != right]) if not always else LIE
+    correction = wrong if lies else right
     if seems and luck < 0.3:
         store.rate(origin, value=1, **said)
-        arm.said["thumbs up"] += 1
-    elif not seems and (luck < 0.5 or always):
-        correction = wrong if lies else right
-        if correction.strip() != answer.strip():
-            store.correct(origin, correction=correction, **said)
-            arm.said["lies" if lies else "corrections"] += 1
-    elif not seems and luck < 0.75:
+        return row, "thumbs up"
+    if not seems and (luck < 0.5 or always) and correction.strip() != answer.strip():
+        store.correct(origin, correction=correction, **said)
+        return row, "lies" if lies else "corrections"
+    if not seems and luck < 0.75:
         store.rate(origin, value=-1, **said)
-        arm.said["thumbs down"] += 1
+        return row, "thumbs down"
+    return row, ""
 
 
 def make_first(folder: Path, workspace: Workspace, catalogue: Catalogue) -> None:
@@ -347,10 +349,10 @@ def make_first(folder: Path, workspace: Workspace, catalogue: Catalogue) -> None
     able = train(Wish("full.yaml", spoken, str(base), [], "able", folder), workspace, quiet)
     rows = catalogue.questions(THINGS[:FIRST])
     known = dataset(
-        folder, workspace, "catalogue", rows, {"validation": 20, "test": 100, "threshold": 0.99, "same_question": False}
+        folder, workspace, "catalogue", rows, {"validation": 20, "test": 150, "threshold": 0.99, "same_question": False}
     )
     model = str(workspace.find_run(able) / "model")
-    train(Wish("small.yaml", known, model, ["max_steps=200"], "catalogue", folder), workspace, quiet)
+    train(Wish("small.yaml", known, model, ["max_steps=300"], "catalogue", folder), workspace, quiet)
 
 
 def dataset(folder: Path, workspace: Workspace, name: str, rows: list[tuple[str, str]], split: dict[str, Any]) -> str:
@@ -436,7 +438,7 @@ def table(arms: list[Arm], weeks: int, seconds: float, processor: float) -> list
     for arm in arms:
         if arm.project is not None:
             ended = ", ".join(f"{count} {status}" for status, count in sorted(arm.rounds.items()))
-            said = ", ".join(f"{count} {what}" for what, count in sorted(arm.said.items()))
+            said = ", ".join(f"{count} {what}" for what, count in sorted(arm.said.items()) if what)
             lines.append(f"{WORDS[arm.name]}: {ended}; {arm.worse_candidates} rounds made a worse model. Said: {said}.")
     lines += [
         "",

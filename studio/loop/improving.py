@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from studio.core.errors import DataError, UserError
 from studio.core.workspace import Workspace, read_run
+from studio.data.feedback import SPLIT_LINES
 from studio.feedback.store import FILE_NAME, FeedbackStore
 from studio.loop import gathering, measuring, training
 from studio.loop.report import write_report
@@ -95,7 +96,12 @@ def _open(project: Project, folder: Path, workspace: Workspace, rounds: list[Rou
             f"studio serve promote RUN --as {alias}"
         )
     run = workspace.find_run(used["run"])
-    field_folder, _ = gathering.field_of(read_run(run), workspace)
+    field_folder, field = gathering.field_of(read_run(run), workspace)
+    if field.kind not in SPLIT_LINES:
+        raise UserError(
+            f"{used['run']} began with {field.name}, a Dataset of kind {field.kind!r}, and a round learns from what people said of "
+            f"answers. Kinds that can: {', '.join(SPLIT_LINES)}."
+        )
     measuring.suite_of(project, folder)
     for preset in (rules.sft, rules.dpo, rules.kto):
         if preset is not None:

@@ -45,7 +45,8 @@ def traffic(
             length = rng.gamma(2, 60) * (weekend if free else 1.0) * (longer if day < 7 else 1.0)
             rows.append(
                 {
-                    "id": str(len(rows)), "created": NOW - day * DAY - rng.random() * DAY, "status": "ok", "user": f"u{rng.integers(40)}",
+                    "id": str(len(rows)), "created": NOW - day * DAY - rng.random() * DAY, "status": "ok",
+                    "user": f"u{rng.integers(40)}",
                     "prompt_tokens": 20, "characters": int(length), "language": "sv" if free and rng.random() < 0.6 else "en",
                     "refusal": bool(rng.random() < 0.05), "seconds": float(rng.random()), "prompt": None, "completion": None,
                 }
