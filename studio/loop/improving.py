@@ -99,8 +99,8 @@ def _open(project: Project, folder: Path, workspace: Workspace, rounds: list[Rou
     field_folder, field = gathering.field_of(read_run(run), workspace)
     if field.kind not in SPLIT_LINES:
         raise UserError(
-            f"{used['run']} began with {field.name}, a Dataset of kind {field.kind!r}, and a round learns from what people said of "
-            f"answers. Kinds that can: {', '.join(SPLIT_LINES)}."
+            f"{used['run']} began with {field.name}, a Dataset of kind {field.kind!r}, and a round learns from what people said "
+            f"of answers. Kinds that can: {', '.join(SPLIT_LINES)}."
         )
     measuring.suite_of(project, folder)
     for preset in (rules.sft, rules.dpo, rules.kto):
