@@ -3,7 +3,7 @@ careless one.
 
     python benchmarks/improve_year.py [--weeks 52] [--arms loop careless none] [--write-docs]
 
-A tiny chat model (two layers, from a config) knows a catalogue: what of each thing is asked in six ways, and the answer is one
+A tiny chat model (three layers, from a config) knows a catalogue: what of each thing is asked in six ways, and the answer is one
 word. Every four weeks new things come into the catalogue and draw a growing share of the questions. Simulated people ask the
 model in use, give thumbs and write corrections; a few always lie, some weeks have an hour in which forty accounts flood the
 page with one wrong answer, and in two weeks half of the people lie. Everything else is the studio's own: the feedback file,
@@ -81,8 +81,8 @@ TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant ' }}{% endif %}"
 )
 PRESET = {
-    "kind": "chat", "method": "lora", "lora": {"rank": 16, "alpha": 32}, "dtype": "float32", "max_length": 64, "batch_size": 64,
-    "learning_rate": 0.01, "epochs": 200, "max_steps": 40, "eval_every": 20, "save_every": 20,
+    "kind": "chat", "method": "lora", "lora": {"rank": 16, "alpha": 32}, "dtype": "float32", "max_length": 64, "batch_size": 32,
+    "learning_rate": 0.004, "epochs": 200, "max_steps": 110, "eval_every": 20, "save_every": 20,
 }  # fmt: skip
 SUITE = {
     "name": "catalogue",
@@ -340,7 +340,7 @@ def make_first(folder: Path, workspace: Workspace, catalogue: Catalogue) -> None
     # The ways of asking, with answers that are not the catalogue's: what it knows of things it learns from its rows.
     practice += [(way.format(t=t, w=w), rng.choice(ANSWERS[w])) for t in THINGS for w in WHAT for way in ASKED]
     spoken = dataset(folder, workspace, "practice", practice, {"validation": 0, "test": 0})
-    full = {**PRESET, "method": "full", "learning_rate": 0.003, "max_steps": 150}
+    full = {**PRESET, "method": "full", "learning_rate": 0.003, "max_steps": 400}
     full.pop("lora")
     (folder / "full.yaml").write_text(yaml.safe_dump(full))
     (folder / "small.yaml").write_text(yaml.safe_dump(PRESET))
@@ -352,7 +352,7 @@ def make_first(folder: Path, workspace: Workspace, catalogue: Catalogue) -> None
         folder, workspace, "catalogue", rows, {"validation": 20, "test": 150, "threshold": 0.99, "same_question": False}
     )
     model = str(workspace.find_run(able) / "model")
-    train(Wish("small.yaml", known, model, ["max_steps=300"], "catalogue", folder), workspace, quiet)
+    train(Wish("small.yaml", known, model, ["max_steps=600"], "catalogue", folder), workspace, quiet)
 
 
 def dataset(folder: Path, workspace: Workspace, name: str, rows: list[tuple[str, str]], split: dict[str, Any]) -> str:
@@ -368,7 +368,7 @@ def dataset(folder: Path, workspace: Workspace, name: str, rows: list[tuple[str,
 
 
 def save_base(folder: Path) -> None:
-    """Two layers, and a tokenizer that knows every word of the catalogue."""
+    """Three layers, and a tokenizer that knows every word of the catalogue."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     texts = [way.format(t=t, w=w) for way in ASKED for t in THINGS for w in WHAT]
@@ -387,7 +387,7 @@ def save_base(folder: Path) -> None:
     )  # fmt: skip
     fast.chat_template = TEMPLATE
     config = LlamaConfig(
-        vocab_size=len(fast), hidden_size=96, intermediate_size=192, num_hidden_layers=2, num_attention_heads=4,
+        vocab_size=len(fast), hidden_size=96, intermediate_size=192, num_hidden_layers=3, num_attention_heads=4,
         num_key_value_heads=4, max_position_embeddings=128, tie_word_embeddings=True, bos_token_id=fast.bos_token_id,
         eos_token_id=fast.eos_token_id, pad_token_id=fast.pad_token_id,
     )  # fmt: skip
