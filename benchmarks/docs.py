@@ -41,6 +41,7 @@ SECTIONS = {
     "cli-start": ("Start of the command line", "python benchmarks/cli_start.py --write-docs"),
     "optimizers": ("Optimizers and adapters", "python benchmarks/optimizers.py --write-docs"),
     "serve-guard": ("What the server's guard costs", "python benchmarks/serve_guard.py --write-docs"),
+    "improve-year": ("A year of the loop", "python benchmarks/improve_year.py --write-docs"),
     "image-step": ("A step of image training", "python benchmarks/image_step.py --write-docs"),
     "image-cache": ("Cache of latents and text embeddings", "python benchmarks/image_cache.py --write-docs"),
     "gpu-images": ("SDXL and FLUX shapes on a GPU", "python benchmarks/gpu_images.py --write-docs"),

@@ -24,6 +24,7 @@ from studio.apps.painting import (
     Wish,
 )
 from studio.core.errors import StudioError
+from studio.core.provenance import Origin, mark
 from studio.core.translation import t
 from studio.core.workspace import Workspace
 
@@ -256,7 +257,12 @@ def _gallery(label: str, name: str, columns: int = 2) -> gr.Gallery:
 
 def _shown(items: Sequence[Painted], *, seeds_only: bool = False) -> list[tuple[Any, str]]:
     """Pictures with captions, as a gallery takes them; small ones are enlarged by whole pixels."""
-    return [(_enlarged(item.picture), t("seed {seed}", seed=item.seed) if seeds_only else item.caption()) for item in items]
+    return [(_marked(item), t("seed {seed}", seed=item.seed) if seeds_only else item.caption()) for item in items]
+
+
+def _marked(item: Painted) -> Any:
+    """The picture as it is shown, with the mark that a download keeps: which model painted it, never what was asked for."""
+    return mark(_enlarged(item.picture).copy(), Origin(f"{item.model} ({item.side})", seed=item.seed, steps=item.steps))
 
 
 def _enlarged(picture: Any) -> Any:

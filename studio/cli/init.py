@@ -90,15 +90,10 @@ def _check(folder: Path) -> None:
     from studio.data.kinds import load_recipe
     from studio.evals.metrics import METRICS
     from studio.schema.loading import load_yaml
-    from studio.schema.project import Project
+    from studio.schema.project import Project, find_project
     from studio.schema.suite import Suite
 
-    file = folder if folder.is_file() else folder / "project.yaml"
-    here = Path("project.yaml")
-    if not folder.exists() and here.is_file() and Path.cwd().name == folder.name:
-        file = here  # called inside the project's folder
-    if not file.is_file():
-        raise UserError(f"{folder} is not a project: it has no project.yaml. Make one: studio init NAME")
+    file = find_project(folder)
     project = load_yaml(file, Project)
     for wanted in project.success:
         if wanted.metric not in METRICS:

@@ -56,7 +56,10 @@ COMMANDS: dict[str, Command] = {
     "serve": Command("studio.cli.serve:app", "An OpenAI-compatible endpoint on vLLM.", AFTER),
     "export": Command("studio.cli.export:export", "Write a run in another form, for example merged weights.", AFTER),
     "deploy": Command("studio.cli.deploy:deploy", "A folder for where people use it: Compose, Kubernetes, a Pi.", AFTER),
-    "runs": Command("studio.cli.runs:app", "List, show, compare and prune runs.", HOUSE),
+    "provenance": Command("studio.cli.provenance:provenance", "Which run painted a picture, by the mark in its file.", AFTER),
+    "watch": Command("studio.cli.watch:watch", "Look at a model in use, and tell whoever has to know.", AFTER),
+    "improve": Command("studio.cli.improve:improve", "One round: feedback, training, gate, trial, promotion.", AFTER),
+    "runs": Command("studio.cli.runs:app", "List, show, compare, trace and prune runs.", HOUSE),
     "reference": Command("studio.cli.reference:reference", "Print the reference of every command and setting.", HIDDEN),
 }
 

@@ -141,7 +141,8 @@ def _before_and_after(run: Path, dataset: Path, short: bool) -> Path:
     after = loaded.sample(captions, seeds, steps=steps)
     words = [*(f"base: {text}" for text in captions), *(f"tuned: {text}" for text in captions)]
     target = run / "samples" / "before-and-after.png"
-    save_picture_grid([*before, *after], words, target, columns=min(6, len(captions)))
+    name = f"{run.parent.name}/{run.name}"
+    save_picture_grid([*before, *after], words, target, model=name, columns=min(6, len(captions)))
     return target
 
 

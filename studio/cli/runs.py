@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from studio.cli import output
+from studio.cli.lineage import lineage
 from studio.core.errors import UserError
 from studio.train.kinds import EXAMPLE_PRESET
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from studio.core.runs import RunSummary
     from studio.evals.trend import Trend
 
-app = typer.Typer(help="List, show, compare and prune runs.")
+app = typer.Typer(help="List, show, compare, trace and prune runs.")
+app.command("lineage")(lineage)
 
 RunArgument = Annotated[str, typer.Argument(help="A run: its name (the newest), its id, its folder, or 'last'.")]
 

@@ -10,6 +10,7 @@ import typer
 import typer.core
 
 from studio.cli import output
+from studio.cli.serve_traffic import block, canary, forget, unblock
 
 if TYPE_CHECKING:
     from studio.core.workspace import Workspace
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from studio.schema.server import ServerProfile
     from studio.serve.launch import Server
     from studio.serve.reference import Prepared
-    from studio.serve.state import RunningServer, StatePaths
+    from studio.serve.state import StatePaths
 
 _START = "start"
 
@@ -36,6 +37,12 @@ app = typer.Typer(
     cls=ServeGroup,
     help="Serve runs through vLLM, OpenAI-compatible. 'studio serve RUN' is short for 'studio serve start RUN'.",
 )
+
+
+app.command("canary")(canary)
+app.command("block")(block)
+app.command("unblock")(unblock)
+app.command("forget")(forget)
 
 
 @app.command(_START)
@@ -303,23 +310,14 @@ def promote(
 ) -> None:
     """Let an alias stand for a run from the next request on; a running server loads it first, and proves it."""
     from studio.serve.aliases import check_name, promote
-    from studio.serve.naming import name_runs
-    from studio.serve.state import StatePaths, choose_server
+    from studio.serve.state import StatePaths
+    from studio.serve.switching import bring
 
     check_name(alias, "an alias")
     workspace = output.open_workspace()
-    paths = StatePaths.of(workspace)
-    server = choose_server(paths, port)
-    (name, folder), *_ = name_runs(workspace, [run])
-    if server is None:
-        from studio.serve.reference import prepare
-
-        prepare([(name, folder)], cache=paths.references, check=False)
-        output.note("no server runs: the alias takes effect with the next start")
-    else:
-        name = _load_into(server, workspace, name, folder, given="=" in run, check=not no_check)
-    before = promote(paths.aliases, alias, name, f"{folder.parent.name}/{folder.name}")
-    _tell_switch(alias, name, before)
+    found = bring(workspace, run, port=port, check=not no_check, say=output.note)
+    before = promote(StatePaths.of(workspace).aliases, alias, found.model, found.run)
+    _tell_switch(alias, found.model, before)
 
 
 @app.command("rollback")
@@ -329,31 +327,15 @@ def rollback(
 ) -> None:
     """Let an alias stand for what it stood for before; a running server loads that first where it has to."""
     from studio.serve.aliases import previous, rollback
-    from studio.serve.state import StatePaths, choose_server
+    from studio.serve.state import StatePaths
+    from studio.serve.switching import load
 
     workspace = output.open_workspace()
     paths = StatePaths.of(workspace)
-    server = choose_server(paths, port)
     back = previous(paths.aliases, alias)
-    if server is not None:
-        _load_into(server, workspace, back["model"], workspace.find_run(back["run"]), given=True, check=False)
+    load(workspace, back["model"], workspace.find_run(back["run"]), port=port, given=True, check=False, say=output.note)
     left, now = rollback(paths.aliases, alias)
     _tell_switch(alias, now, left)
-
-
-def _load_into(server: RunningServer, workspace: Workspace, name: str, folder: Path, *, given: bool, check: bool) -> str:
-    """Load a run into a running server unless it is there, prove it, and return the name it has there.
-
-    Raises:
-        UserError: it does not fit that server.
-        GateNotMetError: the server does not answer as the run does; the alias stays where it was.
-    """
-    from studio.serve.hot import load_run_into
-
-    place = load_run_into(server, workspace, name, folder, rename=not given, check=check, say=output.note)
-    if place.parity is not None:
-        output.note(place.parity.sentence())
-    return place.name
 
 
 def _tell_switch(alias: str, now: str, before: str | None) -> None:

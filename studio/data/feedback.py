@@ -13,3 +13,6 @@ FORMS = Registry(
     },
 )
 """Form to a function of workspace, form and settings that gives the rows and, by reason, how much was left out."""
+
+SPLIT_LINES = Registry("kind of Dataset", {"chat": "studio.data.chat.reused:split_lines"})
+"""Kind of Dataset to a function of its folder and a split's name that gives its rows as lines which the readers take."""

@@ -18,14 +18,14 @@ Verdict = Literal["changed", "no change shown", "too few to tell"]
 # Fewest rows on each side. Thumbs are rare, so theirs is lower; a rate of 30 has a standard error of 9 points at most.
 FEWEST_REQUESTS, FEWEST_THUMBS = 100, 30
 # All signals of a model together raise a false alarm in at most this share of comparisons.
-_ALL_ALARMS = 0.01
+ALL_ALARMS = 0.01
 # A population stability index of 0.1 is the usual mark of a moderate shift (Siddiqi, Credit Risk Scorecards, 2006). For a rate
 # that is too blunt: 0.02 is a change from 10% to 15%.
-_PSI_CLASSES, _PSI_RATE = 0.1, 0.02
+PSI_CLASSES, PSI_RATE = 0.1, 0.02
 # Largest distance of two distribution functions that is let pass: a tenth of the answers has moved.
-_KS = 0.1
+KS = 0.1
 # A class that one side lacks gets this much of a row, so that the index stays finite.
-_SMOOTHING = 0.5
+SMOOTHING = 0.5
 # Classes that are rarer than this share in both windows are counted together.
 _RARE = 0.01
 _DAY = 86_400.0
@@ -81,7 +81,7 @@ def compare_windows(
 def compare(requests: tuple[Rows, Rows], ratings: tuple[Rows, Rows]) -> list[Finding]:
     """Compare two windows, the reference first, signal by signal."""
     answered = tuple([row for row in rows if row["status"] in {"ok", "cut"}] for rows in requests)
-    limit = _ALL_ALARMS / 5
+    limit = ALL_ALARMS / 5
     return [
         _spread("length of answers, characters", _values(answered, "characters"), limit),
         _classes("language of answers", _values(answered, "language"), limit),
@@ -96,7 +96,7 @@ def psi(before: Sequence[float], now: Sequence[float]) -> float:
 
     Sum over classes of (share now - share before) * ln(share now / share before), with half a row added to every class.
     """
-    one, two = ([count + _SMOOTHING for count in counts] for counts in (before, now))
+    one, two = ([count + SMOOTHING for count in counts] for counts in (before, now))
     return sum((b / sum(two) - a / sum(one)) * math.log((b / sum(two)) / (a / sum(one))) for a, b in zip(one, two, strict=True))
 
 
@@ -123,7 +123,7 @@ def _spread(signal: str, values: tuple[list[Any], list[Any]], chance: float) -> 
     def words(numbers: list[Any]) -> str:
         return f"median {_middle(numbers):.3g}" if numbers else "-"
 
-    return _finding(signal, values, "KS", _KS, FEWEST_REQUESTS, chance, words, test)
+    return _finding(signal, values, "KS", KS, FEWEST_REQUESTS, chance, words, test)
 
 
 def _classes(signal: str, values: tuple[list[Any], list[Any]], chance: float) -> Finding:
@@ -142,7 +142,7 @@ def _classes(signal: str, values: tuple[list[Any], list[Any]], chance: float) ->
         return ", ".join(f"{name} {100 * count / len(side):.0f}%" for name, count in Counter(side).most_common(2)) or "-"
 
     return _finding(
-        signal, values, "PSI", _PSI_CLASSES, FEWEST_REQUESTS, chance, words, lambda: (psi(*table), _chi_squared(table))
+        signal, values, "PSI", PSI_CLASSES, FEWEST_REQUESTS, chance, words, lambda: (psi(*table), _chi_squared(table))
     )
 
 
@@ -153,7 +153,7 @@ def _rate(signal: str, values: tuple[list[Any], list[Any]], fewest: int, chance:
     def words(side: list[Any]) -> str:
         return f"{100 * sum(map(bool, side)) / len(side):.1f}%" if side else "-"
 
-    return _finding(signal, values, "PSI", _PSI_RATE, fewest, chance, words, lambda: (psi(*table), _chi_squared(table)))
+    return _finding(signal, values, "PSI", PSI_RATE, fewest, chance, words, lambda: (psi(*table), _chi_squared(table)))
 
 
 def _chi_squared(table: list[list[float]]) -> float:

@@ -91,6 +91,7 @@ def harvest(
     held_out: Collection[str] = frozenset(),
     per_user: int | None = None,
     models: Collection[str] | None = None,
+    refuse: Callable[[str, float], str] = lambda _user, _created: "",
 ) -> Harvest:
     """Read the store as rows of one form.
 
@@ -101,12 +102,16 @@ def harvest(
         held_out: questions (see :func:`comparable`) that evaluations use; nothing about them becomes training data.
         per_user: at most so many judgements of one person, the newest ones.
         models: only what was said of these models; None takes all.
+        refuse: why what someone said at a time (seconds since 1970) is left out; empty where it is not.
     """
     left_out: Counter[str] = Counter()
     said: list[_Said] = []
     for item in sorted(_READ[form](store), key=lambda item: item.created):
         if models is not None and item.model not in models:
             left_out["another model"] += 1
+            continue
+        if reason := refuse(item.user, item.created):
+            left_out[reason] += 1
             continue
         item = _cleaned(item, clean)
         if reason := _unusable(item, form, held_out):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from studio.core.errors import UserError
 from studio.schema.loading import Settings
+from studio.schema.loop import Improve, WatchRules
 from studio.schema.suite import Threshold
 
 Text = Annotated[str, Field(min_length=1)]
@@ -70,6 +73,8 @@ class Watch(Settings):
     """What is looked at: feedback, complaints, scores on new questions."""
     stop_when: Text
     """When it is taken out of use."""
+    rules: WatchRules = WatchRules()
+    """What ``studio watch`` looks at by itself, and whom it tells."""
 
 
 class Project(Settings):
@@ -95,6 +100,8 @@ class Project(Settings):
     """What could go wrong, and what is done about it."""
     watch: Watch
     """How the model is watched after it went into use."""
+    improve: Improve = Improve()
+    """The rules of ``studio improve``."""
 
     @model_validator(mode="after")
     def _personal_data_is_a_risk(self) -> Project:
@@ -110,6 +117,22 @@ class Project(Settings):
             if text.startswith("FILL IN"):
                 raise ValueError(f"'{place}' is still to be filled in ({text.removeprefix('FILL IN').strip(' :')}).")
         return self
+
+
+def find_project(reference: str | Path) -> Path:
+    """``project.yaml`` of a project's folder, which may also be named from inside it, or the file itself.
+
+    Raises:
+        UserError: there is none.
+    """
+    folder = Path(reference).expanduser()
+    file = folder if folder.is_file() else folder / "project.yaml"
+    here = Path("project.yaml")
+    if not folder.exists() and here.is_file() and Path.cwd().name == folder.name:
+        file = here  # called inside the project's folder
+    if not file.is_file():
+        raise UserError(f"{reference} is not a project: it has no project.yaml. Make one: studio init NAME")
+    return file
 
 
 def _texts(value: object, place: str) -> list[tuple[str, str]]:

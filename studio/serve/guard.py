@@ -33,6 +33,8 @@ from typing import Any
 
 from studio.serve.aliases import alias_reader, model_entries
 from studio.serve.asgi import Headers, Message, Receive, Send, answer, dressed, inner_headers, inner_message
+from studio.serve.blocked import FILE_NAME as BLOCKED
+from studio.serve.blocked import blocked_reader
 from studio.serve.bodies import read_body, read_object
 from studio.serve.books import Watched
 from studio.serve.connections import Doors
@@ -70,6 +72,7 @@ class Guard:
         self._prompt_scores = bool(config["prompt_scores"])
         self._routes = ROUTES.get(config.get("pooled"), (CHAT, COMPLETIONS, RESPONSES))
         self._keys = KeyReader(Path(config["keys"]), [Key(**entry) for entry in config["fixed_keys"]])
+        self._blocked = blocked_reader(Path(config["keys"]).with_name(BLOCKED))
         self._aliases = alias_reader(Path(config["aliases"]))
         self._models: Watched[dict[str, Any]] = Watched(Path(config["models"]), lambda book: dict(book["models"]), {"models": {}})
         self._loaded: set[str] = set(config["serving"])
@@ -121,6 +124,8 @@ class Guard:
             await self._health(scope, send, identity)
             return
         key = self._authenticate(scope)
+        if key.role != "operator" and key.user in self._blocked.value():
+            raise RefusedError(403, "user_blocked", "The owner of this server has blocked this user.")
         client: Any = self._generate if method == "POST" and path in self._routes else None
         if method == "GET" and path == "/v1/models":
             client = self._list_models
@@ -178,7 +183,7 @@ class Guard:
             route = scope["path"]
             body = await read_body(scope, receive, self._limits.body_bytes)
             try:
-                request = self._checked(route, read_request(body), identity)
+                request = self._checked(route, read_request(body), identity, key.user)
             except RefusedError as refused:
                 refused.model = refused.model or self._named_in(body)
                 raise
@@ -191,20 +196,20 @@ class Guard:
         finally:
             self._running -= 1
 
-    def _checked(self, route: str, request: dict[str, Any], identity: str) -> dict[str, Any]:
+    def _checked(self, route: str, request: dict[str, Any], identity: str, user: str) -> dict[str, Any]:
         """A request within the limits, under the real model's name, as the run of that model was trained.
 
         Raises:
             RefusedError: it asks for more, or for tools or arguments that the run does not have.
         """
         if route in POOLED:
-            request["model"] = name = self._resolve(request["model"])
+            request["model"] = name = self._resolve(request["model"], user, request)
             return check_pooled(route, request, self._limits, self._models.value().get(name, {}).get("read"))
         if route == RESPONSES:
             request = check_response(request, self._limits)
         else:
             request = check_request(route, request, self._limits, prompt_scores=self._prompt_scores)
-        request["model"] = name = self._resolve(request["model"])
+        request["model"] = name = self._resolve(request["model"], user, request)
         if route == RESPONSES:
             return response_as_trained(request, name, self._speech(name), PREFIXES[route] + identity)
         return as_trained(request, name, self._speech(name)) if route == CHAT else request
@@ -213,13 +218,17 @@ class Guard:
         """What the template of a model does."""
         return self._models.value().get(name, {}).get("speech") or {}
 
-    def _resolve(self, asked: str) -> str:
+    def _resolve(self, asked: str, user: str = "", request: dict[str, Any] | None = None) -> str:
         """The model behind a name or an alias; read once per request, so a switch never splits an answer.
+
+        Args:
+            user, request: who asks what, for an alias with a canary.
 
         Raises:
             RefusedError: no such model; the name is not passed on to anything that could take it for a path.
         """
-        name = self._aliases.value().get(asked, asked)
+        way = self._aliases.value().get(asked)
+        name = asked if way is None else way.lead(user, request or {}, self._loaded.__contains__)
         if name not in self._loaded:
             known = ", ".join(sorted({*self._loaded, *self._live_aliases()}))
             raise RefusedError(404, "model_not_found", f"The model {asked[:80]!r} is not served here. Served: {known}.", "model")
@@ -229,14 +238,15 @@ class Guard:
         """The served model that a refused request names, for the figures; empty when it names none."""
         try:
             asked = json.loads(body)["model"]
-            name = self._aliases.value().get(asked, asked)
+            way = self._aliases.value().get(asked)
+            name = way.model if way is not None else asked
         except (ValueError, KeyError, TypeError, RecursionError):
             return ""
         return name if name in self._loaded else ""
 
     def _live_aliases(self) -> dict[str, str]:
         """Aliases of models that are loaded."""
-        return {alias: name for alias, name in self._aliases.value().items() if name in self._loaded}
+        return {alias: way.model for alias, way in self._aliases.value().items() if way.model in self._loaded}
 
     async def _pass_on(self, scope: Message, receive: Receive, send: Send, exchange: Exchange, arrived: float) -> None:
         """Hand a checked request to vLLM and watch what comes back."""

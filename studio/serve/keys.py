@@ -96,6 +96,15 @@ def revoke_keys(path: Path, name: str) -> list[Key]:
     return [key for key in meant if key.id in living]
 
 
+def forget_keys(path: Path, user: str) -> int:
+    """Take every record of a user's keys away, so that they open nothing and the name is gone; returns how many there were."""
+    count = sum(key.user == user for key in list_keys(path))
+    if count:
+        with changing(path, {"format": 1, "keys": []}) as book:
+            book["keys"] = [entry for entry in book["keys"] if entry["user"] != user]
+    return count
+
+
 class KeyReader:
     """Who a key belongs to, for the guard: the file's keys that are not revoked, and those given at the start."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from studio.core.errors import StudioError, UserError
 from studio.core.workspace import Workspace, read_run
-from studio.serve.aliases import check_name, list_aliases
+from studio.serve.aliases import check_name, list_aliases, list_canaries
 from studio.serve.checks import check_kind
 from studio.serve.state import StatePaths
 
@@ -37,14 +37,15 @@ def name_runs(workspace: Workspace, runs: list[str]) -> list[tuple[str, Path]]:
 def with_aliased(
     named: list[tuple[str, Path]], workspace: Workspace, paths: StatePaths, *, merged: bool, warn: Callable[[str], None]
 ) -> list[tuple[str, Path]]:
-    """The runs, and those that aliases stand for, so that a restart keeps what was promoted.
+    """The runs, and those that aliases stand for or try, so that a restart keeps what was promoted.
 
     Raises:
         UserError: a run would be served under an alias's name.
     """
     aliases = list_aliases(paths.aliases)
     first = read_run(named[0][1])
-    for alias, now in aliases.items():
+    tried = [(alias, {"model": one.model, "run": one.run}) for alias, one in list_canaries(paths.aliases).items()]
+    for alias, now in [*aliases.items(), *tried]:
         if alias in {name for name, _ in named}:
             raise UserError(
                 f"{alias!r} is an alias (of {now['model']}), so no run can be served under it. Give another: NAME=RUN"

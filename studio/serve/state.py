@@ -19,6 +19,7 @@ import psutil
 from studio.core.errors import UserError
 from studio.core.files import write_json
 from studio.core.workspace import Workspace
+from studio.serve.blocked import FILE_NAME
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class StatePaths:
     def keys(self) -> Path:
         """Hashes of API keys."""
         return self.root / "keys.json"
+
+    @property
+    def blocked(self) -> Path:
+        """Who may not use the servers."""
+        return self.keys.with_name(FILE_NAME)
 
     @property
     def aliases(self) -> Path:

@@ -30,6 +30,7 @@ def read_feedback(
     keep_out: Sequence[str] | None = None,
     scrub: Sequence[str] = tuple(USUAL_KINDS),
     phone_region: str | None = None,
+    refuse: Callable[[str, float], str] = lambda _user, _created: "",
 ) -> tuple[Harvest, Path]:
     """What people said, as rows of one form.
 
@@ -37,6 +38,7 @@ def read_feedback(
         path: the feedback file; None means that of the workspace.
         keep_out: Datasets whose validation and test questions stay out; None means all of the workspace that are not
             themselves made from feedback.
+        refuse: see :func:`studio.feedback.export.harvest`.
     Raises:
         DataError: there is no feedback file.
     """
@@ -50,6 +52,7 @@ def read_feedback(
             held_out=held_out_questions(workspace, keep_out),
             per_user=per_user,
             models=models or None,
+            refuse=refuse,
         )
     finally:
         store.close()

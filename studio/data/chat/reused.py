@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from studio.core.errors import UserError
 from studio.core.workspace import Workspace, read_dataset
@@ -40,3 +42,11 @@ def resolve_dataset(source: DatasetSource, index: int, workspace: Workspace) -> 
         files=(),
         known=KnownRows(name, tuple(map(as_line, own))),
     )
+
+
+def split_lines(folder: Path, split: str) -> list[dict[str, Any]]:
+    """Rows of a split as lines that the readers of files take, each once; none where the Dataset has no such split."""
+    if not (folder / f"{split}.parquet").is_file():
+        return []
+    rows = [row for row in read_split(folder, split) if "/again-" not in row.id]
+    return [{"messages": row.messages, **({"tools": row.tools} if row.tools else {})} for row in rows]

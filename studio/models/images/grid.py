@@ -9,6 +9,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from studio.core.provenance import Origin, mark, png_texts
+
 # Small pictures are enlarged to about this side without smoothing, so that their pixels can be judged.
 _SHOWN = 128
 _MARGIN, _LINE, _LINES = 6, 12, 2
@@ -35,10 +37,11 @@ def picture_grid(pictures: Sequence[Image.Image], captions: Sequence[str], *, co
 
 
 def save_picture_grid(
-    pictures: Sequence[Image.Image], captions: Sequence[str], path: Path, *, columns: int | None = None
+    pictures: Sequence[Image.Image], captions: Sequence[str], path: Path, *, model: str, columns: int | None = None
 ) -> None:
-    """Write :func:`picture_grid` as a PNG in one step."""
+    """Write :func:`picture_grid` as a PNG in one step, with a mark that says which run (``name/time-id``) painted it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}")
-    picture_grid(pictures, captions, columns=columns).save(temporary, format="PNG")
+    sheet = mark(picture_grid(pictures, captions, columns=columns), Origin(model))
+    sheet.save(temporary, format="PNG", pnginfo=png_texts(sheet))
     temporary.replace(path)

@@ -237,7 +237,8 @@ class Session:
         # The label is all that the network is told of a caption, so it is what stands under its picture.
         names = [*family.labels, "no label"]
         told = [names[family.label_of(prompt)] for prompt in self.prompts]
-        save_picture_grid(pictures, told, self.run_folder / "samples" / f"step-{step:06d}.png")
+        place = self.run_folder / "samples" / f"step-{step:06d}.png"
+        save_picture_grid(pictures, told, place, model=f"{self.run_folder.parent.name}/{self.run_folder.name}")
 
     def save(self) -> None:
         """Write ``checkpoint-<step>``: weights, their average, both optimizers, standing."""

@@ -122,7 +122,8 @@ class Recorder:
                     guidance=sample.guidance or self.family.default_guidance,
                 )
                 pictures += to_pictures(painted)
-        save_picture_grid(pictures, self.prompts, self.run_folder / "samples" / f"step-{step:06d}.png")
+        place = self.run_folder / "samples" / f"step-{step:06d}.png"
+        save_picture_grid(pictures, self.prompts, place, model=f"{self.run_folder.parent.name}/{self.run_folder.name}")
 
     def _measure(self, step: int) -> bool:
         """Held-out loss, and the same on as many training pictures; True when it is the best so far."""
