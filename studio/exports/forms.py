@@ -26,6 +26,9 @@ EXPORTS = Registry(
         "merged": "studio.exports.chat.plain:Merged",
         "lora": "studio.exports.chat.plain:PlainLora",
         "kohya": "studio.exports.images.plain:Kohya",
+        "onnx@predictors": "studio.exports.predictors.forms:Onnx",
+        "torchscript@predictors": "studio.exports.predictors.forms:TorchScript",
+        "pt2@predictors": "studio.exports.predictors.forms:Pt2",
     },
 )
 """Name of a form to the class that writes it. Where several kinds of Runs have a form of one name, each has a line of its own:
