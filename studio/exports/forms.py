@@ -32,6 +32,14 @@ EXPORTS = Registry(
         "onnx@predictors": "studio.exports.predictors.forms:Onnx",
         "torchscript@predictors": "studio.exports.predictors.forms:TorchScript",
         "pt2@predictors": "studio.exports.predictors.forms:Pt2",
+        "tflite@forecast": "studio.exports.forecast.forms:TfLite",
+        "savedmodel@forecast": "studio.exports.forecast.forms:SavedModel",
+        "openvino@forecast": "studio.exports.forecast.forms:OpenVino",
+        "executorch@forecast": "studio.exports.forecast.forms:ExecuTorch",
+        "tflite@predictors": "studio.exports.predictors.forms:TfLite",
+        "savedmodel@predictors": "studio.exports.predictors.forms:SavedModel",
+        "openvino@predictors": "studio.exports.predictors.forms:OpenVino",
+        "executorch@predictors": "studio.exports.predictors.forms:ExecuTorch",
     },
 )
 """Name of a form to the class that writes it. Where several kinds of Runs have a form of one name, each has a line of its own:

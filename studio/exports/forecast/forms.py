@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from studio.exports.forecast.form import ForecastExport
+from studio.models.runtimes.environments import LITERT, TENSORFLOW
 
 
 class Onnx(ForecastExport):
@@ -27,3 +28,37 @@ class Pt2(ForecastExport):
     format = "pt2"
     what = "a torch.export program of a network that forecasts"
     place = "pt2/"
+
+
+class TfLite(ForecastExport):
+    """Phones and small boards."""
+
+    format = "tflite"
+    what = "TensorFlow Lite of a network that forecasts"
+    place = "tflite/"
+    environment = LITERT
+
+
+class SavedModel(ForecastExport):
+    """TensorFlow and TensorFlow Serving."""
+
+    format = "savedmodel"
+    what = "a SavedModel of TensorFlow of a network that forecasts"
+    place = "savedmodel/"
+    environment = TENSORFLOW
+
+
+class OpenVino(ForecastExport):
+    """Processors of Intel."""
+
+    format = "openvino"
+    what = "OpenVINO of a network that forecasts"
+    place = "openvino/"
+
+
+class ExecuTorch(ForecastExport):
+    """Phones and small boards, by torch's own runtime."""
+
+    format = "executorch"
+    what = "ExecuTorch of a network that forecasts"
+    place = "executorch/"

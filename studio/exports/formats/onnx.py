@@ -43,7 +43,7 @@ class Onnx(Format):
         return {}
 
 
-def write_onnx(graph: Graph, path: Path) -> None:
+def write_onnx(graph: Graph, path: Path, *, opset: int = _OPSET) -> None:
     """Write a graph as one file.
 
     Raises:
@@ -65,7 +65,7 @@ def write_onnx(graph: Graph, path: Path) -> None:
                 graph.sample,
                 dynamo=True,
                 verbose=False,
-                opset_version=_OPSET,
+                opset_version=opset,
                 dynamic_shapes=shapes if any(shapes) else None,
                 input_names=[port.name for port in graph.inputs],
                 output_names=[port.name for port in graph.outputs],

@@ -26,7 +26,9 @@ def carried(values):
 
 def numbers(values, columns):
     """A list of rows as float64 [rows, columns], NaN for null."""
-    return np.array([[np.nan if one is None else one for one in row] for row in values], dtype=np.float64).reshape(-1, columns)
+    return np.array([[np.nan if one is None else one for one in row] for row in values], dtype=np.float64).reshape(
+        len(values), columns
+    )
 
 
 class Model:
