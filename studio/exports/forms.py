@@ -26,6 +26,7 @@ EXPORTS = Registry(
         "merged": "studio.exports.chat.plain:Merged",
         "lora": "studio.exports.chat.plain:PlainLora",
         "kohya": "studio.exports.images.plain:Kohya",
+        "diffusers": "studio.exports.images.plain:Diffusers",
         "onnx@forecast": "studio.exports.forecast.forms:Onnx",
         "torchscript@forecast": "studio.exports.forecast.forms:TorchScript",
         "pt2@forecast": "studio.exports.forecast.forms:Pt2",
