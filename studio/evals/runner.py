@@ -98,7 +98,7 @@ def evaluate_model(
 
 
 def report_root(target: Target, workspace: Workspace) -> Path:
-    """Folder under which a model's reports lie: its run's ``evals/`` or an export's own, else ``reports/<name>/`` of the workspace."""
+    """Folder under which a model's reports lie: ``evals/`` of its run or export, else ``reports/<name>/`` of the workspace."""
     if (folder := target.export or target.run) is not None:
         return folder / "evals"
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", target.name.partition("://")[2] or target.name).strip("-.")

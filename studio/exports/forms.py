@@ -27,6 +27,7 @@ EXPORTS = Registry(
         "lora": "studio.exports.chat.plain:PlainLora",
         "kohya": "studio.exports.images.plain:Kohya",
         "diffusers": "studio.exports.images.plain:Diffusers",
+        "onnx@images": "studio.exports.images.plain:OnnxDenoiser",
         "onnx@forecast": "studio.exports.forecast.forms:Onnx",
         "torchscript@forecast": "studio.exports.forecast.forms:TorchScript",
         "pt2@forecast": "studio.exports.forecast.forms:Pt2",

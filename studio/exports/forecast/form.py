@@ -46,8 +46,8 @@ class ForecastExport(Export):
             raise UserError(f"the run {name} is {record.status} and has no model yet. Finish it: studio train --resume {name}")
         if is_local(record.method):
             raise UserError(
-                f"{name} learned each series by itself ({record.method}), which is a formula and no network: {self.format} cannot "
-                "hold it. Its numbers stand in model/forecaster.json; --to is for forecast/lstm and forecast/transformer."
+                f"{name} learned each series by itself ({record.method}), which is a formula and no network: {self.format} "
+                "cannot hold it. Its numbers stand in model/forecaster.json; --to is for forecast/lstm and forecast/transformer."
             )
         self.writer.check()
 
@@ -153,6 +153,6 @@ def use_of(record: ExportRecord) -> str:
     return (
         f"    pip install {RUNTIMES[record.form].package}{torch} numpy\n    python predict.py SERIES.json\n\n"
         "`predict.py` needs nothing of the studio, and says at its top what the file holds. `export.json` says names, shapes and "
-        "meanings of the tensors, and under `extra.forecaster` how windows are scaled, for programs in other languages. The series "
-        "of the training are not in this folder."
+        "meanings of the tensors, and under `extra.forecaster` how windows are scaled, for programs in other languages. The "
+        "series of the training are not in this folder."
     )

@@ -36,6 +36,8 @@ class Format(ABC):
     """Distributions whose versions the record names."""
     estimators: ClassVar[bool] = False
     """Whether it holds what is no network (:attr:`Graph.onnx`)."""
+    texts: ClassVar[bool] = True
+    """Whether it holds networks that read texts."""
 
     def check(self) -> None:
         """Refuse before any work what cannot be written here.

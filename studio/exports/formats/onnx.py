@@ -78,7 +78,9 @@ def write_onnx(graph: Graph, path: Path, *, opset: int = _OPSET) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an exporter's message that says something."""
+    """The first line that says something in an exporter's message, of the error that began it all."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0][:200] if lines else type(error).__name__
 

@@ -18,8 +18,8 @@ from studio.models.runtimes.sessions import Arrays
 class OpenVino(Format):
     """Two files: what is computed, and numbers."""
 
-    name, road = "openvino", "onnx"
-    packages = ("openvino", "torch", "onnx", "onnxscript", "skl2onnx")
+    name, road = "openvino", "exported"  # OpenVINO reads texts of unequal length wrongly backwards where ONNX knows their lengths
+    packages = ("openvino", "torch", "onnx", "onnxscript")
 
     def check(self) -> None:
         """See :meth:`Format.check`."""

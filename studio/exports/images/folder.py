@@ -157,7 +157,11 @@ def prediction(family: PipelineFamily) -> np.ndarray:
 def drawn(pipeline: Any) -> np.ndarray:
     """A picture as diffusers draws it, [h, w, 3] in 0..1."""
     pipeline.set_progress_bar_config(disable=True)
-    given: dict[str, Any] = {"num_inference_steps": _STEPS, "generator": torch.Generator().manual_seed(_SEED), "output_type": "np"}
+    given: dict[str, Any] = {
+        "num_inference_steps": _STEPS,
+        "generator": torch.Generator().manual_seed(_SEED),
+        "output_type": "np",
+    }
     if hasattr(pipeline, "tokenizer"):
         given["prompt"] = _PROMPT
     found: np.ndarray = pipeline(**given).images[0]

@@ -49,3 +49,24 @@ class Diffusers(Export):
         from studio.exports.images.folder import export_folder
 
         return export_folder(run_folder, target)
+
+
+class OnnxDenoiser(Export):
+    """The network that denoises, alone."""
+
+    models = "images"
+    kinds = ("diffusion",)
+    what = "ONNX of the network that denoises"
+    place = "onnx/"
+
+    def check(self, run_folder: Path, wishes: Wishes) -> None:  # noqa: ARG002 - no wish has a meaning
+        """See :meth:`Export.check`."""
+        from studio.exports.images.denoiser import check_denoiser
+
+        check_denoiser(run_folder, "onnx")
+
+    def write(self, run_folder: Path, target: Path, wishes: Wishes) -> Told:  # noqa: ARG002 - no wish has a meaning
+        """See :func:`studio.exports.images.denoiser.export_denoiser`."""
+        from studio.exports.images.denoiser import export_denoiser
+
+        return export_denoiser(run_folder, target, "onnx")

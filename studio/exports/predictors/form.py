@@ -61,6 +61,12 @@ class PredictorExport(Export):
                 f"{name} is an estimator of scikit-learn ({info.estimator}), and --quant {wishes.quant} is for "
                 "networks. Leave it out."
             )
+        if info.form == "text-network" and not self.writer.texts:
+            holders = ", ".join(f"--to {one}" for one in FORMATS if FORMATS.get(one).texts)
+            raise UserError(
+                f"{name} reads texts ({info.estimator}), and what writes a {self.format} does not get masks of texts right. "
+                f"Allowed for it: {holders}."
+            )
         run_dataset(record, Workspace.around(run_folder))
         self.writer.check()
         check_reading(open_on_cpu(run_folder))

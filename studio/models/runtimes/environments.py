@@ -17,8 +17,8 @@ LITERT = OwnEnvironment(
 TENSORFLOW = OwnEnvironment(
     name="tensorflow",
     version="2.19.0",
-    # The last line of onnx2tf for Python 3.11.
-    installs=(("onnx2tf==1.29.24",),),
+    # The last line of onnx2tf for Python 3.11; the others are what programs beside exports read rows with.
+    installs=(("onnx2tf==1.29.24",), ("pillow", "tokenizers")),
     proof="import onnx2tf, tensorflow",
     needs=4_000_000_000,
     command="studio export --install tensorflow",

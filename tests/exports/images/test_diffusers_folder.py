@@ -10,6 +10,7 @@ import pytest
 from safetensors.torch import load_file
 
 from benchmarks.image_shapes import write_base
+from studio.core.extras import available
 from studio.exports.images import folder as module
 from studio.models.exported import read_export, read_exports
 from studio.train.images.run import train_image_run
@@ -69,3 +70,15 @@ def _without(networks: Any) -> None:
                 setattr(network.get_submodule(parent), own, layer.get_base_layer())
         vars(network).pop("peft_config", None)
         network._hf_peft_config_loaded = False
+
+
+@pytest.mark.export
+@pytest.mark.skipif(not available("onnxscript"), reason="the extra onnx is not installed")
+@pytest.mark.parametrize("family", ["sd15", "unconditional"])
+def test_the_denoiser_as_onnx(family: str, workspace: Any, dataset: Path, tmp_path: Path, studio: Callable[..., Result]) -> None:
+    run, _ = trained(family, workspace, dataset, tmp_path)
+    done = studio("export", run, "--to", "onnx", "--workspace", workspace.root)
+    assert done.code == 0, done.err
+    record = read_export(run / "onnx")
+    assert record.proof["difference"] < 1e-3 and record.inputs["noisy"]["shape"][0] == "batch"
+    assert (run / "onnx" / "runtime.py").is_file()

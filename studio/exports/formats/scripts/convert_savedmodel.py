@@ -1,7 +1,7 @@
 """From ONNX with fixed sizes to a SavedModel; see ``studio.core.environments.run_script``.
 
-Question: ``model`` (an .onnx file), ``folder`` (to write into), ``work`` (a folder to work in), ``inputs`` and ``outputs`` (name to
-shape). Answer: ``places``, name to tensor of the signature, and ``axes``, the order of axes of inputs that it wants turned.
+Question: ``model`` (an .onnx file), ``folder`` (to write into), ``work`` (a folder to work in), ``inputs`` and ``outputs`` (name
+to shape). Answer: ``places``, name to tensor of the signature, and ``axes``, the order of axes of inputs that it wants turned.
 """
 
 import json
@@ -35,7 +35,7 @@ def place(name, names):
     """The tensor of a name; TensorFlow changes signs that it does not allow."""
     plain = "".join(sign if sign.isalnum() else "_" for sign in name)
     fits = [each for each in names if each == name or plain in "".join(sign if sign.isalnum() else "_" for sign in each)]
-    return fits[0] if fits else list(names)[0]
+    return fits[0] if fits else next(iter(names))
 
 
 places, axes = {}, {}
