@@ -55,8 +55,8 @@ class Target:
     """A model that was found and not opened yet.
 
     run: a Run's folder. base: base weights or a merged folder. endpoint: a server. own_base: the base of the run that is
-    measured, with the adapter off. export: a folder that ``studio export`` wrote of ``run``; it is asked instead. With none of them
-    there is no model, only predictions made elsewhere.
+    measured, with the adapter off. export: a folder that ``studio export`` wrote of ``run``; it is asked instead. With none of
+    them there is no model, only predictions made elsewhere.
     """
 
     name: str

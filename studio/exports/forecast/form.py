@@ -151,7 +151,7 @@ def use_of(record: ExportRecord) -> str:
 
     torch = " torch" if record.form == "executorch" else ""
     return (
-        f"    pip install {RUNTIMES[record.form].package}{torch} numpy\n    python predict.py SERIES.json\n\n"
+        f"```sh\npip install {RUNTIMES[record.form].package}{torch} numpy\npython predict.py SERIES.json\n```\n\n"
         "`predict.py` needs nothing of the studio, and says at its top what the file holds. `export.json` says names, shapes and "
         "meanings of the tensors, and under `extra.forecaster` how windows are scaled, for programs in other languages. The "
         "series of the training are not in this folder."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,10 +34,12 @@ class TfLite(Format):
         import torch
 
         python = find_python(LITERT)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
             place = Path(temporary)
+            buffer = io.BytesIO()
             with quiet_export():
-                torch.export.save(exported(graph), place / "program.pt2")
+                torch.export.save(exported(graph), buffer)
+            (place / "program.pt2").write_bytes(buffer.getbuffer())
             question = {
                 "program": str(place / "program.pt2"),
                 "sample": str(write_sample(graph, place)),

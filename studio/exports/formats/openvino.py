@@ -33,7 +33,7 @@ class OpenVino(Format):
         """See :meth:`Format.write`."""
         import openvino
 
-        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
             path = Path(temporary) / "model.onnx"
             write_onnx(graph, path)
             try:

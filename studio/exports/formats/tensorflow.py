@@ -40,7 +40,7 @@ class SavedModel(Format):
     ) -> dict[str, Any]:
         """See :meth:`Format.write`."""
         python = find_python(TENSORFLOW)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
             place = Path(temporary)
             write_onnx(graph, place / "model.onnx", opset=_OPSET)
             question = {

@@ -1,7 +1,11 @@
-"""Files that torch itself reads: TorchScript, which it calls deprecated, and exported programs, which follow it."""
+"""Files that torch itself reads: TorchScript, which it calls deprecated, and exported programs, which follow it.
+
+Both are made in memory first: on a full disk torch's own writer ends the whole process.
+"""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +35,9 @@ class TorchScript(Format):
                 traced = torch.jit.trace(graph.module, graph.sample, check_trace=False)
             except RuntimeError as error:
                 raise StudioError(f"torch cannot trace this model ({first_line(error)}). Take --to pt2.") from error
-            torch.jit.save(traced, str(folder / "model.ts"))
+            buffer = io.BytesIO()
+            torch.jit.save(traced, buffer)
+        (folder / "model.ts").write_bytes(buffer.getbuffer())
         return {}
 
 
@@ -48,7 +54,9 @@ class Pt2(Format):
         import torch
 
         with quiet_export():
-            torch.export.save(exported(graph), folder / "model.pt2")
+            buffer = io.BytesIO()
+            torch.export.save(exported(graph), buffer)
+        (folder / "model.pt2").write_bytes(buffer.getbuffer())
         return {}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -134,17 +135,15 @@ def _graph(family: Family, sample: dict[str, Tensor]) -> Graph:
     """The denoiser with the number of pictures left open; their size is that of the training's base."""
     with torch.inference_mode():
         text = family.encode_text(list(_PROMPTS[:2]))
+    hidden = isinstance(family, PipelineFamily) and family.has("vae")
     meanings = {
-        "noisy": "noisy latents"
-        if family.decode(sample["noisy"][:1]).shape != sample["noisy"][:1].shape
-        else "noisy pictures, -1..1",
+        "noisy": "noisy latents" if hidden else "noisy pictures, -1..1",
         "times": "noise levels, as the scheduler counts them",
     }
-    types = {torch.int64: "int64", torch.float32: "float32"}
+    text_meaning = "what the text encoder gives for captions"
+    types: dict[torch.dtype, Literal["int64", "float32"]] = {torch.int64: "int64", torch.float32: "float32"}
     ports = [
-        Port(
-            name, types[value.dtype], ("batch", *value.shape[1:]), meanings.get(name, "what the text encoder gives for captions")
-        )  # type: ignore[arg-type]
+        Port(name, types[value.dtype], ("batch", *value.shape[1:]), meanings.get(name, text_meaning))
         for name, value in sample.items()
     ]
     answer = Port("prediction", "float32", ports[0].shape, f"what the noise process of {family.name} predicts")
@@ -154,10 +153,10 @@ def _graph(family: Family, sample: dict[str, Tensor]) -> Graph:
 def _use(family: Family) -> str:
     """How the file is used, as Markdown."""
     return (
-        "    import json, pathlib, runtime\n\n    folder = pathlib.Path('.')\n"
-        "    run = runtime.load(folder, json.loads((folder / 'export.json').read_text()))\n"
-        "    prediction = run({'noisy': ..., 'times': ...})['prediction']\n\n"
-        f"This is the network of family {family.name} alone, called once for each step. Text encoder, VAE and "
-        "scheduler are those of its base; `studio export RUN --to diffusers` writes them all. `export.json` says names, shapes and "
-        "meanings of the tensors."
+        "```python\nimport json, pathlib, runtime\n\nfolder = pathlib.Path('.')\n"
+        "run = runtime.load(folder, json.loads((folder / 'export.json').read_text()))\n"
+        "prediction = run({'noisy': ..., 'times': ...})['prediction']\n```\n\n"
+        f"This is the network of family {family.name} alone, called once for each step. Text encoder, VAE and scheduler are "
+        "those of its base; `studio export RUN --to diffusers` writes them all. `export.json` says names, shapes and meanings of "
+        "the tensors."
     )

@@ -101,8 +101,8 @@ def export_folder(run_folder: Path, target: Path) -> Told:
 def _use(dtype: str) -> str:
     """How the folder is used."""
     return (
-        "    import torch\n    from diffusers import DiffusionPipeline\n\n"
-        f'    pipe = DiffusionPipeline.from_pretrained("THIS FOLDER", torch_dtype=torch.{dtype})'
+        "```python\nimport torch\nfrom diffusers import DiffusionPipeline\n\n"
+        f'pipe = DiffusionPipeline.from_pretrained("THIS FOLDER", torch_dtype=torch.{dtype})\n```'
     )
 
 

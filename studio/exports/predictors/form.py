@@ -180,8 +180,8 @@ def use_of(record: Any) -> str:
     needs = {"tokens": " tokenizers", "pictures": " pillow"}.get(reading["reader"], "")
     torch = " torch" if record.form == "executorch" else ""
     return (
-        f"    pip install {RUNTIMES[record.form].package}{torch}{needs} numpy\n"
-        f"    python predict.py {example_of(record)}\n\n"
+        f"```sh\npip install {RUNTIMES[record.form].package}{torch}{needs} numpy\n"
+        f"python predict.py {example_of(record)}\n```\n\n"
         "`predict.py` needs nothing of the studio: `reading.py` makes tensors of rows, `runtime.py` runs the file, and "
         "`export.json` says names, shapes and meanings of the tensors for programs in other languages. In the studio: "
         "`studio predict FOLDER FILE`, `studio eval SUITE --model FOLDER`."

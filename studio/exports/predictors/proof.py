@@ -58,7 +58,8 @@ def prove(predictor: Predictor, rows: Examples, folder: Path, record: ExportReco
     if record.quant is None:
         limits["difference"] = EXACT
         hold("the largest difference", proof["difference"], EXACT, form=record.form)
-    proof["program"] = _program(folder, record, items[:_PROGRAM_ROWS], info, whole[:_PROGRAM_ROWS])
+    few = items[:_PROGRAM_ROWS]  # in a batch of their own: small numbers depend on what else is in it
+    proof["program"] = _program(folder, record, few, info, answers_of(info, session(reader(few))))
     return proof, limits
 
 

@@ -147,7 +147,7 @@ def test_small_numbers_are_measured(
 @pytest.mark.parametrize(
     ("name", "form", "wishes", "said"),
     [
-        ("logistic", "pt2", Wishes(), r"an estimator of scikit-learn \(logistic\), and pt2 holds networks only. Allowed for it: "),
+        ("logistic", "pt2", Wishes(), r"an estimator of scikit-learn \(logistic\), and pt2 holds networks only. Allowed"),
         ("logistic", "onnx", Wishes(quant="int8"), "--quant int8 is for networks. Leave it out.$"),
         pytest.param("nearest", "onnx", Wishes(), r"Train it with --set preparation.missing=median$", marks=ONNX),
         ("lstm", "savedmodel", Wishes(), "does not get masks of texts right. Allowed for it: --to onnx"),

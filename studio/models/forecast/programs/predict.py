@@ -1,10 +1,10 @@
 """Continues series: python predict.py SERIES.json
 
 The file holds one series or a list of them: {"values": [1.5, null, 2.0], "first": 0, "known": [[...]], "past": [[...]]}.
-values: up to now, null where there is none. seen: false for values that were made up to fill gaps; may be left out. first: stamps
-from ``reference`` in export.json to the first value (below 0 if it lies before). known: covariates known ahead, for every value and
-the stamps to come; past: covariates up to now; both may be left out where the training had none. One line of JSON for each series:
-the median, and the bounds by level in percent.
+values: up to now, null where there is none. seen: false for values that were made up to fill gaps; may be left out. first:
+stamps from ``reference`` in export.json to the first value (below 0 if it lies before). known: covariates known ahead, for every
+value and the stamps to come; past: covariates up to now; both may be left out where the training had none. One line of JSON for
+each series: the median, and the bounds by level in percent.
 """
 
 import json
