@@ -105,12 +105,10 @@ def _export_target(folder: Path, workspace: Workspace) -> Target | None:
     Raises:
         UserError: the run is not in the workspace: it says which rows were trained on.
     """
-    from studio.evals.labelled import PREDICTING
-
     if not is_export(folder):
         return None
     record = read_export(folder, whole=False)
-    if record.kind not in PREDICTING:
+    if "reading" not in record.extra:  # what reads rows for it
         return None
     quant = f" {record.quant}" if record.quant else ""
     return Target(

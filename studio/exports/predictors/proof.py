@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +38,14 @@ def prove(predictor: Predictor, rows: Examples, folder: Path, record: ExportReco
     items = items_of(rows.features, info, record.extra["reading"]["reader"])
     reader, session = open_reader(folder, record), open_session(folder, record)
     truth = predictor.scores(rows.features)
-    found, shapes = _asked(items, reader, session, info)
-    if next(iter(record.inputs.values()))["shape"][0] == 1:  # its runtime feeds it row by row
+    row_by_row = next(iter(record.inputs.values()))["shape"][0] == 1  # by its runtime, however many it is given
+    found, shapes = _asked(items, reader, session, info, (len(items),) if row_by_row else _BATCHES)
+    if row_by_row:
         shapes = {(1, *shape[1:]) for shape in shapes}
-    differences = [*(_difference(info, truth, found[size], record) for size in _BATCHES)]
+    differences = [_difference(info, truth, said, record) for said in found.values()]
     if record.inputs.get("input_ids", {}).get("shape", [1, 1])[1] == "length":
         differences.append(_difference(info, truth, _filled_further(items, reader, session, info, shapes), record))
-    whole = found[_BATCHES[0]]
+    whole = next(iter(found.values()))
     proof: dict[str, Any] = {"rows": len(items), "shapes": sorted(shapes), "difference": max(differences)}
     limits: dict[str, float] = {}
     if info.task == "labels":
@@ -58,8 +59,10 @@ def prove(predictor: Predictor, rows: Examples, folder: Path, record: ExportReco
     if record.quant is None:
         limits["difference"] = EXACT
         hold("the largest difference", proof["difference"], EXACT, form=record.form)
-    few = items[:_PROGRAM_ROWS]  # in a batch of their own: small numbers depend on what else is in it
-    proof["program"] = _program(folder, record, few, info, answers_of(info, session(reader(few))))
+    few, said = items[:_PROGRAM_ROWS], whole[:_PROGRAM_ROWS]
+    if record.quant is not None:  # small numbers depend on what else is in a batch
+        said = answers_of(info, session(reader(few)))
+    proof["program"] = _program(folder, record, few, info, said)
     return proof, limits
 
 
@@ -86,10 +89,12 @@ def _extremes(shapes: Iterable[Any]) -> list[Any]:
     return ordered[:1] if len(ordered) < 2 else [ordered[0], ordered[-1]]
 
 
-def _asked(items: Any, reader: Any, session: Session, info: PredictorInfo) -> tuple[dict[int, np.ndarray], set[tuple[int, ...]]]:
+def _asked(
+    items: Any, reader: Any, session: Session, info: PredictorInfo, batches: Sequence[int]
+) -> tuple[dict[int, np.ndarray], set[tuple[int, ...]]]:
     """What an export says in batches of each size, and the shapes of its first input that came up."""
     found, shapes = {}, set()
-    for size in _BATCHES:
+    for size in batches:
         some = items if size > 1 else items[:_SINGLE_ROWS]
         parts = []
         for first in range(0, len(some), size):
