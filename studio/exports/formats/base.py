@@ -5,11 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from studio.core.registry import Registry
 from studio.exports.graph import Graph, Road
-from studio.models.runtimes.sessions import Arrays, check_runtime
+
+# Help texts are made of forms, and these import nothing heavy.
+if TYPE_CHECKING:
+    from studio.models.runtimes.sessions import Arrays
 
 FORMATS = Registry(
     "format",
@@ -45,6 +48,8 @@ class Format(ABC):
         Raises:
             UserError, MissingExtraError: a package or an environment is not installed.
         """
+        from studio.models.runtimes.sessions import check_runtime
+
         check_runtime(self.name)
 
     @abstractmethod
