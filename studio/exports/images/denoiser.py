@@ -20,7 +20,7 @@ from studio.core.telling import Told
 from studio.core.workspace import read_run
 from studio.exports.formats.base import FORMATS, Format
 from studio.exports.graph import Graph, Port
-from studio.exports.images.folder import fuse, relative, unquantised
+from studio.exports.images.folder import family_name, fuse, relative, unquantised
 from studio.exports.writing import described, finish_export, hold, new_export, told, versions_of
 from studio.models.exported import ExportRecord
 from studio.models.images.families.base import Family
@@ -29,6 +29,8 @@ from studio.models.runtimes.sessions import copy_program, open_session, runtime_
 
 _EXACT = 1e-3
 """Most that a prediction may differ by, of its largest number."""
+_FAMILIES = ("unconditional", "sd15", "pixel")
+"""Families whose denoiser was tried as ONNX; those of the others are larger than one file may be."""
 _BATCHES = (2, 3, 1)
 _PROMPTS = ("a red door", "", "a blue roof")
 
@@ -67,6 +69,11 @@ def check_denoiser(run_folder: Path, form: str) -> None:
     if record.status != "finished":
         name = f"{run_folder.parent.name}/{run_folder.name}"
         raise UserError(f"the run {name} is {record.status} and has no model yet. Finish it: studio train --resume {name}")
+    if (family := family_name(run_folder)) not in _FAMILIES:
+        raise UserError(
+            f"{run_folder.parent.name} is of family {family}, and --to {form} holds the denoiser of {', '.join(_FAMILIES)}. "
+            "Allowed for it: --to diffusers, --to kohya."
+        )
     writer: Format = FORMATS.get(form)()
     writer.check()
 

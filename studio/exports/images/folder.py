@@ -42,20 +42,20 @@ def check_pipeline(run_folder: Path) -> None:
             f"{name} has learned a new word and no network, so there is nothing to fold. Its file in adapter/ is what diffusers' "
             "load_textual_inversion takes."
         )
-    if _is_pixel(run_folder):
+    if family_name(run_folder) == "pixel":
         raise UserError(
             f"{name} is a network of the studio's own (pixel), which diffusers has no pipeline for. Allowed for it: --to onnx."
         )
 
 
-def _is_pixel(run_folder: Path) -> bool:
-    """Whether its base is of the studio's own family."""
+def family_name(run_folder: Path) -> str:
+    """The family of a run's base, or of the model that it trained whole."""
     from studio.adapters.images.loading import resolve_recorded_image_base
     from studio.models.images.families.base import family_of
 
     base = resolve_recorded_image_base(read_run(run_folder))
     folder = base.folder if base is not None and not (run_folder / "model").is_dir() else run_folder / "model"
-    return family_of(folder) == "pixel"
+    return family_of(folder)
 
 
 def export_folder(run_folder: Path, target: Path) -> Told:
