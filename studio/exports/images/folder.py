@@ -44,7 +44,8 @@ def check_pipeline(run_folder: Path) -> None:
         )
     if family_name(run_folder) == "pixel":
         raise UserError(
-            f"{name} is a network of the studio's own (pixel), which diffusers has no pipeline for. Allowed for it: --to onnx."
+            f"{name} is a network of the studio's own (pixel), which diffusers has no pipeline for. Its model/ "
+            "is what the studio itself opens."
         )
 
 

@@ -73,7 +73,7 @@ def _without(networks: Any) -> None:
 
 @pytest.mark.export
 @pytest.mark.skipif(not available("onnxscript"), reason="the extra onnx is not installed")
-@pytest.mark.parametrize("family", ["sd15", "unconditional"])
+@pytest.mark.parametrize("family", ["unconditional"])
 def test_the_denoiser_as_onnx(family: str, workspace: Any, dataset: Path, tmp_path: Path, studio: Callable[..., Result]) -> None:
     run, _ = trained(family, workspace, dataset, tmp_path)
     done = studio("export", run, "--to", "onnx", "--workspace", workspace.root)
