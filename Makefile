@@ -7,7 +7,7 @@ export PYTHON
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart quickstart-short quickstart-images quickstart-images-short environment environment-dev test test-long test-serve check reference support format bench clean
+.PHONY: help quickstart quickstart-short quickstart-images quickstart-images-short environment environment-dev test test-long test-serve test-export check reference support format bench clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,16 +32,20 @@ environment-dev:
 
 test: environment-dev ## Fetch what the tests need, once, then run them offline, two at a time; ARGS="-k name" picks some
 	@$(BIN)/python tests/fetch.py
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not serve and not long" $(ARGS)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not serve and not long and not export" $(ARGS)
 
 test-long: environment-dev ## The tests of more than 20 seconds: killed and resumed runs, several processes, whole pages
 	@$(BIN)/python tests/fetch.py
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "long and not serve" $(ARGS)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "long and not serve and not export" $(ARGS)
 
 test-serve: environment-dev ## Install vLLM for this machine, then test the real server; ARGS="-k name" picks some
 	$(BIN)/python tests/fetch.py
 	$(BIN)/studio serve --install
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m serve tests/serve tests/deploy tests/evals/chat/test_endpoint_vllm.py $(ARGS)
+
+test-export: environment-dev ## Write exports and read them back with the programs people use; ARGS="-k name" picks some
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[onnx]'
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m export tests/exports $(ARGS)
 
 reference: environment-dev ## Write docs/reference.md anew from the code
 	$(BIN)/studio reference > docs/reference.md.new && mv docs/reference.md.new docs/reference.md

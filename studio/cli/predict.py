@@ -13,11 +13,13 @@ from studio.cli import output
 if TYPE_CHECKING:
     import pandas as pd
 
-    from studio.train.kinds import Answers
+    from studio.train.kinds import Answers, RunKind
 
 
 def predict(
-    run: Annotated[str, typer.Argument(help="A run: its name (the newest), its id, its folder, or 'last'.")],
+    run: Annotated[
+        str, typer.Argument(help="A run: its name (the newest), its id, its folder, or 'last'; or a folder of studio export.")
+    ],
     source: Annotated[
         str | None,
         typer.Argument(
@@ -38,11 +40,8 @@ def predict(
     ] = None,
 ) -> None:
     """Labels, numbers, groups or forecasts of a trained run for the rows of a file, as csv."""
-    from studio.core.workspace import read_run
-    from studio.train.kinds import run_kind
-
     _check_out(out)
-    folder = output.open_workspace().find_run(run)
+    folder, kind = _asked(run)
     said: list[str] = []
 
     def say(remark: str) -> None:
@@ -50,11 +49,25 @@ def predict(
         output.note(remark)
 
     options = _options(settings or [], text, probabilities)
-    answers = run_kind(read_run(folder)).predict(folder, source, options=options, say=say)
+    answers = kind.predict(folder, source, options=options, say=say)
     for remark in answers.notes:
         if remark not in said:
             output.note(remark)
     _write(answers, out)
+
+
+def _asked(reference: str) -> tuple[Path, RunKind]:
+    """The folder of a run or of an export, and the kind of run that it is or was written of."""
+    from studio.core.workspace import read_run
+    from studio.models.exported import is_export, read_export
+    from studio.train.kinds import kind_named, run_kind
+
+    folder = Path(reference).expanduser()
+    if is_export(folder):
+        record = read_export(folder, whole=False)
+        return folder, kind_named(record.kind, f"the export {folder}")
+    folder = output.open_workspace().find_run(reference)
+    return folder, run_kind(read_run(folder))
 
 
 def _options(settings: list[str], text: str | None, probabilities: bool) -> dict[str, str]:

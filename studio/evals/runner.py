@@ -90,7 +90,7 @@ def evaluate_model(
     record = record.model_copy(update={"seconds": round(time.monotonic() - started, 2)})
     record = record.model_copy(update={"gate": judge(record, suite.thresholds)})
     folder = write_report(report_root(target, workspace), record, {task.name: result for task, result in results}, suite)
-    if target.run is not None:
+    if target.run is not None and target.export is None:
         from studio.adapters.card import write_model_card
 
         write_model_card(target.run)
@@ -98,9 +98,9 @@ def evaluate_model(
 
 
 def report_root(target: Target, workspace: Workspace) -> Path:
-    """Folder under which a model's reports lie: its run's ``evals/``, else ``reports/<name>/`` of the workspace."""
-    if target.run is not None:
-        return target.run / "evals"
+    """Folder under which a model's reports lie: ``evals/`` of its run or export, else ``reports/<name>/`` of the workspace."""
+    if (folder := target.export or target.run) is not None:
+        return folder / "evals"
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", target.name.partition("://")[2] or target.name).strip("-.")
     return workspace.root / "reports" / (name[-80:] or "model")
 

@@ -12,6 +12,7 @@ from studio.core.errors import UserError
 from studio.core.records import RunRecord
 from studio.core.workspace import Workspace, read_run
 from studio.models.bases import ResolvedBase, resolve_base
+from studio.models.exported import is_export, read_export
 from studio.models.starters import ALL_STARTERS
 
 OWN_BASE: Literal["base"] = "base"
@@ -55,7 +56,8 @@ class Target:
     """A model that was found and not opened yet.
 
     run: a Run's folder. base: base weights or a merged folder. endpoint: a server. own_base: the base of the run that is
-    measured, with the adapter off. With none of them there is no model, only predictions made elsewhere.
+    measured, with the adapter off. export: a folder that ``studio export`` wrote of ``run``; it is asked instead. With none of
+    them there is no model, only predictions made elsewhere.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Target:
     base: ResolvedBase | None = None
     endpoint: Endpoint | None = None
     own_base: bool = False
+    export: Path | None = None
 
 
 def predictions_target(tasks: Iterable[Any]) -> Target:
@@ -82,6 +85,8 @@ def find_model(reference: str, workspace: Workspace, *, tokenizer: str | None = 
     """
     if reference.startswith(("http://", "https://")):
         return Target(reference, endpoint=parse_endpoint(reference, tokenizer))
+    if (exported := _export_target(Path(reference).expanduser(), workspace)) is not None:
+        return exported
     try:
         folder = workspace.find_run(reference)
         return Target(f"{folder.parent.name}/{folder.name}", run=folder)
@@ -95,6 +100,23 @@ def find_model(reference: str, workspace: Workspace, *, tokenizer: str | None = 
         if option == "--model" and not any(mark in reference for mark in "/\\"):
             raise no_run from None
         raise UserError(f"{option} {reference} is no run in {workspace.runs}, and {error}") from error
+
+
+def _export_target(folder: Path, workspace: Workspace) -> Target | None:
+    """A folder that was written of a run whose kind is asked in rows; None for all others.
+
+    Raises:
+        UserError: the run is not in the workspace: it says which rows were trained on.
+    """
+    if not is_export(folder):
+        return None
+    record = read_export(folder, whole=False)
+    if "reading" not in record.extra:  # what reads rows for it
+        return None
+    quant = f" {record.quant}" if record.quant else ""
+    return Target(
+        f"{record.run['name']} as {record.form}{quant}", run=workspace.find_run(str(record.run["id"])), export=folder.resolve()
+    )
 
 
 def find_baseline(baseline: str, tuned: Target, workspace: Workspace, *, tokenizer: str | None = None) -> Target | None:

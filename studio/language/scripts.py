@@ -29,6 +29,8 @@ _UNSPACED_MARKS = "".join(sign for sign in MARK_SIGNS if UNSPACED_SIGN.match(sig
 _UNSPACED_LETTER = f"[{_UNSPACED}][{_UNSPACED_MARKS}]*"
 _MARKED_WORD = re.compile(f"{_UNSPACED_LETTER}|(?:[^\\W{_UNSPACED}]|(?![{_UNSPACED}])[{MARK_SIGNS}])+")
 _LETTER = re.compile(_UNSPACED_LETTER)
+WORD_PATTERNS = {"ascii": _ASCII_WORD.pattern, "plain": _WORD.pattern, "marked": _MARKED_WORD.pattern, "marks": MARKS.pattern}
+"""What :func:`words_of` looks for in lower case: in ASCII, in a text without any of ``marks``, and in one with."""
 
 # First code points of the blocks of each script, after https://www.unicode.org/Public/UCD/latest/ucd/Scripts.txt; Kana stands for
 # both of Japan's. Letters outside the named blocks belong to none.

@@ -233,13 +233,24 @@ def run_kind(record: RunRecord) -> RunKind:
     Raises:
         StudioError: it was made by a studio that knows more kinds, or with a kind that is not registered here.
     """
-    if record.kind not in RUN_KINDS:
+    return kind_named(record.kind, f"the run {record.name}")
+
+
+def kind_named(name: str, owner: str) -> RunKind:
+    """A kind by its name.
+
+    Args:
+        owner: what is of this kind, for the message.
+    Raises:
+        StudioError: there is no such kind.
+    """
+    if name not in RUN_KINDS:
         known = ", ".join(RUN_KINDS)
         raise StudioError(
-            f"the run {record.name} is of kind {record.kind!r}, and this studio knows {known}. Update it, "
+            f"{owner} is of kind {name!r}, and this studio knows {known}. Update it, "
             "or register the kind before it is called (docs/kinds.md)."
         )
-    found: RunKind = RUN_KINDS.get(record.kind)
+    found: RunKind = RUN_KINDS.get(name)
     return found
 
 

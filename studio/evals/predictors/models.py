@@ -92,6 +92,10 @@ def _opened(target: Target) -> Predictor:
         raise UserError(
             f"the run {target.name} is {record.status} and cannot be measured. Finish it: studio train --resume {record.id}"
         )
+    if target.export is not None:
+        from studio.models.predictors.exported import open_exported
+
+        return open_exported(target.export)
     return open_predictor(target.run / MODEL)
 
 
@@ -106,7 +110,7 @@ def described(predictor: Predictor, target: Target) -> dict[str, Any]:
         "kind": "predictor",
         "name": record.name,
         "id": record.id,
-        "path": str(target.run),
+        "path": str(target.export or target.run),
         "method": record.method,
         "base": record.base.get("name") if record.base.get("source") not in {"scratch", None} else None,
         "base_sha256": record.base.get("sha256"),

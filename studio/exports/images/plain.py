@@ -28,3 +28,45 @@ class Kohya(Export):
         ]
         written = f"LoRA of {result.modules} layers written to {result.file} ({size_text(result.bytes)}, {result.family})."
         return Told((written, Pairs(rows)), result)
+
+
+class Diffusers(Export):
+    """A plain folder of diffusers."""
+
+    models = "images"
+    kinds = ("diffusion",)
+    what = "a folder of diffusers with the LoRA folded in"
+    place = "diffusers/"
+
+    def check(self, run_folder: Path, wishes: Wishes) -> None:  # noqa: ARG002 - no wish has a meaning
+        """See :meth:`Export.check`."""
+        from studio.exports.images.folder import check_pipeline
+
+        check_pipeline(run_folder)
+
+    def write(self, run_folder: Path, target: Path, wishes: Wishes) -> Told:  # noqa: ARG002 - no wish has a meaning
+        """See :func:`studio.exports.images.folder.export_folder`."""
+        from studio.exports.images.folder import export_folder
+
+        return export_folder(run_folder, target)
+
+
+class OnnxDenoiser(Export):
+    """The network that denoises, alone."""
+
+    models = "images"
+    kinds = ("diffusion",)
+    what = "ONNX of the network that denoises"
+    place = "onnx/"
+
+    def check(self, run_folder: Path, wishes: Wishes) -> None:  # noqa: ARG002 - no wish has a meaning
+        """See :meth:`Export.check`."""
+        from studio.exports.images.denoiser import check_denoiser
+
+        check_denoiser(run_folder, "onnx")
+
+    def write(self, run_folder: Path, target: Path, wishes: Wishes) -> Told:  # noqa: ARG002 - no wish has a meaning
+        """See :func:`studio.exports.images.denoiser.export_denoiser`."""
+        from studio.exports.images.denoiser import export_denoiser
+
+        return export_denoiser(run_folder, target, "onnx")

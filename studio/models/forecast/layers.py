@@ -88,7 +88,7 @@ class TransformerNetwork(nn.Module):
         """[b, l, f], [b, h, g] -> [b, h, q]."""
         missing = self.count * self.patch - past.shape[1]
         padded = nn.functional.pad(past, (0, 0, missing, 0))
-        patches = padded.reshape(len(past), self.count, -1)  # [b, n, patch f]
+        patches = padded.reshape(past.shape[0], self.count, -1)  # [b, n, patch f]
         attended: Tensor = self.layers(self.embed(patches) + self.place)  # [b, n, w]
         found: Tensor = self.head(attended.flatten(1), future)
         return found

@@ -15,7 +15,7 @@ from studio.models.forecast.calendar import Calendar
 from studio.models.forecast.panel import Floats, Panel, Series, carried
 
 # Of a constant past: a share of its size that counts as its spread.
-_LEAST_SPREAD = 1e-3
+LEAST_SPREAD = 1e-3
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def cut(series: Sequence[Prepared], origins: Sequence[int], inputs: Inputs) -> B
         values, seen = one.values[then], one.seen[then] > 0
         middle = float(values[-1])
         known = values[seen]
-        spread = max(float(known.std()) if len(known) else 0.0, _LEAST_SPREAD * abs(middle)) or 1.0
+        spread = max(float(known.std()) if len(known) else 0.0, LEAST_SPREAD * abs(middle)) or 1.0
         scaled = np.where(np.arange(inputs.context) >= inputs.context - origin, (values - middle) / spread, 0.0)
         pasts.append(np.column_stack([scaled, one.seen[then], one.covariates[then], one.phase[then]]))
         futures.append(np.column_stack([one.covariates[ahead, : inputs.known], one.phase[ahead]]))

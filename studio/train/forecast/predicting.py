@@ -16,6 +16,7 @@ from studio.core.errors import UserError, nearest
 from studio.data.series.grid import by_series, on_grid, one_per_stamp, times_of
 from studio.data.series.reading import Read, read_file_points
 from studio.data.series.rows import Point
+from studio.models.exported import is_export
 from studio.models.forecast.forecaster import Forecaster
 from studio.models.forecast.forecasts import Forecast
 from studio.models.forecast.opening import open_forecaster
@@ -38,6 +39,11 @@ def predict_series(folder: Path, source: str | None, *, options: dict[str, str],
     Raises:
         UserError: an option or the file is not what the Run takes.
     """
+    if is_export(folder):
+        raise UserError(
+            f"{folder} holds no series, so nothing can be continued here. Ask the program beside it: python {folder}/predict.py "
+            "SERIES.json; or the run it was written of."
+        )
     horizon, wanted = _asked(options)
     forecaster = open_forecaster(folder / "model")
     panel, notes = (forecaster.histories, []) if source is None else _continued(forecaster, source)

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from studio.core.errors import UserError, nearest
+from studio.models.exported import is_export
 from studio.models.predictors.base import Prediction, Predictor, PredictorInfo
+from studio.models.predictors.exported import open_exported
 from studio.models.predictors.opening import open_predictor
 from studio.train.kinds import Answers
 from studio.train.predictors.files import Found, Known, read_source, read_text
@@ -29,22 +31,33 @@ _AT_ONCE = 10_000
 
 
 def predict_file(run_folder: Path, source: str | None, options: Mapping[str, str]) -> Answers:
-    """What a finished Run says of the rows of a file.
+    """What a finished Run, or an export of one, says of the rows of a file.
 
     Raises:
         UserError, DataError: the Run has no model, an option is unknown, or the file is not what it takes.
     """
     _check(options)
-    if not (run_folder / MODEL / "predictor.json").is_file():
-        run = f"{run_folder.parent.name}/{run_folder.name}"
-        raise UserError(f"{run} has no model: its training has not ended. Go on with: studio train --resume {run}")
-    predictor = open_predictor(run_folder / MODEL)
+    predictor = _opened(run_folder)
     found = _found(predictor.info, source, options)
     taken = [name for name in found.rows.columns if name in {PREDICTION, PROBABILITY, LOW, HIGH}]
     if taken:
         raise UserError(f"the file has a column {taken[0]!r} already, which is written here. Rename it.")
     said = predicted(predictor, found.features)
     return Answers(table_of(said, probabilities=options.get("probabilities") == "true"), found.rows, tuple(found.notes))
+
+
+def _opened(folder: Path) -> Predictor:
+    """The predictor of a finished Run, or of a folder that ``studio export`` wrote.
+
+    Raises:
+        UserError: the Run is not finished.
+    """
+    if is_export(folder):
+        return open_exported(folder)
+    if not (folder / MODEL / "predictor.json").is_file():
+        run = f"{folder.parent.name}/{folder.name}"
+        raise UserError(f"{run} has no model: its training has not ended. Go on with: studio train --resume {run}")
+    return open_predictor(folder / MODEL)
 
 
 def known_of(info: PredictorInfo, options: Mapping[str, str]) -> Known:

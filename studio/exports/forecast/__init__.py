@@ -1,0 +1,1 @@
+"""Runs that forecast time series, in the forms that other programs read."""

@@ -1,0 +1,1 @@
+"""Run in environments of their own; see ``studio.core.environments.run_script``."""

@@ -1,0 +1,1 @@
+"""What stands beside an exported forecaster as ``predict.py``: it imports nothing of the studio."""

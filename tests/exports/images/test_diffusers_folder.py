@@ -1,0 +1,83 @@
+"""Image models as plain folders of diffusers draw the pictures of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from benchmarks.image_shapes import write_base
+from studio.core.extras import available
+from studio.exports.images import folder as module
+from studio.models.exported import read_export, read_exports
+from studio.train.images.run import train_image_run
+from tests.conftest import Result
+from tests.train.images.made import make_dataset, open_image_run
+
+PLAIN = {"batch_size": 2, "resolution": 16, "steps": 2, "learning_rate": 0.1, "dtype": "float32", "cache": "off"}
+PLAIN |= {"sample": {"count": 1, "steps": 1}}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_dataset(tmp_path_factory.mktemp("folder") / "data")
+
+
+def trained(family: str, workspace: Any, dataset: Path, tmp_path: Path) -> tuple[Path, Path]:
+    base = write_base(tmp_path / family, family)
+    run = open_image_run(
+        workspace, dataset, PLAIN | {"lora": {"rank": 2, "alpha": 3, "text_encoder": family != "unconditional"}}, base
+    )
+    train_image_run(run, resume=False, say=print)
+    return run, base
+
+
+@pytest.mark.parametrize("family", ["sd15", "unconditional"])
+def test_the_folder_is_proven(family: str, workspace: Any, dataset: Path, tmp_path: Path, studio: Callable[..., Result]) -> None:
+    run, base = trained(family, workspace, dataset, tmp_path)
+    done = studio("export", run, "--to", "diffusers", "--workspace", workspace.root)
+    assert done.code == 0, done.err
+    folder = run / "diffusers"
+    record = read_export(folder)
+    assert max(record.proof.values()) < 1e-3 and [line.form for line in read_exports(run)] == ["diffusers"]
+    one, two = (load_file(next((place / "unet").glob("*.safetensors"))) for place in (folder, base))
+    assert one.keys() == two.keys(), "no adapter is left"
+    assert any((one[name] != two[name]).any() for name in one), "the training is in the weights"
+
+
+def test_another_model_is_not_written(
+    workspace: Any, dataset: Path, tmp_path: Path, studio: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = trained("sd15", workspace, dataset, tmp_path)
+    monkeypatch.setattr(module, "fuse", _without)
+    done = studio("export", run, "--to", "diffusers", "--workspace", workspace.root)
+    assert done.code == 1 and "is not the model that was trained" in done.err
+    assert not (run / "diffusers").exists() and not read_exports(run)
+
+
+def _without(networks: Any) -> None:
+    """Take adapters away without folding them in."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for network in networks.values():
+        for name, layer in list(network.named_modules()):
+            if isinstance(layer, BaseTunerLayer):
+                parent, _, own = name.rpartition(".")
+                setattr(network.get_submodule(parent), own, layer.get_base_layer())
+        vars(network).pop("peft_config", None)
+        network._hf_peft_config_loaded = False
+
+
+@pytest.mark.export
+@pytest.mark.skipif(not available("onnxscript"), reason="the extra onnx is not installed")
+@pytest.mark.parametrize("family", ["unconditional"])
+def test_the_denoiser_as_onnx(family: str, workspace: Any, dataset: Path, tmp_path: Path, studio: Callable[..., Result]) -> None:
+    run, _ = trained(family, workspace, dataset, tmp_path)
+    done = studio("export", run, "--to", "onnx", "--workspace", workspace.root)
+    assert done.code == 0, done.err
+    record = read_export(run / "onnx")
+    assert record.proof["difference"] < 1e-3 and record.inputs["noisy"]["shape"][0] == "batch"
+    assert (run / "onnx" / "runtime.py").is_file()
