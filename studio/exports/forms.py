@@ -25,6 +25,7 @@ EXPORTS = Registry(
     {
         "merged": "studio.exports.chat.plain:Merged",
         "lora": "studio.exports.chat.plain:PlainLora",
+        "gguf": "studio.exports.chat.gguf.form:Gguf",
         "kohya": "studio.exports.images.plain:Kohya",
     },
 )

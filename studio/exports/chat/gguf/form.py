@@ -1,0 +1,39 @@
+"""``--to gguf``: a chat as one file for llama.cpp and Ollama. The work is in ``making.py``; nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from studio.core.environments import OwnEnvironment
+from studio.core.telling import Told
+from studio.exports.forms import Export, Wishes
+from studio.models.chat.runtimes.llama import K_QUANTS, LLAMA
+
+
+class Gguf(Export):
+    """Base and adapter in one GGUF file, with a Modelfile for Ollama."""
+
+    models = "chat"
+    kinds = ("chat",)
+    takes = frozenset({"quant"})
+    what = "one GGUF file for llama.cpp and Ollama of a chat model"
+    quants = ("q8_0", "f32", "f16", "bf16", *K_QUANTS, "q5_1", "q5_0", "q4_1", "q4_0")
+    environment: ClassVar[OwnEnvironment | None] = LLAMA
+    place = "gguf/QUANT/"
+
+    def check(self, run_folder: Path, wishes: Wishes) -> None:
+        """See :meth:`Export.check`: architecture, settings and tokenizer, read off the base's files."""
+        from studio.exports.chat.gguf.making import check
+
+        check(run_folder, self._quant(wishes))
+
+    def write(self, run_folder: Path, target: Path, wishes: Wishes) -> Told:
+        """Write, read back in transformers and in llama.cpp, measure what is lost."""
+        from studio.exports.chat.gguf.making import export_gguf
+
+        return export_gguf(run_folder, target, self._quant(wishes))
+
+    def _quant(self, wishes: Wishes) -> str:
+        """What was asked for, else the usual one."""
+        return wishes.quant or self.quants[0]
