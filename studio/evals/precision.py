@@ -38,6 +38,8 @@ def computed_in(about: Mapping[str, Any]) -> str:
     """
     if about.get("kind") == "endpoint":
         return "; computed by the server, in a number type it does not tell"
+    if about.get("kind") == "export":
+        return f"; the model is {about['quant']} in {about['runtime']}" if about.get("quant") else f"; in {about.get('runtime')}"
     return f"; the model computed in {about['dtype']}" if about.get("dtype") else ""
 
 

@@ -12,6 +12,7 @@ from studio.core.errors import UserError
 from studio.core.records import RunRecord
 from studio.core.workspace import Workspace, read_run
 from studio.models.bases import ResolvedBase, resolve_base
+from studio.models.exported import is_export, read_export
 
 OWN_BASE: Literal["base"] = "base"
 NO_BASE = "none"
@@ -54,7 +55,8 @@ class Target:
     """A model that was found and not opened yet.
 
     run: a Run's folder. base: base weights or a merged folder. endpoint: a server. own_base: the base of the run that is
-    measured, with the adapter off. With none of them there is no model, only predictions made elsewhere.
+    measured, with the adapter off. export: a folder that ``studio export`` wrote; of: the Run that it was written of, where that
+    is in the workspace. With none of them there is no model, only predictions made elsewhere.
     """
 
     name: str
@@ -62,6 +64,8 @@ class Target:
     base: ResolvedBase | None = None
     endpoint: Endpoint | None = None
     own_base: bool = False
+    export: Path | None = None
+    of: Path | None = None
 
 
 def predictions_target(tasks: Iterable[Any]) -> Target:
@@ -71,7 +75,8 @@ def predictions_target(tasks: Iterable[Any]) -> Target:
 
 
 def find_model(reference: str, workspace: Workspace, *, tokenizer: str | None = None, option: str = "--model") -> Target:
-    """A run by name, id or folder; a base or merged model by name, folder or Hub id; or an endpoint, ``http://host:port/v1#name``.
+    """A run by name, id or folder; an export by its folder; a base or merged model by name, folder or Hub id; or an endpoint,
+    ``http://host:port/v1#name``.
 
     Args:
         tokenizer: for an endpoint, the run, base or folder whose tokenizer and template it uses.
@@ -81,6 +86,8 @@ def find_model(reference: str, workspace: Workspace, *, tokenizer: str | None = 
     """
     if reference.startswith(("http://", "https://")):
         return Target(reference, endpoint=parse_endpoint(reference, tokenizer))
+    if is_export(exported := Path(reference).expanduser()):
+        return _export_target(exported.resolve(), workspace)
     try:
         folder = workspace.find_run(reference)
         return Target(f"{folder.parent.name}/{folder.name}", run=folder)
@@ -92,6 +99,16 @@ def find_model(reference: str, workspace: Workspace, *, tokenizer: str | None = 
         if option == "--model" and not any(mark in reference for mark in "/\\"):
             raise no_run from None
         raise UserError(f"{option} {reference} is no run in {workspace.runs}, and {error}") from error
+
+
+def _export_target(folder: Path, workspace: Workspace) -> Target:
+    """An export, and the Run that it was written of where that is still in the workspace."""
+    record = read_export(folder, whole=False)
+    name = f"{record.run.get('name')}-{record.form}{f'-{record.quant}' if record.quant else ''}"
+    try:
+        return Target(name, export=folder, of=workspace.find_run(str(record.run.get("id"))))
+    except UserError:
+        return Target(name, export=folder)
 
 
 def find_baseline(baseline: str, tuned: Target, workspace: Workspace, *, tokenizer: str | None = None) -> Target | None:
@@ -110,5 +127,6 @@ def find_baseline(baseline: str, tuned: Target, workspace: Workspace, *, tokeniz
 
 
 def run_record(target: Target) -> RunRecord | None:
-    """The record of a run that is measured; None for other models."""
-    return read_run(target.run) if target.run is not None else None
+    """The record of a run that is measured, or of that which an export was written of; None for other models."""
+    folder = target.run or target.of
+    return read_run(folder) if folder is not None else None

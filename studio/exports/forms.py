@@ -26,6 +26,7 @@ EXPORTS = Registry(
         "merged": "studio.exports.chat.plain:Merged",
         "lora": "studio.exports.chat.plain:PlainLora",
         "gguf": "studio.exports.chat.gguf.form:Gguf",
+        "gguf-lora": "studio.exports.chat.gguf.form:GgufLora",
         "kohya": "studio.exports.images.plain:Kohya",
     },
 )

@@ -1,4 +1,6 @@
-"""``--to gguf``: a chat as one file for llama.cpp and Ollama. The work is in ``making.py``; nothing heavy is imported here."""
+"""``--to gguf`` and ``--to gguf-lora``: a chat for llama.cpp and Ollama. The work is in ``making.py`` and ``lora.py``; nothing
+heavy is imported here.
+"""
 
 from __future__ import annotations
 
@@ -37,3 +39,27 @@ class Gguf(Export):
     def _quant(self, wishes: Wishes) -> str:
         """What was asked for, else the usual one."""
         return wishes.quant or self.quants[0]
+
+
+class GgufLora(Export):
+    """The adapter alone as GGUF, with its base as GGUF beside it."""
+
+    models = "chat"
+    kinds = ("chat",)
+    takes = frozenset({"quant"})
+    what = "an adapter for llama.cpp and Ollama beside the GGUF file of its base, which other adapters can share"
+    quants = ("q8_0", "f32", "f16", "bf16")
+    environment: ClassVar[OwnEnvironment | None] = LLAMA
+    place = "gguf-lora/QUANT/"
+
+    def check(self, run_folder: Path, wishes: Wishes) -> None:
+        """See :meth:`Export.check`: as for a whole model, and that the adapter is a plain LoRA."""
+        from studio.exports.chat.gguf.lora import check
+
+        check(run_folder, wishes.quant or self.quants[0])
+
+    def write(self, run_folder: Path, target: Path, wishes: Wishes) -> Told:
+        """Write the adapter, and its base where no other export has it, and run both in llama.cpp."""
+        from studio.exports.chat.gguf.lora import export_lora
+
+        return export_lora(run_folder, target, wishes.quant or self.quants[0])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -34,6 +36,7 @@ from studio.exports.chat.gguf.vocabulary import read_vocabulary
 from studio.exports.chat.gguf.writer import Marks, language_config, mix_of, write_gguf
 from studio.exports.chat.measuring import AGREEMENT, DIVERGENCE, Measured, measure, other_tokens, proof_texts
 from studio.exports.writing import described, finish_export, hold, new_export, told, versions_of
+from studio.models.chat.generation import end_tokens
 from studio.models.chat.probing import turn_ends
 from studio.models.chat.rendering import render
 from studio.models.chat.runtimes.llama import K_QUANTS, LLAMA, LlamaRuntime, quantised
@@ -118,13 +121,7 @@ def export_gguf(run_folder: Path, target: Path, quant: str) -> Told:
             proof=proof.figures,
             limits=proof.limits,
             versions=versions_of("gguf", "transformers", "torch", "finetuning-studio"),
-            extra={
-                "file": file.name,
-                "tokenizer": TOKENIZER,
-                "template": run.template.record(),
-                "types": mix,
-                "ollama": template,
-            },
+            extra={"file": file.name, "types": mix, "ollama": template, **asking(run)},
         )
         finish_export(partial, record, words, _use(file.name, template))
     said = told(run_folder, target, record, words, folder_size(target), f"ollama create {name} -f {target / 'Modelfile'}")
@@ -206,14 +203,17 @@ def prove(run: LoadedRun, file: Path, quant: str, found: Architecture, *, merged
     runtime, measured = versions_words(), read
     if installed():
         with LlamaRuntime(file, exact=quant in LOSSLESS) as llama:
-            _hold_tokens(run, llama, marks)
+            hold_tokens(run, llama, marks)
             measured, runtime = measure(run, llama.logits), llama.name
         figures["llama.cpp"] = measured.figures()
         words += [("tokens of the prompts", "the same as the run's"), *measured.words()]
     else:
         _hold_tokens_without(run, file)
         words += measured.words()
-    limits = _hold(quant, found, read, measured)
+    form = f"gguf ({quant})"
+    if quant in LOSSLESS:
+        hold("the largest logit difference in transformers", read.largest, LIMIT, form=form)
+    limits = limits_of(form, quant, found, measured)
     return Proof(figures, words, limits, runtime, measured)
 
 
@@ -270,7 +270,7 @@ def _hold_tokens_without(run: LoadedRun, file: Path) -> None:
         )
 
 
-def _hold_tokens(run: LoadedRun, llama: LlamaRuntime, marks: Marks) -> None:
+def hold_tokens(run: LoadedRun, llama: LlamaRuntime, marks: Marks) -> None:
     """Refuse a file whose prompts llama.cpp reads as other tokens, or whose answers it does not end.
 
     Raises:
@@ -288,23 +288,21 @@ def _hold_tokens(run: LoadedRun, llama: LlamaRuntime, marks: Marks) -> None:
         )
 
 
-def _hold(quant: str, found: Architecture, read: Measured, measured: Measured) -> dict[str, float]:
-    """Refuse what a kind of numbers may not lose; gives back the limits.
+def limits_of(form: str, quant: str, found: Architecture, measured: Measured) -> dict[str, float]:
+    """Refuse what a kind of numbers may not lose; gives back the limits that held.
 
     Raises:
         StudioError: one is passed.
     """
-    form = f"gguf ({quant})"
-    if quant in LOSSLESS:
-        hold("the largest logit difference in transformers", read.largest, LIMIT, form=form)
-        if found.exact:
-            hold("the largest logit difference", measured.largest, LIMIT, form=form)
-            return {"max_logit_difference": LIMIT}
+    if quant in LOSSLESS and found.exact:
+        hold("the largest logit difference", measured.largest, LIMIT, form=form)
+        return {"max_logit_difference": LIMIT}
     if quant in LOSSLESS + CLOSE:
         hold("the Kullback-Leibler divergence", measured.divergence, DIVERGENCE, form=form)
         hold("the share of equal likeliest tokens", measured.agreement, AGREEMENT, form=form, least=True)
         return {"divergence": DIVERGENCE, "agreement": AGREEMENT}
-    hold("the Kullback-Leibler divergence", measured.divergence, float("inf"), form=form)
+    if not math.isfinite(measured.divergence):
+        hold("the Kullback-Leibler divergence", measured.divergence, sys.float_info.max, form=form)
     return {}
 
 
@@ -323,6 +321,17 @@ def write_beside(folder: Path, run: LoadedRun, marks: Marks, file: str, adapter:
     stops = [str(tokenizer.convert_ids_to_tokens(end)) for end in marks.ends]
     write_text(folder / "Modelfile", modelfile(file, template, stops, adapter=adapter))
     return template is not None
+
+
+def asking(run: LoadedRun) -> dict[str, Any]:
+    """What a record says for whoever asks the export: ``tokenizer``, ``template``, ``ends`` and ``train_on``."""
+    last = saved_settings(run.folder).get("train_on") == "last_assistant"
+    return {
+        "tokenizer": TOKENIZER,
+        "template": run.template.record(),
+        "ends": sorted(end_tokens(run.model, run.tokenizer, run.template)),
+        "train_on": "last_assistant" if last else "assistant",
+    }
 
 
 def _use(file: str, template: bool) -> str:

@@ -65,7 +65,7 @@ def write_gguf(
     marks: Marks,
     about: Mapping[str, str],
 ) -> dict[str, int]:
-    """Write a folder of safetensors in float32 as ``target``.
+    """Write a folder of safetensors as ``target``.
 
     Args:
         about: ``name``, ``licence`` and ``description`` of the file where known.
@@ -175,7 +175,7 @@ class _Weights:
         self.shapes: dict[str, tuple[int, ...]] = {}
         self._factors = architectures.rope_factors(config)
         for path in sorted(folder.glob("*.safetensors")):
-            with safe_open(path, framework="np") as opened:
+            with safe_open(path, framework="pt") as opened:
                 names = [(name, self._place(places, name)) for name in opened.keys()]  # noqa: SIM118 - not a mapping
                 self.shapes |= {place: tuple(opened.get_slice(name).get_shape()) for name, place in names}
                 self._files.append((path, names))
@@ -192,9 +192,9 @@ class _Weights:
     def each(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """Every weight as the file holds it, in the order of ``shapes``."""
         for path, names in self._files:
-            with safe_open(path, framework="np") as opened:
+            with safe_open(path, framework="pt") as opened:
                 for name, place in names:
-                    weight = opened.get_tensor(name).astype(np.float32, copy=False)
+                    weight = opened.get_tensor(name).float().numpy()
                     yield place, architectures.laid(name, weight, self._config, self._found)
         if self._factors is not None:
             yield "rope_freqs.weight", self._factors

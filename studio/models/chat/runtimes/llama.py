@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.core.environments import OwnEnvironment, find_python, quiet_environment, run_script
-from studio.core.errors import StudioError, UserError
+from studio.core.errors import StudioError
 from studio.models.exported import ExportRecord
 
 if TYPE_CHECKING:
@@ -206,17 +206,5 @@ def open_gguf(folder: Path, record: ExportRecord) -> LlamaRuntime:
 
 
 def open_gguf_lora(folder: Path, record: ExportRecord) -> LlamaRuntime:
-    """An export ``gguf-lora`` on the base file that it names.
-
-    Raises:
-        UserError: that file is gone or another one.
-    """
-    from studio.models.weights import cached_sha256
-
-    base = Path(str(record.extra["base_file"]))
-    if not base.is_absolute():
-        base = folder / base
-    if not base.is_file() or cached_sha256(base) != record.extra["base_sha256"]:
-        how = "is another file than the one it was proven on" if base.is_file() else "is not there"
-        raise UserError(f"the adapter {folder} stands on {base}, which {how}. Put it back, or export anew with --to gguf-lora.")
-    return LlamaRuntime(base, lora=folder / str(record.extra["file"]))
+    """An export ``gguf-lora``: the adapter on the base beside it."""
+    return LlamaRuntime(folder / str(record.extra["base_file"]), lora=folder / str(record.extra["file"]))
