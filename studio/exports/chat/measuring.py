@@ -122,14 +122,15 @@ class _Sums:
         self.positions += len(reference)
 
 
-def measure(run: LoadedRun, ask: Ask) -> Measured:
+def measure(run: LoadedRun, ask: Ask, *, held_out: bool = True) -> Measured:
     """Hold what a runtime answers against the run, on prompts and on held-out answers.
 
     Args:
         run: loaded in float32, unquantised.
+        held_out: False compares on the prompts only.
     """
     prompts, source = comparison_prompts(run)
-    rows = held_out_rows(run)
+    rows = held_out_rows(run) if held_out else []
     sums = _Sums()
     for ids in prompts:
         count = min(POSITIONS, len(ids))

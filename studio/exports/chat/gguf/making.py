@@ -197,7 +197,7 @@ def prove(run: LoadedRun, file: Path, quant: str, found: Architecture, *, merged
     Raises:
         StudioError: it makes other tokens, or answers otherwise than its kind of numbers may.
     """
-    read = read_back(run, file, merged)
+    read = read_back(run, file, merged, held_out=not installed())
     figures: dict[str, Any] = {"transformers": read.figures()}
     words = [("largest logit difference in transformers", f"{read.largest:.1e}")]
     runtime, measured = versions_words(), read
@@ -222,7 +222,7 @@ def versions_words() -> str:
     return f"transformers {versions_of('transformers')['transformers']} (weights only)"
 
 
-def read_back(run: LoadedRun, file: Path, merged: Path) -> Measured:
+def read_back(run: LoadedRun, file: Path, merged: Path, *, held_out: bool) -> Measured:
     """Measure the file as transformers reads it: its weights made float32 again, in the architecture of the merged folder."""
     config = AutoConfig.from_pretrained(merged)
     if config.model_type == "mistral":  # transformers reads it as what it is called in the file
@@ -236,7 +236,7 @@ def read_back(run: LoadedRun, file: Path, merged: Path) -> Measured:
     def ask(ids: Sequence[int], last: int = 1, *, fresh: bool = False) -> Any:  # noqa: ARG001 - nothing is kept
         return model(input_ids=torch.tensor([list(ids)]), use_cache=False, logits_to_keep=last).logits[0].float().numpy()
 
-    return measure(run, ask)
+    return measure(run, ask, held_out=held_out)
 
 
 @contextmanager

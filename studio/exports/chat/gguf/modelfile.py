@@ -26,8 +26,8 @@ class Talk:
     """The words around turns.
 
     plain: before the first question. before_system, behind_system: around a system turn, up to the first question; the second is
-    None where the template knows no system turn. asked: before each later question. answer: between a question and its answer.
-    closed: after an answer.
+    None where the template knows no system turn. asked: before each later question. answer: after a question, where the
+    assistant is to speak. opened, closed: around an answer that stands there (Mistral's has a blank before it).
     """
 
     plain: str
@@ -35,6 +35,7 @@ class Talk:
     behind_system: str | None
     asked: str
     answer: str
+    opened: str
     closed: str
 
     def written(self, messages: Sequence[Message]) -> str:
@@ -47,7 +48,7 @@ class Talk:
                 text += (opening if first else self.asked) + turn["content"] + self.answer
                 first = False
             elif turn["role"] == "assistant":
-                text += turn["content"] + self.closed
+                text += self.opened + turn["content"] + self.closed
         return text
 
 
@@ -71,7 +72,11 @@ def read_talk(render: Render, begin: str | None) -> Talk | None:
         return None
     before, after = _around_system(render)
     plain, answer = one.partition(_USER)[::2]
-    talk = Talk(_without(plain, begin), _without(before, begin), after, between.removeprefix(behind), answer, behind)
+    given = two.partition(_USER)[2].partition(_ANSWER)[0]
+    if not given.startswith(answer):
+        return None
+    opened = given.removeprefix(answer)
+    talk = Talk(_without(plain, begin), _without(before, begin), after, between.removeprefix(behind), answer, opened, behind)
     return talk if _same(talk, render, begin or "") else None
 
 
@@ -113,7 +118,7 @@ def _same(talk: Talk, render: Render, begin: str) -> bool:
 
 def go_template(talk: Talk) -> str | None:
     """The same as a Go template over Ollama's ``.Messages`` and ``.System``; None where a word has braces or quotes itself."""
-    words = [talk.plain, talk.before_system, talk.behind_system or "", talk.asked, talk.answer, talk.closed]
+    words = [talk.plain, talk.before_system, talk.behind_system or "", talk.asked, talk.answer, talk.opened, talk.closed]
     if any("{{" in word or "}}" in word or '"""' in word for word in words):
         return None
     opening = talk.plain
@@ -125,7 +130,7 @@ def go_template(talk: Talk) -> str | None:
             '{{ $first := true }}{{ range $i, $turn := .Messages }}{{ if eq $turn.Role "user" }}',
             "{{ if $first }}" + opening + "{{ else }}" + talk.asked + "{{ end }}{{ $first = false }}",
             "{{ $turn.Content }}" + talk.answer,
-            '{{ else if eq $turn.Role "assistant" }}{{ $turn.Content }}',
+            '{{ else if eq $turn.Role "assistant" }}' + talk.opened + "{{ $turn.Content }}",
             "{{ if gt (len (slice $.Messages $i)) 1 }}" + talk.closed + "{{ end }}{{ end }}{{ end }}",
         ]
     )
