@@ -19,6 +19,7 @@ from studio.adapters.chat.held_out import held_out_rows
 from studio.adapters.chat.loading import LoadedRun
 from studio.adapters.chat.merge import POSITIONS, comparison_conversations, comparison_prompts, prompt_logits
 from studio.core.errors import DataError
+from studio.core.progress import Progress
 from studio.evals.comparisons import Comparison, compare
 from studio.evals.evidence import Evidence, Likelihood, Question
 from studio.evals.metrics.perplexity import PERPLEXITY
@@ -122,21 +123,25 @@ class _Sums:
         self.positions += len(reference)
 
 
-def measure(run: LoadedRun, ask: Ask, *, held_out: bool = True) -> Measured:
+def measure(run: LoadedRun, ask: Ask, *, who: str, held_out: bool = True) -> Measured:
     """Hold what a runtime answers against the run, on prompts and on held-out answers.
 
     Args:
         run: loaded in float32, unquantised.
+        who: the program that is asked, for the progress line.
         held_out: False compares on the prompts only.
     """
     prompts, source = comparison_prompts(run)
     rows = held_out_rows(run) if held_out else []
     sums = _Sums()
-    for ids in prompts:
-        count = min(POSITIONS, len(ids))
-        sums.add(prompt_logits(run.model, [ids])[0], _tensor(ask(ids, count, fresh=True)))
-    for row in rows:
-        _add_row(sums, run.model, row, ask)
+    with Progress(f"compare with {who}", len(prompts) + len(rows), "texts") as progress:
+        for ids in prompts:
+            count = min(POSITIONS, len(ids))
+            sums.add(prompt_logits(run.model, [ids])[0], _tensor(ask(ids, count, fresh=True)))
+            progress.advance()
+        for row in rows:
+            _add_row(sums, run.model, row, ask)
+            progress.advance()
     before, after = ([pair[place] for pair in sums.pairs] for place in (0, 1))
     return Measured(
         prompts=len(prompts),

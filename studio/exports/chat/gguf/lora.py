@@ -85,7 +85,7 @@ def export_lora(run_folder: Path, target: Path, quant: str) -> Told:
         _share(base, beside)
         with LlamaRuntime(beside, exact=quant == "f32", lora=lora) as llama:
             hold_tokens(run, llama, marks)
-            measured, runtime = measure(run, llama.logits), llama.name
+            measured, runtime = measure(run, llama.logits, who="llama.cpp"), llama.name
         limits = limits_of(f"gguf-lora ({quant} base)", quant, found, measured)
         template = write_beside(partial, run, marks, beside.name, adapter=lora.name)
         sizes = [("adapter", size_text(lora.stat().st_size)), ("base", f"{size_text(base.stat().st_size)}, {quant}, shared")]

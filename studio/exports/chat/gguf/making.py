@@ -126,7 +126,8 @@ def export_gguf(run_folder: Path, target: Path, quant: str) -> Told:
         finish_export(partial, record, words, _use(file.name, template))
     said = told(run_folder, target, record, words, folder_size(target), f"ollama create {name} -f {target / 'Modelfile'}")
     lossy = quant not in LOSSLESS + CLOSE
-    remarks = [*_warnings(quant, proof, lossy=lossy), *([] if template else [NO_TEMPLATE])]
+    measure_it = f"studio eval SUITE --model {target} --baseline {run_folder.parent.name}/{run_folder.name}"
+    remarks = [*_warnings(quant, proof, measure_it, lossy=lossy), *([] if template else [NO_TEMPLATE])]
     return replace(said, blocks=(*said.blocks, *(f"\n{remark}" for remark in remarks)))
 
 
@@ -136,13 +137,13 @@ NO_TEMPLATE = (
 )
 
 
-def _warnings(quant: str, proof: Proof, *, lossy: bool) -> list[str]:
+def _warnings(quant: str, proof: Proof, measure_it: str, *, lossy: bool) -> list[str]:
     """What a person has to know before using the file."""
     found = []
     if lossy and (proof.measured.divergence > DIVERGENCE or proof.measured.agreement < AGREEMENT):
         found.append(
             f"Note: {quant} answers otherwise than the run: another likeliest token at {1 - proof.measured.agreement:.1%} of the "
-            f"positions. Measure it before it is used: studio eval SUITE --model FOLDER --baseline RUN"
+            f"positions. Measure it before it is used: {measure_it}"
         )
     if not proof.runtime.startswith("llama.cpp"):
         found.append(f"Note: llama.cpp is not installed, so it did not run the file. Install it and export anew: {LLAMA.command}")
@@ -204,7 +205,7 @@ def prove(run: LoadedRun, file: Path, quant: str, found: Architecture, *, merged
     if installed():
         with LlamaRuntime(file, exact=quant in LOSSLESS) as llama:
             hold_tokens(run, llama, marks)
-            measured, runtime = measure(run, llama.logits), llama.name
+            measured, runtime = measure(run, llama.logits, who="llama.cpp"), llama.name
         figures["llama.cpp"] = measured.figures()
         words += [("tokens of the prompts", "the same as the run's"), *measured.words()]
     else:
@@ -236,7 +237,7 @@ def read_back(run: LoadedRun, file: Path, merged: Path, *, held_out: bool) -> Me
     def ask(ids: Sequence[int], last: int = 1, *, fresh: bool = False) -> Any:  # noqa: ARG001 - nothing is kept
         return model(input_ids=torch.tensor([list(ids)]), use_cache=False, logits_to_keep=last).logits[0].float().numpy()
 
-    return measure(run, ask, held_out=held_out)
+    return measure(run, ask, who="transformers", held_out=held_out)
 
 
 @contextmanager
