@@ -71,6 +71,7 @@ class ExportSubject:
             "base_sha256": (record.run.get("base") or {}).get("sha256"),
             "template_sha256": template.sha256,
             "quant": record.quant,
+            "dtype": f"{record.quant} in {runtime.name}" if record.quant else runtime.name,
             "runtime": runtime.name,
         }
         identity = {

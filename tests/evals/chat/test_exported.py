@@ -100,7 +100,7 @@ def test_an_export_is_measured_beside_its_run(exported: Path, project: Project, 
     difference = next(item for item in report["differences"] if item["metric"] == "perplexity")
     assert difference["value"] == pytest.approx(0, abs=1e-2)
     assert (
-        "the model is q8 in torch"
+        "the model computed in q8 in torch"
         in next(item for item in report["scores"]["tuned"] if item["metric"] == "perplexity")["made_with"]
     )
 
