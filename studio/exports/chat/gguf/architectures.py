@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Config = Mapping[str, Any]
-"""``config.json`` of a model; of a model with several parts, that of the language part."""
+"""``config.json`` of a model."""
 
 
 @dataclass(frozen=True)

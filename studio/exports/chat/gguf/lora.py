@@ -27,7 +27,7 @@ from studio.exports.chat.gguf import architectures, making
 from studio.exports.chat.gguf.architectures import Architecture, architecture_of
 from studio.exports.chat.gguf.making import asking, hold_tokens, limits_of, marks_of, write_beside
 from studio.exports.chat.gguf.vocabulary import read_vocabulary
-from studio.exports.chat.gguf.writer import Marks, language_config, write_gguf
+from studio.exports.chat.gguf.writer import Marks, read_config, write_gguf
 from studio.exports.chat.measuring import measure
 from studio.exports.writing import described, finish_export, new_export, told, versions_of
 from studio.models.chat.runtimes.llama import LLAMA, LlamaRuntime
@@ -76,7 +76,7 @@ def export_lora(run_folder: Path, target: Path, quant: str) -> Told:
     """
     run = load_run(run_folder, dtype=torch.float32, quantization="none")
     marks = marks_of(run)
-    found = architecture_of(language_config(run.base_source.folder), run.base_source.name)
+    found = architecture_of(read_config(run.base_source.folder), run.base_source.name)
     base = base_file(run, quant, found, marks)
     name = run.record.name
     with new_export(target) as partial:
@@ -118,7 +118,7 @@ def base_file(run: LoadedRun, quant: str, found: Architecture, marks: Marks) -> 
     path = Workspace.around(run.folder).root / "cache" / "gguf" / f"{key}-{quant}.gguf"
     if path.is_file():
         return path
-    config = language_config(source.folder)
+    config = read_config(source.folder)
     words = read_vocabulary(source.folder, int(config["vocab_size"]), source.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")

@@ -28,12 +28,12 @@ from studio.adapters.saved import saved_settings
 from studio.core.environments import find_python
 from studio.core.errors import StudioError, UserError
 from studio.core.files import folder_size, write_text
-from studio.core.telling import Told
+from studio.core.telling import Told, size_text
 from studio.core.workspace import read_run
 from studio.exports.chat.gguf.architectures import Architecture, architecture_of
 from studio.exports.chat.gguf.modelfile import go_template, modelfile, read_talk
 from studio.exports.chat.gguf.vocabulary import read_vocabulary
-from studio.exports.chat.gguf.writer import Marks, language_config, mix_of, write_gguf
+from studio.exports.chat.gguf.writer import Marks, count_numbers, mix_of, read_config, write_gguf
 from studio.exports.chat.measuring import AGREEMENT, DIVERGENCE, Measured, measure, other_tokens, proof_texts
 from studio.exports.writing import described, finish_export, hold, new_export, told, versions_of
 from studio.models.chat.generation import end_tokens
@@ -65,7 +65,7 @@ def check(run_folder: Path, quant: str) -> None:
     base = resolve_recorded_base(record)
     read_template(run_folder, record)
     source = weights if record.method == "full" else base.folder
-    config = language_config(source)
+    config = read_config(source)
     architecture_of(config, base.name)
     tokenizer = weights if (weights / "tokenizer.json").is_file() else base.folder
     read_vocabulary(tokenizer, int(config["vocab_size"]), base.name)
@@ -99,6 +99,7 @@ def export_gguf(run_folder: Path, target: Path, quant: str) -> Told:
         StudioError: what was written is not the same model; nothing is left behind.
     """
     name = read_run(run_folder).name
+    check_room(run_folder, target, quant)
     with new_export(target) as partial:
         work = partial / "work"
         work.mkdir()
@@ -131,6 +132,26 @@ def export_gguf(run_folder: Path, target: Path, quant: str) -> Told:
     return replace(said, blocks=(*said.blocks, *(f"\n{remark}" for remark in remarks)))
 
 
+def check_room(run_folder: Path, target: Path, quant: str) -> None:
+    """Refuse to begin what the disk cannot hold: the merged model in float32, and the file (twice where llama.cpp makes it).
+
+    Raises:
+        StudioError: says how much is free, and how much is needed.
+    """
+    record = read_run(run_folder)
+    source = run_folder / "model" if record.method == "full" else resolve_recorded_base(record).folder
+    needed = count_numbers(source) * (4 + (8 if quant in K_QUANTS or quant in LOSSLESS else 2))
+    place = next(
+        folder for folder in (target.expanduser().absolute(), *target.expanduser().absolute().parents) if folder.is_dir()
+    )
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise StudioError(
+            f"{place} has {size_text(free)} free, and --to gguf needs about {size_text(needed)} there while it works. "
+            "Make room, or give another place with --out."
+        )
+
+
 NO_TEMPLATE = (
     "Ollama's templates cannot say the chat template of this run, so the Modelfile has none: use llama-server, which reads the "
     "template in the file."
@@ -153,7 +174,7 @@ def _warnings(quant: str, proof: Proof, measure_it: str, *, lossy: bool) -> list
 def _write(run: LoadedRun, work: Path, file: Path, quant: str, marks: Marks) -> Architecture:
     """The file; forms of llama.cpp's own by way of one in float32."""
     merged, base = work / "merged", run.base_source.name
-    config = language_config(merged)
+    config = read_config(merged)
     found = architecture_of(config, base)
     words = read_vocabulary(merged, int(config["vocab_size"]), base)
     of = Path(base).name  # no folder of this machine

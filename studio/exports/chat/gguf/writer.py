@@ -6,6 +6,7 @@ Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md; numbers are m
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -64,17 +65,15 @@ def write_gguf(
     words: Vocabulary,
     marks: Marks,
     about: Mapping[str, str],
-) -> dict[str, int]:
+) -> None:
     """Write a folder of safetensors as ``target``.
 
     Args:
         about: ``name``, ``licence`` and ``description`` of the file where known.
-    Returns:
-        How many tensors have which type.
     Raises:
         StudioError: the folder has a weight that the architecture's file has no place for.
     """
-    config = language_config(source)
+    config = read_config(source)
     kind, file_type = QUANTS[quant]
     weights = _Weights(source, config, found)
     writer = gguf.GGUFWriter(str(target), found.name)
@@ -93,11 +92,10 @@ def write_gguf(
             writer.write_tensor_data(_smaller(weight, types[name], name))
     finally:
         writer.close()
-    return dict(Counter(each.name.lower() for each in types.values()).most_common())
 
 
-def language_config(folder: Path) -> Mapping[str, Any]:
-    """``config.json`` of a folder; of a model of several parts that of the language part."""
+def read_config(folder: Path) -> Mapping[str, Any]:
+    """``config.json`` of a model's folder."""
     config: Mapping[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     return config
 
@@ -198,6 +196,15 @@ class _Weights:
                     yield place, architectures.laid(name, weight, self._config, self._found)
         if self._factors is not None:
             yield "rope_freqs.weight", self._factors
+
+
+def count_numbers(folder: Path) -> int:
+    """How many numbers the weights of a folder have, read off the headers of its files."""
+    total = 0
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, framework="pt") as opened:
+            total += sum(math.prod(opened.get_slice(name).get_shape()) for name in opened.keys())  # noqa: SIM118 - not a mapping
+    return total
 
 
 def mix_of(file: Path) -> dict[str, int]:

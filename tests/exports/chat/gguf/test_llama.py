@@ -16,7 +16,7 @@ import torch
 from studio.core.errors import StudioError
 from studio.exports.chat.gguf.architectures import ARCHITECTURES, architecture_of
 from studio.exports.chat.gguf.vocabulary import read_vocabulary
-from studio.exports.chat.gguf.writer import Marks, language_config, write_gguf
+from studio.exports.chat.gguf.writer import Marks, read_config, write_gguf
 from studio.exports.chat.measuring import ODD_TEXT
 from studio.models.chat.runtimes.llama import LlamaRuntime
 from studio.models.exported import read_export, read_exports
@@ -42,7 +42,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 
 def written(folder: Path) -> Path:
     """A model's folder as GGUF in float32."""
-    config = language_config(folder)
+    config = read_config(folder)
     found, target = architecture_of(config, "tiny"), folder / "model.gguf"
     words = read_vocabulary(folder, config["vocab_size"], "tiny")
     write_gguf(folder, target, "f32", found=found, words=words, marks=Marks("", 1, False, (2,), 0, 0), about={"name": "tiny"})
