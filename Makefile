@@ -43,8 +43,10 @@ test-serve: environment-dev ## Install vLLM for this machine, then test the real
 	$(BIN)/studio serve --install
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m serve tests/serve tests/deploy tests/evals/chat/test_endpoint_vllm.py $(ARGS)
 
-test-export: environment-dev ## Write exports and read them back with the programs people use; ARGS="-k name" picks some
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[onnx]'
+test-export: environment-dev ## Install what exports are read back with, then write and run them; ARGS="-k name" picks some
+	@$(BIN)/python tests/fetch.py
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[onnx]'
+	$(BIN)/studio export --install llama
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m export tests/exports $(ARGS)
 
 reference: environment-dev ## Write docs/reference.md anew from the code

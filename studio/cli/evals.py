@@ -20,8 +20,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             "--model",
-            help="A run (name, id, folder, 'last'), a base or merged folder, or http://host:port/v1#name; may be repeated. "
-            "Not needed where all predictions come from files.",
+            help="A run (name, id, folder, 'last'), an export's folder, a base or merged folder, or http://host:port/v1#name; "
+            "may be repeated. Not needed where all predictions come from files.",
         ),
     ] = None,
     baseline: Annotated[

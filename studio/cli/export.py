@@ -10,6 +10,7 @@ import typer
 from studio.cli import output
 from studio.core.environments import install as install_environment
 from studio.core.errors import UserError, nearest
+from studio.exports.comparing import compare as compare_exports
 from studio.exports.forms import DEFAULT, NumberType, Wishes, checked, environments, form_for, forms
 
 _FORMS = [(name, form) for name, each in forms().items() for form in each]
@@ -28,6 +29,7 @@ _DTYPE = f"Number type of the weights, for {_takers('dtype')}: float32 (exact) o
 _QUANTS = "; ".join(f"{name} ({form.models}): {', '.join(form.quants)}" for name, form in _FORMS if form.quants)
 _QUANT = f"How numbers are made smaller. {_QUANTS or 'No form has this'}."
 _INSTALL = f"Install what a form needs into a folder of its own: {', '.join(_ENVIRONMENTS) or 'no form needs one'}."
+_COMPARE = "Write nothing: measure what was exported of the run beside the run itself: size, speed, memory, distance."
 
 
 def export(
@@ -38,6 +40,7 @@ def export(
     rank: Annotated[int | None, typer.Option("--rank", min=1, help=_RANK)] = None,
     quant: Annotated[str | None, typer.Option("--quant", help=_QUANT)] = None,
     install: Annotated[str | None, typer.Option("--install", help=_INSTALL)] = None,
+    compare: Annotated[bool, typer.Option("--compare", help=_COMPARE)] = False,
 ) -> None:
     """Write a run in another form, proven equal or measured; the forms are named below, from the table."""
     if install is not None:
@@ -52,6 +55,13 @@ def export(
     if run is None:
         raise UserError("which run? studio export RUN --to FORM; the newest is 'last'. Runs: studio runs list")
     folder = output.open_workspace().find_run(run)
+    if compare:
+        if (to, out, dtype, rank, quant) != (DEFAULT, None, None, None, None):
+            raise UserError(
+                "--compare writes nothing, so --to, --out, --dtype, --rank and --quant have no meaning with it. Leave them out."
+            )
+        output.tell(compare_exports(folder))
+        return
     form = form_for(to, folder)
     wishes = checked(form, to, Wishes(dtype=cast("NumberType | None", dtype), rank=rank, quant=quant))
     target = form.target(folder, out, quant)

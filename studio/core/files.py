@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -38,14 +39,22 @@ def disk_errors(what: str, path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        words = _DISK_WORDS.get(error.errno or 0)
+    except Exception as error:
+        words = _DISK_WORDS.get(_disk_number(error))
         if words is None:
             raise
         raise StudioError(
             f"could not write {what} to {path}: {words}. "
             "Make room or choose another place with --workspace (or STUDIO_WORKSPACE)."
         ) from error
+
+
+def _disk_number(error: Exception) -> int:
+    """The system's number of an error; safetensors, written in Rust, has it in its text only. 0 where there is none."""
+    if isinstance(error, OSError):
+        return error.errno or 0
+    said = re.search(r"\(os error (\d+)\)", str(error)) if type(error).__name__ == "SafetensorError" else None
+    return int(said[1]) if said else 0
 
 
 def write_text(path: Path, text: str) -> None:

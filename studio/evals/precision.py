@@ -43,7 +43,8 @@ def computed_in(about: Mapping[str, Any]) -> str:
 
 def rounding_limit(models: Sequence[Mapping[str, Any]]) -> list[str]:
     """What a coarser number type means for the figures; nothing where all was float32 or somewhere else."""
-    types = sorted({str(about["dtype"]) for about in models if about.get("dtype")} - {_EXACT})
+    ours = [about for about in models if about.get("kind") != "export"]  # an export computes as it was written
+    types = sorted({str(about["dtype"]) for about in ours if about.get("dtype")} - {_EXACT})
     if not types:
         return []
     return [
@@ -62,7 +63,10 @@ def type_warnings(models: Mapping[str, Mapping[str, Any]], wanted: str) -> list[
     served = [label for label, about in models.items() if about.get("kind") == "endpoint"]
     if wanted != "auto" and served:
         return [f"dtype: {wanted} was asked for, and the server of {' and '.join(served)} computes in a type of its own."]
-    types = {label: str(about["dtype"]) for label, about in models.items() if about.get("dtype")}
+    exports = [label for label, about in models.items() if about.get("kind") == "export"]
+    if wanted != "auto" and exports:
+        return [f"dtype: {wanted} was asked for, and the export of {' and '.join(exports)} computes as it was written."]
+    types = {label: str(about["dtype"]) for label, about in models.items() if about.get("dtype") and label not in exports}
     if len(set(types.values())) < 2:
         return []
     told = " and ".join(f"{label} in {name}" for label, name in types.items())

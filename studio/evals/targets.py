@@ -56,7 +56,8 @@ class Target:
     """A model that was found and not opened yet.
 
     run: a Run's folder. base: base weights or a merged folder. endpoint: a server. own_base: the base of the run that is
-    measured, with the adapter off. export: a folder that ``studio export`` wrote of ``run``; it is asked instead. With none of
+    measured, with the adapter off. export: a folder that ``studio export`` wrote. Where it answers row by row, ``run`` is the Run
+    that it is asked instead of; of a chat ``of`` is the Run that it was written of, where that is in the workspace. With none of
     them there is no model, only predictions made elsewhere.
     """
 
@@ -66,6 +67,7 @@ class Target:
     endpoint: Endpoint | None = None
     own_base: bool = False
     export: Path | None = None
+    of: Path | None = None
 
 
 def predictions_target(tasks: Iterable[Any]) -> Target:
@@ -75,7 +77,8 @@ def predictions_target(tasks: Iterable[Any]) -> Target:
 
 
 def find_model(reference: str, workspace: Workspace, *, tokenizer: str | None = None, option: str = "--model") -> Target:
-    """A run by name, id or folder; a base or merged model by name, folder or Hub id; or an endpoint, ``http://host:port/v1#name``.
+    """A run by name, id or folder; an export by its folder; a base or merged model by name, folder or Hub id; or an endpoint,
+    ``http://host:port/v1#name``.
 
     Args:
         tokenizer: for an endpoint, the run, base or folder whose tokenizer and template it uses.
@@ -85,8 +88,8 @@ def find_model(reference: str, workspace: Workspace, *, tokenizer: str | None = 
     """
     if reference.startswith(("http://", "https://")):
         return Target(reference, endpoint=parse_endpoint(reference, tokenizer))
-    if (exported := _export_target(Path(reference).expanduser(), workspace)) is not None:
-        return exported
+    if is_export(exported := Path(reference).expanduser()):
+        return _export_target(exported.resolve(), workspace)
     try:
         folder = workspace.find_run(reference)
         return Target(f"{folder.parent.name}/{folder.name}", run=folder)
@@ -102,21 +105,22 @@ def find_model(reference: str, workspace: Workspace, *, tokenizer: str | None = 
         raise UserError(f"{option} {reference} is no run in {workspace.runs}, and {error}") from error
 
 
-def _export_target(folder: Path, workspace: Workspace) -> Target | None:
-    """A folder that was written of a run whose kind is asked in rows; None for all others.
+def _export_target(folder: Path, workspace: Workspace) -> Target:
+    """An export, and the Run that it was written of.
 
     Raises:
-        UserError: the run is not in the workspace: it says which rows were trained on.
+        UserError: the run is not in the workspace, and the export answers row by row: it says which rows were trained on.
     """
-    if not is_export(folder):
-        return None
     record = read_export(folder, whole=False)
-    if "reading" not in record.extra:  # what reads rows for it
-        return None
-    quant = f" {record.quant}" if record.quant else ""
-    return Target(
-        f"{record.run['name']} as {record.form}{quant}", run=workspace.find_run(str(record.run["id"])), export=folder.resolve()
-    )
+    of = str(record.run.get("id"))
+    if "reading" in record.extra:  # what reads rows for it
+        quant = f" {record.quant}" if record.quant else ""
+        return Target(f"{record.run['name']} as {record.form}{quant}", run=workspace.find_run(of), export=folder)
+    name = f"{record.run.get('name')}-{record.form}{f'-{record.quant}' if record.quant else ''}"
+    try:
+        return Target(name, export=folder, of=workspace.find_run(of))
+    except UserError:
+        return Target(name, export=folder)
 
 
 def find_baseline(baseline: str, tuned: Target, workspace: Workspace, *, tokenizer: str | None = None) -> Target | None:
@@ -135,5 +139,6 @@ def find_baseline(baseline: str, tuned: Target, workspace: Workspace, *, tokeniz
 
 
 def run_record(target: Target) -> RunRecord | None:
-    """The record of a run that is measured; None for other models."""
-    return read_run(target.run) if target.run is not None else None
+    """The record of a run that is measured, or of that which an export was written of; None for other models."""
+    folder = target.run or target.of
+    return read_run(folder) if folder is not None else None

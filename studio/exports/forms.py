@@ -25,6 +25,8 @@ EXPORTS = Registry(
     {
         "merged": "studio.exports.chat.plain:Merged",
         "lora": "studio.exports.chat.plain:PlainLora",
+        "gguf": "studio.exports.chat.gguf.form:Gguf",
+        "gguf-lora": "studio.exports.chat.gguf.form:GgufLora",
         "kohya": "studio.exports.images.plain:Kohya",
         "diffusers": "studio.exports.images.plain:Diffusers",
         "onnx@images": "studio.exports.images.plain:OnnxDenoiser",

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
+import os
+import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -10,24 +15,53 @@ from typing import Any
 
 from studio.adapters.card import write_model_card
 from studio.core.errors import StudioError
-from studio.core.files import new_folder, write_text
+from studio.core.files import disk_errors, new_folder, write_text
 from studio.core.markdown import markdown_table
 from studio.core.telling import Pairs, Told, size_text
 from studio.core.workspace import read_run
 from studio.models.exported import ExportLine, ExportRecord, note_export, write_export
 
 PAGE = "README.md"
+# Seconds within which another export may have made its folder and not locked it yet.
+_JUST_MADE = 10
 
 
 @contextmanager
 def new_export(target: Path) -> Iterator[Path]:
     """A folder beside ``target`` that becomes it when the block ends well; nothing is left of it otherwise.
 
+    What an export that was killed has left there is removed first: several gigabytes under a hidden name.
+
     Raises:
         StudioError: the disk is full or read-only, or the target has come to be meanwhile.
     """
-    with new_folder(target.expanduser()) as partial:
-        yield partial
+    target = target.expanduser()
+    with disk_errors(target.name, target.parent):
+        _clear_killed(target)
+    with new_folder(target) as partial:
+        held = os.open(partial, os.O_RDONLY)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX)  # gone with this process, however it ends
+            yield partial
+        finally:
+            os.close(held)
+
+
+def _clear_killed(target: Path) -> None:
+    """Remove the unfinished folders of a target that no process holds any more."""
+    for folder in target.parent.glob(f".{glob.escape(target.name)}.????????"):
+        try:
+            held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if time.time() - folder.stat().st_mtime > _JUST_MADE:
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:  # another export is at work in it
+            continue
+        finally:
+            os.close(held)
 
 
 def described(run_folder: Path) -> dict[str, Any]:

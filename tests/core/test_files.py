@@ -93,6 +93,17 @@ def test_other_system_errors_pass_unchanged(tmp_path: Path):
     assert not isinstance(caught.value, StudioError)
 
 
+def test_a_full_disk_under_safetensors_is_told_too(small_disk: Path):
+    import torch
+    from safetensors.torch import save_file
+
+    with (
+        pytest.raises(StudioError, match=r"^could not write weights to .*: the disk is full. "),
+        files.disk_errors("weights", small_disk),
+    ):
+        save_file({"a": torch.zeros(100_000)}, small_disk / "a.safetensors")
+
+
 def test_new_folder_appears_whole_or_not_at_all(tmp_path: Path):
     final = tmp_path / "artefact"
     with pytest.raises(RuntimeError), new_folder(final) as draft:

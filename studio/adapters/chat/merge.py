@@ -146,8 +146,10 @@ def export_merged(
     )
 
 
-def comparison_prompts(run: LoadedRun) -> tuple[list[list[int]], str]:
-    """Token ids of 16 prompts: from the test split of the run's dataset where it is there, filled up with built-in ones."""
+def comparison_conversations(run: LoadedRun) -> tuple[list[list[dict[str, str]]], str]:
+    """16 conversations up to where the assistant is to speak: from the test split of the run's dataset where it is there, filled
+    up with built-in ones; and where they come from.
+    """
     conversations: list[list[dict[str, str]]] = []
     try:
         for row in read_split(run_dataset(run.record, Workspace.around(run.folder)), "test"):
@@ -158,9 +160,14 @@ def comparison_prompts(run: LoadedRun) -> tuple[list[list[int]], str]:
         logger.warning("The run's dataset cannot be read (%s); comparing on built-in prompts.", error)
     own = len(conversations[:PROMPTS])
     conversations = conversations[:PROMPTS] + [[{"role": "user", "content": text}] for text in _BUILT_IN[own:]]
+    return conversations, "dataset" if own == PROMPTS else "built-in" if own == 0 else "dataset and built-in"
+
+
+def comparison_prompts(run: LoadedRun) -> tuple[list[list[int]], str]:
+    """Token ids of :func:`comparison_conversations`, and where they come from."""
+    conversations, source = comparison_conversations(run)
     limit = min(PROMPT_TOKENS, int(getattr(run.model.config, "max_position_embeddings", PROMPT_TOKENS)))
-    prompts = [encode_prompt(run.tokenizer, run.template, messages)[-limit:] for messages in conversations]
-    return prompts, "dataset" if own == PROMPTS else "built-in" if own == 0 else "dataset and built-in"
+    return [encode_prompt(run.tokenizer, run.template, messages)[-limit:] for messages in conversations], source
 
 
 @torch.inference_mode()

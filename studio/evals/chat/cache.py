@@ -28,6 +28,7 @@ FILE = "evaluation-cache.sqlite"
 _CODE = (
     "models/chat/generation.py", "models/chat/shared_heads.py", "models/decoding.py", "evals/chat/likelihood.py",
     "evals/chat/text_likelihood.py", "evals/chat/subjects.py",
+    "evals/chat/exported.py", "models/chat/runtimes/llama_process.py",
     "evals/chat/endpoint.py", "models/openai_client.py", "models/openai_replies.py", "evals/chat/replies.py",
     "evals/chat/opening.py", "models/chat/answers.py", "models/chat/arguments.py", "models/chat/encoding.py",
     "models/chat/templates.py",

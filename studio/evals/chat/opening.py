@@ -1,5 +1,5 @@
 """Opening the language models to be measured: a run with its adapter on, its own base with the adapter off, another run, a base
-or merged folder, or an endpoint.
+or merged folder, an export, or an endpoint.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from studio.core.files import sha256_file
 from studio.core.workspace import Workspace
 from studio.evals.chat.cache import FILE, CachedSubject
 from studio.evals.chat.endpoint import EndpointSubject
+from studio.evals.chat.exported import ExportSubject
 from studio.evals.chat.subjects import LocalSubject
 from studio.evals.subjects import Subject
 from studio.evals.targets import Target
@@ -93,15 +94,15 @@ class Bench:
                 self.cache.forget(CachedSubject(subject, self.cache, self._identities[label]).key)
 
     def leave(self) -> None:
-        """Close the connections to servers."""
+        """Close the connections to servers and the programs that exports run in."""
         for subject in self._opened.values():
-            if isinstance(subject, EndpointSubject):
+            if isinstance(subject, EndpointSubject | ExportSubject):
                 subject.close()
 
     def _kept(self, label: str, subject: Subject, identity: dict[str, Any]) -> Subject:
         """The subject with its memory, and its description written down."""
         self._identities[label] = identity
-        if isinstance(subject, LocalSubject | EndpointSubject):
+        if isinstance(subject, LocalSubject | EndpointSubject | ExportSubject):
             # One description per model, however often its base is switched on and off.
             subject.about = self.about.setdefault(label, dict(subject.about))
         return CachedSubject(subject, self.cache, identity) if self.cache is not None else subject
@@ -124,6 +125,9 @@ class Bench:
                 "tokenizer": _tokenizer_hash(target.base.folder),
                 **_asked_with(subject),
             }
+        elif target.export is not None:
+            subject = ExportSubject.open(label, target.export)
+            self._identities[label] = subject.identity
         elif target.endpoint is None:
             raise NotComputedError("no model was named, and this task asks one. Name it with --model.")
         else:

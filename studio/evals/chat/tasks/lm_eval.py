@@ -108,7 +108,7 @@ def _local(subject: Subject) -> LocalSubject:
     inner = getattr(subject, "inner", subject)
     if not isinstance(inner, LocalSubject):
         raise NotComputedError(
-            f"lm-evaluation-harness needs the model in this process, and {subject.about.get('name')} is behind a server. "
+            f"lm-evaluation-harness needs the model in this process, and {subject.about.get('name')} is not. "
             "Name the run or its folder instead."
         )
     return inner

@@ -1,0 +1,59 @@
+"""An export is written aside: it appears whole, and what a killed one has left goes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from studio.core.errors import StudioError
+from studio.exports import writing
+from studio.exports.writing import hold, new_export
+
+WRITING = """
+import sys, time
+from pathlib import Path
+from studio.exports.writing import new_export
+with new_export(Path(sys.argv[1])) as partial:
+    (partial / "weights").write_bytes(bytes(1000))
+    print(partial, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_export_left_goes_and_what_one_at_work_writes_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    command = [sys.executable, "-c", WRITING, str(tmp_path / "q8_0")]
+    killed, working = (subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2))
+    left, busy = (Path(process.stdout.readline().strip()) for process in (killed, working))
+    try:
+        os.kill(killed.pid, signal.SIGKILL)
+        killed.wait()
+        old = time.time() - 60
+        for folder in (left, busy):
+            os.utime(folder, (old, old))
+        with new_export(tmp_path / "q8_0") as partial:
+            assert not left.exists() and (busy / "weights").exists() and partial.is_dir()
+    finally:
+        working.kill()
+        working.wait()
+        for process in (killed, working):
+            process.stdout.close()
+    assert (tmp_path / "q8_0").is_dir()
+    monkeypatch.setattr(writing, "_JUST_MADE", -1)
+    with pytest.raises(StudioError, match="exists already and is not overwritten"), new_export(tmp_path / "q8_0"):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["q8_0"]
+
+
+@pytest.mark.parametrize(
+    ("figure", "least", "said"), [(0.5, False, "at most 0.1"), (0.05, True, "at least 0.1"), (float("nan"), False, "nan")]
+)
+def test_a_figure_beyond_its_limit_is_refused(figure: float, least: bool, said: str):
+    with pytest.raises(StudioError, match=said):
+        hold("the difference", figure, 0.1, form="gguf", least=least)
+    hold("the difference", 0.1, 0.1, form="gguf", least=least)
