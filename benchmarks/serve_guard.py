@@ -26,9 +26,9 @@ from pathlib import Path
 import docs
 from studio.core.errors import StudioError
 from studio.models.bases import resolve_base
+from studio.models.vllm_environment import Environment, find_environment
 from studio.schema.server import LimitSettings, ServerProfile
 from studio.serve.command import vllm_environment
-from studio.serve.environment import Environment, find_environment
 from studio.serve.keys import make_key
 from studio.serve.launch import write_guard_files
 from studio.serve.state import free_port

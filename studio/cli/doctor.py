@@ -34,7 +34,7 @@ def doctor() -> None:
 def _server() -> Iterator[Finding]:
     """Whether the environment that serves is there; it is not needed for anything else."""
     from studio.models.doctor import Finding
-    from studio.serve.environment import find_environment
+    from studio.models.vllm_environment import find_environment
 
     try:
         found = find_environment()

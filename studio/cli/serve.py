@@ -13,8 +13,8 @@ from studio.cli import output
 
 if TYPE_CHECKING:
     from studio.core.workspace import Workspace
+    from studio.models.vllm_environment import BuildName, Environment
     from studio.schema.server import ServerProfile
-    from studio.serve.environment import BuildName, Environment
     from studio.serve.launch import Server
     from studio.serve.reference import Prepared
     from studio.serve.state import RunningServer, StatePaths
@@ -54,9 +54,9 @@ def start(
     """Serve runs: checks before, proof after, then the URL and examples to paste."""
     from studio.core.content import find_content
     from studio.core.errors import UserError
+    from studio.models.vllm_environment import install_environment, wanted_build
     from studio.schema.loading import load_yaml
     from studio.schema.server import ServerProfile
-    from studio.serve.environment import install_environment, wanted_build
 
     chosen = load_yaml(find_content("apps", profile), ServerProfile, settings or [])
     build = wanted_build() if chosen.build == "auto" else chosen.build
@@ -75,8 +75,8 @@ def start(
 def _serve(runs: list[str], profile: ServerProfile, build: BuildName, *, merged: bool, check: bool, only_check: bool) -> None:
     """Prepare, start, prove, tell, watch, end."""
     from studio.core.errors import UserError
+    from studio.models.vllm_environment import find_environment
     from studio.serve.command import check_flags
-    from studio.serve.environment import find_environment
     from studio.serve.keys import list_keys
     from studio.serve.launch import Place, start_server
     from studio.serve.naming import name_runs, with_aliased

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from studio.core.errors import ConfigError, nearest
+from studio.models.vllm_environment import Environment
 from studio.schema.server import flag_name
 from studio.serve.bundle import MIDDLEWARE
-from studio.serve.environment import Environment
 
 # Left to the person where they have set it.
 _QUIET = {

@@ -16,11 +16,11 @@ from typing import Any, TextIO
 from studio.adapters.chat.speech import THOUGHTS_PARSER, Parsers
 from studio.core.errors import InterruptedRunError, StudioError
 from studio.core.files import disk_errors
+from studio.models.vllm_environment import Environment
 from studio.schema.server import ServerProfile, flag_name
 from studio.serve.bundle import PLUGIN
 from studio.serve.client import Client
 from studio.serve.command import pooling_arguments, vllm_arguments, vllm_environment
-from studio.serve.environment import Environment
 from studio.serve.folder import write_generation, write_guard_files, write_models
 from studio.serve.keys import make_key
 from studio.serve.log import WaitingLine, cause_of_death, log_end, stage_of

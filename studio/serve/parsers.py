@@ -11,7 +11,7 @@ from studio.adapters.chat.speech import Parsers, choose_parsers
 from studio.core.errors import StudioError
 
 if TYPE_CHECKING:
-    from studio.serve.environment import Environment
+    from studio.models.vllm_environment import Environment
     from studio.serve.servable import Servable
 
 

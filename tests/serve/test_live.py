@@ -24,7 +24,7 @@ import pytest
 
 from studio.core.errors import GateNotMetError, UserError
 from studio.feedback.store import FeedbackStore
-from studio.serve.environment import find_environment
+from studio.models.vllm_environment import find_environment
 from studio.serve.parity import check_parity
 from studio.serve.reference import prepare
 from tests.conftest import build_tiny_base

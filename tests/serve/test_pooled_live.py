@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from studio.core.errors import UserError
-from studio.serve.environment import find_environment
+from studio.models.vllm_environment import find_environment
 from tests.conftest import call_studio
 from tests.retrieval import PAIRS, build_questions, build_tiny_encoder, train_arguments
 from tests.serve.live import begin

@@ -11,7 +11,7 @@ from studio.adapters.chat.speech import THOUGHTS_PARSER, Speech, choose_parsers,
 from studio.core.errors import StudioError
 from studio.models.chat.templates import choose_template
 from studio.models.chat.thoughts import THOUGHTS
-from studio.serve.environment import Environment
+from studio.models.vllm_environment import Environment
 from studio.serve.limits import CHAT
 from studio.serve.parsers import known_parsers
 from studio.serve.thought_stream import ThoughtReader

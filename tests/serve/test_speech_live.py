@@ -16,8 +16,8 @@ from studio.core.errors import UserError
 from studio.models.chat.probing import CALL, TOOL
 from studio.models.chat.templates import choose_template, render
 from studio.models.chat.turns import common
+from studio.models.vllm_environment import find_environment
 from studio.serve.bundle import PLUGIN, write_bundle
-from studio.serve.environment import find_environment
 from studio.serve.parsers import known_parsers
 from tests.conftest import tiny_tokenizer
 from tests.models.chat.tool_shapes import CALLS

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from studio.core.errors import UserError
-from studio.serve.environment import find_environment
+from studio.models.vllm_environment import find_environment
 from tests.models.chat.shapes import ASK
 from tests.models.chat.tool_shapes import CALLS
 from tests.serve.live import Live, begin, call

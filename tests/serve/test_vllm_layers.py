@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from studio.adapters.chat.vllm_models import READS_STACKED_EXPERTS, REFUSED_LAYERS, UNKNOWN, WITHOUT_ADAPTERS
-from studio.serve.environment import find_environment
+from studio.models.vllm_environment import find_environment
 from tests.families import FAMILIES, build_family
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from studio.evals.chat.endpoint import EndpointSubject
 from studio.evals.chat.opening import open_tuned
 from studio.evals.evidence import Decoding
 from studio.evals.targets import KEY_VARIABLE, parse_endpoint
-from studio.serve.environment import find_environment
+from studio.models.vllm_environment import find_environment
 from tests.evals.conftest import chat_rows
 from tests.serve.live import Live, begin, tune
 
