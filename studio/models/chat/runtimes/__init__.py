@@ -16,6 +16,7 @@ RUNTIMES = Registry(
     {
         "gguf": "studio.models.chat.runtimes.llama:open_gguf",
         "gguf-lora": "studio.models.chat.runtimes.llama:open_gguf_lora",
+        "onnx": "studio.models.chat.runtimes.genai:open_onnx",
         "vllm": "studio.models.chat.runtimes.vllm:open_vllm",
     },
 )
