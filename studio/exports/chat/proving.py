@@ -79,11 +79,13 @@ def hold_prompts(run: LoadedRun, runtime: ProcessRuntime, form: str) -> None:
         except DataError:
             continue
         if runtime.prompt(messages) != wanted:
-            raise StudioError(f"{where}: {runtime.name} writes the turns of {messages[-1]['content'][:40]!r}… otherwise, {remedy}")
+            raise StudioError(
+                f"{where}: {runtime.name} writes the turns of {messages[-1]['content'][:40]!r}… otherwise, {remedy}"
+            )
 
 
 def equal_answers(run: LoadedRun, runtime: ProcessRuntime) -> tuple[int, int]:
-    """How many tokens of the run's greedy answers the program writes too, each answer up to its first other token, and of how many.
+    """How many tokens of the run's greedy answers the program writes too, each up to its first other token, and of how many.
 
     The token that ends an answer counts, so that an export that does not end is seen.
     """
@@ -100,7 +102,9 @@ def equal_answers(run: LoadedRun, runtime: ProcessRuntime) -> tuple[int, int]:
         wanted = [*answer.ids, *([] if answer.end is None else [answer.end])]
         found = runtime.write(prompt, len(wanted))
         total += len(wanted)
-        same += next((at for at, both in enumerate(zip(wanted, found, strict=False)) if both[0] != both[1]), min(len(wanted), len(found)))
+        same += next(
+            (at for at, both in enumerate(zip(wanted, found, strict=False)) if both[0] != both[1]), min(len(wanted), len(found))
+        )
     return same, total
 
 
@@ -120,6 +124,6 @@ def loses_much(measured: Measured) -> bool:
 def warning(quant: str, measured: Measured) -> str:
     """What a person has to know before using numbers that lose much."""
     return (
-        f"Note: {quant} answers otherwise than the run: another likeliest token at {1 - measured.agreement:.1%} of the positions. "
-        "Measure it before it is used: studio eval SUITE --model FOLDER --baseline RUN"
+        f"Note: {quant} answers otherwise than the run: another likeliest token at {1 - measured.agreement:.1%} of the "
+        "positions. Measure it before it is used: studio eval SUITE --model FOLDER --baseline RUN"
     )

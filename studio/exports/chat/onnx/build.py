@@ -40,7 +40,10 @@ def ports(path: Path) -> dict[str, Any]:
         shape = [axis.dim_param or axis.dim_value for axis in kind.shape.dim]
         return {"dtype": onnx.TensorProto.DataType.Name(kind.elem_type).lower(), "shape": shape}
 
-    return {"inputs": {port.name: described(port) for port in graph.input}, "outputs": {port.name: described(port) for port in graph.output}}
+    return {
+        "inputs": {port.name: described(port) for port in graph.input},
+        "outputs": {port.name: described(port) for port in graph.output},
+    }
 
 
 if __name__ == "__main__":

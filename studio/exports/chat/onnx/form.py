@@ -18,7 +18,7 @@ class Onnx(Export):
     quants = ("float32", "int8", "int4")
     place = "onnx/QUANT/"
 
-    def check(self, run_folder: Path, wishes: Wishes) -> None:
+    def check(self, run_folder: Path, wishes: Wishes) -> None:  # noqa: ARG002 - every precision is held by every run
         """See :meth:`Export.check`: the packages, and that the builder knows the architecture."""
         from studio.exports.chat.onnx.making import check
 

@@ -64,8 +64,8 @@ def check(run_folder: Path) -> None:
     architecture = (config.get("architectures") or ["unknown"])[0]
     if architecture not in ARCHITECTURES:
         raise UserError(
-            f"--to onnx cannot hold {base}: onnxruntime-genai's builder has no {architecture}. It has {', '.join(ARCHITECTURES)}. "
-            "Take --to merged, which studio serve and transformers read."
+            f"--to onnx cannot hold {base}: onnxruntime-genai's builder has no {architecture}. It has "
+            f"{', '.join(ARCHITECTURES)}. Take --to merged, which studio serve and transformers read."
         )
 
 

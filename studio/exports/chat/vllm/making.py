@@ -22,7 +22,7 @@ from studio.data.chat.rows import read_split
 from studio.exports.chat.gguf.making import asking
 from studio.exports.chat.measuring import AGREEMENT, DIVERGENCE
 from studio.exports.chat.proving import check_run, loses_much, prove, warning
-from studio.exports.chat.vllm.form import QUANTIZE
+from studio.exports.chat.vllm.environment import QUANTIZE
 from studio.exports.writing import described, finish_export, hold, new_export, told
 from studio.models.chat.encoding import encode_examples
 from studio.models.chat.runtimes.llama import threads
@@ -52,8 +52,8 @@ def check(run_folder: Path, quant: str) -> None:
     build = wanted_build()
     if quant == "fp8" and build != "cuda":
         raise UserError(
-            "--quant fp8 is written only where a GPU can prove it, and this machine has none: vLLM computes it on a CPU too slowly to "
-            "be asked. Take --quant w8a8, or export on a machine with an NVIDIA GPU."
+            "--quant fp8 is written only where a GPU can prove it, and this machine has none: vLLM computes it on a CPU too slowly "
+            "to be asked. Take --quant w8a8, or export on a machine with an NVIDIA GPU."
         )
     find_python(QUANTIZE)
     find_environment()
@@ -93,7 +93,9 @@ def group_of(config: dict[str, Any], base: str, quant: str) -> int:
     Raises:
         UserError: none does.
     """
-    sizes = {name: int(config[name]) for name in ("hidden_size", "intermediate_size", "moe_intermediate_size") if config.get(name)}
+    sizes = {
+        name: int(config[name]) for name in ("hidden_size", "intermediate_size", "moe_intermediate_size") if config.get(name)
+    }
     if (width := head_width(config)) and config.get("num_attention_heads"):
         sizes["width of all heads"] = width * int(config["num_attention_heads"])
     for group in GROUPS:
@@ -172,7 +174,9 @@ def _quantised(run: LoadedRun, work: Path, target: Path, quant: str) -> dict[str
     question = {"source": str(merged), "target": str(target), "quant": quant, "group": group, "rows": rows, "threads": threads()}
     made: dict[str, Any] = run_script(find_python(QUANTIZE), SCRIPT, question, folder=work)
     for path in merged.iterdir():
-        if path.name in {"chat_template.jinja", "generation_config.json"} or path.name.startswith(("tokenizer", "special_tokens")):
+        if path.name in {"chat_template.jinja", "generation_config.json"} or path.name.startswith(
+            ("tokenizer", "special_tokens")
+        ):
             shutil.copyfile(path, target / path.name)
     return {**made, "group": group or None, "rows": len(rows)}
 
@@ -189,5 +193,10 @@ def _limits(form: str, quant: str, divergence: float, agreement: float) -> dict[
 
 def _use() -> str:
     """How the folder is used, in Markdown."""
-    lines = ["vLLM, which takes the chat template and the tokens that end answers from the folder:", "", "    vllm serve THIS_FOLDER", ""]
+    lines = [
+        "vLLM, which takes the chat template and the tokens that end answers from the folder:",
+        "",
+        "    vllm serve THIS_FOLDER",
+        "",
+    ]
     return "\n".join([*lines, "Measure it like a run: `studio eval SUITE --model THIS_FOLDER --baseline RUN`."])

@@ -1,8 +1,8 @@
 """Make the numbers of a model smaller with llmcompressor: ``python quantise.py QUESTION.json ANSWER.json`` in its environment.
 
 Imports nothing of the studio. The question: ``source`` and ``target`` folders, ``quant``, ``group`` (weights that share a scale),
-``rows`` of token ids to calibrate with (none for what needs none), ``threads``. The answer: versions, and how many layers were made
-smaller. Sources: GPTQ https://arxiv.org/abs/2210.17323, AWQ https://arxiv.org/abs/2306.00978.
+``rows`` of token ids to calibrate with (none for what needs none), ``threads``. The answer: versions, and how many layers were
+made smaller. Sources: GPTQ https://arxiv.org/abs/2210.17323, AWQ https://arxiv.org/abs/2306.00978.
 """
 
 import json

@@ -1,8 +1,8 @@
 """A runtime in a process of its own, in whatever environment it needs: its crash is a sentence here, its memory is its own.
 
 The process runs one of the scripts beside this module, which import nothing of the studio. Each question is a line of JSON with
-``do``; each answer is a line of JSON, for logits followed by that many bytes of float32. An ``error`` in an answer is one sentence,
-and the process goes on.
+``do``; each answer is a line of JSON, for logits followed by that many bytes of float32. An ``error`` in an answer is one
+sentence, and the process goes on.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ class RuntimeProcess:
         self._said.seek(0)
         lines = [line for line in self._said.read().decode("utf-8", "replace").splitlines() if line.strip()]
         how = f"was ended by signal {-code}" if code < 0 else f"ended ({code})"
-        return f"{self._program} {how} while it was asked. The end of what it said: {' / '.join(lines[-_LAST_LINES:]) or 'nothing'}"
+        return (
+            f"{self._program} {how} while it was asked. The end of what it said: {' / '.join(lines[-_LAST_LINES:]) or 'nothing'}"
+        )
 
     def close(self) -> None:
         """End the process; twice is the same as once."""
