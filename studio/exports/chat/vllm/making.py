@@ -52,8 +52,8 @@ def check(run_folder: Path, quant: str) -> None:
     build = wanted_build()
     if quant == "fp8" and build != "cuda":
         raise UserError(
-            "--quant fp8 is written only where a GPU can prove it, and this machine has none: vLLM computes it on a CPU too slowly "
-            "to be asked. Take --quant w8a8, or export on a machine with an NVIDIA GPU."
+            "--quant fp8 is written only where a GPU can prove it, and this machine has none: vLLM computes it on a CPU too "
+            "slowly to be asked. Take --quant w8a8, or export on a machine with an NVIDIA GPU."
         )
     find_python(QUANTIZE)
     find_environment()

@@ -24,6 +24,8 @@ def main() -> None:
     from transformers import AutoModelForCausalLM
 
     torch.set_num_threads(question["threads"])
+    if not torch.accelerator.is_available():
+        pin_nothing()
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_pretrained(question["source"], dtype=torch.bfloat16, local_files_only=True)
     arguments: dict[str, Any] = {}
@@ -40,6 +42,13 @@ def main() -> None:
     packages = ("llmcompressor", "compressed-tensors", "torch", "transformers")
     answer = {"versions": {name: version(name) for name in packages}, "layers": smaller}
     Path(sys.argv[2]).write_text(json.dumps(answer), encoding="utf-8")
+
+
+def pin_nothing() -> None:
+    """AWQ of llmcompressor 0.14 pins memory for a copy to a GPU, which torch refuses where there is none; it is only faster."""
+    from llmcompressor.pipelines.cache import IntermediatesCache
+
+    IntermediatesCache.pin_memory = lambda *_arguments, **_names: None
 
 
 def recipe(quant: str, group: int) -> list[Any]:
