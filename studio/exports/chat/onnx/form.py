@@ -19,7 +19,7 @@ class Onnx(Export):
     place = "onnx/QUANT/"
 
     def check(self, run_folder: Path, wishes: Wishes) -> None:  # noqa: ARG002 - every precision is held by every run
-        """See :meth:`Export.check`: the packages, and that the builder knows the architecture."""
+        """See :meth:`Export.check`: the packages, and that the architecture is one that was proven."""
         from studio.exports.chat.onnx.making import check
 
         check(run_folder)

@@ -33,28 +33,22 @@ PRECISIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "int4": ("int4", ("algo_config=k_quant_mixed",)),
 }
 ARCHITECTURES = (
-    "Gemma2ForCausalLM",
-    "Gemma3ForCausalLM",
-    "GemmaForCausalLM",
     "GraniteForCausalLM",
     "LlamaForCausalLM",
     "MistralForCausalLM",
-    "NemotronForCausalLM",
-    "OlmoForCausalLM",
-    "Phi3ForCausalLM",
-    "PhiForCausalLM",
     "Qwen2ForCausalLM",
     "Qwen3ForCausalLM",
     "SmolLM3ForCausalLM",
 )
-"""Those of text that the builder of onnxruntime-genai 0.18 knows by name; what comes of each is measured before it is written."""
+"""Those whose logits onnxruntime-genai was seen to give as transformers does (tests/exports/chat/onnx). Its builder names more, of
+which the tiny models of Phi-3, Gemma 2 and Gemma 3 failed with onnxruntime-genai 0.18 and transformers 5.19."""
 
 
 def check(run_folder: Path) -> None:
     """Look at a run before any work.
 
     Raises:
-        UserError: a package is missing, the run has no weights yet, or the builder does not know its architecture.
+        UserError: a package is missing, the run has no weights yet, or its architecture is not proven there.
         StudioError: a file is not the one that the run wrote down.
     """
     need_genai("--to onnx of a chat")
@@ -64,7 +58,7 @@ def check(run_folder: Path) -> None:
     architecture = (config.get("architectures") or ["unknown"])[0]
     if architecture not in ARCHITECTURES:
         raise UserError(
-            f"--to onnx cannot hold {base}: onnxruntime-genai's builder has no {architecture}. It has "
+            f"--to onnx cannot hold {base}: {architecture} has not been proven in onnxruntime-genai. Allowed: "
             f"{', '.join(ARCHITECTURES)}. Take --to merged, which studio serve and transformers read."
         )
 
@@ -73,7 +67,7 @@ def export_onnx(run_folder: Path, target: Path, quant: str) -> Told:
     """Write a run as a folder for onnxruntime-genai, run there before it is put in its place.
 
     Raises:
-        UserError: the run has nothing to export, or the builder does not know it.
+        UserError: the run has nothing to export, or the builder cannot hold it.
         StudioError: what was written is not the same model, or cannot be loaded; nothing is left behind.
     """
     form = f"onnx ({quant})"
@@ -136,7 +130,7 @@ def _limits(form: str, quant: str, measured: Measured) -> dict[str, float]:
         hold("the Kullback-Leibler divergence", measured.divergence, DIVERGENCE, form=form)
         hold("the share of equal likeliest tokens", measured.agreement, AGREEMENT, form=form, least=True)
         return {"divergence": DIVERGENCE, "agreement": AGREEMENT}
-    hold("the Kullback-Leibler divergence", measured.divergence, 1e9, form=form)
+    hold("the Kullback-Leibler divergence", measured.divergence, sys.float_info.max, form=form)
     return {}
 
 
