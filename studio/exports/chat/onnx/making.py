@@ -40,8 +40,8 @@ ARCHITECTURES = (
     "Qwen3ForCausalLM",
     "SmolLM3ForCausalLM",
 )
-"""Those whose logits onnxruntime-genai was seen to give as transformers does (tests/exports/chat/onnx). Its builder names more, of
-which the tiny models of Phi-3, Gemma 2 and Gemma 3 failed with onnxruntime-genai 0.18 and transformers 5.19."""
+"""Those whose logits onnxruntime-genai was seen to give as transformers does (tests/exports/chat/onnx). Its builder names more,
+of which the tiny models of Phi-3, Gemma 2 and Gemma 3 failed with onnxruntime-genai 0.18 and transformers 5.19."""
 
 
 def check(run_folder: Path) -> None:

@@ -36,7 +36,7 @@ CALIBRATED = ("gptq", "awq")
 ROWS, TOKENS = 128, 512
 LEAST_LIKE, LEAST_SAME = 0.2, 0.8
 """Divergence and agreement beyond which 8 bits are not the model any more. Activations lose too, and vLLM computes the rest in
-bfloat16, so more is lost than where only weights are in 8 bits: 0.04 nats on SmolLM2-135M (docs/exports.md), told from 0.02 on."""
+bfloat16, so more is lost than where weights alone are in 8 bits: 0.04 nats on SmolLM2-135M (docs/exports.md); told from 0.02."""
 GROUPS = (128, 64, 32)
 """Weights that share a scale: the largest that divides every row, and vLLM's kernels for CPUs want multiples of 32."""
 CPU_HEADS = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
