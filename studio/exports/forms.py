@@ -27,6 +27,8 @@ EXPORTS = Registry(
         "lora": "studio.exports.chat.plain:PlainLora",
         "gguf": "studio.exports.chat.gguf.form:Gguf",
         "gguf-lora": "studio.exports.chat.gguf.form:GgufLora",
+        "onnx": "studio.exports.chat.onnx.form:Onnx",
+        "vllm": "studio.exports.chat.vllm.form:Vllm",
         "kohya": "studio.exports.images.plain:Kohya",
         "diffusers": "studio.exports.images.plain:Diffusers",
         "onnx@images": "studio.exports.images.plain:OnnxDenoiser",

@@ -16,6 +16,8 @@ RUNTIMES = Registry(
     {
         "gguf": "studio.models.chat.runtimes.llama:open_gguf",
         "gguf-lora": "studio.models.chat.runtimes.llama:open_gguf_lora",
+        "onnx": "studio.models.chat.runtimes.genai:open_onnx",
+        "vllm": "studio.models.chat.runtimes.vllm:open_vllm",
     },
 )
 """Form of an export (``export.json``) to ``open(folder, record) -> ChatRuntime``, a function that raises UserError where the

@@ -1,0 +1,155 @@
+"""Making a graph of a run for onnxruntime-genai, and its proof there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from studio.adapters.chat.loading import load_run
+from studio.adapters.chat.merge import LIMIT, export_merged
+from studio.core.environments import run_script
+from studio.core.errors import StudioError, UserError
+from studio.core.extras import require
+from studio.core.files import folder_size
+from studio.core.telling import Told
+from studio.exports.chat.gguf.making import asking
+from studio.exports.chat.measuring import AGREEMENT, DIVERGENCE, Measured
+from studio.exports.chat.proving import check_run, loses_much, prove, warning
+from studio.exports.writing import described, finish_export, hold, new_export, told
+from studio.models.chat.runtimes.genai import need_genai, open_onnx
+from studio.models.exported import ExportRecord
+
+SCRIPT = Path(__file__).with_name("build.py")
+PRECISIONS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "float32": ("fp32", ()),
+    "int8": ("int8", ()),
+    # Of the builder's ways to 4 bits the one that lost least on SmolLM2-135M: some layers stay in 8 bits (docs/exports.md).
+    "int4": ("int4", ("algo_config=k_quant_mixed",)),
+}
+ARCHITECTURES = (
+    "GraniteForCausalLM",
+    "LlamaForCausalLM",
+    "MistralForCausalLM",
+    "Qwen2ForCausalLM",
+    "Qwen3ForCausalLM",
+    "SmolLM3ForCausalLM",
+)
+"""Those whose logits onnxruntime-genai was seen to give as transformers does (tests/exports/chat/onnx). Its builder names more,
+of which the tiny models of Phi-3, Gemma 2 and Gemma 3 failed with onnxruntime-genai 0.18 and transformers 5.19."""
+
+
+def check(run_folder: Path) -> None:
+    """Look at a run before any work.
+
+    Raises:
+        UserError: a package is missing, the run has no weights yet, or its architecture is not proven there.
+        StudioError: a file is not the one that the run wrote down.
+    """
+    need_genai("--to onnx of a chat")
+    require("onnx", feature="--to onnx of a chat", extra="onnx")
+    folder, base = check_run(run_folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    architecture = (config.get("architectures") or ["unknown"])[0]
+    if architecture not in ARCHITECTURES:
+        raise UserError(
+            f"--to onnx cannot hold {base}: {architecture} has not been proven in onnxruntime-genai. Allowed: "
+            f"{', '.join(ARCHITECTURES)}. Take --to merged, which studio serve and transformers read."
+        )
+
+
+def export_onnx(run_folder: Path, target: Path, quant: str) -> Told:
+    """Write a run as a folder for onnxruntime-genai, run there before it is put in its place.
+
+    Raises:
+        UserError: the run has nothing to export, or the builder cannot hold it.
+        StudioError: what was written is not the same model, or cannot be loaded; nothing is left behind.
+    """
+    form = f"onnx ({quant})"
+    with new_export(target) as partial:
+        work = partial / "work"
+        work.mkdir()
+        export_merged(run_folder, work / "merged")
+        made = build(work, partial, quant)
+        run = load_run(run_folder, dtype=torch.float32, quantization="none")
+        shutil.rmtree(work)
+        try:
+            with open_onnx(partial) as runtime:
+                proof = prove(run, runtime, form)
+        except StudioError as error:
+            raise StudioError(f"{error} Nothing was written.") from error
+        record = ExportRecord(
+            form="onnx",
+            quant=quant,
+            kind="chat",
+            run=described(run_folder),
+            runtime=proof.runtime,
+            proof={"onnxruntime-genai": proof.figures},
+            limits=_limits(form, quant, proof.measured),
+            inputs=made["inputs"],
+            outputs=made["outputs"],
+            versions=made["versions"],
+            extra={**asking(run), "tokenizer": "."},
+        )
+        finish_export(partial, record, proof.words, _use())
+    use = f"python -c \"import onnxruntime_genai as og; og.Model('{target}')\"; more in {target / 'README.md'}"
+    said = told(run_folder, target, record, proof.words, folder_size(target), use)
+    remarks = [warning(quant, proof.measured)] if loses_much(proof.measured) else []
+    return replace(said, blocks=(*said.blocks, *(f"\n{remark}" for remark in remarks)))
+
+
+def build(work: Path, target: Path, quant: str) -> dict[str, Any]:
+    """The graph of the folder ``merged`` in ``work``; gives back versions, inputs and outputs."""
+    precision, options = PRECISIONS[quant]
+    question = {
+        "source": str(work / "merged"),
+        "target": str(target),
+        "cache": str(work / "cache"),
+        "precision": precision,
+        "options": list(options),
+    }
+    made: dict[str, Any] = run_script(Path(sys.executable), SCRIPT, question, folder=work)
+    # What the builder leaves out where a file of this name is enough for its own tokenizer.
+    for name in ("chat_template.jinja", "generation_config.json"):
+        if (work / "merged" / name).is_file():
+            shutil.copyfile(work / "merged" / name, target / name)
+    return made
+
+
+def _limits(form: str, quant: str, measured: Measured) -> dict[str, float]:
+    """Refuse what a kind of numbers may not lose; gives back the limits that held. What 4 bits lose is told."""
+    if quant == "float32":
+        hold("the largest logit difference", measured.largest, LIMIT, form=form)
+        return {"max_logit_difference": LIMIT}
+    if quant == "int8":
+        hold("the Kullback-Leibler divergence", measured.divergence, DIVERGENCE, form=form)
+        hold("the share of equal likeliest tokens", measured.agreement, AGREEMENT, form=form, least=True)
+        return {"divergence": DIVERGENCE, "agreement": AGREEMENT}
+    hold("the Kullback-Leibler divergence", measured.divergence, sys.float_info.max, form=form)
+    return {}
+
+
+def _use() -> str:
+    """How the folder is used, in Markdown."""
+    code = [
+        "import json",
+        "import onnxruntime_genai as og",
+        "model = og.Model('THIS_FOLDER')",
+        "tokenizer = og.Tokenizer(model)",
+        "turns = json.dumps([{'role': 'user', 'content': 'Hello'}])",
+        "settings = og.GeneratorParams(model)",
+        "settings.set_search_options(max_length=512, do_sample=False)",
+        "generator = og.Generator(model, settings)",
+        "generator.append_tokens(tokenizer.encode(tokenizer.apply_chat_template(turns, add_generation_prompt=True)))",
+        "while not generator.is_done():",
+        "    generator.generate_next_token()",
+        "print(tokenizer.decode(generator.get_sequence(0)))",
+    ]
+    lines = ["With onnxruntime-genai (`pip install onnxruntime-genai`):", "", *(f"    {line}" for line in code), ""]
+    lines += ["`model.onnx` runs in plain ONNX Runtime too; its inputs and outputs stand in `export.json`.", ""]
+    return "\n".join([*lines, "Measure it like a run: `studio eval SUITE --model THIS_FOLDER --baseline RUN`."])
