@@ -94,6 +94,7 @@ def test_the_page_on_kinds_names_every_table() -> None:
         "CARDS",
         "DATASET_CARDS",
         "EXPORTS",
+        "COMPARING",
         "FORMS",
         "SPLIT_LINES",
     )

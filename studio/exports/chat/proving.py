@@ -55,7 +55,7 @@ def prove(run: LoadedRun, runtime: ProcessRuntime, form: str) -> Proof:
         StudioError: it reads prompts otherwise; the message says where.
     """
     hold_prompts(run, runtime, form)
-    measured = measure(run, runtime.logits)
+    measured = measure(run, runtime.logits, who=runtime.name)
     same, written = equal_answers(run, runtime)
     figures = {**measured.figures(), "greedy_tokens_equal": same, "greedy_tokens": written}
     answers = f"{same} of {written} tokens are the run's ({ANSWERS} answers, each up to its first other token)"
