@@ -41,6 +41,9 @@ test-long: environment-dev ## The tests of more than 20 seconds: killed and resu
 test-export: environment-dev ## Install what exports are read back with, then write and run them; ARGS="-k name" picks some
 	@$(BIN)/python tests/fetch.py
 	$(BIN)/studio export --install llama
+	$(BIN)/studio export --install quantize
+	$(BIN)/studio serve --install
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[onnx]'
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m export tests/exports $(ARGS)
 
 test-serve: environment-dev ## Install vLLM for this machine, then test the real server; ARGS="-k name" picks some
