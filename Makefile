@@ -47,6 +47,8 @@ test-export: environment-dev ## Install what exports are read back with, then wr
 	@$(BIN)/python tests/fetch.py
 	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[onnx]'
 	$(BIN)/studio export --install llama
+	$(BIN)/studio export --install quantize
+	$(BIN)/studio serve --install
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m export tests/exports $(ARGS)
 
 reference: environment-dev ## Write docs/reference.md anew from the code

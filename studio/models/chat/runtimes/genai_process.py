@@ -70,11 +70,17 @@ class GenAI:
         import numpy as np
 
         kept = 0 if fresh or self.generator is None else common(self.seen, ids[: len(ids) - last])
+        if kept < len(self.seen) and "sliding_window" in self.settings["model"]["decoder"]:
+            kept = 0  # what has left the window cannot be had back
         if kept and kept < len(self.seen):
             self.generator.rewind_to(kept)
         if not kept:
             self.generator = self._generator(self.context)
-        self.generator.append_tokens(ids[kept:])
+        try:
+            self.generator.append_tokens(ids[kept:])
+        except Exception as error:
+            self.generator = None
+            raise WrongQuestionError(f"onnxruntime-genai cannot read {len(ids)} tokens: {_last(error)}") from error
         self.seen = list(ids)
         found = np.asarray(self.generator.get_output("logits"), dtype=np.float32)  # [1, s or 1, v]
         if found.shape[1] < last:

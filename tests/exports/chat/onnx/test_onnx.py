@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,16 @@ from tests.conftest import Project, Result
 from tests.families import build_family
 
 installed = pytest.mark.skipif(not available("onnxruntime_genai"), reason="the extra onnx is not installed")
-FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "granite", "smollm3")
+FAMILIES: dict[str, dict[str, Any]] = {
+    "llama": {},
+    "mistral": {},
+    "qwen2": {},
+    "qwen3": {},
+    "granite": {},
+    "smollm3": {},
+    "phi3": {"original_max_position_embeddings": 512},
+    "gemma2": {"sliding_window": 64},
+}
 
 
 def built(folder: Path, quant: str = "float32") -> Path:
@@ -52,7 +62,7 @@ def test_every_architecture_has_a_case(tmp_path: Path):
 def test_every_family_has_the_logits_of_transformers(tmp_path: Path, family: str):
     from transformers import AutoModelForCausalLM
 
-    folder = build_family(tmp_path / "base", family)
+    folder = build_family(tmp_path / "base", family, **FAMILIES[family])
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     ids = torch.randint(5, 380, (1, 90), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
