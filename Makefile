@@ -7,7 +7,7 @@ export PYTHON
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart quickstart-short quickstart-images quickstart-images-short environment environment-dev test test-long test-serve test-export check reference support format bench clean
+.PHONY: help quickstart quickstart-short quickstart-images quickstart-images-short environment environment-dev test test-long test-soak test-serve test-export check reference support format bench clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,11 +32,15 @@ environment-dev:
 
 test: environment-dev ## Fetch what the tests need, once, then run them offline, two at a time; ARGS="-k name" picks some
 	@$(BIN)/python tests/fetch.py
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not serve and not long and not export" $(ARGS)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not serve and not long and not soak and not export" $(ARGS)
 
 test-long: environment-dev ## The tests of more than 20 seconds: killed and resumed runs, several processes, whole pages
 	@$(BIN)/python tests/fetch.py
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "long and not serve and not export" $(ARGS)
+
+test-soak: environment-dev ## The same once more for every family, adapter and objective; SHARE=2/4 takes a quarter, which .ci/run does by commit
+	@$(BIN)/python tests/fetch.py
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m soak $(if $(SHARE),--share $(SHARE)) $(ARGS)
 
 test-serve: environment-dev ## Install vLLM for this machine, then test the real server; ARGS="-k name" picks some
 	$(BIN)/python tests/fetch.py

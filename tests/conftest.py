@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,25 @@ from studio.core.workspace import Workspace
 # absl (rouge-score logs through it) keeps the stderr it meets at import and closes it when uvicorn sets up logging. Here that is
 # the file pytest captures into; the process's own is never closed.
 absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--share 2/4`` runs the third quarter of the tests that are marked ``soak``, and all others."""
+    parser.addoption(
+        "--share", help="K/N: of the tests marked soak the K-th of N parts, from 0"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the other shares."""
+    if not (share := config.getoption("--share")):
+        return
+    number, _, count = str(share).partition("/")
+    ours = {item for item in items if zlib.crc32(item.nodeid.encode()) % int(count) == int(number)}
+    left = [item for item in items if item.get_closest_marker("soak") and item not in ours]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if item not in set(left)]
+
 
 # ChatML with a default system turn, as SmolLM2's tokenizer has it.
 TINY_TEMPLATE = (

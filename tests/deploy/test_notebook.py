@@ -46,7 +46,7 @@ def test_its_command_lines_are_the_studios():
     assert len(lines) >= 6 and [parse_line(line.split()[1:]) for line in lines] == [None] * len(lines)
 
 
-@pytest.mark.long
+@pytest.mark.soak
 @pytest.mark.starter
 def test_every_cell_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """As a notebook runs them: ``!`` in a shell, everything else in one namespace; what installs is left out."""

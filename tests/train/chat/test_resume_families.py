@@ -21,7 +21,7 @@ USUAL = {("gemma3_mm", "full"), ("qwen3_moe", "full"), ("granite_hybrid", "qlora
 @pytest.mark.parametrize(
     ("family", "method"),
     [
-        pytest.param(family, method, marks=() if (family, method) in USUAL else pytest.mark.long)
+        pytest.param(family, method, marks=() if (family, method) in USUAL else pytest.mark.soak)
         for family in NAMES
         for method in ("lora", "qlora", "full")
     ],

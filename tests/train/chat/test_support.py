@@ -50,7 +50,7 @@ def without_paths(cell: Cell, base: Path, family: str) -> Cell:
 @pytest.mark.parametrize(
     ("family", "method"),
     [
-        pytest.param(family, method, marks=() if (family, method) in USUAL else pytest.mark.long)
+        pytest.param(family, method, marks=() if (family, method) in USUAL else pytest.mark.soak)
         for family in NAMES
         for method in METHODS
     ],

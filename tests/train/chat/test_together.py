@@ -63,7 +63,7 @@ _REFUSED = {("grpo", "eva"): "with 'objective: grpo' there are none before answe
 
 
 # What each does by itself is tested beside it; this is about what only meets here.
-@pytest.mark.long
+@pytest.mark.soak
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_every_objective_takes_other_adapters_and_optimizers(roads: SimpleNamespace, objective: str, part: str) -> None:
