@@ -29,9 +29,7 @@ absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``--share 2/4`` runs the third quarter of the tests that are marked ``soak``, and all others."""
-    parser.addoption(
-        "--share", help="K/N: of the tests marked soak the K-th of N parts, from 0"
-    )
+    parser.addoption("--share", help="K/N: of the tests marked soak the K-th of N parts, from 0")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

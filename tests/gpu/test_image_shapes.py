@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.soak import taking_turns
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 SMALL = {
@@ -39,7 +41,7 @@ def benchmark():
         yield module
 
 
-@pytest.mark.parametrize("family", ["sdxl", "flux"])
+@pytest.mark.parametrize("family", taking_turns(["sdxl", "flux"], {"flux"}))
 @pytest.mark.parametrize("quantization", ["none", "nf4"])
 def test_it_trains_with_the_studios_loop(benchmark, family, quantization):
     real = benchmark.SHAPES[family]

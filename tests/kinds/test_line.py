@@ -224,6 +224,7 @@ def test_a_recipe_without_a_name_is_called_by_its_file(trained: Path, studio: St
     assert built.code == 0 and "heights/" in built.out, built.err
 
 
+@pytest.mark.long
 def test_the_program_and_the_commands_of_the_page_do_what_it_says(project: Path, workspace: Workspace) -> None:
     page = (ROOT / "docs" / "kinds.md").read_text(encoding="utf-8")
     recipe, preset, suite = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)

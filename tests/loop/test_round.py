@@ -30,6 +30,7 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.long
 def test_a_round_from_corrections_to_the_alias(studio: Studio, in_use: InUse) -> None:
     in_use.correct(rails(40))
     done = studio("improve", in_use.folder, "--json")
@@ -61,6 +62,7 @@ def test_a_round_from_corrections_to_the_alias(studio: Studio, in_use: InUse) ->
     assert all(not row["behind"] for row in where if "questions" in row["dataset"])
 
 
+@pytest.mark.long
 def test_a_round_that_is_killed_in_every_step_goes_on_and_repeats_nothing(
     studio: Studio, in_use: InUse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,7 +236,7 @@ def test_a_trial_that_goes_wrong_goes_back_by_itself(studio: Studio, waiting: In
 
 
 def test_a_trial_that_goes_well_ends_with_the_promotion(studio: Studio, waiting: InUse) -> None:
-    waiting.rules(canary={"share": 0.2, "hours": 0.0001, "requests": 100, "tolerated": 0.1})
+    waiting.rules(canary={"share": 0.2, "hours": 1e-6, "requests": 100, "tolerated": 0.1})
     assert "0 of 100 answers" in studio("improve", waiting.folder, "--yes").out
     tried = list_canaries(waiting.aliases)["production"]
     answer(waiting, "doors", 400, failed=4)
@@ -259,6 +261,7 @@ def test_a_full_disk_is_told_and_the_round_goes_on_afterwards(studio: Studio, in
     assert len(rounds) == 1 and rounds[0].record.steps["preferences"]["candidate"]
 
 
+@pytest.mark.long
 def test_what_is_held_out_stays_so_in_later_rounds(studio: Studio, in_use: InUse) -> None:
     in_use.rules(sft_settings=["epochs=1"])
     in_use.correct(rails(40))

@@ -16,6 +16,7 @@ from tests.kinds.line import LineKind, LinePreset
 Studio = Callable[..., Result]
 
 
+@pytest.mark.long
 def test_numbers_are_searched_and_compared_by_their_errors(studio: Studio, flowers: Workspace) -> None:
     assert studio("data", "build", "table/diabetes").code == 0
     done = studio("search", "regress/ridge", "--data", "diabetes", "--by", "random", "--trials", 4, "--json")

@@ -72,6 +72,7 @@ class FakeRay(types.ModuleType):
         self.up = False
 
 
+@pytest.mark.long
 def test_the_same_trials_run_on_ray(studio: Studio, flowers: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = [*C, "--by", "random", "--trials", 4]
     assert search(studio, *drawn, "--name", "here").code == 0

@@ -64,6 +64,7 @@ def test_a_search_is_tried_chosen_confirmed_and_told(studio: Studio, flowers: Wo
     assert luck["count"] == 5 and luck["rows"] == 15 and luck["formula"] == pytest.approx(luck["noise"] * 1.163, rel=1e-3)
 
 
+@pytest.mark.long
 def test_a_search_that_was_stopped_goes_on_as_if_it_had_not_been(
     studio: Studio, flowers: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,6 +86,7 @@ def seen(weights: tuple[Path, Path]) -> Iterator[tuple[Seen, Seen]]:
     yield tuple(see(network, map(Image.fromarray, arrays(seed)), batch_size=8) for seed in (0, 1))  # type: ignore[misc]
 
 
+@pytest.mark.soak
 def test_the_inception_score_is_theirs_within_1e_4(theirs: dict[str, float], seen: tuple[Seen, Seen]) -> None:
     mean, spread = inception_score(seen[0].logits)
     assert mean > 1.02, "a score of 1 would say nothing about the network"
@@ -93,6 +94,7 @@ def test_the_inception_score_is_theirs_within_1e_4(theirs: dict[str, float], see
     assert spread == pytest.approx(theirs["inception_score_std"], abs=1e-4)
 
 
+@pytest.mark.soak
 def test_fid_kid_precision_and_recall_are_theirs(theirs: dict[str, float], seen: tuple[Seen, Seen]) -> None:
     made, reference = seen[0].features, seen[1].features
     assert frechet_distance(moments(made), moments(reference)) == pytest.approx(theirs["frechet_inception_distance"], rel=1e-3)

@@ -31,6 +31,7 @@ from studio.train.chat.plan_trace import trace_step
 from studio.train.chat.run import train_run
 from tests.conftest import write_base
 from tests.passes import SHAPE, real_peak
+from tests.soak import taking_turns
 from tests.train.chat.test_plan_peak import held
 from tests.train.chat.test_run import losses
 
@@ -69,7 +70,7 @@ def preset(base, **settings) -> ChatAdapter:
     return ChatAdapter.model_validate({"kind": "chat", "model": str(base), "dtype": "float32", **settings})
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", taking_turns(KINDS, {"dora", "oft"}))
 def test_the_whole_road(trainer, tiny_base, tmp_path, kind):
     settings = flat(KINDS[kind]) | {"eval_every": 4, "keep_checkpoints": 10, "epochs": 2}
     folder, _record = trainer.train(**settings)

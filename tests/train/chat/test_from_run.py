@@ -20,6 +20,7 @@ from studio.cli.train import new_run
 from studio.core.errors import ConfigError, UserError
 from studio.core.workspace import Workspace, read_run
 from studio.train.record import change_record
+from tests.soak import taking_turns
 from tests.train.chat.test_preference import pairs, thumbs
 from tests.train.chat.test_resume import assert_same, kill_at_step, resume, start
 from tests.train.chat.test_run import losses
@@ -62,7 +63,7 @@ def trained(roads, model: object, objective: str, **settings) -> Path:
     return trainer.train(data=data, objective=objective, **{**TWENTY, **settings})[0]
 
 
-@pytest.mark.parametrize("objective", ["dpo", "kto", "sft"])
+@pytest.mark.parametrize("objective", taking_turns(["dpo", "kto", "sft"], {"dpo"}))
 def test_it_is_the_same_as_on_the_merged_model(roads, objective):
     on_top, on_merged = (trained(roads, model, objective) for model in (roads.sft, roads.merged))
     assert len(losses(on_top)) == 20

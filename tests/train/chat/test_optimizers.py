@@ -25,9 +25,17 @@ NAMES = ChatAdapter.model_fields["optimizer"].annotation.__args__
 HERE = importlib.util.find_spec("pytorch_optimizer") is not None
 
 needs_package = pytest.mark.skipif(not HERE, reason="the extra 'optimizers' is not installed")
-every_name = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=needs_package if name in PACKAGED else ()) for name in NAMES]
-)
+OFTEN = {"muon", "galore_adamw", "schedule_free_adamw", "adamw_8bit"} & set(NAMES)
+
+
+def marks_of(name: str, *, turns: bool) -> list[pytest.MarkDecorator]:
+    """Those of an optimizer's name; ``turns`` lets most of them take turns."""
+    found = [needs_package] if name in PACKAGED else []
+    return [*found, pytest.mark.soak] if turns and name not in OFTEN else found
+
+
+every_name = pytest.mark.parametrize("name", [pytest.param(name, marks=marks_of(name, turns=False)) for name in NAMES])
+names_in_turn = pytest.mark.parametrize("name", [pytest.param(name, marks=marks_of(name, turns=True)) for name in NAMES])
 
 
 def settings_of(name: str) -> dict:
@@ -59,7 +67,7 @@ def weights(folder):
     return load_file(next(folder.glob("*/*model.safetensors")))
 
 
-@every_name
+@names_in_turn
 def test_state_is_as_planned_and_a_resume_is_exact(trainer, tiny_base, name):
     settings = settings_of(name) | {"epochs": 2, "eval_every": 4, "keep_checkpoints": 10}
     folder, _record = trainer.train(**settings)

@@ -8,8 +8,10 @@ from studio.core.errors import UserError
 from studio.schema.adapter import ChatAdapter
 from studio.train.chat.plan import plan
 from tests.families import FAMILIES, build_family
+from tests.soak import taking_turns
 
 SMALL = {"kind": "chat", "max_length": 64, "batch_size": 2, "lora": {"rank": 4}}
+OFTEN = {"llama", "gpt2", "qwen3_moe", "mamba2", "gemma3_mm"}
 FULL_ONLY = ("mamba", "mamba2")  # PEFT has no adapters for their fused kernels
 
 
@@ -19,7 +21,7 @@ def folder_of(tmp_path_factory):
     return lambda family: root / family if (root / family).is_dir() else build_family(root / family, family)
 
 
-@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "bert"])
+@pytest.mark.parametrize("family", taking_turns((name for name in FAMILIES if name != "bert"), OFTEN))
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_full_tuning_and_adapters_are_planned(folder_of, family, dtype):
     folder = folder_of(family)

@@ -13,6 +13,7 @@ from studio.core.errors import DataError
 from studio.data.chat.rows import ChatRow, read_split
 from studio.train.chat.objectives.preferences import PreferenceTrainer
 from studio.train.record import change_record
+from tests.soak import taking_turns
 from tests.train.chat.test_resume import assert_same, kill_at_step, resume
 from tests.train.chat.test_run import losses
 from tests.train.conftest import PRESET, TOPICS, Trainer, write_dataset
@@ -60,7 +61,7 @@ def preferring(request, workspace, tiny_base, tmp_path) -> Trainer:
     return trainer_of(request.param, workspace, tiny_base, tmp_path)
 
 
-@pytest.fixture(params=["dpo", "kto", *WITHOUT_FORMULA])
+@pytest.fixture(params=taking_turns(["dpo", "kto", *WITHOUT_FORMULA], {"dpo", "kto", "orpo"}))
 def judging(request, workspace, tiny_base, tmp_path) -> Trainer:
     """Every objective of preferences."""
     return trainer_of(request.param, workspace, tiny_base, tmp_path)
@@ -141,7 +142,7 @@ def test_only_what_is_held_against_the_start_reads_the_rows_before_the_first_ste
     assert asked == ([2 * 25] if objective == "ipo" else [])
 
 
-@pytest.mark.parametrize("objective", WITHOUT_FORMULA)
+@pytest.mark.parametrize("objective", taking_turns(WITHOUT_FORMULA, {"orpo"}))
 def test_gone_on_with_from_a_checkpoint_it_ends_the_same(objective, workspace, tiny_base, tmp_path):
     """As after a kill between the checkpoints of steps 3 and 6; processes are killed in the test below, and in test_resume.py."""
     trainer = trainer_of(objective, workspace, tiny_base, tmp_path)

@@ -76,6 +76,7 @@ def single_thread():
     torch.set_num_threads(before)
 
 
+@pytest.mark.long
 def test_resume_after_sigkill_is_exact(trainer, single_thread):
     # Shuffled, dropout 0.1, two micro batches a step, a last window of 3 rows; killed mid-epoch at two different moments.
     reference, _ = trainer.train(**SETTINGS)

@@ -12,6 +12,7 @@ import yaml
 
 from studio.core.errors import ConfigError, DataError, UserError
 from studio.core.workspace import Workspace, read_run
+from tests.soak import taking_turns
 from tests.train.chat.test_preference import pairs, thumbs
 from tests.train.chat.test_run import losses
 from tests.train.chat.test_text import document
@@ -52,7 +53,7 @@ def trained(roads: SimpleNamespace, model: Path, objective: str, **settings: Any
     return folder
 
 
-@pytest.mark.parametrize("objective", [name for name in OBJECTIVES if name != "reward"])
+@pytest.mark.parametrize("objective", taking_turns((name for name in OBJECTIVES if name != "reward"), {"dpo", "grpo", "text"}))
 def test_every_objective_but_one_goes_on_from_a_run(roads: SimpleNamespace, objective: str) -> None:
     folder = trained(roads, roads.run, objective)
     assert len(losses(folder)) == 2 and all(map(math.isfinite, losses(folder).values()))

@@ -14,6 +14,7 @@ from studio.core.errors import UserError
 from studio.models.images.families.base import open_family
 from studio.train.images.run import train_image_run
 from studio.train.recording import read_metrics
+from tests.soak import taking_turns
 from tests.train.images.made import make_dataset, open_image_run
 
 UNET = ["conv1", "conv2", "conv_in", "conv_out", "conv_shortcut", "conv", "time_emb_proj", "linear_1", "linear_2"]
@@ -87,7 +88,7 @@ def by_diffusers(run, base, family, loaded):
         loaded.family = mine
 
 
-@pytest.mark.parametrize("family", TUNING)
+@pytest.mark.parametrize("family", taking_turns(TUNING, {"sd15"}))
 def test_two_pictures_are_learnt_by_heart(family, workspace, dataset, bases):
     targets, steps, rate = TUNING[family]
     lora = {"rank": 16, "alpha": 32, "target_modules": targets}
@@ -106,7 +107,7 @@ def test_two_pictures_are_learnt_by_heart(family, workspace, dataset, bases):
         assert np.abs(by_diffusers(run, bases[family], family, loaded) - tuned).max() <= 1
 
 
-@pytest.mark.parametrize("family", ["sd15", "sdxl", "sd3", "flux"])
+@pytest.mark.parametrize("family", taking_turns(["sd15", "sdxl", "sd3", "flux"], {"sdxl"}))
 @pytest.mark.parametrize("dora", [False, True])
 def test_text_encoders_and_dora_load_into_diffusers_too(family, dora, workspace, dataset, bases):
     lora = {"rank": 2, "alpha": 4, "target_modules": "all-linear", "text_encoder": not dora, "dora": dora, "rslora": dora}

@@ -77,6 +77,7 @@ def test_a_run_like_any_other(kind, workspace, dataset):
         family.sample(["warm"], [0], height=32, width=32, steps=1, guidance=1.0)
 
 
+@pytest.mark.long
 def test_the_vae_learns_and_its_bound_is_right(workspace, dataset):
     run = open_labelled(workspace, dataset, "vae", steps=150, learning_rate=3e-3)
     record = train_labelled_run(run, resume=False, say=print)

@@ -127,7 +127,7 @@ def test_a_model_behind_a_server_is_not_for_the_harness(context: Callable[..., A
 
     made = context(LmEvalTask(type="lm_eval", tasks=[own_task]))
     made.open_subject = lambda label: nullcontext(SimpleNamespace(about={"name": "http://somewhere/v1"}))
-    with pytest.raises(NotComputedError, match="is behind a server"):
+    with pytest.raises(NotComputedError, match="needs the model in this process, and .* is not"):
         run(made)
 
 
