@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 from studio.adapters.chat.loading import LoadedRun, checked_weights, read_template, refuse_scorer, resolve_recorded_base
 from studio.adapters.chat.merge import comparison_conversations
 from studio.adapters.saved import saved_settings
+from studio.core.environments import run_script
 from studio.core.errors import DataError, StudioError
 from studio.core.workspace import read_run
 from studio.exports.chat.measuring import AGREEMENT, DIVERGENCE, Measured, measure, other_tokens, proof_texts
@@ -114,6 +117,23 @@ def _encoded(run: LoadedRun, messages: Sequence[dict[str, str]]) -> list[int]:
         return encode_prompt(run.tokenizer, run.template, messages)
     except DataError:
         return []
+
+
+def written_by(python: Path, script: Path, question: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """What a script that writes files answers; see :func:`studio.core.environments.run_script`.
+
+    Raises:
+        OSError: the disk was full, as if this process had written.
+        StudioError: it failed otherwise.
+    """
+    try:
+        answer: dict[str, Any] = run_script(python, script, question, folder=folder)
+    except StudioError as error:
+        full = os.strerror(errno.ENOSPC)
+        if full in str(error):
+            raise OSError(errno.ENOSPC, full) from error
+        raise
+    return answer
 
 
 def loses_much(measured: Measured) -> bool:

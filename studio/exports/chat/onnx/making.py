@@ -13,14 +13,13 @@ import torch
 
 from studio.adapters.chat.loading import load_run
 from studio.adapters.chat.merge import LIMIT, export_merged
-from studio.core.environments import run_script
-from studio.core.errors import StudioError, UserError
+from studio.core.errors import UserError
 from studio.core.extras import require
 from studio.core.files import folder_size
 from studio.core.telling import Told
 from studio.exports.chat.gguf.making import asking
 from studio.exports.chat.measuring import AGREEMENT, DIVERGENCE, Measured
-from studio.exports.chat.proving import check_run, loses_much, prove, warning
+from studio.exports.chat.proving import check_run, loses_much, prove, warning, written_by
 from studio.exports.writing import described, finish_export, hold, new_export, told
 from studio.models.chat.runtimes.genai import need_genai, open_onnx
 from studio.models.exported import ExportRecord
@@ -80,11 +79,8 @@ def export_onnx(run_folder: Path, target: Path, quant: str) -> Told:
         made = build(work, partial, quant)
         run = load_run(run_folder, dtype=torch.float32, quantization="none")
         shutil.rmtree(work)
-        try:
-            with open_onnx(partial) as runtime:
-                proof = prove(run, runtime, form)
-        except StudioError as error:
-            raise StudioError(f"{error} Nothing was written.") from error
+        with open_onnx(partial) as runtime:
+            proof = prove(run, runtime, form)
         record = ExportRecord(
             form="onnx",
             quant=quant,
@@ -115,7 +111,7 @@ def build(work: Path, target: Path, quant: str) -> dict[str, Any]:
         "precision": precision,
         "options": list(options),
     }
-    made: dict[str, Any] = run_script(Path(sys.executable), SCRIPT, question, folder=work)
+    made = written_by(Path(sys.executable), SCRIPT, question, work)
     # What the builder leaves out where a file of this name is enough for its own tokenizer.
     for name in ("chat_template.jinja", "generation_config.json"):
         if (work / "merged" / name).is_file():

@@ -13,14 +13,14 @@ import torch
 
 from studio.adapters.chat.loading import LoadedRun, load_run
 from studio.adapters.chat.merge import export_merged
-from studio.core.environments import find_python, run_script
+from studio.core.environments import find_python
 from studio.core.errors import DataError, UserError
 from studio.core.files import folder_size
 from studio.core.telling import Told
 from studio.core.workspace import Workspace, read_run, run_dataset
 from studio.data.chat.rows import read_split
 from studio.exports.chat.gguf.making import asking
-from studio.exports.chat.proving import check_run, loses_much, prove, warning
+from studio.exports.chat.proving import check_run, loses_much, prove, warning, written_by
 from studio.exports.chat.vllm.environment import QUANTIZE
 from studio.exports.writing import described, finish_export, hold, new_export, told
 from studio.models.chat.encoding import encode_examples
@@ -173,7 +173,7 @@ def _quantised(run: LoadedRun, work: Path, target: Path, quant: str) -> dict[str
     group = group_of(config, run.base_source.name, quant) if quant in FOUR_BITS else 0
     rows = calibration_rows(run) if quant in CALIBRATED else []
     question = {"source": str(merged), "target": str(target), "quant": quant, "group": group, "rows": rows, "threads": threads()}
-    made: dict[str, Any] = run_script(find_python(QUANTIZE), SCRIPT, question, folder=work)
+    made = written_by(find_python(QUANTIZE), SCRIPT, question, work)
     for path in merged.iterdir():
         if path.name in {"chat_template.jinja", "generation_config.json"} or path.name.startswith(
             ("tokenizer", "special_tokens")
