@@ -110,7 +110,7 @@ def finish_export(folder: Path, record: ExportRecord, proven: Sequence[tuple[str
     proof = [f"Read back by {record.runtime} before it was put here, and held against the run:", ""]
     proof += markdown_table(["what", "measured"], proven)
     written = ", ".join(f"{name} {number}" for name, number in record.versions.items())
-    lines = [title, "", about, "", "## Proof", "", *proof, "", "## Use", "", use.strip(), "", f"Versions: {written}."]
+    lines = [title, "", about, "", "## Proof", "", *proof, "", "## Use", "", use.strip("\n"), "", f"Versions: {written}."]
     write_text(folder / PAGE, "\n".join(lines) + "\n")
     write_export(folder, record)
 

@@ -13,7 +13,8 @@ import pytest
 
 from studio.core.errors import StudioError
 from studio.exports import writing
-from studio.exports.writing import hold, new_export
+from studio.exports.writing import finish_export, hold, new_export
+from studio.models.exported import ExportRecord, read_export
 
 WRITING = """
 import sys, time
@@ -57,3 +58,15 @@ def test_a_figure_beyond_its_limit_is_refused(figure: float, least: bool, said: 
     with pytest.raises(StudioError, match=said):
         hold("the difference", figure, 0.1, form="gguf", least=least)
     hold("the difference", 0.1, 0.1, form="gguf", least=least)
+
+
+def test_the_page_keeps_a_block_of_code_that_comes_first(tmp_path: Path):
+    record = ExportRecord(
+        form="onnx", kind="toy", runtime="a runtime", run={"name": "doors", "id": "1", "method": "full", "base": {}}
+    )
+    finish_export(
+        tmp_path, record, [("labels", "the same")], "\n    pip install onnxruntime\n    python predict.py\n\nAnd then.\n"
+    )
+    page = (tmp_path / "README.md").read_text()
+    assert "## Use\n\n    pip install onnxruntime\n    python predict.py\n\nAnd then.\n\nVersions:" in page
+    assert "| labels | the same |" in page and read_export(tmp_path).files.keys() == {"README.md"}
