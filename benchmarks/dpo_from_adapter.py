@@ -124,6 +124,11 @@ def make_data(folder: Path) -> None:
         for number in range(PAIRS)
     ]
     talk = [{"question": row["prompt"], "answer": row["chosen"]} for row in pairs]
+    # For TRL as talks, so that its chat template makes the same tokens of them as the studio's.
+    talks = [
+        {name: [{"role": "user" if name == "prompt" else "assistant", "content": row[name]}] for name in row} for row in pairs
+    ]
+    (folder / "talks.jsonl").write_text("\n".join(map(json.dumps, talks)) + "\n", encoding="utf-8")
     for name, rows, more in (("pairs", pairs, "format: preference, "), ("talk", talk, "")):
         (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
         (folder / f"{name}.yaml").write_text(RECIPE.format(name=name, more=more), encoding="utf-8")
@@ -209,7 +214,7 @@ def trl_dpo(folder: Path, steps: int, kind: str, *, copy: bool) -> None:
             str(folder / "trl-out"), max_steps=steps, per_device_train_batch_size=ROWS, use_cpu=True, bf16=False,
             gradient_checkpointing=False, save_strategy="no", report_to="none", learning_rate=3e-5, max_length=128,
         ),
-        train_dataset=load_dataset("json", data_files=str(folder / "pairs.jsonl"), split="train"),
+        train_dataset=load_dataset("json", data_files=str(folder / "talks.jsonl"), split="train"),
         processing_class=AutoTokenizer.from_pretrained(folder / "trl"),
         peft_config=LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"),
     ).train()  # fmt: skip
