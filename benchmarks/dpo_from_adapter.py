@@ -2,8 +2,8 @@
 
     python benchmarks/dpo_from_adapter.py [--layers 22] [--steps 3] [--only NAME] [--write-docs]
 
-A Llama of random weights (22 layers of 2,048, the shape of TinyLlama-1.1B: about 1.1 thousand million numbers) gets a LoRA run and
-then DPO, each road in processes of its own; the figure is the largest resident size among them, as the system counts it. Prints a
+A Llama of random weights (22 layers of 2,048, the shape of TinyLlama-1.1B: 1.1 thousand million numbers) gets a LoRA run and then
+DPO, each road in processes of its own; the figure is the largest resident size among them, as the system counts it. Prints a
 markdown table; exits 1 when a training from the adapter takes more than 60% of one on a merged copy with a copy as reference.
 """
 
