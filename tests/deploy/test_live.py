@@ -25,7 +25,7 @@ from studio.serve.keys import add_key
 from studio.serve.state import free_port
 from tests.serve.live import tune
 
-pytestmark = [pytest.mark.serve, pytest.mark.starter, pytest.mark.long]
+pytestmark = [pytest.mark.serve, pytest.mark.soak, pytest.mark.starter]
 GIB = 2**30
 
 

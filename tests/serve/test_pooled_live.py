@@ -14,7 +14,7 @@ from tests.retrieval import PAIRS, build_questions, build_tiny_encoder, train_ar
 from tests.serve.live import begin
 
 pytest.importorskip("sentence_transformers", reason="extra embed")
-pytestmark = [pytest.mark.serve, pytest.mark.long]
+pytestmark = [pytest.mark.serve, pytest.mark.soak]
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from tests.train.chat.test_resume import assert_same, resume
 from tests.train.chat.test_run import losses
 from tests.train.conftest import PRESET, Trainer, write_dataset
 
-pytestmark = [pytest.mark.serve, pytest.mark.long]
+pytestmark = [pytest.mark.serve, pytest.mark.soak]
 VLLM = {"grpo.writer": "vllm"}
 
 
