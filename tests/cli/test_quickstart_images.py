@@ -24,7 +24,7 @@ def openmoji():
         pytest.skip(f"the OpenMoji wheel is not in the cache and the network is off ({error})")
 
 
-@pytest.mark.long
+@pytest.mark.soak
 def test_the_whole_path_in_its_short_form(openmoji, studio, tmp_path):
     done = studio("quickstart", "--images", "--short", "--json", "--workspace", tmp_path)
     assert done.code == 0, done.err

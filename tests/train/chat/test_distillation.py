@@ -265,7 +265,7 @@ def test_the_plan_counts_the_teacher(distilling, teacher_base):
     assert any("asked once" in line for line in cached.assumptions)
 
 
-@pytest.mark.long
+@pytest.mark.soak
 def test_two_processes_equal_one(distilling):
     settings = {"lora.dropout": 0.0, "epochs": 2, "micro_batch_size": 2}
     one, _ = distilling.train(**settings)

@@ -231,7 +231,7 @@ def test_what_was_trained_is_off_and_the_start_is_on(roads):
     assert trains == {name for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-@pytest.mark.long
+@pytest.mark.soak
 def test_two_processes_equal_one(roads):
     import subprocess
     import sys

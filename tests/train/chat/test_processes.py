@@ -28,8 +28,9 @@ OTHERS = {
 }
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("name", ["lora", *OTHERS])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long if name == "lora" else pytest.mark.soak) for name in ("lora", *OTHERS)]
+)
 def test_two_processes_equal_one(trainer, name):
     plain = {"lora.rank": 16, "lora.alpha": 32} if name in OTHERS else {}
     settings = SETTINGS | plain | OTHERS.get(name, {})

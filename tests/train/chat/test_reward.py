@@ -163,7 +163,7 @@ def test_the_plan_knows_a_score_has_no_vocabulary(rewarding):
     assert "scores answers" in score.vllm[0]
 
 
-@pytest.mark.long
+@pytest.mark.soak
 def test_two_processes_equal_one(rewarding):
     settings = {"lora.dropout": 0.0, "epochs": 2, "micro_batch_size": 2}
     one, _ = rewarding.train(**settings)

@@ -159,7 +159,7 @@ def test_the_preset_on_the_starter(workspace):
     assert record.result["validation_perplexity"] < 0.9 * float(torch.tensor(record.result["first_loss"]).exp())
 
 
-@pytest.mark.long
+@pytest.mark.soak
 def test_two_processes_equal_one(reading):
     settings = {"epochs": 2, "packing": True, "batch_size": 4, "micro_batch_size": 2}
     one, _ = reading.train(**settings)

@@ -15,13 +15,13 @@ from studio.models.clusters.opening import open_clusters, save_clusters
 from tests.train.clusters.made import grouped, numbers
 
 pytest.importorskip("umap")
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.soak
 DIGITS = load_digits()
 TRAIN, TEST = numbers(DIGITS.data[:400]), numbers(DIGITS.data[400:800])
 SETTINGS = ("preparation.scale=false", "reduce.type=umap", "estimator.k=10")
 
 
-@pytest.mark.long
+@pytest.mark.soak
 def test_digits_are_grouped_better_and_the_same_for_a_seed(tmp_path: Path) -> None:
     first, second = (grouped(TRAIN, "kmeans", *SETTINGS).clusters for _ in range(2))
     assert np.array_equal(first.groups.centres(), second.groups.centres())
