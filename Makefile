@@ -38,7 +38,7 @@ test-long: environment-dev ## The tests of more than 20 seconds: killed and resu
 	@$(BIN)/python tests/fetch.py
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "long and not serve and not export" $(ARGS)
 
-test-soak: environment-dev ## The same once more for every family, adapter and objective; SHARE=2/4 takes a quarter, which .ci/run does by commit
+test-soak: environment-dev ## The same once more for every family, adapter and objective; SHARE=2/8 takes an eighth, as .ci/run does by commit
 	@$(BIN)/python tests/fetch.py
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m soak $(if $(SHARE),--share $(SHARE)) $(ARGS)
 
