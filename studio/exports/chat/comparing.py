@@ -21,7 +21,7 @@ from studio.core.workspace import read_run
 from studio.evals.chat.exported import ExportSubject
 from studio.exports.chat.speaking import ASKED, TOKENS
 from studio.models.chat.runtimes import RUNTIMES, ChatRuntime, continued
-from studio.models.chat.runtimes.llama import threads
+from studio.models.chat.runtimes.process import threads
 from studio.models.exported import ExportLine, is_export, read_export
 
 COLUMNS = ("form", "size", "tokens/s", "peak memory", "divergence", "same token", "note")

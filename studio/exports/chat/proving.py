@@ -18,7 +18,7 @@ from studio.core.workspace import read_run
 from studio.exports.chat.measuring import AGREEMENT, DIVERGENCE, Measured, measure, other_tokens, proof_texts
 from studio.models.chat.encoding import encode_prompt
 from studio.models.chat.generation import context_length, end_tokens, write_answers
-from studio.models.chat.runtimes.process import ProcessRuntime
+from studio.models.chat.runtimes.process import AnsweringRuntime
 from studio.models.decoding import Decoding
 
 ANSWERS, ANSWER_TOKENS = 8, 32
@@ -49,7 +49,22 @@ def check_run(run_folder: Path) -> tuple[Path, str]:
     return (weights if record.method == "full" else base.folder), base.name
 
 
-def prove(run: LoadedRun, runtime: ProcessRuntime, form: str) -> Proof:
+def asking(run: LoadedRun, tokenizer: str = ".") -> dict[str, Any]:
+    """What a record says for whoever asks the export: ``tokenizer``, ``template``, ``ends`` and ``train_on``.
+
+    Args:
+        tokenizer: the folder inside the export that has the run's.
+    """
+    last = saved_settings(run.folder).get("train_on") == "last_assistant"
+    return {
+        "tokenizer": tokenizer,
+        "template": run.template.record(),
+        "ends": sorted(end_tokens(run.model, run.tokenizer, run.template)),
+        "train_on": "last_assistant" if last else "assistant",
+    }
+
+
+def prove(run: LoadedRun, runtime: AnsweringRuntime, form: str) -> Proof:
     """Ask the program for tokens, logits and answers, and hold them against the run.
 
     Args:
@@ -66,7 +81,7 @@ def prove(run: LoadedRun, runtime: ProcessRuntime, form: str) -> Proof:
     return Proof(figures, words, runtime.name, measured)
 
 
-def hold_prompts(run: LoadedRun, runtime: ProcessRuntime, form: str) -> None:
+def hold_prompts(run: LoadedRun, runtime: AnsweringRuntime, form: str) -> None:
     """Refuse a folder whose prompts the program reads as other tokens than the run was trained with.
 
     Raises:
@@ -87,7 +102,7 @@ def hold_prompts(run: LoadedRun, runtime: ProcessRuntime, form: str) -> None:
             )
 
 
-def equal_answers(run: LoadedRun, runtime: ProcessRuntime) -> tuple[int, int]:
+def equal_answers(run: LoadedRun, runtime: AnsweringRuntime) -> tuple[int, int]:
     """How many tokens of the run's greedy answers the program writes too, each up to its first other token, and of how many.
 
     The token that ends an answer counts, so that an export that does not end is seen.

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
+from studio.models.vllm_environment import CPU_CACHE_GIB
 from studio.schema.adapter import ChatAdapter
 from studio.train.chat.plan_model import Skeleton
-from studio.train.chat.vllm_writer import CPU_CACHE_GIB
 
 # Bytes per score of the vocabulary while the next token is chosen (studio.models.chat.generation.choose): scores in float32,
 # divided, ranked and their places (8), probabilities, their running sum and what stands before, masked ones and a comparison.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -14,18 +13,15 @@ from typing import Any
 
 from studio.adapters.chat.attach import save_adapter
 from studio.adapters.chat.vllm import stock_vllm_verdict
-from studio.core.environments import quiet_environment
 from studio.core.errors import StudioError, UserError
 from studio.models.chat.generation import Written
 from studio.models.decoding import Decoding
-from studio.models.vllm_environment import Environment, find_environment
+from studio.models.vllm_environment import Environment, engine_variables, find_environment
 from studio.schema.adapter import ChatAdapter
 
 LOG = "vllm.log"
 _WORKER = Path(__file__).with_name("vllm_worker.py")
 _SEEDS = 1 << 63
-# Keys and values of the answers on a CPU, in GiB; vLLM reads whole ones.
-CPU_CACHE_GIB = 1
 _TOLD_LINES = 6
 
 
@@ -81,7 +77,7 @@ class VllmWriter:
             self._process = subprocess.Popen(
                 [str(environment.python), "-u", str(_WORKER)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
-                env=_variables(environment), start_new_session=True,  # Ctrl-C is for the training, which ends it in order
+                env=engine_variables(environment), start_new_session=True,  # Ctrl-C is for the training, which ends it in order
             )  # fmt: skip
         try:
             self._ask(_opening(environment, engine, adapter.seed, start_rank=engine.rank))
@@ -149,23 +145,6 @@ def _opening(environment: Environment, engine: Engine, seed: int, *, start_rank:
     if environment.build == "cpu":
         return arguments | {"enforce_eager": True}
     return arguments | {"gpu_memory_utilization": engine.memory}
-
-
-def _variables(environment: Environment) -> dict[str, str]:
-    """Variables of the engine's process: one process, no network, as many cores as the training takes."""
-    found = quiet_environment() | {
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-        "VLLM_NO_USAGE_STATS": "1",
-        "DO_NOT_TRACK": "1",
-        "HF_HUB_OFFLINE": "1",
-        "VLLM_HOST_IP": "127.0.0.1",
-        "VLLM_LOGGING_COLOR": "0",
-    }
-    if environment.build == "cpu":
-        found |= {"VLLM_CPU_KVCACHE_SPACE": str(CPU_CACHE_GIB)}
-        if threads := os.environ.get("OMP_NUM_THREADS"):
-            found |= {"OMP_NUM_THREADS": threads, "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-    return found
 
 
 def _written(ids: Sequence[int], ends: frozenset[int]) -> Written:

@@ -25,10 +25,11 @@ from studio.core.telling import Told, size_text
 from studio.core.workspace import Workspace, read_run
 from studio.exports.chat.gguf import architectures, making
 from studio.exports.chat.gguf.architectures import Architecture, architecture_of
-from studio.exports.chat.gguf.making import asking, hold_tokens, limits_of, marks_of, write_beside
+from studio.exports.chat.gguf.making import TOKENIZER, hold_tokens, limits_of, marks_of, write_beside
 from studio.exports.chat.gguf.vocabulary import read_vocabulary
 from studio.exports.chat.gguf.writer import Marks, read_config, write_gguf
 from studio.exports.chat.measuring import measure
+from studio.exports.chat.proving import asking
 from studio.exports.writing import described, finish_export, new_export, told, versions_of
 from studio.models.chat.runtimes.llama import LLAMA, LlamaRuntime
 from studio.models.exported import ExportRecord
@@ -103,7 +104,7 @@ def export_lora(run_folder: Path, target: Path, quant: str) -> Told:
                 "file": lora.name,
                 "base_file": beside.name,
                 "ollama": template,
-                **asking(run),
+                **asking(run, TOKENIZER),
             },
         )
         finish_export(partial, record, words, _use(lora.name, beside.name, template))

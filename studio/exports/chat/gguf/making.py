@@ -35,8 +35,8 @@ from studio.exports.chat.gguf.modelfile import go_template, modelfile, read_talk
 from studio.exports.chat.gguf.vocabulary import read_vocabulary
 from studio.exports.chat.gguf.writer import Marks, count_numbers, mix_of, read_config, write_gguf
 from studio.exports.chat.measuring import AGREEMENT, DIVERGENCE, Measured, measure, other_tokens, proof_texts
+from studio.exports.chat.proving import asking
 from studio.exports.writing import described, finish_export, hold, new_export, told, versions_of
-from studio.models.chat.generation import end_tokens
 from studio.models.chat.probing import turn_ends
 from studio.models.chat.rendering import render
 from studio.models.chat.runtimes.llama import K_QUANTS, LLAMA, LlamaRuntime, quantised
@@ -122,7 +122,7 @@ def export_gguf(run_folder: Path, target: Path, quant: str) -> Told:
             proof=proof.figures,
             limits=proof.limits,
             versions=versions_of("gguf", "transformers", "torch", "finetuning-studio"),
-            extra={"file": file.name, "types": mix, "ollama": template, **asking(run)},
+            extra={"file": file.name, "types": mix, "ollama": template, **asking(run, TOKENIZER)},
         )
         finish_export(partial, record, words, _use(file.name, template))
     said = told(run_folder, target, record, words, folder_size(target), f"ollama create {name} -f {target / 'Modelfile'}")
@@ -343,17 +343,6 @@ def write_beside(folder: Path, run: LoadedRun, marks: Marks, file: str, adapter:
     stops = [str(tokenizer.convert_ids_to_tokens(end)) for end in marks.ends]
     write_text(folder / "Modelfile", modelfile(file, template, stops, adapter=adapter))
     return template is not None
-
-
-def asking(run: LoadedRun) -> dict[str, Any]:
-    """What a record says for whoever asks the export: ``tokenizer``, ``template``, ``ends`` and ``train_on``."""
-    last = saved_settings(run.folder).get("train_on") == "last_assistant"
-    return {
-        "tokenizer": TOKENIZER,
-        "template": run.template.record(),
-        "ends": sorted(end_tokens(run.model, run.tokenizer, run.template)),
-        "train_on": "last_assistant" if last else "assistant",
-    }
 
 
 def _use(file: str, template: bool) -> str:

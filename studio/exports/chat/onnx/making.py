@@ -17,9 +17,8 @@ from studio.core.errors import UserError
 from studio.core.extras import require
 from studio.core.files import folder_size
 from studio.core.telling import Told
-from studio.exports.chat.gguf.making import asking
 from studio.exports.chat.measuring import AGREEMENT, DIVERGENCE, Measured
-from studio.exports.chat.proving import check_run, loses_much, prove, warning, written_by
+from studio.exports.chat.proving import asking, check_run, loses_much, prove, warning, written_by
 from studio.exports.writing import described, finish_export, hold, new_export, told
 from studio.models.chat.runtimes.genai import need_genai, open_onnx
 from studio.models.exported import ExportRecord
@@ -92,7 +91,7 @@ def export_onnx(run_folder: Path, target: Path, quant: str) -> Told:
             inputs=made["inputs"],
             outputs=made["outputs"],
             versions=made["versions"],
-            extra={**asking(run), "tokenizer": "."},
+            extra=asking(run),
         )
         finish_export(partial, record, proof.words, _use())
     use = f"python -c \"import onnxruntime_genai as og; og.Model('{target}')\"; more in {target / 'README.md'}"

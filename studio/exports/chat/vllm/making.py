@@ -19,12 +19,11 @@ from studio.core.files import folder_size
 from studio.core.telling import Told
 from studio.core.workspace import Workspace, read_run, run_dataset
 from studio.data.chat.rows import read_split
-from studio.exports.chat.gguf.making import asking
-from studio.exports.chat.proving import check_run, loses_much, prove, warning, written_by
+from studio.exports.chat.proving import asking, check_run, loses_much, prove, warning, written_by
 from studio.exports.chat.vllm.environment import QUANTIZE
 from studio.exports.writing import described, finish_export, hold, new_export, told
 from studio.models.chat.encoding import encode_examples
-from studio.models.chat.runtimes.llama import threads
+from studio.models.chat.runtimes.process import threads
 from studio.models.chat.runtimes.vllm import open_vllm
 from studio.models.exported import ExportRecord
 from studio.models.vllm_environment import find_environment, wanted_build
@@ -158,7 +157,7 @@ def export_vllm(run_folder: Path, target: Path, quant: str) -> Told:
             proof={"vllm": proof.figures},
             limits=limits,
             versions=made["versions"],
-            extra={**asking(run), "tokenizer": ".", "group": made["group"], "calibration_rows": made["rows"]},
+            extra={**asking(run), "group": made["group"], "calibration_rows": made["rows"]},
         )
         finish_export(partial, record, words, _use())
     said = told(run_folder, target, record, words, folder_size(target), f"vllm serve {target}")

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from studio.core.environments import quiet_environment
 from studio.core.extras import available, require
-from studio.models.chat.runtimes.llama import threads
-from studio.models.chat.runtimes.process import ProcessRuntime, RuntimeProcess
+from studio.models.chat.runtimes.process import AnsweringRuntime, RuntimeProcess, threads
 from studio.models.exported import ExportRecord
 
 PROCESS = Path(__file__).with_name("genai_process.py")
@@ -28,7 +27,7 @@ def need_genai(feature: str) -> None:
             require(module, feature=feature, extra="onnx")
 
 
-def open_onnx(folder: Path, record: ExportRecord | None = None) -> ProcessRuntime:  # noqa: ARG001 - the folder says it all
+def open_onnx(folder: Path, record: ExportRecord | None = None) -> AnsweringRuntime:  # noqa: ARG001 - the folder says it all
     """A folder with ``genai_config.json`` in onnxruntime-genai.
 
     Raises:
@@ -39,4 +38,4 @@ def open_onnx(folder: Path, record: ExportRecord | None = None) -> ProcessRuntim
     settings = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))
     context = min(CONTEXT, int(settings["model"]["context_length"]))
     process = RuntimeProcess("onnxruntime-genai", Path(sys.executable), PROCESS, quiet_environment())
-    return ProcessRuntime(process, folder=str(folder), context=context, threads=threads())
+    return AnsweringRuntime(process, folder=str(folder), context=context, threads=threads())

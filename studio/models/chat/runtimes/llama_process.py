@@ -1,8 +1,6 @@
-"""llama.cpp at work in an environment of its own: ``python llama_process.py``, one question per line of standard input.
+"""llama.cpp at work in an environment of its own: ``python llama_process.py``.
 
-Imports nothing of the studio. Each question is a line of JSON with ``do``; each answer is a line of JSON, for logits followed by
-that many bytes of float32. An ``error`` in an answer is one sentence, and the process goes on. Nothing else is written to
-standard output: what libraries print goes to standard error.
+Questions as ``answering.py`` reads them. Imports nothing of the studio.
 
 The library is the one inside the package xllamacpp, whose wheel holds all of llama.cpp and exports its C interface (llama.h). The
 structures below are those of its version; their layout is checked against the defaults that the library fills in.
@@ -14,14 +12,14 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
-import json
-import os
 import sys
 from collections.abc import Sequence
 from ctypes import POINTER, Structure, c_bool, c_char_p, c_float, c_int, c_int8, c_int32, c_size_t, c_uint32, c_void_p
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from answering import WrongQuestionError, answer, common, refuse_odd
 
 PACKAGE = "xllamacpp"
 F32 = 0  # ggml_type, ggml.h
@@ -106,10 +104,6 @@ _TAKES: dict[str, tuple[Any, tuple[Any, ...]]] = {
 """Functions of llama.h that are called: what comes back, what goes in."""
 
 
-class WrongQuestionError(Exception):
-    """What was asked cannot be done; its text is the answer."""
-
-
 def load_library() -> Any:
     """The library with the types of its functions.
 
@@ -153,13 +147,6 @@ class Llama:
         self.lib.llama_log_set(self.callback, None)
         self.lib.llama_backend_init()
 
-    def about(self) -> dict[str, Any]:
-        """Version of the package, and the most memory this process has had, in bytes."""
-        # Not ru_maxrss, which counts what the process was forked from.
-        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-        peak = next((line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")), "0")
-        return {"package": version(PACKAGE), "peak": int(peak) * 1024}
-
     def open(self, file: str, context: int, threads: int, exact: bool, lora: str | None = None) -> dict[str, Any]:
         """Load a file.
 
@@ -196,7 +183,9 @@ class Llama:
             one, scale = (c_void_p * 1)(self.adapter), (c_float * 1)(1.0)
             if lib.llama_set_adapters_lora(self.context, one, 1, scale):
                 raise WrongQuestionError(f"llama.cpp does not take the adapter {Path(lora).name}: {self._last_words()}")
+        package = version(PACKAGE)
         return {
+            "name": f"llama.cpp b{package.rpartition('.')[2]} (xllamacpp {package})",
             "words": self.words,
             "context": int(lib.llama_n_ctx(self.context)),
             "adds_bos": bool(lib.llama_vocab_get_add_bos(self.vocabulary)),
@@ -229,11 +218,8 @@ class Llama:
             fresh: forget all that was read before; otherwise tokens that were read last time are not read again.
         """
         lib = self.lib
-        if not ids or not 0 < last <= len(ids):
-            raise WrongQuestionError(f"{last} positions of {len(ids)} tokens were asked for.")
-        if len(ids) > lib.llama_n_ctx(self.context):
-            raise WrongQuestionError(f"{len(ids)} tokens are more than the context of {lib.llama_n_ctx(self.context)} holds.")
-        kept = 0 if fresh else self._common(ids, len(ids) - last)
+        refuse_odd(ids, last, int(lib.llama_n_ctx(self.context)))
+        kept = 0 if fresh else common(self.seen, ids[: len(ids) - last])
         memory = lib.llama_get_memory(self.context)
         if not lib.llama_memory_seq_rm(memory, 0, kept, -1):
             lib.llama_memory_clear(memory, True)
@@ -264,39 +250,11 @@ class Llama:
         finally:
             lib.llama_batch_free(batch)
 
-    def _common(self, ids: Sequence[int], most: int) -> int:
-        """How many tokens at the beginning were read last time too, ``most`` at most."""
-        count = 0
-        for one, other in zip(self.seen, ids[:most], strict=False):
-            if one != other:
-                break
-            count += 1
-        return count
-
     def _last_words(self) -> str:
         """The last thing the library said, as the end of a sentence."""
         lines = [line.strip() for line in "".join(self.log).splitlines() if line.strip()]
         return lines[-1] if lines else "it does not say why"
 
 
-def main() -> None:
-    """Answer until standard input ends."""
-    out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    llama = Llama()
-    for line in sys.stdin:
-        question = json.loads(line)
-        payload = b""
-        try:
-            answer = getattr(llama, question.pop("do"))(**question)
-            if isinstance(answer, bytes):
-                payload, answer = answer, {"bytes": len(answer)}
-            said = {"answer": answer}
-        except WrongQuestionError as error:
-            said = {"error": str(error)}
-        out.write(json.dumps(said).encode() + b"\n" + payload)
-        out.flush()
-
-
 if __name__ == "__main__":
-    main()
+    answer(Llama())

@@ -8,12 +8,13 @@ sentence, and the process goes on.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from studio.core.errors import StudioError
 
@@ -95,6 +96,12 @@ class RuntimeProcess:
         self._said.close()
 
 
+def threads() -> int:
+    """Threads to compute with: those the person's OMP_NUM_THREADS allows, else one per processor of this process."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdigit() and int(asked) else len(os.sched_getaffinity(0))
+
+
 class ProcessRuntime:
     """An export opened in such a process; a :class:`studio.models.chat.runtimes.ChatRuntime`."""
 
@@ -102,33 +109,23 @@ class ProcessRuntime:
         """Open an export.
 
         Args:
-            opening: what the script's ``open`` takes; it answers with ``name``, ``words`` and ``context``.
+            opening: what the script's ``open`` takes; it answers with ``name``, ``words``, ``context`` and what else it knows.
         Raises:
             StudioError: the program cannot load it.
         """
         self._process = process
         try:
-            opened = process.ask("open", **opening)
+            self.opened: dict[str, Any] = process.ask("open", **opening)
         except BaseException:
             process.close()
             raise
-        self.name: str = opened["name"]
-        self.words: int = opened["words"]
-        self.context: int = opened["context"]
+        self.name: str = self.opened["name"]
+        self.words: int = self.opened["words"]
+        self.context: int = self.opened["context"]
 
     def tokens(self, text: str) -> list[int]:
         """See :meth:`ChatRuntime.tokens`."""
         found: list[int] = self._process.ask("tokens", text=text)
-        return found
-
-    def prompt(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """Ids of a conversation as the program's own chat endpoint makes them: its template, its tokenizer."""
-        found: list[int] = self._process.ask("prompt", messages=[dict(message) for message in messages])
-        return found
-
-    def write(self, ids: Sequence[int], limit: int) -> list[int]:
-        """The program's own greedy answer of at most ``limit`` tokens, the one that ended it included."""
-        found: list[int] = self._process.ask("write", ids=list(ids), limit=limit)
         return found
 
     def logits(self, ids: Sequence[int], last: int = 1, *, fresh: bool = False) -> NDArray[np.float32]:
@@ -146,10 +143,24 @@ class ProcessRuntime:
         """See :meth:`ChatRuntime.close`."""
         self._process.close()
 
-    def __enter__(self) -> ProcessRuntime:
+    def __enter__(self) -> Self:
         """Itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
         """Close it."""
         self.close()
+
+
+class AnsweringRuntime(ProcessRuntime):
+    """One whose program also renders conversations and writes answers by itself."""
+
+    def prompt(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """Ids of a conversation as the program's own chat endpoint makes them: its template, its tokenizer."""
+        found: list[int] = self._process.ask("prompt", messages=[dict(message) for message in messages])
+        return found
+
+    def write(self, ids: Sequence[int], limit: int) -> list[int]:
+        """The program's own greedy answer of at most ``limit`` tokens, the one that ended it included."""
+        found: list[int] = self._process.ask("write", ids=list(ids), limit=limit)
+        return found
