@@ -258,9 +258,11 @@ def _usage_sentence(error: Exception) -> str:
     """What was wrong with the command line, in one line, and where to read on."""
     context = getattr(error, "ctx", None)
     message = getattr(error, "format_message", error.__str__)()
-    if getattr(error, "option_name", None):
-        possible = getattr(error, "possibilities", None) or []
+    if hasattr(error, "possibilities"):  # of an option that there is not; one that lacks its value has a name too
+        possible = error.possibilities or []
         message = f"unknown option {error.option_name}." + (f" Did you mean {possible[0]!r}?" if possible else "")  # type: ignore[attr-defined]
+    elif name := getattr(error, "option_name", None):
+        message = f"option {name} needs a value: {name} VALUE."
     if type(error).__name__ == "NoArgsIsHelpError" and context is not None:
         output.note(context.get_help())
         return "a command is missing."

@@ -99,6 +99,7 @@ def test_no_command_shows_the_help(studio: Studio):
         (("xyzzy",), "error: unknown command 'xyzzy'. See: studio --help"),
         (("runs", "lst"), "error: no such command 'lst'. Did you mean 'list'? See: studio runs --help"),
         (("runs", "list", "--jsn"), "error: unknown option --jsn. Did you mean '--json'? See: studio runs list --help"),
+        (("runs", "list", "--workspace"), "error: option --workspace needs a value: --workspace VALUE."),
         (("--jsn",), "error: unknown option --jsn. Did you mean '--json'? See: studio --help"),
         (("runs", "show"), "error: missing argument 'run'. See: studio runs show --help"),
     ],
