@@ -217,6 +217,16 @@ class ReportRecord(Record):
     studio_version: str
 
 
+def shared_name(base: Mapping[str, Any]) -> str | None:
+    """What a Run's base is called where others read it: of a folder the last name alone, for its path is this machine's.
+
+    Args:
+        base: as in ``run.json``.
+    """
+    name = base.get("name")
+    return Path(name).name if name and base.get("source") == "local" else name
+
+
 def side_names(models: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """What the two models of a Report are called before people: what predicts by itself was not tuned and has no base.
 

@@ -43,7 +43,6 @@ class Space(Place):
             "most_tokens": min(1024, asked.profile.limits.max_tokens),
             "temperature": asked.profile.default_temperature,
             "context": _context(model),
-            "model": model,
         }
         packages = ("torch", "transformers", "accelerate", "safetensors")
         return Written(

@@ -12,7 +12,7 @@ from studio import __version__
 from studio.core.errors import UserError
 from studio.core.files import new_folder, write_json, write_text
 from studio.core.markdown import markdown_table
-from studio.core.records import Record, read_record
+from studio.core.records import Record, read_record, shared_name
 from studio.core.telling import Table, Told
 from studio.deploy.checking import Check, Parse, check_folder
 from studio.deploy.places import Asked, Place, Say, Written
@@ -79,7 +79,7 @@ def write_place(place_name: str, place: Place, asked: Asked, target: Path, *, pa
                 (partial / path).chmod(0o755)
         record = DeployRecord(
             place=place_name,
-            run={"name": asked.record.name, "id": asked.record.id, "base": asked.record.base.get("name")},
+            run={"name": asked.record.name, "id": asked.record.id, "base": shared_name(asked.record.base)},
             profile={"name": asked.profile_name, "settings": list(asked.settings)},
             facts=dict(written.facts),
             limits=list(written.limits),
@@ -136,13 +136,13 @@ def _table(checks: Iterable[Check]) -> Table:
 
 def _page(asked: Asked, place_name: str, place: Place, written: Written) -> str:
     """The folder's page; the checks are put into it afterwards."""
-    base = asked.record.base.get("name") or "none"
+    base = shared_name(asked.record.base) or "none"
     about = f"Written by Finetuning Studio {__version__} from run {asked.run} (base {base})."
     rows = [
         (name.replace("_", " "), _fact(value)) for name, value in written.facts.items() if value is not None and name != "command"
     ]
     lines = [f"# {asked.name}: {place.what}", "", "## What was checked, and what was not run", "", _FROM, _TO, ""]
-    lines += ["## Begin", "", written.begin.strip(), ""]
+    lines += ["## Begin", "", written.begin.strip("\n"), ""]
     if rows:
         lines += ["## Figures", "", *markdown_table(["what", "value"], rows), ""]
     lines += [

@@ -17,6 +17,7 @@ from studio.adapters.card import write_model_card
 from studio.core.errors import StudioError
 from studio.core.files import disk_errors, new_folder, write_text
 from studio.core.markdown import markdown_table
+from studio.core.records import shared_name
 from studio.core.telling import Pairs, Told, size_text
 from studio.core.workspace import read_run
 from studio.models.exported import ExportLine, ExportRecord, note_export, write_export
@@ -67,7 +68,7 @@ def _clear_killed(target: Path) -> None:
 def described(run_folder: Path) -> dict[str, Any]:
     """What an export says of the Run that it comes from; no folder of this machine."""
     record = read_run(run_folder)
-    base = {name: record.base.get(name) for name in ("name", "revision", "sha256", "licence")}
+    base = {"name": shared_name(record.base)} | {name: record.base.get(name) for name in ("revision", "sha256", "licence")}
     return {"name": record.name, "id": record.id, "method": record.method, "base": base}
 
 

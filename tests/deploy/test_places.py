@@ -205,6 +205,11 @@ def test_a_space_answers_as_transformers_does(ready: Ready, deployed: Deploy, mo
     front = yaml.safe_load(page.split("---\n")[1])
     assert page.startswith("---\n") and front["sdk"] == "gradio" and front["app_file"] == "app.py" and front["title"] == "doors"
     assert all("==" in line for line in (folder / "requirements.txt").read_text().splitlines())
+    written = "".join(path.read_text() for path in folder.iterdir() if path.is_file())
+    assert str(ready.run.parents[2]) not in written, "what becomes public names no folder of this machine"
+    assert "## Begin\n\n    studio export doors/" in page
+    with pytest.raises(SystemExit, match=r"^error: .*model holds no model\. Put the merged model there"):
+        load(folder / "app.py", "space_app")
     monkeypatch.setenv("STUDIO_MODEL", str(ready.run / "merged"))
     app = load(folder / "app.py", "space_app")
     app.model.generation_config.suppress_tokens = [app.tokenizer.eos_token_id]  # the tiny model would end at once

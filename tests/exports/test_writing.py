@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from studio.core.errors import StudioError
+from studio.core.records import shared_name
 from studio.exports import writing
 from studio.exports.writing import finish_export, hold, new_export
 from studio.models.exported import ExportRecord, read_export
@@ -70,3 +71,8 @@ def test_the_page_keeps_a_block_of_code_that_comes_first(tmp_path: Path):
     page = (tmp_path / "README.md").read_text()
     assert "## Use\n\n    pip install onnxruntime\n    python predict.py\n\nAnd then.\n\nVersions:" in page
     assert "| labels | the same |" in page and read_export(tmp_path).files.keys() == {"README.md"}
+
+
+def test_no_folder_of_this_machine_is_told():
+    assert shared_name({"source": "local", "name": "/home/ada/models/door"}) == "door"
+    assert shared_name({"source": "hub", "name": "owner/door"}) == "owner/door" and shared_name({"source": "scratch"}) is None
