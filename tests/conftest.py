@@ -274,7 +274,12 @@ def project_made(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture
 def project(project_made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project of the test's own; its workspace is the one that commands use."""
-    folder = Path(shutil.copytree(project_made, tmp_path / "project"))
+    return own_project(project_made, tmp_path / "project", monkeypatch)
+
+
+def own_project(made: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of a project, whose workspace is the one that commands use from then on."""
+    folder = Path(shutil.copytree(made, place))
     workspace = Workspace.open(folder / "workspace")
     monkeypatch.setenv("STUDIO_WORKSPACE", str(workspace.root))
     return Project(folder, workspace, workspace.find_dataset("doors"), workspace.find_run("doors"))

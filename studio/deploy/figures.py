@@ -67,6 +67,26 @@ class Figures:
         return max(1, math.ceil(self.files * 1.25 / GIB))
 
 
+def read_model_config(model: Path) -> dict[str, Any]:
+    """``config.json`` of a model folder.
+
+    Raises:
+        StudioError: the folder is not a model's.
+    """
+    try:
+        found: dict[str, Any] = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StudioError(
+            f"{model} has no readable config.json ({error}). Export it again: studio export RUN --to merged"
+        ) from error
+    return found
+
+
+def context_of(config: dict[str, Any]) -> int:
+    """Tokens that a model sees at once."""
+    return int(_text(config).get("max_position_embeddings") or 4096)
+
+
 def figures_of(model: Path, *, dtype: str, build: str, cpu_cache_gib: float, max_model_len: int | None) -> Figures:
     """Count a model folder.
 
@@ -75,15 +95,10 @@ def figures_of(model: Path, *, dtype: str, build: str, cpu_cache_gib: float, max
     Raises:
         StudioError: the folder is not a model's.
     """
-    try:
-        config = json.loads((model / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StudioError(
-            f"{model} has no readable config.json ({error}). Export it again: studio export RUN --to merged"
-        ) from error
+    config = read_model_config(model)
     shards = sorted(model.glob("*.safetensors"))
     width = _BYTES.get(dtype, 2)
-    longest = int(_text(config).get("max_position_embeddings") or 4096)
+    longest = context_of(config)
     return Figures(
         weights=sum(_numbers(shard) for shard in shards) * width,
         files=sum(shard.stat().st_size for shard in shards),

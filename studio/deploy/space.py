@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from importlib.metadata import version
-from pathlib import Path
 
-from studio.core.errors import StudioError
 from studio.deploy.exported import merged_model
+from studio.deploy.figures import context_of, read_model_config
 from studio.deploy.places import Asked, Place, Say, Written
 from studio.deploy.quoting import render
 
@@ -42,7 +40,7 @@ class Space(Place):
             "licence": _licence(asked.record.base.get("licence")),
             "most_tokens": min(1024, asked.profile.limits.max_tokens),
             "temperature": asked.profile.default_temperature,
-            "context": _context(model),
+            "context": context_of(read_model_config(model)),
         }
         packages = ("torch", "transformers", "accelerate", "safetensors")
         return Written(
@@ -69,14 +67,3 @@ class Space(Place):
 def _licence(text: object) -> str | None:
     """A licence as the Hub takes it, in its own short names; None for any other words."""
     return text.lower() if isinstance(text, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", text) else None
-
-
-def _context(model: Path) -> int:
-    """Tokens that the model sees at once."""
-    try:
-        config = json.loads((model / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StudioError(
-            f"{model} has no readable config.json ({error}). Export it again: studio export RUN --to merged"
-        ) from error
-    return int((config.get("text_config") or config).get("max_position_embeddings") or 4096)

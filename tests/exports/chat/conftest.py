@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from studio.core.workspace import Workspace
-from tests.conftest import Project, make_project, tiny_tokenizer, write_base
+from tests.conftest import Project, make_project, own_project, tiny_tokenizer, write_base
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +30,4 @@ def wide_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def wide(wide_made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project of the test's own; its workspace is the one that commands use."""
-    folder = Path(shutil.copytree(wide_made, tmp_path / "project"))
-    workspace = Workspace.open(folder / "workspace")
-    monkeypatch.setenv("STUDIO_WORKSPACE", str(workspace.root))
-    return Project(folder, workspace, workspace.find_dataset("doors"), workspace.find_run("doors"))
+    return own_project(wide_made, tmp_path / "project", monkeypatch)

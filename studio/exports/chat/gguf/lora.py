@@ -190,13 +190,6 @@ def _numbers(layer: Any) -> NDArray[np.float32]:
 
 def _use(lora: str, base: str, template: bool) -> str:
     """How the files are used, in Markdown."""
-    ollama = [
-        "Ollama, with this folder's Modelfile:",
-        "",
-        "    ollama create my-model -f Modelfile",
-        "    ollama run my-model",
-        "",
-    ]
     server = ["llama.cpp:", "", f"    llama-server -m {base} --lora {lora} --jinja", ""]
     rest = [f"`{base}` is the untouched base with the run's template; other runs on the same base and template share it."]
-    return "\n".join([*(ollama if template else [making.NO_TEMPLATE, ""]), *server, *rest])
+    return "\n".join([*making.use_in_ollama(template), *server, *rest])

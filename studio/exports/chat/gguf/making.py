@@ -345,18 +345,17 @@ def write_beside(folder: Path, run: LoadedRun, marks: Marks, file: str, adapter:
     return template is not None
 
 
+def use_in_ollama(template: bool) -> list[str]:
+    """How a folder with a Modelfile is used in Ollama, in lines of Markdown; without a template why it is not."""
+    if not template:
+        return [NO_TEMPLATE, ""]
+    commands = ["    ollama create my-model -f Modelfile", "    ollama run my-model"]
+    return ["Ollama, with this folder's Modelfile:", "", *commands, ""]
+
+
 def _use(file: str, template: bool) -> str:
     """How the file is used, in Markdown."""
-    ollama = [
-        "Ollama, with this folder's Modelfile:",
-        "",
-        "    ollama create my-model -f Modelfile",
-        "    ollama run my-model",
-        "",
-    ]
-    if not template:
-        ollama = [NO_TEMPLATE, ""]
     server = ["llama.cpp, which takes the chat template from the file:", "", f"    llama-server -m {file} --jinja", ""]
     rest = [f"`{TOKENIZER}/` has the run's tokenizer and template, for programs that encode prompts themselves.", ""]
     measure_it = ["Measure it like a run: `studio eval SUITE --model THIS_FOLDER --baseline RUN`."]
-    return "\n".join([*ollama, *server, *rest, *measure_it])
+    return "\n".join([*use_in_ollama(template), *server, *rest, *measure_it])
