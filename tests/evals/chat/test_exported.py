@@ -16,7 +16,7 @@ from studio.evals.chat.exported import ExportSubject
 from studio.evals.chat.opening import open_tuned
 from studio.evals.evidence import Decoding
 from studio.evals.targets import find_baseline, find_model, run_record
-from studio.exports.chat.gguf.making import asking
+from studio.exports.chat.proving import asking
 from studio.models.chat.runtimes import RUNTIMES, continued
 from studio.models.exported import ExportRecord, read_export, write_export
 from tests.conftest import Project, Result
@@ -58,7 +58,7 @@ def exported(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     loaded.tokenizer.save_pretrained(folder / "tokenizer")
     (folder / "tokenizer" / "chat_template.jinja").write_text(loaded.template.text)
     run = {"name": "doors", "id": loaded.record.id, "base": {"sha256": "abc"}}
-    extra = {**asking(loaded), "run_folder": str(project.run)}
+    extra = {**asking(loaded, "tokenizer"), "run_folder": str(project.run)}
     write_export(folder, ExportRecord(form="toy", quant="q8", kind="chat", run=run, runtime="torch", extra=extra))
     return folder
 
