@@ -7,7 +7,7 @@ export PYTHON
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart quickstart-short quickstart-images quickstart-images-short environment environment-dev test test-long test-soak test-serve test-export check reference support format bench clean
+.PHONY: help quickstart quickstart-short quickstart-images quickstart-images-short studio environment environment-dev test test-long test-soak test-serve test-export check reference support format bench clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ quickstart-images: environment ## Pictures: train an image model from scratch, t
 
 quickstart-images-short: environment
 	@$(BIN)/studio quickstart --images --short
+
+studio: environment ## Install, then open the studio in the browser
+	@$(BIN)/studio app --open
 
 environment: ## Make .venv and install the studio into it
 	@.ci/environment

@@ -17,11 +17,13 @@ browser to fetch from anywhere but here.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +36,7 @@ from studio.apps.accounts import Accounts
 from studio.apps.security import GuardedPage, allowed_hosts, is_loopback
 from studio.apps.style import CSS, HEAD, theme
 from studio.core.errors import StudioError, UserError
-from studio.core.translation import t
+from studio.core.translation import speaking, t
 
 MAX_UPLOAD_BYTES = 20 * 1024**2
 # Characters.
@@ -178,10 +180,49 @@ def _launch_settings(door: Door) -> dict[str, Any]:
         "show_error": True,
         "quiet": True,
         "prevent_thread_lock": True,
-        "theme": theme(),
-        "css": CSS,
-        "head": HEAD,
+        **dress(),
     }
+
+
+def dress(more_head: str = "") -> dict[str, Any]:
+    """How a page looks, as Gradio's launch and mount take it; ``more_head`` is HTML for its head."""
+    return {"theme": theme(), "css": CSS, "head": HEAD + more_head}
+
+
+def spoken(blocks: gr.Blocks, code: str) -> gr.Blocks:
+    """The same page, whose handlers speak a language too: they run long after it was built, outside of any request."""
+    for handler in blocks.fns.values():
+        if handler.fn is not None:
+            handler.fn = _in_language(handler.fn, code)
+    return blocks
+
+
+def _in_language(function: Callable[..., Any], code: str) -> Callable[..., Any]:
+    """A handler that speaks a language; one that gives its answer piece by piece speaks it at every piece."""
+    if inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def pieces(*args: Any, **given: Any) -> Iterator[Any]:
+            with speaking(code):
+                steps = function(*args, **given)
+            while True:
+                with speaking(code):
+                    piece = next(steps, _OVER)
+                if piece is _OVER:
+                    return
+                yield piece
+
+        return pieces
+
+    @functools.wraps(function)
+    def whole(*args: Any, **given: Any) -> Any:
+        with speaking(code):
+            return function(*args, **given)
+
+    return whole
+
+
+_OVER = object()
 
 
 def _private_folder() -> str:

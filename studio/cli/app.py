@@ -1,4 +1,4 @@
-"""``studio app``: open one of the apps in the browser."""
+"""``studio app``: open the studio in the browser, or one of its apps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from studio.core.translation import t
 
 
 def app(
-    name: Annotated[str, typer.Argument(help=f"{all_names()}.")],
+    name: Annotated[str | None, typer.Argument(help=f"{all_names()}; without one, the whole studio.")] = None,
     reference: Annotated[
         str | None,
         typer.Argument(
@@ -41,6 +41,9 @@ def app(
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in this machine's browser.")] = False,
 ) -> None:
     """Open an app in the browser."""
+    if name is None:
+        _whole_studio(host, port, accounts, hostname, open_browser)
+        return
     build = page_builder(name, reference, {"guidelines": guidelines, "suggest": suggest})
     from studio.apps.accounts import Accounts
     from studio.apps.frame import Door, launch
@@ -57,5 +60,20 @@ def app(
         serving.wait()
 
 
+def _whole_studio(host: str, port: int | None, accounts: Path | None, hostname: str | None, open_browser: bool) -> None:
+    """Serve all pages on one address until Ctrl-C."""
+    from studio.apps.accounts import Accounts
+    from studio.pages.serving import Studio
+
+    studio = Studio(open_workspace(), host=host, port=port, accounts=Accounts.read(accounts) if accounts else None, name=hostname)
+    if json_wanted():
+        emit_json({"app": None, "url": studio.url})
+    else:
+        say(f"studio: {studio.url}")
+        note(t("Ctrl-C ends the page; what runs goes on. See: studio jobs list"))
+    with suppress(KeyboardInterrupt):
+        studio.run(open_browser=open_browser)
+
+
 # What --help says; the names come from the catalogue.
-app.__doc__ = f"Open an app in the browser: {all_names()}. Ctrl-C ends it."
+app.__doc__ = f"Open the studio in the browser, or one app of it: {all_names()}. Ctrl-C ends it."

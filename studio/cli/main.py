@@ -60,6 +60,7 @@ COMMANDS: dict[str, Command] = {
     "watch": Command("studio.cli.watch:watch", "Look at a model in use, and tell whoever has to know.", AFTER),
     "improve": Command("studio.cli.improve:improve", "One round: feedback, training, gate, trial, promotion.", AFTER),
     "runs": Command("studio.cli.runs:app", "List, show, compare, trace and prune runs.", HOUSE),
+    "jobs": Command("studio.cli.jobs:app", "Commands that wait for a free device and run by themselves.", HOUSE),
     "reference": Command("studio.cli.reference:reference", "Print the reference of every command and setting.", HIDDEN),
 }
 

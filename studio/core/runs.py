@@ -72,7 +72,7 @@ def summarize_run(folder: Path) -> RunSummary:
     except (StudioError, OSError) as error:
         return RunSummary(folder, "damaged", size, problem=str(error))
     status: Status = record.status
-    if record.status == "running" and not _process_alive(record, folder / "run.json"):
+    if record.status == "running" and not process_alive(record, folder / "run.json"):
         status = "stopped"
     return RunSummary(folder, status, size, record, record.error, newest_reports(folder))
 
@@ -155,7 +155,7 @@ def remove(item: Removable) -> None:
         raise StudioError(f"could not delete {item.path} ({error.strerror}). What is left of it is in {hidden}.") from error
 
 
-def _process_alive(record: RunRecord, file: Path) -> bool:
+def process_alive(record: RunRecord, file: Path) -> bool:
     """False when the process that wrote the record is surely gone; True when it lives or cannot be known."""
     pid = record.machine.get("pid")
     if not isinstance(pid, int) or record.machine.get("host", platform.node()) != platform.node():

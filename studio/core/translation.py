@@ -10,6 +10,9 @@ from __future__ import annotations
 import functools
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import resources
 from typing import Any
 
@@ -18,7 +21,12 @@ from studio.core.errors import UserError, nearest
 ENGLISH = "en"
 LANGUAGES = {ENGLISH: "English", "zh": "中文"}
 
+PSEUDO = "qps"
+"""A language in which every text stands between brackets, so that a test finds what nobody can translate."""
+
 _chosen: str | None = None
+# The language of the request that is being answered, where several people read the same process.
+_spoken: ContextVar[str | None] = ContextVar("spoken", default=None)
 
 
 def set_language(code: str | None) -> None:
@@ -35,8 +43,20 @@ def set_language(code: str | None) -> None:
     _chosen = short
 
 
+@contextmanager
+def speaking(code: str) -> Iterator[None]:
+    """Use a language inside the block, and only in this task: other requests keep theirs."""
+    token = _spoken.set(code)
+    try:
+        yield
+    finally:
+        _spoken.reset(token)
+
+
 def language() -> str:
-    """Code of the language in use: as chosen, else that of ``LC_ALL``, ``LC_MESSAGES`` or ``LANG``, else English."""
+    """Code of the language in use: of the request, as chosen, that of ``LC_ALL``, ``LC_MESSAGES`` or ``LANG``, or English."""
+    if (spoken := _spoken.get()) is not None:
+        return spoken
     if _chosen is not None:
         return _chosen
     # The first one that is set decides, as in POSIX (8.2, Internationalization Variables).
@@ -47,8 +67,9 @@ def language() -> str:
 def t(text: str, /, **values: Any) -> str:
     """A text in the language in use, its fields filled in as ``str.format`` does."""
     code = language()
-    found = text if code == ENGLISH else catalogue(code).get(text, text)
-    return found.format(**values) if values else found
+    found = text if code in {ENGLISH, PSEUDO} else catalogue(code).get(text, text)
+    said = found.format(**values) if values else found
+    return f"⟦{said}⟧" if code == PSEUDO else said
 
 
 def later(text: str) -> str:
@@ -58,9 +79,12 @@ def later(text: str) -> str:
 
 @functools.cache
 def catalogue(code: str) -> dict[str, str]:
-    """English texts and what they are in a language."""
-    file = resources.files("studio.core").joinpath("texts", f"{code}.json")
-    texts: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+    """English texts and what they are in a language: ``texts/CODE.json``, and a file for each part of it in ``texts/CODE/``."""
+    folder = resources.files("studio.core").joinpath("texts")
+    texts: dict[str, str] = json.loads(folder.joinpath(f"{code}.json").read_text(encoding="utf-8"))
+    parts = folder.joinpath(code)
+    for part in sorted(parts.iterdir(), key=lambda file: file.name) if parts.is_dir() else []:
+        texts |= json.loads(part.read_text(encoding="utf-8"))
     return texts
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from studio.core.files import disk_errors
+from studio.train.record import change_record
 
 
 class MetricsFile:
@@ -17,7 +19,7 @@ class MetricsFile:
 
     def __init__(self, path: Path, *, resumed_at: int) -> None:
         """Open for appending; lines after the step that is resumed from are dropped, for they will come again."""
-        self.path = path
+        self.path, self.resumed_at = path, resumed_at
         if path.is_file():
             kept = [line for line in read_metrics(path) if line["step"] <= resumed_at]
             text = "".join(json.dumps(line) + "\n" for line in kept)
@@ -25,6 +27,13 @@ class MetricsFile:
             with disk_errors(path.name, path.parent):
                 temporary.write_text(text, encoding="utf-8")
                 temporary.replace(path)
+
+    def expect(self, steps: int) -> None:
+        """Write down how many optimizer steps the training will take, and when it began or went on with which one.
+
+        Whoever looks at the Run knows by them how far it is.
+        """
+        change_record(self.path.parent, plan={"steps": steps, "began": time.time(), "resumed_at": self.resumed_at})
 
     def append(self, line: dict[str, Any]) -> None:
         """Add one line."""

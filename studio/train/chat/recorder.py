@@ -41,6 +41,7 @@ class Recorder(TrainerCallback):
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Show the bar from the step that is resumed."""
         if not self.quiet:
+            self.metrics.expect(state.max_steps)
             self.progress = Progress("train", state.max_steps, "steps")
             self.progress.__enter__()
             self.progress.start_at(state.global_step)

@@ -95,6 +95,7 @@ def _train(run_folder: Path, *, resume: bool, say: Say, stop: StopOnSignal) -> N
         session.load(checkpoint)
     session.metrics = MetricsFile(run_folder / "metrics.jsonl", resumed_at=step_of(checkpoint) if checkpoint else 0)
     windows = image_windows(training.pictures.shapes, batch_size=adapter.batch_size, steps=adapter.steps, seed=adapter.seed)
+    session.metrics.expect(adapter.steps)
     with plain_words(run_folder, unwritten(run_folder, session.standing)), Progress("train", adapter.steps, "steps") as progress:
         progress.start_at(session.standing.step)
         for index in range(session.standing.step, adapter.steps):

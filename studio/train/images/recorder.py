@@ -51,6 +51,7 @@ class Recorder:
         """Show the bar from the step that is resumed; a tuning begins with the base's samples."""
         if self.standing.step == 0 and self.adapter.method != "scratch":
             self.draw_samples(0)
+        self.metrics.expect(self.adapter.steps)
         self.progress = Progress("train", self.adapter.steps, "steps")
         self.progress.__enter__()
         self.progress.start_at(self.standing.step)

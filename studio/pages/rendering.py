@@ -1,0 +1,72 @@
+"""Pages from templates: Jinja with every value escaped, the reader's language, and who reads."""
+
+from __future__ import annotations
+
+import functools
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+import jinja2
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from studio import __version__
+from studio.core.translation import LANGUAGES, language, t
+from studio.jobs.records import command_line
+from studio.pages import locales
+from studio.pages.table import ROOMS
+from studio.pages.visitors import TOKEN, Visitor
+
+
+@functools.cache
+def _templates() -> jinja2.Environment:
+    """The templates of this package; a name that a page was not given is an error, not an empty text."""
+    found = jinja2.Environment(
+        loader=jinja2.PackageLoader("studio.pages", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.globals.update(
+        t=t, ROOMS=ROOMS, LANGUAGES=LANGUAGES, TOKEN=TOKEN, VERSION=__version__, language=language, command_line=command_line
+    )
+    found.filters.update(
+        number=locales.number,
+        percent=locales.percent,
+        size=locales.size,
+        when=locales.when,
+        ago=locales.ago,
+        duration=locales.duration,
+        shell=lambda words: shlex.join(words),
+    )
+    return found
+
+
+def visitor_of(request: Request) -> Visitor:
+    """Who asks; the guard has put it there."""
+    found: Visitor = request.state.visitor
+    return found
+
+
+def render(request: Request, template: str, status: int = 200, **values: Any) -> Response:
+    """A page, or a part of one.
+
+    Args:
+        values: what its template needs beside ``request``, ``visitor`` and ``here``, the path.
+    """
+    text = (
+        _templates().get_template(template).render(request=request, visitor=visitor_of(request), here=request.url.path, **values)
+    )
+    return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
+
+
+def go_to(path: str) -> Response:
+    """Send the browser on, after something was changed (so that a reload does not change it again)."""
+    return RedirectResponse(path, 303)
+
+
+def trouble(request: Request, sentence: str, status: int = 400, *, back: Sequence[str] = ("/",)) -> Response:
+    """A page with one sentence about what went wrong, and the way back."""
+    return render(request, "trouble.html", status, sentence=sentence, back=back[0], title=t("That did not work"))

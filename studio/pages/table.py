@@ -1,0 +1,40 @@
+"""The pages of the studio, in the order of the road. A page is a module of ``rooms`` and a line here."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from studio.core.translation import later
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+
+@dataclass(frozen=True)
+class Room:
+    """One page of the navigation.
+
+    path: where it begins. title: its name, translated where it is shown. module: of ``studio.pages.rooms``; its ``ROUTES`` are
+    what it answers. mark: path of its picture, in a square of 24.
+    """
+
+    path: str
+    title: str
+    module: str
+    mark: str
+
+
+ROOMS = (
+    Room("/", later("Home"), "home", "M3 11.5 12 4l9 7.5M6 9.5V20h12V9.5"),
+    Room("/runs", later("Runs"), "runs", "M4 6h16M4 12h16M4 18h10"),
+)  # fmt: skip
+
+
+def all_routes() -> list[BaseRoute]:
+    """What all pages answer."""
+    found: list[BaseRoute] = []
+    for name in dict.fromkeys([*(room.module for room in ROOMS), "jobs", "reports"]):
+        found += importlib.import_module(f"studio.pages.rooms.{name}").ROUTES
+    return found

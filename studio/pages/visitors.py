@@ -1,0 +1,110 @@
+"""Who reads a page and what they may do: accounts, a signed cookie, a token for everything that changes something."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.requests import Request
+
+from studio.apps.accounts import ROLES, Accounts
+from studio.core.errors import StudioError
+from studio.core.files import write_text
+from studio.core.workspace import Workspace
+
+COOKIE, TOKEN = "studio-visitor", "token"
+# A working week; whoever comes back later signs in again.
+COOKIE_SECONDS = 7 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Who asks. name: the account, empty on a page without accounts. token: what their forms carry."""
+
+    name: str
+    role: str
+    token: str
+
+    def may(self, role: str) -> bool:
+        """True when they may do what a role may."""
+        return ROLES.index(self.role) >= ROLES.index(role)
+
+
+class Doorkeeper:
+    """Tells who asks. Its secret lies in the workspace, so that a page that starts anew still knows its people."""
+
+    def __init__(self, workspace: Workspace, accounts: Accounts | None) -> None:
+        """``accounts`` None lets everyone in who reaches the address, to do everything."""
+        self.accounts = accounts
+        self._secret = _secret(workspace.root / "jobs" / ".secret")
+
+    def visitor(self, request: Request) -> Visitor | None:
+        """Who asks, or None for somebody who has to sign in first."""
+        cookie = request.cookies.get(COOKIE, "")
+        if self.accounts is None:
+            # Each browser has a token of its own, which no other page can know.
+            kept = cookie if self._signed(cookie, "") else self._cookie("")
+            return Visitor("", "administer", self._token(kept))
+        name = self._name(cookie)
+        return Visitor(name, self.accounts.role(name), self._token(cookie)) if name is not None else None
+
+    def cookie(self, name: str) -> str:
+        """What the browser of a person who signed in keeps."""
+        return self._cookie(name)
+
+    def fresh(self, request: Request) -> str | None:
+        """A cookie that a browser without one has to be given; None where there are accounts, or it has one."""
+        cookie = request.cookies.get(COOKIE, "")
+        return None if self.accounts is not None or self._signed(cookie, "") else self._cookie("")
+
+    def _name(self, cookie: str) -> str | None:
+        """The account of a cookie; None when it is not ours, too old, or its password was changed."""
+        try:
+            name = base64.urlsafe_b64decode(cookie.partition(".")[0]).decode("utf-8")
+        except ValueError:
+            return None
+        known = self.accounts is not None and name in self.accounts.hashes
+        return name if known and self._signed(cookie, name) else None
+
+    def _cookie(self, name: str) -> str:
+        """``name.expiry.random.signature``."""
+        head = base64.urlsafe_b64encode(name.encode()).decode()
+        body = f"{head}.{int(time.time()) + COOKIE_SECONDS}.{secrets.token_urlsafe(9)}"
+        return f"{body}.{self._sign(body)}"
+
+    def _signed(self, cookie: str, name: str) -> bool:
+        """True for a cookie that we gave to this name and that is not too old."""
+        body, _, signature = cookie.rpartition(".")
+        parts = body.split(".")
+        if len(parts) != 3 or not hmac.compare_digest(signature, self._sign(body)):
+            return False
+        head = base64.urlsafe_b64encode(name.encode()).decode()
+        return parts[0] == head and parts[1].isdigit() and int(parts[1]) > time.time()
+
+    def _token(self, cookie: str) -> str:
+        """The token of a browser's forms."""
+        return self._sign(f"token {cookie}")
+
+    def _sign(self, text: str) -> str:
+        """Signature of a text."""
+        return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()
+
+
+def _secret(file: Path) -> bytes:
+    """The secret that signs cookies, made at the first start; readable by this user only.
+
+    Where the workspace cannot be written, it lives as long as the process.
+    """
+    try:
+        if not file.is_file():
+            write_text(file, secrets.token_hex(32))
+            file.chmod(0o600)
+        return bytes.fromhex(file.read_text(encoding="utf-8").strip())
+    except (OSError, StudioError, ValueError):
+        return os.urandom(32)
