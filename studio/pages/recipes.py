@@ -122,12 +122,13 @@ def _meant(key: str, text: str, beside: Path) -> Sequence[Path]:
         path = Path(fixed).expanduser()
     except RuntimeError:  # ~ and a word that is no user
         return ()
+    # A relative place is looked for in the folder of the server, then beside the recipe (studio.data.sources.find_place).
+    place = path if path.is_absolute() else next((one for one in (Path.cwd() / path, beside / path) if one.exists()), None)
     if path.is_absolute() or ".." in path.parts:
-        places = [path] if path.is_absolute() else [Path.cwd() / path, beside / path]
-        return [place.resolve() for place in places]
-    if key not in _PLACES and "/" not in fixed:
+        return [(place or beside / path).resolve()]
+    if place is None or not fixed or (key not in _PLACES and "/" not in fixed):
         return ()
-    return [place.resolve() for place in (Path.cwd() / path, beside / path) if fixed and place.exists()]
+    return [place.resolve()]
 
 
 def save_recipe(workspace: Workspace, name: str, text: str, *, seen: str, replace: bool = False, anywhere: bool = True) -> Path:

@@ -19,16 +19,9 @@ from studio.core.content import list_content
 from studio.core.errors import ConfigError, StudioError, UserError
 from studio.core.translation import t
 from studio.core.workspace import read_dataset
-from studio.pages.looks import begin_look, look_arguments, look_job, look_of, shown_path
+from studio.pages.looks import begin_look, look_arguments, look_at, shown_path
 from studio.pages.posted import posted, text_of
-from studio.pages.recipes import (
-    TakenError,
-    line_of,
-    list_recipes,
-    recipe_path,
-    save_recipe,
-    state_of,
-)
+from studio.pages.recipes import TakenError, line_of, list_recipes, recipe_path, save_recipe, state_of
 from studio.pages.rendering import go_to, render, trouble, visitor_of
 from studio.pages.site import allowed, content_path, workspace_of
 from studio.pages.uploads import MOST_BYTES, MOST_FILES, Upload, keep_upload, list_uploads, read_upload, uploads_folder
@@ -102,14 +95,13 @@ def _upload_of(request: Request) -> Upload:
 def _shown(request: Request) -> Response:
     """What stands in an upload, and the recipe that reads it."""
     upload = _upload_of(request)
-    job = look_job(request, upload)
-    values = _looked(request, upload) | {"upload": upload, "job": job, "arguments": look_arguments(upload)}
+    job, found = look_at(request, upload)
+    values = _looked(request, upload, found) | {"upload": upload, "job": job, "arguments": look_arguments(upload)}
     return render(request, "data/upload.html", **values, title=upload.title)
 
 
-def _looked(request: Request, upload: Upload) -> dict[str, Any]:
+def _looked(request: Request, upload: Upload, found: dict[str, Any] | None) -> dict[str, Any]:
     """What was found, and the proposal that is shown."""
-    found = look_of(look_job(request, upload))
     proposals = found["proposals"] if found else []
     wanted = request.query_params.get("kind")
     chosen = next((one for one in proposals if one["kind"] == wanted), proposals[0] if proposals else None)
@@ -142,8 +134,8 @@ def _editor(
 def _looking(request: Request) -> Response:
     """How far the look at an upload is; leads on when it is over."""
     upload = _upload_of(request)
-    job = look_job(request, upload)
-    response = render(request, "data/looking.html", upload=upload, job=job, found=look_of(job))
+    job, _ = look_at(request, upload)
+    response = render(request, "data/looking.html", upload=upload, job=job)
     if job is None or job.over:
         response.headers["x-studio-next"] = f"{UPLOADS}/{upload.record.id}"
     return response
@@ -194,9 +186,8 @@ def _save(request: Request) -> Response:
     name, text, seen = text_of(form, "name").strip(), text_of(form, "text"), text_of(form, "seen")
     may, typed = visitor_of(request).may("administer"), {"name": name, "text": text, "seen": seen}
     try:
-        path = save_recipe(
-            workspace_of(request), name, text, seen=seen, replace=form.get("replace") == "yes", anywhere=may
-        )  # fmt: skip
+        replace = form.get("replace") == "yes"
+        path = save_recipe(workspace_of(request), name, text, seen=seen, replace=replace, anywhere=may)
     except TakenError as error:
         return _edit(request, status=422, **typed, wrong=str(error), place="name", taken=True)
     except ConfigError as error:

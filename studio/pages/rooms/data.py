@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -27,7 +30,15 @@ def _listed(request: Request) -> Response:
     at = page_number(request, last)
     datasets = [shown.shown(folder) for folder in folders[at * _PER_PAGE : (at + 1) * _PER_PAGE]]
     values = {"at": at, "last": last, "q": wanted, "uploads": list_uploads(workspace)[:_UPLOADS] if not at else []}
-    return render(request, "data/list.html", datasets=datasets, any=bool(folders) or bool(wanted), title=t("Data"), **values)
+    response = render(request, "data/list.html", datasets=datasets, any=bool(folders) or bool(wanted), title=t("Data"), **values)
+    response.background = BackgroundTask(_get_ready)
+    return response
+
+
+def _get_ready() -> None:
+    """Load what the pages of rows need while somebody reads the list: the first table else waits for pandas."""
+    importlib.import_module("studio.data.tables.annotated")
+    importlib.import_module("studio.data.images.annotated")
 
 
 def _newest(request: Request) -> Response:

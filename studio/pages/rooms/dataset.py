@@ -19,7 +19,6 @@ from studio.core.errors import StudioError
 from studio.core.records import DatasetRecord
 from studio.core.translation import t
 from studio.data.annotations.base import ANNOTATED
-from studio.data.card import card_text
 from studio.data.entries import REMOVED, Entry
 from studio.data.page import REPORT_FILE
 from studio.pages import shown
@@ -122,6 +121,8 @@ def _report(request: Request) -> Response:
 
 def _card(request: Request) -> Response:
     """The data card, as hubs read it."""
+    from studio.data.card import card_text  # it loads pyarrow
+
     folder, record = shown.find(request)
     return dataset_page(request, "card", folder, record, card=card_text(record))
 

@@ -12,14 +12,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from studio.apps.annotation_rows import RowsToAnnotate, read_labels
-from studio.apps.recording import open_store
 from studio.core.errors import UserError
 from studio.core.records import DatasetRecord
 from studio.core.translation import t
+from studio.core.workspace import Workspace
 from studio.data.annotations.base import ANNOTATED
 from studio.data.entries import REMOVED, Entry
 from studio.feedback.answers import beside_of
-from studio.feedback.store import FeedbackStore, Origin
+from studio.feedback.store import FILE_NAME, FeedbackStore, Origin
 from studio.pages import shown
 from studio.pages.edits import UNNAMED
 from studio.pages.posted import posted, text_of
@@ -34,8 +34,6 @@ _APP = "annotate"
 @functools.lru_cache(maxsize=4)
 def _rows_of(folder: Path, root: Path) -> RowsToAnnotate:
     """The rows of a Dataset in the order in which everybody gets them."""
-    from studio.core.workspace import Workspace
-
     return RowsToAnnotate(Workspace(root), folder, None)
 
 
@@ -62,7 +60,7 @@ class _Desk:
         self.reference = f"{self.folder.parent.name}/{self.folder.name}"
         self.who = visitor_of(request).name or query.get("who", "").strip()[:60] or UNNAMED
         self.given, self.labels_given = query.get("labels", "")[:1000], query.get("labels", "")[:1000].strip()
-        self.store: FeedbackStore = open_store(workspace_of(request))
+        self.store = FeedbackStore(workspace_of(request).root / FILE_NAME)
         self.order = _order(self.folder, self._root, self.part)
 
     @property

@@ -15,7 +15,6 @@ from studio.core.errors import UserError
 from studio.core.records import DatasetRecord
 from studio.data.annotations.base import ANNOTATED, Item, annotated_rows
 from studio.data.annotations.spreadsheet import LABEL, TEXT
-from studio.data.build import check_name
 from studio.data.entries import REMOVED, Entry
 from studio.pages import shown
 from studio.pages.edits import Edits, Line
@@ -167,6 +166,8 @@ def _arguments(edits: Edits, file: Path, name: str) -> list[str]:
 
 def _build(request: Request) -> Response:
     """Make a new Dataset of the edits, as a job."""
+    from studio.data.build import check_name  # it loads pyarrow
+
     folder, _ = shown.find(request)
     edits, name = _edits(request, folder), text_of(posted(request), "name").strip()
     try:
