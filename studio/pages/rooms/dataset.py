@@ -75,10 +75,10 @@ def _tabs(folder: Path, record: DatasetRecord, pending: int) -> dict[str, str]:
     repeated = record.rows_removed and any(_repeats(entry) for entry in read_entries(folder, REMOVED))
     found = {
         "": t("Overview"),
-        "rows": t("Rows"),
+        "rows": t("The rows"),
         "twins": t("Repetitions") if repeated else "",
         "report": t("Report") if (folder / REPORT_FILE).is_file() else "",
-        "label": t("Label") if record.kind in ANNOTATED else "",
+        "label": t("Labelling") if record.kind in ANNOTATED else "",
         "edits": (t("Edits ({count})", count=pending) if pending else t("Edits")) if record.kind in ANNOTATED else "",
         "card": t("Data card"),
     }
