@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from studio.apps.annotation_export import export_annotations, save_dataset
-from studio.apps.annotation_rows import MOST_LABELS, RowsToAnnotate, newest
+from studio.apps.annotation_rows import RowsToAnnotate, newest, read_labels
 from studio.apps.boxes import picture_of
 from studio.apps.entries import as_html
 from studio.apps.frame import in_order, page
@@ -73,18 +73,6 @@ def read_guidelines(given: str | None) -> str:
     if not given.strip():
         raise UserError("--guidelines is empty. Give a markdown file, or a text.")
     return given
-
-
-def read_labels(text: str) -> list[str]:
-    """Labels a person wrote with commas between them.
-
-    Raises:
-        UserError: fewer than two, or too many to choose from.
-    """
-    labels = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    if not 2 <= len(labels) <= MOST_LABELS:
-        raise UserError(f"{len(labels)} labels were given. Write 2 to {MOST_LABELS}, with commas between them.")
-    return labels
 
 
 class _Page:

@@ -31,6 +31,18 @@ def newest(workspace: Workspace) -> Path:
     raise UserError(f"there is no dataset to annotate in {workspace.datasets} yet. Build one: studio data build RECIPE")
 
 
+def read_labels(text: str) -> list[str]:
+    """Labels a person wrote with commas between them.
+
+    Raises:
+        UserError: fewer than two, or too many to choose from.
+    """
+    labels = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not 2 <= len(labels) <= MOST_LABELS:
+        raise UserError(f"{len(labels)} labels were given. Write 2 to {MOST_LABELS}, with commas between them.")
+    return labels
+
+
 class RowsToAnnotate:
     """The rows of one Dataset."""
 

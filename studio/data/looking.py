@@ -325,9 +325,13 @@ def told_of(looked: Looked) -> Told:
         "facts": {name: str(value) for name, value in looked.facts},
         "columns": [{"name": name, "filled": filled, "examples": examples} for name, filled, examples in looked.columns],
         "proposals": [
-            {"kind": one.kind, "what": one.what, "choices": one.choices, "recipe": one.recipe} for one in looked.proposals
+            {"kind": one.kind, "what": one.what, "choices": one.choices, "recipe": one.recipe, "shown": one.shown}
+            | {"text": recipe_text(one, looked.path)}
+            for one in looked.proposals
         ],
         "refusals": [{"kind": one.kind, "reason": one.reason} for one in looked.refusals],
+        "lines": looked.lines,
+        "why_not": None if looked.proposals else looked.why_not(),
     }
     return Told(tuple(blocks), document)
 
