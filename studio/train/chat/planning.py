@@ -72,7 +72,8 @@ def read_rows(
     preset: ChatAdapter, workspace: Workspace, start: Start | None = None
 ) -> tuple[list[int] | None, list[int] | None, dict[str, str], dict[str, Any]]:
     """Tokens and targets of every training row, what reads calls and thoughts when it is served, and the mask report; when a
-    Dataset is named."""
+    Dataset is named.
+    """
     taken_over = start.template(preset) if start else None
     if preset.data is None:
         if taken_over is None:
