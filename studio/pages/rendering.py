@@ -47,7 +47,7 @@ def _templates() -> jinja2.Environment:
     return found
 
 
-_CODE_OR_LINK = re.compile(r"``(?P<code>.+?)``|(?P<link>https?://[^\s<>()（），。；]*[^\s<>().,:;（），。；：])")
+_CODE_OR_LINK = re.compile(r"``(?P<code>.+?)``|(?P<link>https?://[A-Za-z0-9./?=&%#_~-]*[A-Za-z0-9/])")
 
 
 def prose(text: str) -> Markup:

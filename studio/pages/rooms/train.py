@@ -48,7 +48,8 @@ class Scene:
 
 def _shown(request: Request) -> Response:
     """The page."""
-    return _page(request, _scene_of_address(request))
+    scene = _scene_of_address(request)
+    return _page(request, scene, 422 if scene.wrong else 200)
 
 
 def _scene_of_address(request: Request) -> Scene:
