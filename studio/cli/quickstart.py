@@ -126,7 +126,7 @@ def _plan(dataset: Path, short: bool) -> Plan:
     workspace = output.open_workspace()
     asked = Asked(find_preset(PRESET, workspace), PRESET, str(dataset), settings=SHORT_TRAINING if short else ())
     preset = load_yaml(asked.preset, ChatAdapter, asked.overrides)
-    lengths, targets, _ = read_rows(preset, workspace)
+    lengths, targets, *_ = read_rows(preset, workspace)
     device: Literal["cpu", "cuda"] = "cuda" if pick_device().type == "cuda" else "cpu"
     planned = make_plan(
         preset,

@@ -19,7 +19,16 @@ class UserError(StudioError):
 
 
 class ConfigError(UserError):
-    """A user's YAML file or ``--set`` value is wrong; the message starts with ``file:line:``."""
+    """A user's YAML file or ``--set`` value is wrong; the message starts with ``file:line:``.
+
+    ``location`` is the path to the setting that is meant (``("lora", "rank")``), empty where it is the whole.
+    """
+
+    location: tuple[str | int, ...] = ()
+
+    def __init__(self, message: str, location: tuple[str | int, ...] = ()) -> None:
+        super().__init__(message)
+        self.location = location
 
 
 class DataError(UserError):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
+import re
 import shlex
 from collections.abc import Sequence
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from studio import __version__
-from studio.core.translation import LANGUAGES, language, later, t
+from studio.core.translation import LANGUAGES, PSEUDO, language, later, t
 from studio.jobs.records import command_line
 from studio.pages import locales
 from studio.pages.table import ROOMS
@@ -51,8 +53,29 @@ def _templates() -> jinja2.Environment:
         ago=locales.ago,
         duration=locales.duration,
         shell=lambda words: shlex.join(words),
+        prose=prose,
     )
     return found
+
+
+_CODE_OR_LINK = re.compile(r"``(?P<code>.+?)``|(?P<link>https?://[A-Za-z0-9./?=&%#_~-]*[A-Za-z0-9/])")
+
+
+def prose(text: str) -> Markup:
+    """A docstring in the reader's language, its names in the type of code and its addresses as links."""
+    said = t(text)
+    if language() == PSEUDO:
+        return escape(said)  # in one piece, between its brackets
+    parts, end = [], 0
+    for match in _CODE_OR_LINK.finditer(said):
+        parts.append(escape(said[end : match.start()]))
+        shape = '<code translate="no">{found}</code>'
+        if match["link"]:
+            shape = '<a href="{found}" rel="noreferrer" translate="no">{short}</a>'
+        found = match["code"] or match["link"]
+        parts.append(Markup(shape).format(found=found, short=found.split("/", 2)[-1]))
+        end = match.end()
+    return Markup("").join([*parts, escape(said[end:])])
 
 
 def visitor_of(request: Request) -> Visitor:

@@ -29,6 +29,7 @@ class Room:
 ROOMS = (
     Room("/", later("Home"), "home", "M3 11.5 12 4l9 7.5M6 9.5V20h12V9.5"),
     Room("/data", later("Data"), "data", "M4 6c0-4 16-4 16 0v12c0 4-16 4-16 0zM4 6c0 4 16 4 16 0M4 12c0 4 16 4 16 0"),
+    Room("/train", later("Train"), "train", "M4 19h16M6 19V9m6 10V4m6 15v-7"),
     Room("/runs", later("Runs"), "runs", "M4 6h16M4 12h16M4 18h10"),
 )  # fmt: skip
 

@@ -92,8 +92,9 @@ def validate(value: Any, schema: type[S], places: dict[Location, str] | None = N
     try:
         return schema.model_validate(value)
     except ValidationError as error:
-        details = error.errors()
-        raise ConfigError(_sentence(_most_telling(details, value), schema, value, places or {}, source)) from None
+        detail = _most_telling(error.errors(), value)
+        sentence = _sentence(detail, schema, value, places or {}, source)
+        raise ConfigError(sentence, _real_location(detail, value)) from None
 
 
 def _most_telling(details: list[ErrorDetails], value: Any) -> ErrorDetails:
@@ -181,7 +182,10 @@ def _apply(override: str, value: dict[str, Any], places: dict[Location, str]) ->
         raise ConfigError(f"--set {override}: expected key=value, for example --set learning_rate=3e-4.")
     parts = key.strip().split(".")
     location: Location = tuple(int(part) if part.isdigit() else part for part in parts)
-    parsed = read_value(text, f"--set {override}")
+    try:
+        parsed = read_value(text, f"--set {override}")
+    except ConfigError as error:
+        raise ConfigError(str(error), location) from error.__cause__
     target: Any = value
     for depth, part in enumerate(parts[:-1]):
         if isinstance(target, list):

@@ -99,6 +99,8 @@ class RunKind(ABC):
     """The suite that measures it when nothing else is asked for; told as the next step where there is one of that name."""
     app: ClassVar[str | None]
     """The app in which it is tried, None where there is none."""
+    datasets: ClassVar[tuple[str, ...]] = ()
+    """Kinds of Datasets whose rows it can learn from; none named: whoever trains has to see."""
     rehearses: ClassVar[bool] = False
     """True where a training forecasts parts of its own rows that it has not seen yet: presets are then compared on those parts,
     and the ``validation`` of :meth:`measure` is what came of them. Rows that can be exchanged are compared on folds instead."""

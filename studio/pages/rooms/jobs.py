@@ -37,6 +37,9 @@ def _live(request: Request) -> Response:
     """The part of a job's page that changes."""
     job = find_job(workspace_of(request), request.path_params["id"])
     response = render(request, "jobs/live.html", **_values(request, job))
+    made = next((made for made in job.record.made if made.startswith("runs/")), None)
+    if made is not None and request.query_params.get("follow") == "run" and job.status in {"running", "done"}:
+        response.headers["x-studio-next"] = f"/{made}"
     if job.over:
         response.headers["x-studio-over"] = "1"
     return response

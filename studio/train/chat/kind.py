@@ -25,6 +25,7 @@ class ChatKind(RunKind):
     title = "Preset"
     about = "`adapters/chat/*.yaml`: one way of tuning. `--set name=value` changes any field."
     suite = "chatbot"
+    datasets = ("chat",)
     app = "chat"
 
     @property

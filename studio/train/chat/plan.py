@@ -58,6 +58,7 @@ class Plan:
     coverage: what trains, by kind of layer.
     vllm: reasons why a stock vLLM will not load the result; empty means that it does.
     parsers: vLLM's parsers of ``tools`` and ``thoughts`` for the chat template, or why there is none; empty without a Dataset.
+    mask: the mask report of the training rows; empty without a Dataset.
     """
 
     device: str
@@ -81,6 +82,7 @@ class Plan:
     serving: list[str]
     assumptions: list[str] = field(default_factory=list)
     parsers: dict[str, str] = field(default_factory=dict)
+    mask: dict[str, Any] = field(default_factory=dict)
 
     @property
     def needed(self) -> int:

@@ -39,10 +39,10 @@ def plan_as_wished(
     preset = objective(preset.objective).located(preset, workspace)
     device = device_of(wish.device)
     limit = wish.memory if wish.memory is not None else memory_of(device)
-    lengths, supervised, parsers = read_rows(preset, workspace, start)
+    lengths, supervised, parsers, mask = read_rows(preset, workspace, start)
     given: dict[str, Any] = {"lengths": lengths, "supervised": supervised, "device": device, "processes": processes}
     given |= {"start": start.adapter if start else None}
-    planned = replace(plan(preset, memory=limit, free_disk=free_disk(workspace), **given), parsers=parsers)
+    planned = replace(plan(preset, memory=limit, free_disk=free_disk(workspace), **given), parsers=parsers, mask=mask)
     sweep = None
     if wish.sweep:
         if limit is None:
@@ -70,13 +70,15 @@ def device_of(chosen: str | None) -> Device:
 
 def read_rows(
     preset: ChatAdapter, workspace: Workspace, start: Start | None = None
-) -> tuple[list[int] | None, list[int] | None, dict[str, str]]:
-    """Tokens and targets of every training row, and what reads calls and thoughts when it is served; when a Dataset is named."""
+) -> tuple[list[int] | None, list[int] | None, dict[str, str], dict[str, Any]]:
+    """Tokens and targets of every training row, what reads calls and thoughts when it is served, and the mask report; when a
+    Dataset is named.
+    """
     taken_over = start.template(preset) if start else None
     if preset.data is None:
         if taken_over is None:
             _check_template(preset)
-        return None, None, {}
+        return None, None, {}, {}
     from studio.adapters.chat.speech import choose_parsers, read_speech
     from studio.models.bases import resolve_base
     from studio.models.chat.loading import read_config
@@ -88,7 +90,7 @@ def read_rows(
     speech = read_speech(prepared.template, prepared.tokenizer, read_config(base).model_type)
     parsers = dict(zip(("tools", "thoughts"), choose_parsers(speech).told, strict=True))
     lengths, targets = objective(preset.objective).planned(split, preset, context_limit(preset.max_length, base))
-    return lengths, targets, parsers
+    return lengths, targets, parsers, prepared.report.as_dict()
 
 
 def _check_template(preset: ChatAdapter) -> None:

@@ -94,6 +94,9 @@ def _consequences(planned: Plan) -> list[tuple[str, object]]:
         lines.append(("steps", f"{planned.steps:,}"))
     if planned.tokens_per_epoch is not None:
         lines.append(("epoch", f"{planned.steps_per_epoch:,} steps, {planned.tokens_per_epoch:,} tokens"))
+    if planned.mask:
+        report = planned.mask
+        lines.append(("loss", f"on {report['trained_tokens']:,} of {report['tokens']:,} tokens ({report['trained_share']:.0%})"))
     lines.append(("stock vLLM", "loads the result" if not planned.vllm else f"will not load the adapter: {planned.vllm[0]}"))
     lines += [("", reason) for reason in planned.vllm[1:]]
     lines += [(name, told) for name, told in planned.parsers.items()]

@@ -26,6 +26,7 @@ class ClustersKind(RunKind):
     title = "Cluster preset"
     about = "`adapters/cluster/*.yaml`: groups of rows that are alike, of tables, texts and pictures."
     suite = "clustering"
+    datasets = ("table", "chat", "image")
     app = None
 
     @property

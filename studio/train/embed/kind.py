@@ -22,6 +22,7 @@ class RetrievalKind(RunKind):
     """What both share."""
 
     suite = "retrieval"
+    datasets = ("chat",)
     app = None
 
     def open(self, asked: Asked, workspace: Workspace) -> Path:

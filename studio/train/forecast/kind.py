@@ -29,6 +29,7 @@ class ForecastKind(RunKind):
     title = "Forecast preset"
     about = "`adapters/forecast/*.yaml`: one way to continue time series."
     suite = "forecast"
+    datasets = ("series",)
     app = None
     rehearses = True
 

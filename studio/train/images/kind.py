@@ -22,6 +22,7 @@ class ImageKind(RunKind):
     """What all families share."""
 
     suite = "images"
+    datasets = ("image",)
     app = "image"
 
     @property

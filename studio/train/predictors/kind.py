@@ -24,6 +24,7 @@ class PredictorKind(RunKind):
     """What Runs of labels and of numbers share."""
 
     app = "predict"
+    datasets = ("table", "chat", "image")
 
     def open(self, asked: Asked, workspace: Workspace) -> Path:
         """See :meth:`studio.train.kinds.RunKind.open`."""
