@@ -29,6 +29,7 @@ class Room:
 ROOMS = (
     Room("/", later("Home"), "home", "M3 11.5 12 4l9 7.5M6 9.5V20h12V9.5"),
     Room("/runs", later("Runs"), "runs", "M4 6h16M4 12h16M4 18h10"),
+    Room("/evaluate", later("Evaluate"), "evaluate", "M4 20V10M10 20V4M16 20v-7M21 20H3"),
 )  # fmt: skip
 
 
@@ -38,3 +39,10 @@ def all_routes() -> list[BaseRoute]:
     for name in dict.fromkeys([*(room.module for room in ROOMS), "jobs", "reports"]):
         found += importlib.import_module(f"studio.pages.rooms.{name}").ROUTES
     return found
+
+
+def warm() -> None:
+    """Import what pages need and the first one that is looked at must not wait for."""
+    for room in ROOMS:
+        module = importlib.import_module(f"studio.pages.rooms.{room.module}")
+        getattr(module, "warm", lambda: None)()
