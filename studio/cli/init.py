@@ -6,6 +6,7 @@ import functools
 import json
 import re
 import sys
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
@@ -35,20 +36,30 @@ _QUESTIONS = {
 def init(
     name: Annotated[str, typer.Argument(help="Name of the project; a folder of that name is made. With --check: its folder.")],
     check: Annotated[bool, typer.Option("--check", help="Check a project that exists instead of making one.")] = False,
+    task: Annotated[str | None, typer.Option(help="What the model has to do, in one sentence.")] = None,
+    audience: Annotated[str | None, typer.Option(help="Who will use it, and when.")] = None,
 ) -> None:
     """Start a project: a file for goal, success metrics, data and risks, with a recipe, a suite and the next commands.
 
-    On a terminal two questions are asked; otherwise none. Nothing that exists is overwritten.
+    On a terminal two questions are asked where they are not answered already; otherwise none. Nothing that exists is overwritten.
     """
     folder = Path(name).expanduser()
     if check:
+        if task is not None or audience is not None:
+            raise UserError(
+                "--check looks at a project as it is. Leave --task and --audience out, or change them in its project.yaml."
+            )
         _check(folder)
     else:
-        _make(folder)
+        _make(folder, {"TASK": task, "AUDIENCE": audience})
 
 
-def _make(folder: Path) -> None:
-    """Write the whole project folder in one step."""
+def _make(folder: Path, said: Mapping[str, str | None]) -> None:
+    """Write the whole project folder in one step.
+
+    Args:
+        said: answers to the questions that need not be asked.
+    """
     from studio.core.files import new_folder, write_text
 
     name = folder.name
@@ -60,7 +71,8 @@ def _make(folder: Path) -> None:
         raise UserError(
             f"{folder} exists already and is not overwritten. Choose another name, or check it: studio init {folder} --check"
         )
-    answers = {mark: _ask(t(question)) or t(unanswered) for mark, (question, unanswered) in _QUESTIONS.items()}
+    known = {mark: " ".join(answer.split()) for mark, answer in said.items() if answer is not None}
+    answers = {mark: known.get(mark) or _ask(t(question)) or t(unanswered) for mark, (question, unanswered) in _QUESTIONS.items()}
     with new_folder(folder) as draft:
         for source, target in _FILES.items():
             text = _starter(source)

@@ -146,7 +146,9 @@ FIGURES = {"steps": "steps", "final loss": "final_loss", "validation loss": "val
 
 def compared_figures(runs: Sequence[RunSummary]) -> dict[str, list[Any]]:
     """Status, steps and losses, then every other number of the results that all runs have."""
-    results = [run.record.result if run.record else {} for run in runs]
+    results = [dict(run.record.result) if run.record else {} for run in runs]
+    for result in results:
+        result.pop("first_step_at", None)  # a clock reading, for benchmarks
     rows: dict[str, list[Any]] = {"status": [run.status for run in runs]}
     rows |= {figure: [result.get(name) for result in results] for figure, name in FIGURES.items()}
     for name in results[0]:

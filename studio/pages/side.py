@@ -63,7 +63,7 @@ class Side:
         """Pass a request on and its answer back, piece by piece."""
         request = Request(scope, receive)
         if not visitor_of(request).may("talk"):
-            await PlainTextResponse(t("This page needs the role {role}.", role="talk"), 403)(scope, receive, send)
+            await PlainTextResponse(t("This page needs the role {role}.", role=t("talk")), 403)(scope, receive, send)
             return
         self.start()
         if not self._socket.exists():

@@ -13,42 +13,6 @@ from studio.core.workspace import Workspace
 from tests.conftest import DOORS, call_studio, make_project, write_doors
 from tests.servers import Canary, Scripted, canary_listening, serving
 
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
-
-# Not for the whole session: while Playwright is open, asyncio.run of another test in this thread is refused.
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A headless Chromium of this machine, or a skip that says what is missing."""
-    path = next((found for name in _BROWSERS if (found := shutil.which(name))), None)
-    if path is None:
-        pytest.skip(f"no Chromium on this machine (looked for {', '.join(_BROWSERS)}): the apps are not driven in a browser")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
-    with playwright.sync_playwright() as engine:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        opened = engine.chromium.launch(executable_path=path, args=arguments)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def visit(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Open a page as a person with a browser of their own; ``again`` takes the same browser as before."""
-    contexts: list[Any] = []
-
-    def open_page(url: str, *, again: Any = None, **settings: Any) -> Any:
-        context = again.context if again else browser.new_context(viewport={"width": 1200, "height": 950}, **settings)
-        if not again:
-            contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(30_000)
-        page.goto(url)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-
 
 @pytest.fixture(scope="session")
 def talking_made(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -157,3 +157,12 @@ def test_starter_files_say_the_same_in_every_language(name: str):
         for step in value.get("steps", []):
             step.pop("phone_region", None)
     assert said[0] == said[1]
+
+
+def test_what_is_said_is_not_asked(studio: Studio, tmp_path: Path):
+    made = studio("init", tmp_path / "bot", "--task", 'Answer "how wide"\nquestions.', "--audience", "Carpenters: all of them")
+    assert made.code == 0, made.err
+    text = (tmp_path / "bot/project.yaml").read_text(encoding="utf-8")
+    assert 'task: "Answer \\"how wide\\" questions."' in text and 'audience: "Carpenters: all of them"' in text
+    refused = studio("init", tmp_path / "bot", "--check", "--task", "another")
+    assert refused.code == 2 and "--check looks at a project as it is." in refused.err

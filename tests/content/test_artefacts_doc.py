@@ -10,13 +10,14 @@ import pytest
 from studio.core import records
 from studio.data.chat.rows import REMOVED_SCHEMA, ROW_SCHEMA
 from studio.data.images import rows as image_rows
+from studio.jobs.records import JobRecord
 
 DOC = (Path(__file__).resolve().parents[2] / "docs" / "artefacts.md").read_text(encoding="utf-8")
 MODELS = [
     value
     for value in vars(records).values()
     if isinstance(value, type) and issubclass(value, records.Record) and value is not records.Record
-]
+] + [JobRecord]
 
 
 def part(name: str) -> str:

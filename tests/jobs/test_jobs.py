@@ -104,8 +104,9 @@ def test_a_training_of_a_terminal_takes_the_device(project: Project, one_device:
 
 def test_a_training_is_stopped_and_saves(project: Project):
     folder = begun(
-        project.workspace, "train", str(project.preset), "--set", "max_steps=4000", "--set", "eval_every=2", "--name", "long"
-    )
+        project.workspace, "train", str(project.preset), "--data", "doors", "--name", "long",
+        "--set", "max_steps=4000", "--set", "eval_every=2",
+    )  # fmt: skip
     until(lambda: list(project.workspace.runs.glob("long/*/metrics.jsonl")), 60)
     [run] = project.workspace.runs.glob("long/*")
     until(lambda: read_job(folder).record.made == [f"runs/long/{run.name}"], 20)
