@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from studio.cli.output import emit_json, json_wanted, note, open_workspace, say, table, warn
-from studio.core.translation import t
 
 if TYPE_CHECKING:
     from studio.core.records import ReportRecord
@@ -49,15 +48,15 @@ def evaluate(
     gate: Annotated[bool, typer.Option("--gate", help="Exit with code 3 when a threshold of the suite is not met.")] = False,
 ) -> None:
     """Measure models against their base, and write a report for each."""
-    from studio.core.errors import ConfigError, UserError
-    from studio.evals.suites import load_suite, with_setting
+    from studio.core.errors import UserError
+    from studio.evals.suites import check_has_thresholds, load_suite, with_setting
 
     plan = load_suite(suite, overrides or [])
     if inception_weights is not None:
         option = "--inception-weights"
         plan = with_setting(plan, "inception_weights", inception_weights, option=option, meant_for="pictures")
-    if gate and not plan.thresholds:
-        raise ConfigError(f"--gate needs thresholds, and the suite {plan.name} has none. Add 'thresholds:' to it.")
+    if gate:
+        check_has_thresholds(plan)
     workspace = open_workspace()
     data_folder = workspace.find_dataset(data) if data else None
     from studio.evals.runner import evaluate_model
@@ -128,6 +127,8 @@ def _hold_to_gate(reports: list[tuple[str, ReportRecord]], thresholds: int) -> N
 
 def _print_report(report: Path, record: ReportRecord) -> None:
     """The table of one report and where its page lies."""
+    from studio.evals.score_table import correction_note, score_table
+
     columns, rows = score_table(record)
     table(columns, rows, right=[name for name in columns if name not in {"metric", "verdict"}])
     if (note_below := correction_note(record)) is not None:
@@ -152,45 +153,6 @@ def _print_json(reports: list[tuple[str, Path, ReportRecord]], gate: bool) -> No
         for _, report, record in reports
     ]
     emit_json(documents[0] if len(documents) == 1 else {"reports": documents})
-
-
-def score_table(record: ReportRecord) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows of the table metric, base, tuned (baseline and model of what predicts), difference with interval,
-    verdict; without a base, the scores.
-    """
-    from studio.core.records import side_names
-    from studio.evals.numbers import interval_text, number
-
-    if "base" not in record.scores:
-        return ["metric", "value", "95% interval"], [
-            [score.metric, number(score.value), interval_text(score.low, score.high)] for score in record.scores["tuned"]
-        ]
-    base = {score.metric: score for score in record.scores["base"]}
-    differences = {item.metric: item for item in record.differences}
-    rows = []
-    for score in record.scores["tuned"]:
-        item = differences.get(score.metric)
-        rows.append(
-            [
-                score.metric,
-                number(base[score.metric].value if score.metric in base else None),
-                number(score.value),
-                number(item.value if item else None, signed=True),
-                interval_text(item.low, item.high, signed=True) if item else "–",
-                item.verdict if item else "not computed" if score.value is None else "",
-            ]
-        )
-    names = side_names(record.models)
-    return ["metric", names["base"], names["tuned"], "difference", "95% interval", "verdict"], rows
-
-
-def correction_note(record: ReportRecord) -> str | None:
-    """Why an interval above 0 may stand beside "no difference shown": the verdicts are corrected for all comparisons."""
-    compared = sum(item.p_holm is not None for item in record.differences)
-    if compared < 2:
-        return None
-    text = "Each interval stands for itself; the verdicts hold for all {number} comparisons of the suite together (Holm)."
-    return t(text, number=compared)
 
 
 def side_by_side(reports: list[tuple[str, ReportRecord]]) -> tuple[list[str], list[list[str]]]:

@@ -24,7 +24,7 @@ def lineage(
 ) -> None:
     """Show the family tree of what is in use: sources, Datasets, runs from runs, reports, exports, rounds, aliases."""
     from studio.core.errors import UserError
-    from studio.loop.lineage import family
+    from studio.loop.lineage import as_tree, family
 
     workspace = output.open_workspace()
     if row is not None:
@@ -36,25 +36,8 @@ def lineage(
     if output.json_wanted():
         output.emit_json([vars(member) for member in members])
         return
-    depths: dict[str, int] = {}
-    for member in _as_tree(members):
-        depths[member.run] = depths.get(member.start or "", -1) + 1
-        _tell(member, "    " * depths[member.run])
-
-
-def _as_tree(members: list[Member]) -> list[Member]:
-    """Each run followed by those that went on from it."""
-    known = {member.run for member in members}
-    children: dict[str, list[Member]] = {}
-    for member in members:
-        children.setdefault(member.start if member.start in known else "", []).append(member)
-    ordered: list[Member] = []
-    waiting = list(reversed(children.get("", [])))
-    while waiting:
-        member = waiting.pop()
-        ordered.append(member)
-        waiting += reversed(children.pop(member.run, []))
-    return ordered
+    for depth, member in as_tree(members):
+        _tell(member, "    " * depth)
 
 
 def _tell(member: Member, indent: str) -> None:

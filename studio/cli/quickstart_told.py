@@ -38,7 +38,7 @@ def scores(record: ReportRecord, names: Sequence[str], called: Mapping[str, str]
     Args:
         called: heading to what it is called instead, for runs that tune nothing.
     """
-    from studio.cli.evals import correction_note, score_table
+    from studio.evals.score_table import correction_note, score_table
 
     columns, rows = score_table(record)
     chosen = [row for row in rows if row[0].rpartition(".")[2] in names] or rows

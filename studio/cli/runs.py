@@ -21,9 +21,6 @@ app.command("lineage")(lineage)
 
 RunArgument = Annotated[str, typer.Argument(help="A run: its name (the newest), its id, its folder, or 'last'.")]
 
-# The figures that lists and comparisons show first, and their names in run.json's `result`.
-_FIGURES = {"steps": "steps", "final loss": "final_loss", "validation loss": "validation_loss"}
-
 
 @app.command("list")
 def list_runs() -> None:
@@ -80,7 +77,7 @@ def compare(
     runs: Annotated[list[str], typer.Argument(help="Two or more runs: names, ids, folders, or 'last'.")],
 ) -> None:
     """Compare runs: the settings that differ, losses and scores."""
-    from studio.core.runs import summarize_run
+    from studio.core.runs import compared_figures, differing_settings, summarize_run
 
     workspace = output.open_workspace()
     summaries = [summarize_run(workspace.find_run(reference)) for reference in runs]
@@ -90,8 +87,8 @@ def compare(
         if summary.record is None:
             raise UserError(f"{summary.reference} cannot be compared: {summary.problem}")
     sections: dict[str, Any] = {
-        "settings that differ": _differing(summaries),
-        "losses": _losses(summaries),
+        "settings that differ": differing_settings(summaries),
+        "losses": compared_figures(summaries),
         "scores": _scores(summaries),
     }
     if output.json_wanted():
@@ -194,18 +191,15 @@ def prune(
 
 def _row(run: RunSummary) -> list[object]:
     """One line of the list."""
+    from studio.core.runs import FIGURES
+
     name, identity = run.folder.parent.name, run.folder.name
     if run.record is None:
         return [name, identity, run.status, None, None, None, None, None, None, output.size_text(run.bytes)]
     record = run.record
-    figures = [_figure(run, figure) for figure in _FIGURES]
+    figures = [record.result.get(name) for name in FIGURES.values()]
     base, dataset = record.base.get("name"), record.dataset.get("name")
     return [name, identity, run.status, base, dataset, *figures, _verdicts(run), output.size_text(run.bytes)]
-
-
-def _figure(run: RunSummary, figure: str) -> Any:
-    """One figure of a run's result; None while the run has none."""
-    return run.record.result.get(_FIGURES[figure]) if run.record else None
 
 
 def _verdicts(run: RunSummary) -> str | None:
@@ -255,38 +249,6 @@ def _score_text(score: Any) -> str | None:
     if score.low is None or score.high is None:
         return value
     return f"{value} [{output.cell_text(float(score.low))}, {output.cell_text(float(score.high))}]"
-
-
-def _differing(summaries: list[RunSummary]) -> dict[str, list[Any]]:
-    """Settings, base, dataset and seed that are not the same in all runs."""
-    from studio.core.runs import settings_of
-
-    columns: list[dict[str, Any]] = []
-    for summary in summaries:
-        record = summary.record
-        origin = {} if record is None else {
-            "base": record.base.get("name"),
-            "base sha256": record.base.get("sha256"),
-            "dataset": record.dataset.get("name"),
-            "dataset fingerprint": record.dataset.get("fingerprint"),
-            "template": record.template.get("name"),
-        }  # fmt: skip
-        columns.append(origin | settings_of(summary.folder))
-    names = dict.fromkeys(name for column in columns for name in column)
-    rows = {name: [column.get(name) for column in columns] for name in names}
-    return {name: values for name, values in rows.items() if any(value != values[0] for value in values)}
-
-
-def _losses(summaries: list[RunSummary]) -> dict[str, list[Any]]:
-    """Status, steps and losses, then every other number of the results that all runs have."""
-    rows: dict[str, list[Any]] = {"status": [summary.status for summary in summaries]}
-    rows |= {figure: [_figure(summary, figure) for summary in summaries] for figure in _FIGURES}
-    results = [summary.record.result if summary.record else {} for summary in summaries]
-    for name in results[0]:
-        values = [result.get(name) for result in results]
-        if name not in _FIGURES.values() and all(isinstance(value, int | float) for value in values):
-            rows[name.replace("_", " ")] = values
-    return rows
 
 
 def _scores(summaries: list[RunSummary]) -> dict[str, list[Any]]:

@@ -7,7 +7,10 @@ import platform
 import shutil
 import time
 import warnings
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,10 +34,23 @@ class RunSummary:
 
     folder: Path
     status: Status
-    bytes: int
     record: RunRecord | None = None
     problem: str | None = None
-    reports: dict[str, ReportRecord] = field(default_factory=dict)
+
+    @cached_property
+    def bytes(self) -> int:
+        """Size of the folder; every file in it is looked at, so lists that do not show it do not ask."""
+        return folder_size(self.folder)
+
+    @cached_property
+    def reports(self) -> dict[str, ReportRecord]:
+        """The newest readable report of each suite that was run on it."""
+        return newest_reports(self.folder)
+
+    @property
+    def suites(self) -> list[str]:
+        """Names of the suites that it was measured with; no report is read for them."""
+        return sorted({file.parents[1].name for file in (self.folder / "evals").glob("[!.]*/[!.]*/scores.json")})
 
     @property
     def reference(self) -> str:
@@ -64,28 +80,26 @@ class Removable:
 
 def summarize_run(folder: Path) -> RunSummary:
     """Read what is known about a run; a damaged ``run.json`` is a status, not an error."""
-    size = folder_size(folder)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             record = read_run(folder)
     except (StudioError, OSError) as error:
-        return RunSummary(folder, "damaged", size, problem=str(error))
+        return RunSummary(folder, "damaged", problem=str(error))
     status: Status = record.status
     if record.status == "running" and not process_alive(record, folder / "run.json"):
         status = "stopped"
-    return RunSummary(folder, status, size, record, record.error, newest_reports(folder))
+    return RunSummary(folder, status, record, record.error)
 
 
 def newest_reports(folder: Path) -> dict[str, ReportRecord]:
     """The newest readable report of each suite that was run on this run."""
     reports: dict[str, ReportRecord] = {}
-    for file in sorted((folder / "evals").glob("[!.]*/[!.]*/scores.json")):
-        try:
-            reports[file.parents[1].name] = read_record(file, ReportRecord)
-        except (StudioError, OSError):
-            continue
-    return reports
+    for file in sorted((folder / "evals").glob("[!.]*/[!.]*/scores.json"), reverse=True):
+        if (suite := file.parents[1].name) not in reports:
+            with suppress(StudioError, OSError):
+                reports[suite] = read_record(file, ReportRecord)
+    return dict(sorted(reports.items()))
 
 
 def settings_of(folder: Path) -> dict[str, Any]:
@@ -106,6 +120,42 @@ def flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = inner
     return flat
+
+
+def differing_settings(runs: Sequence[RunSummary]) -> dict[str, list[Any]]:
+    """Settings, base, Dataset and template that are not the same in all runs, with the value of each; None where it has none."""
+    columns: list[dict[str, Any]] = []
+    for run in runs:
+        record = run.record
+        origin = {} if record is None else {
+            "base": record.base.get("name"),
+            "base sha256": record.base.get("sha256"),
+            "dataset": record.dataset.get("name"),
+            "dataset fingerprint": record.dataset.get("fingerprint"),
+            "template": record.template.get("name"),
+        }  # fmt: skip
+        columns.append(origin | settings_of(run.folder))
+    names = dict.fromkeys(name for column in columns for name in column)
+    rows = {name: [column.get(name) for column in columns] for name in names}
+    return {name: values for name, values in rows.items() if any(value != values[0] for value in values)}
+
+
+# The figures that comparisons show first, and their names in run.json's `result`.
+FIGURES = {"steps": "steps", "final loss": "final_loss", "validation loss": "validation_loss"}
+
+
+def compared_figures(runs: Sequence[RunSummary]) -> dict[str, list[Any]]:
+    """Status, steps and losses, then every other number of the results that all runs have."""
+    results = [dict(run.record.result) if run.record else {} for run in runs]
+    for result in results:
+        result.pop("first_step_at", None)  # a clock reading, for benchmarks
+    rows: dict[str, list[Any]] = {"status": [run.status for run in runs]}
+    rows |= {figure: [result.get(name) for result in results] for figure, name in FIGURES.items()}
+    for name in results[0]:
+        values = [result.get(name) for result in results]
+        if name not in FIGURES.values() and all(isinstance(value, int | float) for value in values):
+            rows[name.replace("_", " ")] = values
+    return rows
 
 
 def find_removable(workspace: Workspace, folders: list[Path], *, resumable: bool = False) -> list[Removable]:

@@ -107,6 +107,16 @@ def load_suite(name: str | Path, overrides: Sequence[str] = ()) -> Suite:
     return load_yaml(find_content("evals", str(name)), checked_suite(), overrides)
 
 
+def check_has_thresholds(suite: Suite) -> None:
+    """A gate without thresholds would let everything pass.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if not suite.thresholds:
+        raise ConfigError(f"--gate needs thresholds, and the suite {suite.name} has none. Add 'thresholds:' to it.")
+
+
 def with_setting(suite: Suite, field: str, value: object, *, option: str, meant_for: str) -> Suite:
     """The suite with a value for every task that has such a setting.
 

@@ -67,6 +67,21 @@ def family(workspace: Workspace, reference: str | None) -> list[Member]:
     return sorted(members, key=lambda member: (len(_ancestors(member.run, starts)), member.created, member.run))
 
 
+def as_tree(members: Sequence[Member]) -> list[tuple[int, Member]]:
+    """Each run with how deep it stands, followed by those that went on from it."""
+    known = {member.run for member in members}
+    children: dict[str, list[Member]] = {}
+    for member in members:
+        children.setdefault(member.start if member.start in known else "", []).append(member)
+    ordered: list[tuple[int, Member]] = []
+    waiting = [(0, member) for member in reversed(children.get("", []))]
+    while waiting:
+        depth, member = waiting.pop()
+        ordered.append((depth, member))
+        waiting += [(depth + 1, child) for child in reversed(children.pop(member.run, []))]
+    return ordered
+
+
 def _start_of(folder: Path) -> str | None:
     """The run that a run went on from."""
     try:

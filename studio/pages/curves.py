@@ -41,16 +41,16 @@ def curves(lines: Mapping[str, Points], *, told: str, bottom: str) -> Markup:
     parts += [_foot(value, place(value, y_low)) for value in _ticks(x_low, x_high) if value == int(value)]
     for at, line in enumerate(kept.values()):
         where = " ".join(place(x, y) for x, y in line)
-        shape = '<polyline class="curve" points="{where}" style="stroke: var(--line-{colour})"/>'
+        shape = '<polyline class="curve{dashed}" points="{where}" style="stroke: var(--line-{colour})"/>'
         if len(line) == 1:
             across, down = where.split(",")
             shape = '<circle cx="{across}" cy="{down}" r="3.5" style="fill: var(--line-{colour})"/>'
             parts.append(Markup(shape).format(across=across, down=down, colour=at % 5 + 1))
             continue
-        parts.append(Markup(shape).format(where=where, colour=at % 5 + 1))
+        parts.append(Markup(shape).format(where=where, colour=at % 5 + 1, dashed=_dashed(at)))
     legend = Markup("").join(
-        Markup('<li translate="no"><i style="background: var(--line-{colour})"></i>{name}</li>').format(
-            colour=at % 5 + 1, name=name
+        Markup('<li translate="no"><i class="{dashed}" style="background: var(--line-{colour})"></i>{name}</li>').format(
+            colour=at % 5 + 1, name=name, dashed=_dashed(at).strip()
         )
         for at, name in enumerate(kept)
     )
@@ -61,6 +61,11 @@ def curves(lines: Mapping[str, Points], *, told: str, bottom: str) -> Markup:
         legend=legend, width=_WIDTH, height=_HEIGHT, told=told, parts=Markup("").join(parts),
         right=_WIDTH - _RIGHT, foot=_HEIGHT - 2, bottom=bottom,
     )  # fmt: skip
+
+
+def _dashed(at: int) -> str:
+    """The class of a line that shares its colour with one before it."""
+    return " dashed" if at >= 5 else ""
 
 
 def _thinned(line: Points) -> list[tuple[float, float]]:

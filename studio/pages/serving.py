@@ -14,6 +14,7 @@ from studio.core.errors import StudioError, UserError
 from studio.core.workspace import Workspace
 from studio.pages.side import Side
 from studio.pages.site import build_site
+from studio.pages.table import warm
 
 _FIRST_PORT, _LAST_PORT = 7860, 7959
 
@@ -53,7 +54,7 @@ class Studio:
     def run(self, *, open_browser: bool = False) -> None:
         """Answer until Ctrl-C or SIGTERM; jobs go on."""
         # After the first page, which must not wait for it.
-        timer = threading.Timer(2.0, self.side.start)
+        timer = threading.Timer(2.0, self._warm)
         timer.daemon = True
         timer.start()
         if open_browser:
@@ -63,6 +64,11 @@ class Studio:
         finally:
             timer.cancel()
             self.side.close()
+
+    def _warm(self) -> None:
+        """Do what pages beyond the first would wait for."""
+        self.side.start()
+        warm()
 
     def start(self) -> None:
         """Answer from a thread, for tests and recordings; see :meth:`close`."""

@@ -31,6 +31,7 @@ ROOMS = (
     Room("/data", later("Data"), "data", "M4 6c0-4 16-4 16 0v12c0 4-16 4-16 0zM4 6c0 4 16 4 16 0M4 12c0 4 16 4 16 0"),
     Room("/train", later("Train"), "train", "M4 19h16M6 19V9m6 10V4m6 15v-7"),
     Room("/runs", later("Runs"), "runs", "M4 6h16M4 12h16M4 18h10"),
+    Room("/evaluate", later("Evaluate"), "evaluate", "M4 20V10M10 20V4M16 20v-7M21 20H3"),
 )  # fmt: skip
 
 
@@ -40,3 +41,10 @@ def all_routes() -> list[BaseRoute]:
     for name in dict.fromkeys([*(room.module for room in ROOMS), "jobs", "reports"]):
         found += importlib.import_module(f"studio.pages.rooms.{name}").ROUTES
     return found
+
+
+def warm() -> None:
+    """Import what pages need and the first one that is looked at must not wait for."""
+    for room in ROOMS:
+        module = importlib.import_module(f"studio.pages.rooms.{room.module}")
+        getattr(module, "warm", lambda: None)()

@@ -30,13 +30,13 @@ def _listed(request: Request) -> Response:
 def _shown(request: Request) -> Response:
     """One job."""
     job = find_job(workspace_of(request), request.path_params["id"])
-    return render(request, "jobs/job.html", **_values(request, job), title=_title(job))
+    return render(request, "jobs/job.html", **job_values(request, job), title=_title(job))
 
 
 def _live(request: Request) -> Response:
     """The part of a job's page that changes."""
     job = find_job(workspace_of(request), request.path_params["id"])
-    response = render(request, "jobs/live.html", **_values(request, job))
+    response = render(request, "jobs/live.html", **job_values(request, job))
     made = next((made for made in job.record.made if made.startswith("runs/")), None)
     if made is not None and request.query_params.get("follow") == "run" and job.status in {"running", "done"}:
         response.headers["x-studio-next"] = f"/{made}"
@@ -59,7 +59,7 @@ def _again(request: Request) -> Response:
     return begin_and_show(request, job.record.arguments)
 
 
-def _values(request: Request, job: Job) -> dict[str, Any]:
+def job_values(request: Request, job: Job) -> dict[str, Any]:
     """What the templates of a job need."""
     workspace = workspace_of(request)
     before, computing = waiting_for(workspace, active_jobs(workspace), job) if job.status == "waiting" else (0, [])

@@ -13,13 +13,14 @@ FRAMING = {
     "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 }
 """Headers of a page that shows a report in a frame."""
-_SHUT = {
+SHUT = {
     "content-security-policy": "sandbox allow-scripts; default-src 'none'; style-src 'unsafe-inline'; "
     "script-src 'unsafe-inline'; img-src data: 'self'; "
     "font-src data:; frame-ancestors 'self'; base-uri 'none'; form-action 'none'",
     "x-frame-options": "SAMEORIGIN",
     "cache-control": "no-store",
 }
+"""Headers of a page that stands in a frame."""
 # What the studio itself writes beside artefacts and a page may show.
 _PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}
 
@@ -37,6 +38,13 @@ def _of_evaluation(request: Request) -> Response:
     return _report(content_path(workspace_of(request).runs, *parts))
 
 
+def _of_model(request: Request) -> Response:
+    """``report.html`` of an evaluation of a model that is no Run."""
+    part = request.path_params
+    root = workspace_of(request).root / "reports"
+    return _report(content_path(root, part["name"], part["suite"], part["time"], "report.html"))
+
+
 def _picture(request: Request) -> Response:
     """A picture below a Run: samples, the plot of its loss."""
     part = request.path_params
@@ -48,11 +56,12 @@ def _picture(request: Request) -> Response:
 
 def _report(path: object) -> Response:
     """A report, shut in."""
-    return FileResponse(str(path), media_type="text/html; charset=utf-8", headers=_SHUT)
+    return FileResponse(str(path), media_type="text/html; charset=utf-8", headers=SHUT)
 
 
 ROUTES = [
     Route("/reports/datasets/{name}/{id}", _of_dataset),
     Route("/reports/runs/{name}/{id}/{suite}/{time}", _of_evaluation),
+    Route("/reports/models/{name}/{suite}/{time}", _of_model),
     Route("/pictures/runs/{name}/{id}/{file:path}", _picture),
 ]

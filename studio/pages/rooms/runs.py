@@ -5,58 +5,59 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from studio.core.runs import RunSummary, settings_of, summarize_run
+from studio.core.errors import UserError
+from studio.core.runs import RunSummary, compared_figures, differing_settings, settings_of, summarize_run
 from studio.core.translation import t
 from studio.core.workspace import Workspace
 from studio.jobs.records import ask_to_stop
 from studio.pages.curves import curves
 from studio.pages.rendering import go_to, render, trouble
-from studio.pages.running import job_of, standing_of
+from studio.pages.rooms import run_out, run_parts
+from studio.pages.rooms.run_parts import find, sample_files, step_of, tabs
+from studio.pages.running import LOSSES, job_of, last_job_of, standing_of
 from studio.pages.site import allowed, content_path, workspace_of
 from studio.pages.work import begin_and_show
 
 _PER_PAGE = 30
-_SAMPLES = 12
+_SAMPLES = 6
 
 
-def run_folders(workspace: Workspace, at: int = 0) -> tuple[list[RunSummary], int]:
-    """Runs of one page, newest first, and the number of the last page."""
-    folders = workspace.list_runs()
-    shown = folders[at * _PER_PAGE : (at + 1) * _PER_PAGE]
-    return [summarize_run(folder) for folder in shown], max(0, (len(folders) - 1) // _PER_PAGE)
+def run_folders(workspace: Workspace, at: int = 0, words: str = "") -> tuple[list[RunSummary], int, int]:
+    """Runs of one page, newest first, of those whose name holds the words; the page's number, and that of the last one."""
+    folders = [one for one in workspace.list_runs() if words.lower() in f"{one.parent.name}/{one.name}".lower()]
+    last = max(0, (len(folders) - 1) // _PER_PAGE)
+    at = min(at, last)
+    return [summarize_run(folder) for folder in folders[at * _PER_PAGE : (at + 1) * _PER_PAGE]], at, last
 
 
 def _listed(request: Request) -> Response:
     """All Runs."""
-    text = request.query_params.get("page", "0")
+    text, words = request.query_params.get("page", "0"), request.query_params.get("q", "").strip()
     at = int(text) if text.isdigit() and len(text) < 7 else 0
-    runs, last = run_folders(workspace_of(request), at)
-    return render(request, "runs/list.html", runs=runs, at=at, last=last, title=t("Runs"))
-
-
-def find(request: Request) -> RunSummary:
-    """The Run of an address.
-
-    Raises:
-        HTTPException: 404; there is none.
-    """
-    part = request.path_params
-    return summarize_run(content_path(workspace_of(request).runs, part["name"], part["id"]))
+    runs, at, last = run_folders(workspace_of(request), at, words)
+    return render(request, "runs/list.html", runs=runs, at=at, last=last, words=words, title=t("Runs"))
 
 
 def _shown(request: Request) -> Response:
     """One Run: what it is, how it goes, what it scored."""
     run = find(request)
-    return render(request, "runs/run.html", **_values(request, run), settings=settings_of(run.folder), title=run.reference)
+    values = _values(request, run) | {"settings": settings_of(run.folder), "tabs": tabs(run), "tab": "run"}
+    return render(request, "runs/run.html", **values, title=run.reference)
 
 
 def _live(request: Request) -> Response:
-    """The part of a Run's page that changes."""
-    run = find(request)
+    """The part of a Run's page that changes. A Run that is deleted while it is watched is told as gone."""
+    try:
+        run = find(request)
+    except HTTPException:
+        response = render(request, "runs/gone.html", run="/".join(request.path_params.values()))
+        response.headers["x-studio-over"] = "1"
+        return response
     response = render(request, "runs/live.html", **_values(request, run))
     if run.status != "running":
         response.headers["x-studio-over"] = "1"
@@ -81,25 +82,27 @@ def _resume(request: Request) -> Response:
 
 def _compared(request: Request) -> Response:
     """Runs beside each other: curves, settings that differ, scores."""
-    wanted = request.query_params.getlist("run")
+    wanted = list(dict.fromkeys(request.query_params.getlist("run")))
     workspace = workspace_of(request)
-    runs = [summarize_run(workspace.find_run(reference)) for reference in dict.fromkeys(wanted)]
-    if len(runs) < 2:
+    if len(wanted) < 2:
         return trouble(request, t("Choose two runs or more to compare."), back=["/runs"])
-    settings = {run.reference: settings_of(run.folder) for run in runs}
-    names = list(dict.fromkeys(name for each in settings.values() for name in each))
-    differing = {name: [each.get(name) for each in settings.values()] for name in names}
-    differing = {name: values for name, values in differing.items() if any(value != values[0] for value in values)}
+    folders = [content_path(workspace.runs, *reference.split("/", 1)) for reference in wanted]
+    runs = [summarize_run(folder) for folder in folders]
+    for run in runs:
+        if run.record is None:
+            raise UserError(f"{run.reference} cannot be compared: {run.problem}")
     lines = {run.reference: standing_of(run, time.time()).lines for run in runs}
+    titles = [title for title in LOSSES.values() if any(title in each for each in lines.values())]
     drawn = {
-        title: curves({name: each[title] for name, each in lines.items() if title in each}, told=t(title), bottom=t("step"))
-        for title in ("loss", "validation")
+        # A run without such a curve keeps its place, so that each has one colour in all pictures.
+        title: curves({name: each.get(title, []) for name, each in lines.items()}, told=t(title), bottom=t("step"))
+        for title in titles
     }
-    command = ["runs", "compare", *(run.reference for run in runs)]
-    return render(
-        request, "runs/compared.html", runs=runs, differing=differing, drawn=drawn, scores=_scores(runs), command=command,
-        title=t("Runs beside each other"),
-    )  # fmt: skip
+    values = {
+        "runs": runs, "drawn": drawn, "scores": _scores(runs), "differing": differing_settings(runs),
+        "figures": compared_figures(runs), "command": ["runs", "compare", *(run.reference for run in runs)],
+    }  # fmt: skip
+    return render(request, "runs/compared.html", **values, title=t("Runs beside each other"))
 
 
 def _scores(runs: list[RunSummary]) -> dict[tuple[str, str], list[Any]]:
@@ -114,23 +117,32 @@ def _scores(runs: list[RunSummary]) -> dict[tuple[str, str], list[Any]]:
 
 def _values(request: Request, run: RunSummary) -> dict[str, Any]:
     """What the templates of a Run need."""
+    workspace = workspace_of(request)
     standing = standing_of(run, time.time())
     drawn = curves({t(title): line for title, line in standing.lines.items()}, told=t("Loss at each step"), bottom=t("step"))
-    pictures = sorted((run.folder / "samples").glob("*.png"), key=lambda path: path.stat().st_mtime, reverse=True)
-    reports = sorted((run.folder / "evals").glob("[!.]*/[!.]*/report.html"), key=lambda path: path.parent.name, reverse=True)
+    reports = sorted((run.folder / "evals").glob("[!.]*/[!.]*/scores.json"), key=lambda path: path.parent.name, reverse=True)
+    job = job_of(run, workspace) if run.status == "running" else None
+    ended = last_job_of(run, workspace) if run.status in {"failed", "stopped", "damaged"} else None
     return {
         "run": run,
         "standing": standing,
         "drawn": drawn,
-        "job": job_of(run, workspace_of(request)),
-        "samples": [path.name for path in pictures[:_SAMPLES]],
+        "job": job,
+        # Where not even the record could be written any more (a full disk), the command has said why.
+        "said": ended.record.said if ended is not None and ended.status == "failed" and not run.problem else None,
+        "ended": ended,
+        "samples": [(path.name, step_of(path)) for path in sample_files(run)[:_SAMPLES]],
         "reports": [(path.parents[1].name, path.parent.name) for path in reports],
     }
 
 
+warm = run_out.warm
+
 ROUTES = [
     Route("/runs", _listed),
     Route("/runs/compare", _compared),
+    *run_parts.ROUTES,
+    *run_out.ROUTES,
     Route("/runs/{name}/{id}", _shown),
     Route("/runs/{name}/{id}/live", _live),
     Route("/runs/{name}/{id}/stop", allowed("train", _stop), methods=["POST"]),

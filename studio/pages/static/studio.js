@@ -31,15 +31,31 @@ function follow(part) {
   look();
 }
 
-// Put new content into a part; what somebody had scrolled or opened in it stays so, and the focus stays on what has the same id.
+// Put new content into a part; what is the same in it stays untouched, so that no picture is loaded anew, nothing that somebody had
+// scrolled, opened or has the focus on moves, and nothing flickers.
 function replace(part, text) {
-  const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
-  const scrolled = new Map([...part.querySelectorAll("pre.log")].map((log, at) => [at, atEnd(log) ? null : log.scrollTop]));
-  const opened = new Set([...part.querySelectorAll("details[open]")].map((one) => one.id));
-  part.innerHTML = text;
-  part.querySelectorAll("pre.log").forEach((log, at) => (log.scrollTop = scrolled.get(at) ?? log.scrollHeight));
-  part.querySelectorAll("details").forEach((one) => one.id && opened.has(one.id) && (one.open = true));
-  if (focused) document.getElementById(focused)?.focus();
+  const logs = [...part.querySelectorAll("pre.log")].map((log) => [log, atEnd(log)]);
+  const wanted = document.createElement("template");
+  wanted.innerHTML = text;
+  match(part, wanted.content);
+  logs.forEach(([log, end]) => end && (log.scrollTop = log.scrollHeight));
+}
+
+// Make the children of one node those of another, changing as little as can be.
+function match(now, wanted) {
+  const pairs = [...wanted.childNodes].map((next, at) => [now.childNodes[at], next]);
+  while (now.childNodes.length > pairs.length) now.lastChild.remove();
+  for (const [old, next] of pairs) {
+    if (!old) now.append(next);
+    else if (old.isEqualNode(next)) continue;
+    else if (old.nodeName !== next.nodeName || old.nodeType !== 1) old.replaceWith(next);
+    else {
+      // Whether somebody has opened it is theirs.
+      for (const { name } of [...old.attributes]) if (!next.hasAttribute(name) && name !== "open") old.removeAttribute(name);
+      for (const { name, value } of next.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+      match(old, next);
+    }
+  }
 }
 
 function atEnd(log) {
