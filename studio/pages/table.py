@@ -29,6 +29,7 @@ class Room:
 ROOMS = (
     Room("/", later("Home"), "home", "M3 11.5 12 4l9 7.5M6 9.5V20h12V9.5"),
     Room("/runs", later("Runs"), "runs", "M4 6h16M4 12h16M4 18h10"),
+    Room("/try", later("Try"), "trying", "M4 5h16v11H10l-4 4v-4H4z"),
 )  # fmt: skip
 
 
