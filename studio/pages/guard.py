@@ -16,6 +16,7 @@ from studio.pages.visitors import COOKIE, COOKIE_SECONDS, TOKEN, Doorkeeper, Vis
 
 # What anybody gets before they have signed in.
 _OPEN = ("/static/", "/sign-in", "/healthz")
+_FORM = "application/x-www-form-urlencoded"
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 # Pages of Gradio send no token of ours; they are held to our own origin alone.
 WITHOUT_TOKEN = "/apps/"
@@ -70,8 +71,12 @@ async def _refusal(request: Request, visitor: Visitor | None) -> Response | None
     if visitor is None or request.url.path.startswith(WITHOUT_TOKEN):
         return None
     token = request.headers.get("x-studio-token") or request.query_params.get(TOKEN)
-    if token is None:
+    if token is None and request.headers.get("content-type", "").startswith(_FORM):
+        # Read whole first: a body that was only streamed here would be empty for the page.
+        await request.body()
         token = str((await request.form()).get(TOKEN, ""))
+    if token is None:
+        token = ""  # an upload carries its token in its address, so that nobody's file is read before it was looked at
     if not hmac.compare_digest(token, visitor.token):
         return PlainTextResponse("This form is too old; nothing was changed. Go back, reload the page and send it again.", 403)
     return None

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import signal
 import sys
 import threading
 import time
@@ -164,21 +166,24 @@ async def _trouble(send: Any, status: int, text: str) -> None:
     await send({"type": "http.response.body", "body": text.encode()})
 
 
-def _end_with_parent(server: uvicorn.Server) -> None:
-    """Leave once the process that started this one is gone: its end of the pipe closes."""
+def _end_with_parent(server: uvicorn.Server, folder: Path) -> None:
+    """Leave once the process that started this one is gone, however it ended: its end of the pipe closes."""
     sys.stdin.buffer.read()
+    shutil.rmtree(folder, ignore_errors=True)
     server.should_exit = server.force_exit = True
 
 
 def main() -> None:
     """Serve the pages on the socket that is given."""
     os.nice(5)
+    # uvicorn raises the signal again once it has ended; by default that would leave uploads and pictures on the disk.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     opening.share()
     socket, workspace = Path(sys.argv[1]), Workspace.open(sys.argv[2])
     temporary = socket.with_suffix(".making")
     settings = {"log_level": "error", "lifespan": "off", "timeout_graceful_shutdown": 1}
     server = uvicorn.Server(uvicorn.Config(Pages(workspace), uds=str(temporary), **settings))
-    threading.Thread(target=_end_with_parent, args=(server,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(server, socket.parent), daemon=True).start()
     threading.Thread(target=_show_once_up, args=(server, temporary, socket), daemon=True).start()
     server.run()
 
