@@ -19,6 +19,7 @@ _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86_400.0
 REFERENCE = 4
 # So many lines can be told apart by their colours.
 _MOST_LINES = 5
+_WIDTH = 460
 
 Row = Mapping[str, Any]
 
@@ -44,12 +45,11 @@ PERIODS = {
 
 @dataclass(frozen=True)
 class Figures:
-    """What a page shows. plots: title to picture. drift: what has changed comes first."""
+    """What a page shows. plots: title to picture."""
 
     models: tuple[str, ...]
     summaries: tuple[ModelSummary, ...]
     plots: Mapping[str, Markup]
-    drift: tuple[tuple[str, Finding], ...]
 
     @property
     def requests(self) -> int:
@@ -79,22 +79,31 @@ def figures_of(store: FeedbackStore, period: Period, model: str | None, now: flo
         now: end of the period, seconds since 1970.
     """
     start = now - period.length
-    every = store.rows("requests", since=now - (REFERENCE + 1) * period.length)
+    every = store.rows("requests", since=start)
     every_rating = store.current_ratings()
     names = sorted({str(row["model"]) for row in [*every, *every_rating]})
     chosen = [model] if model in names else names
-    requests = [row for row in every if row["model"] in chosen and row["created"] >= start]
+    requests = [row for row in every if row["model"] in chosen]
     ratings = [row for row in every_rating if row["model"] in chosen and row["created"] >= start]
     summaries = [one for one in summarize(store, since=start) if one.model in chosen]
     busiest = [one.model for one in summaries][:_MOST_LINES]
+    return Figures(tuple(names), tuple(summaries), _plots(requests, ratings, busiest, period, now))
+
+
+def drift_of(store: FeedbackStore, period: Period, model: str | None, now: float) -> list[tuple[str, Finding]]:
+    """Signals of each model in a period, held against those before it; what has changed comes first.
+
+    The first time in a process this loads SciPy, which takes seconds.
+    """
+    requests, ratings = store.rows("requests", since=now - (REFERENCE + 1) * period.length), store.current_ratings()
+    names = sorted({str(row["model"]) for row in [*requests, *ratings]})
     days = period.length / _DAY
     found = [
         (name, finding)
-        for name in chosen
-        for finding in compare_windows(every, every_rating, name, days=days, reference_days=REFERENCE * days, now=now)
+        for name in ([model] if model in names else names)
+        for finding in compare_windows(requests, ratings, name, days=days, reference_days=REFERENCE * days, now=now)
     ]
-    drift = tuple(sorted(found, key=lambda pair: not pair[1].alarm))
-    return Figures(tuple(names), tuple(summaries), _plots(requests, ratings, busiest, period, now), drift)
+    return sorted(found, key=lambda pair: not pair[1].alarm)
 
 
 def _plots(requests: Sequence[Row], ratings: Sequence[Row], models: Sequence[str], period: Period, now: float) -> dict[str, Markup]:
@@ -112,7 +121,7 @@ def _plots(requests: Sequence[Row], ratings: Sequence[Row], models: Sequence[str
             name: bins.values(_of(answered, name), "characters", lambda found: quantile(found, 0.5)) for name in models
         },
     }
-    drawn = {title: curves(each, told=title, bottom=t(period.axis)) for title, each in lines.items() if any(each.values())}
+    drawn = {title: curves(each, told=title, bottom=t(period.axis), width=_WIDTH) for title, each in lines.items() if any(each.values())}
     return {title: picture for title, picture in drawn.items() if picture}
 
 

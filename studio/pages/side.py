@@ -78,7 +78,7 @@ class Side:
         """Pass a request on and its answer back, piece by piece."""
         request = Request(scope, receive)
         if not visitor_of(request).may("talk"):
-            sentence = t("This page needs the role {role}.", role="talk")
+            sentence = t("This page needs the role {role}.", role=t("talk"))
             await render(request, "trouble.html", 403, sentence=sentence, back="/", title=t("That did not work"))(
                 scope, receive, send
             )

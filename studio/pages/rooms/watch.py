@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +19,7 @@ from studio.data.feedback import FORMS
 from studio.feedback.export import RECIPE
 from studio.feedback.store import FILE_NAME, FeedbackStore
 from studio.feedback.wins import standings
-from studio.pages.figures import PERIODS, REFERENCE, figures_of
+from studio.pages.figures import PERIODS, REFERENCE, drift_of, figures_of
 from studio.pages.posted import posted, text_of
 from studio.pages.projects import Kept, project_files, project_named, projects_of
 from studio.pages.rendering import go_to, render, trouble
@@ -34,18 +36,27 @@ FORM_TITLES = {
 }
 
 
-def _store(workspace: Workspace) -> FeedbackStore | None:
+@contextmanager
+def _reading(request: Request) -> Iterator[FeedbackStore | None]:
     """The feedback file; None where nothing was asked or said yet."""
-    path = workspace.root / FILE_NAME
-    return FeedbackStore(path) if path.is_file() else None
+    path = workspace_of(request).root / FILE_NAME
+    if not path.is_file():
+        yield None
+        return
+    store = FeedbackStore(path)
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 # -- figures -------------------------------------------------------------------------------------------------------------
 
 
 def _shown(request: Request) -> Response:
-    """Figures of a period."""
-    return render(request, "watch/figures.html", **_values(request), tab="figures", title=t("Watch"))
+    """Figures of a period. What changed is asked for by the page itself, or by a link where there is no script."""
+    drift = _drift_found(request) if "drift" in request.query_params else None
+    return render(request, "watch/figures.html", **_values(request), drift=drift, tab="figures", title=t("Watch"))
 
 
 def _live(request: Request) -> Response:
@@ -53,19 +64,30 @@ def _live(request: Request) -> Response:
     return render(request, "watch/live.html", **_values(request))
 
 
+def _drift(request: Request) -> Response:
+    """What changed, as a part of the page."""
+    return render(request, "watch/drift.html", **_values(request), drift=_drift_found(request))
+
+
+def _chosen(request: Request) -> tuple[str, str | None]:
+    """Period and model of an address."""
+    code = request.query_params.get("period", "week")
+    return code if code in PERIODS else "week", request.query_params.get("model") or None
+
+
 def _values(request: Request) -> dict[str, Any]:
     """What the templates of figures need."""
-    code = request.query_params.get("period", "week")
-    code = code if code in PERIODS else "week"
-    model = request.query_params.get("model") or None
-    store = _store(workspace_of(request))
-    figures = None
-    if store is not None:
-        try:
-            figures = figures_of(store, PERIODS[code], model, time.time())
-        finally:
-            store.close()
+    code, model = _chosen(request)
+    with _reading(request) as store:
+        figures = figures_of(store, PERIODS[code], model, time.time()) if store is not None else None
     return {"figures": figures, "code": code, "model": model, "periods": PERIODS, "reference": REFERENCE}
+
+
+def _drift_found(request: Request) -> list[Any]:
+    """Signals of each model, those that changed first."""
+    code, model = _chosen(request)
+    with _reading(request) as store:
+        return drift_of(store, PERIODS[code], model, time.time()) if store is not None else []
 
 
 # -- what people said ----------------------------------------------------------------------------------------------------
@@ -79,10 +101,8 @@ def _feedback(request: Request) -> Response:
 def _feedback_page(request: Request, status: int = 200, wrong: str = "", typed: str = "kto") -> Response:
     """The page; ``wrong``: what was wrong in its form."""
     workspace = workspace_of(request)
-    store = _store(workspace)
-    rows, wins = (_said(store), standings(store)) if store is not None else ([], [])
-    if store is not None:
-        store.close()
+    with _reading(request) as store:
+        rows, wins = (_said(store), standings(store)) if store is not None else ([], [])
     last = max(0, (len(rows) - 1) // _PER_PAGE)
     text = request.query_params.get("page", "0")
     at = min(last, int(text) if text.isdigit() and len(text) < 7 else 0)
@@ -212,6 +232,7 @@ def _report(request: Request) -> Response:
 ROUTES = [
     Route("/watch", _shown),
     Route("/watch/live", _live),
+    Route("/watch/drift", _drift),
     Route("/watch/feedback", allowed("train", _feedback)),
     Route("/watch/feedback/export", allowed("train", _export), methods=["POST"]),
     Route("/watch/feedback/build", allowed("train", _build), methods=["POST"]),
