@@ -12,7 +12,7 @@ from studio.apps.annotation_export import export_annotations, save_dataset
 from studio.apps.annotation_rows import RowsToAnnotate, newest, read_labels
 from studio.apps.boxes import picture_of
 from studio.apps.entries import as_html
-from studio.apps.frame import in_order, page
+from studio.apps.frame import account, in_order, page
 from studio.apps.inert import inert
 from studio.apps.recording import open_store
 from studio.core.errors import StudioError, UserError
@@ -158,9 +158,8 @@ class _Page:
 
     def open(self, remembered: str | None, request: gr.Request) -> Update:
         """The account's name where there are accounts, else the one this browser used last."""
-        account = getattr(request, "username", None)
-        if account:
-            return gr.update(value=str(account), interactive=False)
+        if (own := account(request)) is not None:
+            return gr.update(value=own, interactive=False)
         # Not an empty name either: on a slow line the person may have written theirs already.
         return remembered if isinstance(remembered, str) and remembered else gr.skip()
 
@@ -308,7 +307,7 @@ class _Page:
     @staticmethod
     def _who(name: str, request: gr.Request) -> str:
         """The annotator: the account, else the name that was written."""
-        return str(getattr(request, "username", None) or name or "").strip()
+        return (account(request) or str(name or "")).strip()
 
 
 def _alert(said: StudioError | str) -> str:

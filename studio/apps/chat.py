@@ -10,7 +10,8 @@ from typing import Any
 import gradio as gr
 
 from studio.apps.chat_model import LOADING_NOTE, ChatModel, Message, Piece, Sampling, Shelf, drawn_anew, origin_of, with_system
-from studio.apps.frame import in_order, page, question_box, viewer
+from studio.apps.frame import in_order, page, question_box, run_asked_for, viewer
+from studio.apps.inert import inert
 from studio.apps.opening import open_shelf
 from studio.apps.recording import keep_request, open_store, privacy_note
 from studio.apps.thoughts import answer_shown
@@ -39,8 +40,12 @@ def build(workspace: Workspace, reference: str | None = None) -> gr.Blocks:
     Raises:
         UserError: no such run, or none that can speak.
     """
-    shelf, store = open_shelf(workspace, reference), open_store(workspace)
-    return _Page(shelf, store).build()
+    return of_shelf(open_shelf(workspace, reference), workspace)
+
+
+def of_shelf(shelf: Shelf, workspace: Workspace) -> gr.Blocks:
+    """The page of the app, for models that are at hand already."""
+    return _Page(shelf, open_store(workspace)).build()
 
 
 def new_talk(talk: Talk | None = None) -> Talk:
@@ -180,13 +185,16 @@ class _Page:
             note = t("The last question has no answer yet: try again.")
         return (fresh, *self._view(kept, note)[1:], system)
 
-    def list_models(self, chosen: str | None) -> tuple[Update, Update]:
-        """Which models there are, or why none can be had."""
+    def list_models(self, chosen: str | None, request: gr.Request) -> tuple[Update, Update]:
+        """Which models there are, or why none can be had; the address of the page may name the one to begin with."""
         try:
             names = self._shelf.choices()
         except StudioError as error:
             return gr.update(choices=[], value=None), _alert(str(error))
-        return gr.update(choices=names, value=chosen if chosen in names else names[0]), gr.skip()
+        wanted = run_asked_for(request) or chosen
+        missing = wanted is not None and wanted not in names
+        note = t("{run} is not among the models here; another one was chosen.", run=inert(wanted)) if missing else gr.skip()
+        return gr.update(choices=names, value=names[0] if missing or wanted is None else wanted), note
 
     def start_anew(self, talk: Any, request: gr.Request) -> tuple[Update, ...]:
         """Empty the talk."""

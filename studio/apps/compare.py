@@ -11,8 +11,9 @@ from typing import Any
 import gradio as gr
 
 from studio.apps.chat_model import LOADING_NOTE, ChatModel, Message, Piece, Sampling, Shelf, origin_of, with_system
-from studio.apps.frame import page, question_box, viewer
+from studio.apps.frame import page, question_box, run_asked_for, viewer
 from studio.apps.inert import inert
+from studio.apps.local_models import BASE_MARK
 from studio.apps.opening import open_shelf
 from studio.apps.recording import keep_request, open_store, privacy_note
 from studio.apps.thoughts import answer_shown
@@ -57,7 +58,12 @@ def build(workspace: Workspace, reference: str | None = None) -> gr.Blocks:
     Raises:
         UserError: no such run, or none that can speak.
     """
-    return _Page(open_shelf(workspace, reference), open_store(workspace)).build()
+    return of_shelf(open_shelf(workspace, reference), workspace)
+
+
+def of_shelf(shelf: Shelf, workspace: Workspace) -> gr.Blocks:
+    """The page of the app, for models that are at hand already."""
+    return _Page(shelf, open_store(workspace)).build()
 
 
 def tally_text(one: str, two: str, votes: Wins) -> str:
@@ -144,17 +150,19 @@ class _Page:
             blocks.unload(self.stop)
         return blocks
 
-    def open(self, browser: str | None) -> tuple[Update, ...]:
-        """Show which models there are."""
+    def open(self, browser: str | None, request: gr.Request) -> tuple[Update, ...]:
+        """Show which models there are; a run that the address of the page names stands first, beside its base."""
         browser = browser if isinstance(browser, str) else secrets.token_hex(6)
         try:
             names = self._shelf.choices()
         except StudioError as error:
             return browser, gr.update(choices=[]), gr.update(choices=[]), f"**{_sentence(error)}**"
-        second = names[1] if len(names) > 1 else names[0]
+        first = wanted if (wanted := run_asked_for(request)) in names else names[0]
+        others = [name for name in names if name != first]
+        second = next((name for name in others if name == BASE_MARK + str(first)), others[0] if others else first)
         # Nothing rather than an empty note: this answer may come after that to a quick person's first question.
         note: Update = gr.skip() if len(names) > 1 else t("There is only one model here, so it stands on both sides.")
-        return browser, gr.update(choices=names, value=names[0]), gr.update(choices=names, value=second), note
+        return browser, gr.update(choices=names, value=first), gr.update(choices=names, value=second), note
 
     def begin(
         self, question: str, one: str | None, two: str | None, system: str, longest: float, temperature: float

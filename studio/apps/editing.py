@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from studio.apps.entries import read_items
+from studio.apps.frame import account
 from studio.core.errors import StudioError, UserError
 from studio.core.translation import t
 from studio.core.workspace import Workspace, read_dataset
@@ -89,7 +90,7 @@ class EditPanel:
 
     def save(self, dataset: str, who: str, name: str, edited: Edited, request: gr.Request) -> tuple[Update, Update, Update]:
         """Write the edits of this Dataset into a new one, which can be chosen from then on."""
-        by = str(getattr(request, "username", None) or who or "").strip()
+        by = (account(request) or str(who or "")).strip()
         mine = edited.get(dataset, {})
         if not mine:
             return gr.skip(), t("There is no edit to save yet."), gr.skip()

@@ -28,17 +28,21 @@ class EndpointShelf:
     # The server has a queue of its own; this only bounds how many connections one app opens.
     at_once = 16
 
-    def __init__(self, address: str, workspace: Workspace) -> None:
-        """``address``: with or without ``/v1``, and ``#NAME`` for the model that comes first; the key is ``STUDIO_API_KEY``'s."""
+    def __init__(self, address: str, workspace: Workspace, key: str | None = None) -> None:
+        """``address``: with or without ``/v1``, and ``#NAME`` for the model that comes first.
+
+        Args:
+            key: None takes that of ``STUDIO_API_KEY``.
+        """
         root, self._first = urldefrag(address)
         root = root.rstrip("/")
         self.address = root if root.endswith("/v1") else f"{root}/v1"
-        self._workspace = workspace
+        self._workspace, self._key = workspace, key
 
     def choices(self) -> list[str]:
         """Names as the server lists them, the one that was asked for before all others."""
         try:
-            with _client(10.0) as client:
+            with _client(10.0, self._key) as client:
                 answer = client.get(f"{self.address}/models")
         except httpx.HTTPError as error:
             raise ModelDownError(_unreachable(self.address, error)) from error
@@ -67,16 +71,16 @@ class EndpointShelf:
         except StudioError:
             # A name the workspace does not know: the server's own base, or someone else's server.
             adapter = template = None
-        return EndpointModel(name, self.address, adapter, template)
+        return EndpointModel(name, self.address, adapter, template, self._key)
 
 
 class EndpointModel:
     """One model of a server."""
 
-    def __init__(self, name: str, address: str, adapter: str | None, template: str | None) -> None:
-        """``address`` ends with ``/v1``."""
+    def __init__(self, name: str, address: str, adapter: str | None, template: str | None, key: str | None = None) -> None:
+        """``address`` ends with ``/v1``; ``key`` as of the shelf."""
         self.name, self.adapter_hash, self.template_hash = name, adapter, template
-        self._address = address
+        self._address, self._key = address, key
 
     @property
     def ready(self) -> bool:
@@ -118,7 +122,7 @@ class EndpointModel:
         first: float | None = None
         usage: dict[str, Any] = {}
         try:
-            with _client(_TIMEOUT) as client, client.stream("POST", f"{self._address}/chat/completions", json=body) as answer:
+            with _client(_TIMEOUT, self._key) as client, client.stream("POST", f"{self._address}/chat/completions", json=body) as answer:
                 if answer.status_code != 200:
                     self._refuse(answer)
                 for event in _events(answer):
@@ -155,9 +159,9 @@ class _TooLongError(Exception):
     """The server says that the prompt does not fit."""
 
 
-def _client(timeout: httpx.Timeout | float) -> httpx.Client:
-    """A client that asks the address itself, with the key of the environment where there is one."""
-    key = os.environ.get(KEY_VARIABLE) or os.environ.get("OPENAI_API_KEY")
+def _client(timeout: httpx.Timeout | float, own: str | None) -> httpx.Client:
+    """A client that asks the address itself, with its own key, or that of the environment where there is one."""
+    key = own or os.environ.get(KEY_VARIABLE) or os.environ.get("OPENAI_API_KEY")
     return httpx.Client(timeout=timeout, headers={"Authorization": f"Bearer {key}"} if key else {}, follow_redirects=False)
 
 

@@ -146,7 +146,7 @@ def launch(blocks: gr.Blocks, door: Door = Door(), *, at_once: int = 1) -> Servi
         raise UserError(
             f"{door.name!r} is a name for others and no accounts were given. Give --accounts FILE (lines 'name:password')."
         )
-    blocks.queue(max_size=MAX_WAITING, default_concurrency_limit=at_once, api_open=False)
+    queued(blocks, at_once)
     guard = Middleware(GuardedPage, hosts=allowed_hosts(door.host, door.name), max_body=MAX_BODY_BYTES)
     try:
         _, url, _ = blocks.launch(
@@ -168,9 +168,22 @@ def _launch_settings(door: Door) -> dict[str, Any]:
         "auth_message": t("Sign in to go on."),
         "inbrowser": door.open_browser,
         "share": False,
+        "strict_cors": True,
+        "quiet": True,
+        "prevent_thread_lock": True,
+        **page_settings(),
+    }
+
+
+def page_settings(more_head: str = "") -> dict[str, Any]:
+    """What a page may do and how it looks, as Gradio's launch and its mount take it.
+
+    Args:
+        more_head: HTML for the page's head.
+    """
+    return {
         "allowed_paths": [],
         "max_file_size": MAX_UPLOAD_BYTES,
-        "strict_cors": True,
         "enable_monitoring": False,
         "ssr_mode": False,
         "mcp_server": False,
@@ -178,15 +191,19 @@ def _launch_settings(door: Door) -> dict[str, Any]:
         "run_history": False,
         "footer_links": [],
         "show_error": True,
-        "quiet": True,
-        "prevent_thread_lock": True,
-        **dress(),
+        "theme": theme(),
+        "css": CSS,
+        "head": HEAD + more_head,
     }
 
 
-def dress(more_head: str = "") -> dict[str, Any]:
-    """How a page looks, as Gradio's launch and mount take it; ``more_head`` is HTML for its head."""
-    return {"theme": theme(), "css": CSS, "head": HEAD + more_head}
+def queued(blocks: gr.Blocks, at_once: int = 1) -> gr.Blocks:
+    """The same page with a bounded queue that only its own events enter.
+
+    Args:
+        at_once: how many answers are worked on at the same time; the others wait and see their place.
+    """
+    return blocks.queue(max_size=MAX_WAITING, default_concurrency_limit=at_once, api_open=False)
 
 
 def spoken(blocks: gr.Blocks, code: str) -> gr.Blocks:
@@ -237,7 +254,22 @@ def _private_folder() -> str:
 _folder: tempfile.TemporaryDirectory[str] | None = None
 
 
+NOBODY = "-"
+"""What Gradio is told where there are no accounts: it takes no empty name."""
+
+
+def account(request: gr.Request | None) -> str | None:
+    """Name of the account that asks; None on a page without accounts."""
+    name = getattr(request, "username", None)
+    return str(name) if name and name != NOBODY else None
+
+
 def viewer(request: gr.Request | None, browser: str | None = None) -> str:
     """Name under which feedback is kept: the account, or else the browser's own random name."""
-    name = getattr(request, "username", None)
-    return str(name) if name else f"browser-{browser}" if browser else "unknown"
+    return account(request) or (f"browser-{browser}" if browser else "unknown")
+
+
+def run_asked_for(request: gr.Request | None) -> str | None:
+    """The run that the page's address names (``?run=NAME/ID``); None where it names none."""
+    wanted = getattr(request, "query_params", None) or {}
+    return str(wanted.get("run") or "").strip() or None

@@ -9,8 +9,9 @@ from typing import Any
 
 import gradio as gr
 
-from studio.apps.frame import page
+from studio.apps.frame import page, run_asked_for
 from studio.apps.inert import inert
+from studio.apps.opening import shared
 from studio.apps.painting import (
     HIGHEST_GUIDANCE,
     HIGHEST_SCALE,
@@ -42,7 +43,7 @@ def build(workspace: Workspace, reference: str | None = None) -> gr.Blocks:
     Raises:
         UserError: no such run, or none that can paint.
     """
-    return _Page(Studio(workspace, reference)).build()
+    return _Page(shared(("image", workspace.root, reference), lambda: Studio(workspace, reference))).build()
 
 
 class _Page:
@@ -134,9 +135,10 @@ class _Page:
 
     # -- the page ------------------------------------------------------------------------------------------------
 
-    def open(self, name: str | None) -> tuple[Update, str]:
-        """A person comes: which runs there are."""
+    def open(self, name: str | None, request: gr.Request) -> tuple[Update, str]:
+        """A person comes: which runs there are; the address of the page may name the one to begin with."""
         names = self._studio.choices()
+        name = run_asked_for(request) or name
         return gr.update(choices=names, value=name if name in names else names[0]), t("Loading the run …")
 
     def show_run(self, name: str) -> tuple[Update, ...]:

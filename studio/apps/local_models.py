@@ -45,9 +45,9 @@ class LocalShelf:
         self._runs = RunShelf(workspace, reference, usable=_can_speak, load=_load, words=_WORDS, keep=_KEEP)
 
     def choices(self) -> list[str]:
-        """The run to begin with and its base, then other runs."""
+        """The run to begin with and its base, then other runs, then their bases."""
         first, *others = self._runs.choices()
-        return [first, BASE_MARK + first, *others]
+        return [first, BASE_MARK + first, *others, *(BASE_MARK + other for other in others)]
 
     def get(self, name: str) -> ChatModel:
         """A run, or with ``base of`` before its name the base it was tuned from.

@@ -11,6 +11,7 @@ import gradio as gr
 
 from studio.apps.frame import in_order, page
 from studio.apps.inert import inert
+from studio.apps.opening import shared
 from studio.apps.predicting import LONGEST_TEXT, Answer, Asker
 from studio.core.errors import StudioError
 from studio.core.translation import later, t
@@ -35,7 +36,7 @@ def build(workspace: Workspace, reference: str | None = None) -> gr.Blocks:
     Raises:
         UserError: no such run, or none that predicts.
     """
-    return _Page(Asker(workspace, reference)).build()
+    return _Page(shared(("predict", workspace.root, reference), lambda: Asker(workspace, reference))).build()
 
 
 class _Page:

@@ -70,17 +70,18 @@ class RunShelf(Generic[Loaded]):
         self._workspace, self._usable, self._load, self._words, self._keep = workspace, usable, load, words, keep
         self._loaded: OrderedDict[Path, Loaded] = OrderedDict()
         self.lock = threading.Lock()
-        known = self._usable_runs()
-        if reference is not None:
-            known = [self._asked_for(reference)]
+        self._asked = self._asked_for(reference) if reference is not None else None
+        known = [self._asked] if self._asked else self._usable_runs()
         if not known:
             raise UserError(f"there is no run {words.wanted} in {workspace.runs} yet. {words.remedy}")
         self._first = known[0]
 
     def choices(self) -> list[str]:
         """``name/time-id`` of the run to begin with, then of the other usable runs."""
-        others = [folder for folder in self._usable_runs() if folder != self._first]
-        return [reference_of(folder) for folder in (self._first, *others)]
+        usable = self._usable_runs()
+        # Where nobody asked for one, a run that was finished meanwhile comes first.
+        first = self._asked or (usable[0] if usable else self._first)
+        return [reference_of(folder) for folder in (first, *(folder for folder in usable if folder != first))]
 
     def unknown(self, name: str) -> UserError:
         """The error for a name that is not among the choices."""

@@ -72,6 +72,11 @@ def wanted_build() -> BuildName:
     return "cuda" if Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidiactl").exists() else "cpu"
 
 
+def needed_bytes(build: BuildName) -> int:
+    """Room that an installation takes for a while; it leaves about two thirds of it on the disk."""
+    return _NEEDED_BYTES[build]
+
+
 def environment_folder(build: BuildName) -> Path:
     """Where the environment of a build lies; another version of vLLM lies elsewhere."""
     return cache_folder() / "vllm" / f"{build}-{PACKAGES[build][1]}"

@@ -17,13 +17,14 @@ _MOST_POINTS = 360
 Points = Sequence[tuple[float, float]]
 
 
-def curves(lines: Mapping[str, Points], *, told: str, bottom: str) -> Markup:
+def curves(lines: Mapping[str, Points], *, told: str, bottom: str, width: int = _WIDTH) -> Markup:
     """Lines over a common axis, a colour each, with a legend.
 
     Args:
         lines: title to points ``(x, y)``, in the order of x; values that are no numbers are left out.
         told: what the picture shows, for those who cannot see it.
         bottom: title of the axis of x.
+        width: of the picture, which is scaled to its place; a small one keeps its letters readable in a narrow place.
     """
     kept = {name: _thinned([point for point in line if all(map(math.isfinite, point))]) for name, line in lines.items()}
     points = [point for line in kept.values() for point in line]
@@ -33,7 +34,7 @@ def curves(lines: Mapping[str, Points], *, told: str, bottom: str) -> Markup:
     y_low, y_high = _ends([y for _, y in points])
 
     def place(x: float, y: float) -> str:
-        across = _LEFT + (x - x_low) / (x_high - x_low) * (_WIDTH - _LEFT - _RIGHT)
+        across = _LEFT + (x - x_low) / (x_high - x_low) * (width - _LEFT - _RIGHT)
         down = _TOP + (y_high - y) / (y_high - y_low) * (_HEIGHT - _TOP - _BOTTOM)
         return f"{across:.1f},{down:.1f}"
 
@@ -58,8 +59,8 @@ def curves(lines: Mapping[str, Points], *, told: str, bottom: str) -> Markup:
         '<ul class="legend">{legend}</ul><svg class="plot" viewBox="0 0 {width} {height}" role="img" aria-label="{told}">{parts}'
         '<text x="{right}" y="{foot}" text-anchor="end">{bottom}</text></svg>'
     ).format(
-        legend=legend, width=_WIDTH, height=_HEIGHT, told=told, parts=Markup("").join(parts),
-        right=_WIDTH - _RIGHT, foot=_HEIGHT - 2, bottom=bottom,
+        legend=legend, width=width, height=_HEIGHT, told=told, parts=Markup("").join(parts),
+        right=width - _RIGHT, foot=_HEIGHT - 2, bottom=bottom,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 import webbrowser
@@ -53,6 +54,8 @@ class Studio:
 
     def run(self, *, open_browser: bool = False) -> None:
         """Answer until Ctrl-C or SIGTERM; jobs go on."""
+        # uvicorn raises the signal again once it has ended; by default nothing after it would be done.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         # After the first page, which must not wait for it.
         timer = threading.Timer(2.0, self._warm)
         timer.daemon = True

@@ -10,22 +10,26 @@ import asyncio
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from studio.core.translation import language, t
+from studio.core.translation import t
 from studio.core.workspace import Workspace
 from studio.pages.rendering import render, visitor_of
 
 USER = "x-studio-user"
-"""Header in which the process beside is told who asks; what a browser sends under this name is not passed on."""
-_OURS = {"host", "content-length", "transfer-encoding", "connection", "cookie", "x-studio-user", "x-studio-token"}
-_HOP = {"connection", "keep-alive", "transfer-encoding", "content-encoding", "content-length"}
+"""Header in which the process beside is told who asks, percent-encoded; what a browser sends under this name is not passed on."""
+TROUBLE = "x-studio-trouble"
+"""Header of an answer that is one sentence, for a page of ours."""
+_OURS = {"host", "content-length", "transfer-encoding", "connection", "cookie", USER, "x-studio-token"}
+_HOP = {b"connection", b"keep-alive", b"transfer-encoding"}
 
 
 class Side:
@@ -38,32 +42,46 @@ class Side:
         self._socket = Path(self._folder.name) / "socket"
         self._process: subprocess.Popen[bytes] | None = None
         self._client: httpx.AsyncClient | None = None
+        self._lock, self._closed = threading.Lock(), False
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process; None where none was started yet."""
+        return self._process.pid if self._process is not None else None
 
     def start(self) -> None:
         """Start the process where there is none, or it has ended."""
-        if self._process is not None and self._process.poll() is None:
-            return
-        self._socket.unlink(missing_ok=True)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "studio.pages.side_process", str(self._socket), str(self._workspace.root)],
-            stdin=subprocess.PIPE,  # its end is the end of this process, however that came
-        )
+        with self._lock:
+            if self._closed or (self._process is not None and self._process.poll() is None):
+                return
+            self._socket.unlink(missing_ok=True)
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "studio.pages.side_process", str(self._socket), str(self._workspace.root)],
+                stdin=subprocess.PIPE,  # its end is the end of this process, however that came
+                start_new_session=True,  # Ctrl-C is for the server, which ends it
+            )
 
     def close(self) -> None:
-        """End the process."""
-        if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(5)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-        self._folder.cleanup()
+        """End the process, and let none be started any more."""
+        with self._lock:
+            self._closed = True
+            if self._process is not None:
+                self._process.terminate()
+                try:
+                    self._process.wait(5)
+                except subprocess.TimeoutExpired:
+                    self._process.kill()
+                    self._process.wait()
+            self._folder.cleanup()
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on and its answer back, piece by piece."""
         request = Request(scope, receive)
         if not visitor_of(request).may("talk"):
-            await PlainTextResponse(t("This page needs the role {role}.", role=t("talk")), 403)(scope, receive, send)
+            sentence = t("This page needs the role {role}.", role=t("talk"))
+            await render(request, "trouble.html", 403, sentence=sentence, back="/", title=t("That did not work"))(
+                scope, receive, send
+            )
             return
         self.start()
         if not self._socket.exists():
@@ -77,28 +95,55 @@ class Side:
             transport=httpx.AsyncHTTPTransport(uds=str(self._socket), limits=httpx.Limits(max_connections=None)), timeout=None
         )
         headers = [(name, value) for name, value in request.headers.raw if name.decode() not in _OURS]
-        headers += [
-            (b"host", request.headers.get("host", "").encode()),
-            (USER.encode(), visitor_of(request).name.encode("utf-8")),
-        ]
-        headers.append((b"x-studio-language", language().encode()))
-        target = httpx.URL(scheme="http", host="side", path=request.url.path, query=request.url.query.encode())
+        # Header values are Latin-1 at best, and people's names are not.
+        who = quote(visitor_of(request).name, safe="")
+        headers += [(b"host", request.headers.get("host", "").encode()), (USER.encode(), who.encode())]
+        target = httpx.URL("http://side").copy_with(raw_path=_raw_path(scope))
         has_body = request.method not in {"GET", "HEAD"}
         asked = client.build_request(request.method, target, headers=headers, content=request.stream() if has_body else None)
         try:
             answered = await client.send(asked, stream=True)
         except httpx.TransportError:
-            await PlainTextResponse(t("The page has ended; reload it."), 502)(scope, receive, send)
+            await self._gone(request, scope, receive, send)
             return
-        kept = {name: value for name, value in answered.headers.items() if name.lower() not in _HOP}
+
+        if TROUBLE in answered.headers and _wants_page(request):
+            sentence = (await answered.aread()).decode(errors="replace")
+            page = render(
+                request, "trouble.html", answered.status_code, sentence=sentence, back="/try", title=t("That did not work")
+            )
+            await page(scope, receive, send)
+            return
 
         async def pieces() -> AsyncIterator[bytes]:
             try:
-                async for piece in answered.aiter_bytes():
+                async for piece in answered.aiter_raw():
                     yield piece
             except (httpx.TransportError, asyncio.CancelledError):
                 return
             finally:
                 await answered.aclose()
 
-        await StreamingResponse(pieces(), answered.status_code, kept)(scope, receive, send)
+        response = StreamingResponse(pieces(), answered.status_code)
+        response.raw_headers = [(name.lower(), value) for name, value in answered.headers.raw if name.lower() not in _HOP]
+        await response(scope, receive, send)
+
+    async def _gone(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        """The process ended while it was asked: a page waits for the next one, a part of a page is told."""
+        self.start()
+        if _wants_page(request):
+            await render(request, "apps/starting.html", 503, title=t("One moment"))(scope, receive, send)
+            return
+        await PlainTextResponse(t("The page has ended; reload it."), 502)(scope, receive, send)
+
+
+def _wants_page(request: Request) -> bool:
+    """True for a reader, false for a part of a page that asks."""
+    return request.method == "GET" and "text/html" in request.headers.get("accept", "")
+
+
+def _raw_path(scope: Scope) -> bytes:
+    """Path and query as they were asked for, still percent-encoded."""
+    path: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+    query: bytes = scope.get("query_string", b"")
+    return path + (b"?" + query if query else b"")

@@ -32,6 +32,9 @@ ROOMS = (
     Room("/train", later("Train"), "train", "M4 19h16M6 19V9m6 10V4m6 15v-7"),
     Room("/runs", later("Runs"), "runs", "M4 6h16M4 12h16M4 18h10"),
     Room("/evaluate", later("Evaluate"), "evaluate", "M4 20V10M10 20V4M16 20v-7M21 20H3"),
+    Room("/try", later("Try"), "trying", "M4 5h16v11H10l-4 4v-4H4z"),
+    Room("/serve", later("Serve"), "serve", "M4 4h16v6H4zM4 14h16v6H4zM8 7h.01M8 17h.01"),
+    Room("/watch", later("Watch"), "watch", "M2 12s3.5-6 10-6 10 6 10 6-3.5 6-10 6S2 12 2 12zM12 9.5a2.5 2.5 0 1 0 0 5 2.5 2.5 0 0 0 0-5"),
 )  # fmt: skip
 
 

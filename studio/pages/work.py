@@ -15,6 +15,12 @@ from studio.pages.rendering import go_to, visitor_of
 from studio.pages.site import workspace_of
 
 
+def role_for(arguments: Sequence[str]) -> str:
+    """The role that may start and stop a command: what is served is changed by administrators alone."""
+    serves = arguments[0] == "serve" or (arguments[0] == "improve" and {"--yes", "--no"} & set(arguments))
+    return "administer" if serves else "train"
+
+
 def begin(request: Request, arguments: Sequence[str], *, queued: bool | None = None) -> Job:
     """Run a command as a job of whoever asks.
 

@@ -21,27 +21,11 @@ from studio.models.bases import ResolvedBase
 from studio.models.chat.loading import load_tokenizer
 from studio.models.device import pick_device, pick_dtype
 from studio.models.weights import check_model_folder, check_safetensors, verify_hashes, weights_hash
+from studio.serve.kinds import check_kind
 from studio.serve.servable import Servable
 
 _MERGE = "Merged it always loads: studio export {run} --to merged, then studio serve {run} --merged"
-SERVED = ("chat", "embedding", "reranker")
-"""Kinds of Runs that are served."""
 _SUBSPACE_INITS = {"pissa", "olora", "loftq", "corda", "eva", "lora_ga"}
-
-
-def check_kind(record: RunRecord, run: str) -> None:
-    """Refuse Runs that vLLM cannot serve.
-
-    Args:
-        run: how the run is named to people.
-    Raises:
-        UserError: it is of another kind.
-    """
-    if record.kind not in SERVED:
-        raise UserError(
-            f"the run {run} is of kind {record.kind!r}, and runs of kind {', '.join(map(repr, SERVED))} are served. "
-            "'studio runs list' shows the kind of each."
-        )
 
 
 def check_run(folder: Path, *, name: str, merged: bool = False, max_lora_rank: int | None = None) -> Servable:

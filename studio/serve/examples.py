@@ -15,10 +15,18 @@ _QUESTION = "What can you help me with?"
 def examples(prepared: Prepared, url: str, key: str, model: str) -> list[str]:
     """A request for a shell and the same in Python, for what the first run is: answers, vectors or scores."""
     first = prepared.served[0]
-    if not first.pools:
-        question = short_question(prepared)
-        return [make(url, key, model, question) for make in (curl_example, openai_example)]
-    if first.kind == "embedding":
+    return examples_of(first.kind, url, key, model, "" if first.pools else short_question(prepared))
+
+
+def examples_of(kind: str, url: str, key: str, model: str, question: str = "") -> list[str]:
+    """The same for a kind of what is served (``adapter``, ``model``, ``embedding``, ``reranker``).
+
+    Args:
+        question: for one that answers; empty takes one that fits any.
+    """
+    if kind not in {"embedding", "reranker"}:
+        return [make(url, key, model, question or _QUESTION) for make in (curl_example, openai_example)]
+    if kind == "embedding":
         asked = {"model": model, "input": ["How wide must a door be?", "A door is at least 80 cm wide."]}
         code = f'print(len(client.embeddings.create(model="{model}", input="How wide must a door be?").data[0].embedding))'
         return [posted(url, key, EMBEDDINGS, asked), in_python(url, key, code)]

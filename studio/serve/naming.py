@@ -8,7 +8,7 @@ from pathlib import Path
 from studio.core.errors import StudioError, UserError
 from studio.core.workspace import Workspace, read_run
 from studio.serve.aliases import check_name, list_aliases, list_canaries
-from studio.serve.checks import check_kind
+from studio.serve.kinds import check_kind
 from studio.serve.state import StatePaths
 
 

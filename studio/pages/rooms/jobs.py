@@ -13,7 +13,7 @@ from studio.jobs.records import Job, active_jobs, ask_to_stop, find_job, list_jo
 from studio.jobs.turns import waiting_for
 from studio.pages.rendering import go_to, render
 from studio.pages.site import allowed, workspace_of
-from studio.pages.work import begin_and_show
+from studio.pages.work import begin_and_show, role_for
 
 _PER_PAGE = 30
 
@@ -48,22 +48,28 @@ def _live(request: Request) -> Response:
 def _stop(request: Request) -> Response:
     """Ask a job to end."""
     job = find_job(workspace_of(request), request.path_params["id"])
-    if not job.over:
-        ask_to_stop(job)
-    return go_to(f"/jobs/{job.id}")
+
+    def stopped(_: Request) -> Response:
+        if not job.over:
+            ask_to_stop(job)
+        return go_to(f"/jobs/{job.id}")
+
+    return allowed(role_for(job.record.arguments), stopped)(request)
 
 
 def _again(request: Request) -> Response:
     """Start the same command once more."""
     job = find_job(workspace_of(request), request.path_params["id"])
-    return begin_and_show(request, job.record.arguments)
+    again = allowed(role_for(job.record.arguments), lambda asked: begin_and_show(asked, job.record.arguments))
+    return again(request)
 
 
 def job_values(request: Request, job: Job) -> dict[str, Any]:
     """What the templates of a job need."""
     workspace = workspace_of(request)
     before, computing = waiting_for(workspace, active_jobs(workspace), job) if job.status == "waiting" else (0, [])
-    return {"job": job, "log": log_text(job), "before": before, "computing": computing}
+    role = role_for(job.record.arguments)
+    return {"job": job, "log": log_text(job), "before": before, "computing": computing, "role": role}
 
 
 def _title(job: Job) -> str:
