@@ -71,7 +71,9 @@ def _read(file: Path, workspace: Workspace) -> Kept:
     except StudioError as error:
         return Kept(file, file.parent.name, problem=str(error))
     memory = _remembered(workspace.root / "watch" / f"{plan.name}.json")
-    standing = tuple(str(entry["sentence"]) for entry in memory.standing.values() if isinstance(entry, dict) and "sentence" in entry)
+    standing = tuple(
+        str(entry["sentence"]) for entry in memory.standing.values() if isinstance(entry, dict) and "sentence" in entry
+    )
     mine = [job for job in list_jobs(workspace, _NEWEST_JOBS) if str(file) in job.record.arguments]
     active = {job.id for job in active_jobs(workspace)}
     looking = next((job for job in mine if job.id in active and _goes_on(job)), None)

@@ -146,9 +146,7 @@ def _listed_edits(request: Request, *, wrong: str = "", name: str = "") -> Respo
         raise HTTPException(404)
     edits, items = _edits(request, folder), read_items(folder)
     waiting = edits.pending()
-    lines = [
-        (items[row], line.get(LABEL), line.get(TEXT), line) for row, line in waiting.items() if row in items
-    ]
+    lines = [(items[row], line.get(LABEL), line.get(TEXT), line) for row, line in waiting.items() if row in items]
     last = max(0, (len(lines) - 1) // _ROWS)
     at = page_number(request, last)
     values = {

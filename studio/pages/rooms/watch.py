@@ -28,7 +28,12 @@ from studio.pages.work import begin, begin_and_show
 
 _PER_PAGE = 30
 _EXPORTS = "feedback-exports"
-_SAID = {"ratings": later("Thumb"), "corrections": later("Correction"), "votes": later("Comparison"), "annotations": later("Label")}
+_SAID = {
+    "ratings": later("Thumb"),
+    "corrections": later("Correction"),
+    "votes": later("Comparison"),
+    "annotations": later("Label"),
+}
 FORM_TITLES = {
     "kto": later("Thumbs, each answer good or bad (kto)"),
     "dpo": later("Pairs, the better answer beside the worse (dpo)"),
