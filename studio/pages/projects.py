@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import yaml
+
 from studio.core.errors import StudioError
 from studio.core.workspace import Workspace
 from studio.jobs.records import Job, active_jobs, list_jobs
@@ -46,11 +48,26 @@ class Kept:
         return self.rounds[0] if self.rounds else None
 
 
+def projects_folder(workspace: Workspace) -> Path:
+    """Where projects that were begun on a page lie."""
+    return workspace.root / "projects"
+
+
 def project_files(workspace: Workspace) -> list[Path]:
-    """``project.yaml`` in the current folder, in the workspace, beside it, and one folder below each."""
-    roots = [Path.cwd(), workspace.root, workspace.root.parent]
+    """``project.yaml`` in the current folder, in the workspace, its projects, beside it, and one folder below each."""
+    roots = [Path.cwd(), workspace.root, projects_folder(workspace), workspace.root.parent]
     found = [file for root in roots for file in (root / "project.yaml", *sorted(root.glob("[!.]*/project.yaml")))]
     return list(dict.fromkeys(file.resolve() for file in found if file.is_file()))
+
+
+def told_of(file: Path) -> str:
+    """What a project is for, also of one that is not finished; empty where nobody has said it."""
+    try:
+        value = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return ""
+    task = str(value.get("task", "")) if isinstance(value, dict) else ""
+    return "" if task.startswith("FILL IN") else task
 
 
 def projects_of(workspace: Workspace) -> list[Kept]:

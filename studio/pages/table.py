@@ -41,7 +41,7 @@ ROOMS = (
 def all_routes() -> list[BaseRoute]:
     """What all pages answer."""
     found: list[BaseRoute] = []
-    for name in dict.fromkeys([*(room.module for room in ROOMS), "jobs", "reports"]):
+    for name in dict.fromkeys([*(room.module for room in ROOMS), "projects", "jobs", "reports"]):
         found += importlib.import_module(f"studio.pages.rooms.{name}").ROUTES
     return found
 

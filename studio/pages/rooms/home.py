@@ -16,6 +16,7 @@ from studio.jobs.records import active_jobs, last_line, list_jobs
 from studio.jobs.turns import trainings_elsewhere
 from studio.pages import locales
 from studio.pages.guard import set_cookie
+from studio.pages.projects import project_files, told_of
 from studio.pages.rendering import go_to, render
 from studio.pages.site import allowed, workspace_of
 from studio.pages.work import begin
@@ -46,6 +47,7 @@ def _values(workspace: Workspace) -> dict[str, Any]:
         "ended": [(job, last_line(job)) for job in list_jobs(workspace, _NEWEST) if job.over],
         "runs": runs,
         "datasets": [f"{folder.parent.name}/{folder.name}" for folder in datasets],
+        "projects": [(file.parent.name, told_of(file)) for file in project_files(workspace)],
         "next": _next_step(workspace, bool(datasets), [run for run in runs if run.status == "finished"]),
     }
 
