@@ -148,7 +148,9 @@ def save_recipe(workspace: Workspace, name: str, text: str, *, seen: str, replac
         check_places(workspace, settings)
     now = state_of(path)
     if now and now != seen and not replace and path.read_text(encoding="utf-8") != text:
-        raise TakenError(f"there is a recipe {name!r} already, and it is not overwritten. Give another name, or say that it goes.")
+        raise TakenError(
+            f"there is a recipe {name!r} already, and it is not overwritten. Give another name, or say that it goes."
+        )
     write_text(path, text)
     return path
 

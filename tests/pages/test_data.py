@@ -140,7 +140,9 @@ def test_files_of_one_name_in_one_upload_are_both_kept(workspace: Workspace) -> 
     assert kept.place.is_dir() and len(list(kept.place.iterdir())) == 2
 
 
-def test_wrong_uploads_are_told_at_the_field(house: Workspace, site: Callable[..., Reader], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_uploads_are_told_at_the_field(
+    house: Workspace, site: Callable[..., Reader], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing chosen, no bytes, too many bytes, a broken form: one sentence each, and nothing stays behind."""
     reader = site(house)
     monkeypatch.setattr(uploads, "MOST_BYTES", 1000)
@@ -203,7 +205,8 @@ def test_the_whole_road_from_a_file_to_a_dataset(house: Workspace, site: Callabl
     assert "How wide must" in page.text and "kind: chat" in page.text and "studio data look" in page.text
     assert reader.get(place).status_code == 200 and len(list((house.root / "jobs").glob("[!.]*"))) == jobs
     upload = list_uploads(house)[0]
-    text = f"kind: chat\nsources:\n  - {{type: local, path: '{upload.place}', licence: own data}}\nsplit: {{validation: 4, test: 6}}\n"
+    source = f"  - {{type: local, path: '{upload.place}', licence: own data}}"
+    text = f"kind: chat\nsources:\n{source}\nsplit: {{validation: 4, test: 6}}\n"
     saved = send(reader, "/data/-/recipe", name="my-doors", text=text, seen="", then="build")
     job = over(house, saved)
     assert job.status == "done", job.record.said
@@ -232,7 +235,9 @@ def test_a_mistake_in_a_recipe_is_shown_at_its_line_with_what_was_typed(
     assert sentence in capsys.readouterr().err.replace("\n", " ")
 
 
-@pytest.mark.parametrize("text", ["", "kind: [", "- a\n- b\n", "kind: nothing\n", "kind: chat\nkind: chat\n", "\0", "a: " + "[" * 3000])
+@pytest.mark.parametrize(
+    "text", ["", "kind: [", "- a\n- b\n", "kind: nothing\n", "kind: chat\nkind: chat\n", "\0", "a: " + "[" * 3000]
+)
 def test_no_text_breaks_the_page_of_a_recipe(house: Workspace, site: Callable[..., Reader], text: str) -> None:
     """Whatever is typed, the answer is a sentence."""
     answer = send(site(house), "/data/-/recipe", name="mine", text=text, seen="")
@@ -246,7 +251,9 @@ def test_a_recipe_is_never_overwritten_silently(stocked: Workspace, site: Callab
     path = recipes.recipe_path(stocked, "doors")
     other = good.replace("test: 6", "test: 5")
     refused = send(reader, "/data/-/recipe", name="doors", text=other, seen="")
-    assert refused.status_code == 422 and "already, and it is not overwritten" in refused.text and 'name="replace"' in refused.text
+    assert (
+        refused.status_code == 422 and "already, and it is not overwritten" in refused.text and 'name="replace"' in refused.text
+    )
     assert path.read_text(encoding="utf-8") == good
     seen = recipes.state_of(path)
     assert send(reader, "/data/-/recipe", name="doors", text=other, seen=seen).status_code == 303
@@ -276,7 +283,9 @@ def test_somebody_who_may_train_cannot_read_the_servers_disk(house: Workspace, t
         ("/etc/*", False),
         ("~/.ssh/id_rsa", False),
     ]:
-        text = yaml.safe_dump({"kind": "chat", "sources": [{"type": "local", "path": place, "licence": "x"}], "split": {"test": 1}})
+        text = yaml.safe_dump(
+            {"kind": "chat", "sources": [{"type": "local", "path": place, "licence": "x"}], "split": {"test": 1}}
+        )
         _, settings = recipes.check_recipe("a", text)
         if fine:
             recipes.check_places(house, settings)
@@ -306,7 +315,9 @@ def test_an_empty_page_teaches(house: Workspace, site: Callable[..., Reader]) ->
     assert page.status_code == 200 and "Bring a file" in page.text and "Each row that goes keeps its reason." in page.text
 
 
-def test_fifty_datasets_are_listed_quickly_and_a_damaged_one_does_not_hide_them(house: Workspace, site: Callable[..., Reader]) -> None:
+def test_fifty_datasets_are_listed_quickly_and_a_damaged_one_does_not_hide_them(
+    house: Workspace, site: Callable[..., Reader]
+) -> None:
     """In pages of thirty, found by letters of their names."""
     for number in range(52):
         folder = house.datasets / f"set-{number:02d}" / f"{number:016x}"
@@ -329,11 +340,17 @@ def test_fifty_datasets_are_listed_quickly_and_a_damaged_one_does_not_hide_them(
     assert "No Dataset has a name" in reader.get("/data?q=nothing").text
 
 
-def test_rows_are_searched_paged_and_removed_ones_say_why_and_what_they_repeat(stocked: Workspace, site: Callable[..., Reader]) -> None:
+def test_rows_are_searched_paged_and_removed_ones_say_why_and_what_they_repeat(
+    stocked: Workspace, site: Callable[..., Reader]
+) -> None:
     """The duplicate stands beside the row that it repeats."""
     reader, name = site(stocked), reference_of(stocked)
     overview = reader.get(f"/data/{name}").text
-    assert "exact_duplicates" in overview and "part=removed&amp;reason=exact_duplicates%3A+" in overview and "studio data show" in overview
+    assert (
+        "exact_duplicates" in overview
+        and "part=removed&amp;reason=exact_duplicates%3A+" in overview
+        and "studio data show" in overview
+    )
     rows = reader.get(f"/data/{name}/rows?part=train")
     assert "1 to 20 of 31" in rows.text and "Page 1 of 2" in rows.text
     assert "21 to 31 of 31" in reader.get(f"/data/{name}/rows?part=train&page=1").text
@@ -392,7 +409,9 @@ def test_edits_wait_and_become_a_new_dataset_with_history(stocked: Workspace, si
     rows = [entry.id for entry in _train(old)][:3]
     at = f"/data/{name}/row?part=train&id={rows[0]}"
     assert send(reader, at, label="", text="It is wide enough.\r\nالعرض كافٍ").status_code == 303
-    assert send(reader, f"/data/{name}/row?part=train&id={rows[1]}", label="checked", text=_answer(old, rows[1])).status_code == 303
+    assert (
+        send(reader, f"/data/{name}/row?part=train&id={rows[1]}", label="checked", text=_answer(old, rows[1])).status_code == 303
+    )
     emptied = send(reader, f"/data/{name}/row?part=train&id={rows[2]}", label="good", text="  ")
     assert emptied.status_code == 422 and "The text cannot be empty" in emptied.text and 'value="good"' in emptied.text
     page = reader.get(f"/data/{name}/edits").text
@@ -442,7 +461,10 @@ def test_an_edit_that_changes_nothing_is_none_and_one_made_while_a_build_runs_is
     item = _item(folder, rows[0])
     assert not edits.keep(item, label="", text=item.text, by="ada") and edits.pending() == {}
     items = [_item(folder, row) for row in rows[:12]]
-    threads = [threading.Thread(target=edits.keep, args=(one,), kwargs={"label": "x", "text": None, "by": str(n)}) for n, one in enumerate(items)]
+    threads = [
+        threading.Thread(target=edits.keep, args=(one,), kwargs={"label": "x", "text": None, "by": str(n)})
+        for n, one in enumerate(items)
+    ]
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
     assert set(edits.pending()) == set(rows[:12])
@@ -450,7 +472,7 @@ def test_an_edit_that_changes_nothing_is_none_and_one_made_while_a_build_runs_is
     assert len(edits.pending()) == 11
     first = edits.snapshot()
     edits.keep(items[1], label="y", text=None, by="ada")
-    assert edits.snapshot() != first and "\"y\"" not in first.read_text(encoding="utf-8")
+    assert edits.snapshot() != first and '"y"' not in first.read_text(encoding="utf-8")
     edits.drop()
     assert edits.pending() == {} and first.is_file()
 
@@ -504,7 +526,10 @@ def _picture(number: int, shade: int = 0) -> Image.Image:
     pen = ImageDraw.Draw(image)
     for at in range(6):
         side = (number * 37 + at * 53) % 70
-        pen.ellipse((side, (number * 29 + at * 31) % 70, side + 25, (number * 29 + at * 31) % 70 + 25), fill=(at * 40, number * 20 % 255, 200))
+        pen.ellipse(
+            (side, (number * 29 + at * 31) % 70, side + 25, (number * 29 + at * 31) % 70 + 25),
+            fill=(at * 40, number * 20 % 255, 200),
+        )
     return image
 
 
@@ -560,7 +585,9 @@ def test_every_text_can_be_translated(
     first, second = (f"{folder.parent.name}/{folder.name}" for folder in stocked.list_datasets())
     paths = ["/data", "/data?q=nothing", "/data/-/new", "/data/-/recipe?shipped=table/own-table"]
     for name in (first, second):
-        paths += [f"/data/{name}{tab}" for tab in ("", "/rows", "/rows?part=removed", "/twins", "/report", "/card", "/edits", "/label")]
+        paths += [
+            f"/data/{name}{tab}" for tab in ("", "/rows", "/rows?part=removed", "/twins", "/report", "/card", "/edits", "/label")
+        ]
     row = next(entry.id for entry in _train(stocked.datasets / second))
     paths.append(f"/data/{second}/row?part=train&id={row}")
     send(site(stocked), paths[-1], label="x", text="y")
