@@ -22,7 +22,8 @@ from studio.pages.site import content_path, workspace_of
 
 REPEATS = "repeats"
 """The fact of a removed row that names the row it repeats."""
-NEAR = "near_duplicates"
+# The column of the file of removed rows from which that fact comes.
+_MATCHED = "matched"
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Shown:
 
 
 @functools.lru_cache(maxsize=512)
-def _known(folder: Path, modified: int, size: int) -> DatasetRecord:  # noqa: ARG001 - a record that was written anew is read anew
-    """``dataset.json``, read once."""
+def _known(folder: Path, modified: int, size: int) -> DatasetRecord:
+    """``dataset.json``, read once, and anew where it was written anew."""
     return read_dataset(folder)
 
 
@@ -133,6 +134,20 @@ def matched(folder: Path, record: DatasetRecord, entry: Entry) -> tuple[str, Ent
         if found is not None and found is not entry:
             return part, found
     return None
+
+
+@functools.lru_cache(maxsize=256)
+def has_repeated(folder: Path) -> bool:
+    """True where a row was removed because it repeats another."""
+    from pyarrow import parquet
+
+    from studio.data.parquet import REMOVED_FILE
+
+    try:
+        column = parquet.read_table(folder / REMOVED_FILE, columns=[_MATCHED]).column(_MATCHED)
+    except (OSError, ValueError, KeyError):  # none, damaged, or without the column: the page of the rows says what is wrong
+        return False
+    return bool(len(column) > column.null_count)
 
 
 def repeated(folder: Path, record: DatasetRecord) -> list[tuple[tuple[str, Entry], list[Entry]]]:

@@ -205,7 +205,8 @@ def test_the_whole_road_from_a_file_to_a_dataset(house: Workspace, site: Callabl
     assert "How wide must" in page.text and "kind: chat" in page.text and "studio data look" in page.text
     assert reader.get(place).status_code == 200 and len(list((house.root / "jobs").glob("[!.]*"))) == jobs
     upload = list_uploads(house)[0]
-    text = f"kind: chat\nsources:\n  - {{type: local, path: '{upload.place}', licence: own data}}\nsplit: {{validation: 4, test: 6}}\n"
+    source = f"  - {{type: local, path: '{upload.place}', licence: own data}}"
+    text = f"kind: chat\nsources:\n{source}\nsplit: {{validation: 4, test: 6}}\n"
     saved = send(reader, "/data/-/recipe", name="my-doors", text=text, seen="", then="build")
     job = over(house, saved)
     assert job.status == "done", job.record.said

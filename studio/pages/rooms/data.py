@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+from typing import Any
 
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from studio.core.translation import t
+from studio.data.annotations.base import ANNOTATED
 from studio.pages import shown
 from studio.pages.rendering import go_to, render
 from studio.pages.rooms import bringing, dataset, labelling, rows
@@ -29,7 +30,12 @@ def _listed(request: Request) -> Response:
     last = max(0, (len(folders) - 1) // _PER_PAGE)
     at = page_number(request, last)
     datasets = [shown.shown(folder) for folder in folders[at * _PER_PAGE : (at + 1) * _PER_PAGE]]
-    values = {"at": at, "last": last, "q": wanted, "uploads": list_uploads(workspace)[:_UPLOADS] if not at else []}
+    values: dict[str, Any] = {
+        "at": at,
+        "last": last,
+        "q": wanted,
+        "uploads": list_uploads(workspace)[:_UPLOADS] if not at else [],
+    }
     response = render(request, "data/list.html", datasets=datasets, any=bool(folders) or bool(wanted), title=t("Data"), **values)
     response.background = BackgroundTask(_get_ready)
     return response
@@ -37,8 +43,8 @@ def _listed(request: Request) -> Response:
 
 def _get_ready() -> None:
     """Load what the pages of rows need while somebody reads the list: the first table else waits for pandas."""
-    importlib.import_module("studio.data.tables.annotated")
-    importlib.import_module("studio.data.images.annotated")
+    for kind in ANNOTATED:
+        ANNOTATED.get(kind)
 
 
 def _newest(request: Request) -> Response:

@@ -14,7 +14,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from studio.apps.entries import read_entries
 from studio.core.errors import StudioError
 from studio.core.records import DatasetRecord
 from studio.core.translation import t
@@ -72,11 +71,10 @@ def _repeats(entry: Entry) -> str:
 
 def _tabs(folder: Path, record: DatasetRecord, pending: int) -> dict[str, str]:
     """The pages of a Dataset and what they are called."""
-    repeated = record.rows_removed and any(_repeats(entry) for entry in read_entries(folder, REMOVED))
     found = {
         "": t("Overview"),
         "rows": t("The rows"),
-        "twins": t("Repetitions") if repeated else "",
+        "twins": t("Repetitions") if record.rows_removed and shown.has_repeated(folder) else "",
         "report": t("Report") if (folder / REPORT_FILE).is_file() else "",
         "label": t("Labelling") if record.kind in ANNOTATED else "",
         "edits": (t("Edits ({count})", count=pending) if pending else t("Edits")) if record.kind in ANNOTATED else "",
@@ -89,7 +87,7 @@ def _overview(request: Request) -> Response:
     """What a Dataset is and how it came to be."""
     folder, record = shown.find(request)
     rounds, made = shown.history(workspace_of(request), record)
-    values = {
+    values: dict[str, Any] = {
         "rounds": rounds,
         "made": made,
         "recipe": yaml.safe_dump(record.recipe, sort_keys=False, allow_unicode=True, width=110),
@@ -105,7 +103,7 @@ def _twins(request: Request) -> Response:
     groups = shown.repeated(folder, record)
     last = max(0, (len(groups) - 1) // _GROUPS)
     at = page_number(request, last)
-    values = {"groups": groups[at * _GROUPS : (at + 1) * _GROUPS], "count": len(groups), "at": at, "last": last}
+    values: dict[str, Any] = {"groups": groups[at * _GROUPS : (at + 1) * _GROUPS], "count": len(groups), "at": at, "last": last}
     return dataset_page(request, "twins", folder, record, **values)
 
 
@@ -139,7 +137,7 @@ def _picture(request: Request) -> Response:
 
 
 @functools.lru_cache(maxsize=256)
-def _small(folder: Path, part: str, identity: str, whole: bool) -> bytes | None:  # noqa: FBT001
+def _small(folder: Path, part: str, identity: str, whole: bool) -> bytes | None:
     """A picture as PNG; None for a row without one."""
     entry = shown.entry_of(folder, part, identity)
     if entry is None or entry.picture is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -43,7 +44,7 @@ def _rows(request: Request) -> Response:
     at = page_number(request, last)
     entries = found[at * size : (at + 1) * size]
     spoken = any(entry.turns for entry in entries)
-    values = {
+    values: dict[str, Any] = {
         "part": part, "q": words, "reason": reason, "entries": entries, "at": at, "last": last, "count": len(found),
         "first": at * size, "pictures": pictures, "spoken": spoken, "facts": [] if spoken else _fact_names(entries),
         "reasons": shown.reasons(folder) if part == REMOVED else [],
@@ -79,7 +80,7 @@ def _show_row(request: Request, *, wrong: str = "", typed: dict[str, str] | None
     item = None if part == REMOVED or record.kind not in ANNOTATED else read_items(folder).get(identity)
     reference = f"{folder.parent.name}/{folder.name}"
     waiting = Edits(workspace_of(request), reference).pending().get(identity, {}) if item is not None else {}
-    values = {
+    values: dict[str, Any] = {
         "part": part, "entry": entry, "place": place, "count": len(found), "item": item, "wrong": wrong,
         "before": found[place - 1].id if place else None,
         "after": found[place + 1].id if place is not None and place + 1 < len(found) else None,
@@ -149,7 +150,7 @@ def _listed_edits(request: Request, *, wrong: str = "", name: str = "") -> Respo
     lines = [(items[row], line.get(LABEL), line.get(TEXT), line) for row, line in waiting.items() if row in items]
     last = max(0, (len(lines) - 1) // _ROWS)
     at = page_number(request, last)
-    values = {
+    values: dict[str, Any] = {
         "lines": lines[at * _ROWS : (at + 1) * _ROWS], "at": at, "last": last, "job": edits.job(), "wrong": wrong, "name": name,
         "command": _arguments(edits, edits.folder / "edits.jsonl", name), "text_name": _text_name(record),
     }  # fmt: skip
