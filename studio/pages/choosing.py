@@ -135,8 +135,8 @@ def _shape(folder: Path, record: DatasetRecord) -> Shape:
             judged = [name for name in ("chosen", "rejected") if name in names]
             if judged:
                 rows = next(file.iter_batches(256, columns=judged), None)
-                both = rows is not None and all(column.null_count < len(column) for column in rows.columns)
-                return "pairs" if both and not any(column.null_count for column in rows.columns) else "thumbs"
+                columns = rows.columns if rows is not None else []
+                return "pairs" if len(judged) == 2 and not any(column.null_count for column in columns) else "thumbs"
             if "text" in names:
                 texts = next(file.iter_batches(256, columns=["text"]), None)
                 return "texts" if texts is not None and not texts.column(0).null_count else "conversations"

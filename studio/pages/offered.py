@@ -59,7 +59,8 @@ class Bases:
 
 def presets_for(rows: Rows) -> tuple[list[Listed], list[Listed]]:
     """Presets that learn from such rows, the proposed one first; and those that learn from rows of this kind in another shape."""
-    fitting, others = [], []
+    fitting: list[Listed] = []
+    others: list[Listed] = []
     for name, path in list_content("adapters").items():
         listed = _listed(name, str(path), path.stat().st_mtime_ns)
         if listed is None:

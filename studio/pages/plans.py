@@ -65,7 +65,7 @@ def view_of(answer: Answer | None) -> PlanView:
     if not isinstance(told, dict) or record.code not in {0, _SHORT}:
         return PlanView("failed", record.said or "", record.finished)
     disk = told.get("disk")
-    probe = told.get("probe") if isinstance(told.get("probe"), dict) else {}
+    probe: dict[str, Any] = told.get("probe") or {}
     return PlanView(
         "fits" if record.code == 0 else "short",
         (record.said or "") if record.code else "",

@@ -81,7 +81,7 @@ class Form(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.sent: list[tuple[str, str]] = []
+        self.sent: list[Any] = []
         self._inside, self._select, self._options, self._area = False, "", [("", False)], ""
         self.feed(text)
 
@@ -371,3 +371,83 @@ def test_every_help_of_the_forms_is_there_in_chinese() -> None:
     fields = re.compile(r"\{\w*\}|``.+?``|https?://[\w./-]+\w")
     differing = [text for text, said in known.items() if "``" in text and set(fields.findall(text)) != set(fields.findall(said))]
     assert not differing
+
+
+class Seen(HTMLParser):
+    """The texts of a page that are neither in brackets nor marked as not to be translated."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.left: list[str] = []
+        self._stack: list[tuple[str, bool]] = []
+        self._depth = 0
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in {"input", "meta", "link", "br", "path", "option"} and tag != "option":
+            return
+        quiet = bool(self._stack and self._stack[-1][1])
+        self._stack.append((tag, quiet or dict(attrs).get("translate") == "no" or tag in {"script", "style", "title"}))
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._stack:
+            name, _ = self._stack.pop()
+            if name == tag:
+                break
+
+    def handle_data(self, data: str) -> None:
+        if self._stack and self._stack[-1][1]:
+            return
+        outside = ""
+        for sign in data:
+            self._depth += (sign == "⟦") - (sign == "⟧")
+            outside += sign if not self._depth and sign != "⟧" else ""
+        if any(sign.isalpha() for sign in outside):
+            self.left.append(data.strip())
+
+
+def test_every_text_of_the_page_can_be_translated(house: Workspace, begun: list[list[str]]) -> None:
+    client = client_of(house)
+    client.get("/?lang=qps")
+    form = form_at(client, "/train?lang=qps")
+    client.post("/train/plan", data=form.with_())
+    assert not Seen(client.get("/train").text).left  # while it is planned
+    finish(plan_job(house), 3, "it does not fit.", PLAN | {"vllm": ["a reason"], "probe": {"epoch_seconds": 3.0}})
+    client.post("/train/mask", data=form.with_())
+    finish(plan_job(house), 0, None, [{"id": "a", "tokens": ["a", "b"], "trained": [False, True]}])
+    for address in ("/train", "/train?preset=chat/grpo&set=epochs=x", "/train?preset=diffusion/sdxl-dreambooth", "/train?preset=no"):
+        assert not Seen(client.get(address).text).left, address
+
+
+def test_a_run_that_has_only_begun_is_shown(house: Workspace) -> None:
+    folder = house.runs / "doors-lora" / "20260101-000000-abc"
+    folder.mkdir(parents=True)
+    record = {
+        "kind": "chat", "name": "doors-lora", "id": "abc", "status": "interrupted", "created": "2026-01-01T00:00:00+00:00",
+        "method": "lora", "base": {}, "dataset": {}, "seed": 0,
+    }  # fmt: skip
+    (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    client = client_of(house)
+    assert client.get("/runs/doors-lora/20260101-000000-abc").status_code == 200
+    assert client.get("/runs").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "preset"),
+    [
+        ({"question": "a", "answer": "b"}, {}, "chat/lora"),
+        ({"prompt": "a", "chosen": "b", "rejected": "c"}, {}, "chat/dpo"),
+    ],
+)
+def test_a_preset_that_fits_the_rows_is_proposed(
+    columns: dict[str, str], rows: dict[str, str], preset: str, house: Workspace, tmp_path: Path
+) -> None:
+    lines = [{key: f"{value} {number}" for key, value in columns.items()} for number in range(12)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    named = "".join(f", columns: {{question: prompt, chosen: chosen, rejected: rejected}}" for _ in [1] if "chosen" in columns)
+    (tmp_path / "rows.yaml").write_text(
+        f"kind: chat\nsources: [{{type: local, path: rows.jsonl, licence: own{named}}}]\nsplit: {{validation: 2, test: 2}}\n",
+        encoding="utf-8",
+    )
+    assert call_studio("data", "build", tmp_path / "rows.yaml") == 0
+    assert dict(form_at(client_of(house), "/train?data=rows").sent)["preset"] == preset
