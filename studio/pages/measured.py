@@ -128,6 +128,7 @@ def read_examples(file: Path, task: str, record: ReportRecord, *, by: str | None
         by: metric that orders them; None takes the first that can. worst: the most worsened first, else the most improved.
         at: number of the page, of ``count`` examples each.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     table = pq.read_table(file)
@@ -141,7 +142,7 @@ def read_examples(file: Path, task: str, record: ReportRecord, *, by: str | None
     chosen = by if by in metrics else record.settings.get("compare_by") or next(iter(metrics), None)
     chosen = chosen if chosen in metrics else next(iter(metrics), None)
     order = _order(table, known[chosen], chosen, worst) if chosen else list(range(table.num_rows))
-    rows = table.take(order[at * count : (at + 1) * count]).to_pylist()
+    rows = table.take(pa.array(order[at * count : (at + 1) * count], pa.int64())).to_pylist()
     said = {label: f"{label}_{word}" for label in ("tuned", "base") for word in reversed(_SAID) if f"{label}_{word}" in names}
     asked = next((name for name in _ASKED if name in names), None)
     true = next((name for name in _TRUE if name in names), None)
