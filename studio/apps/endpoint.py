@@ -122,7 +122,10 @@ class EndpointModel:
         first: float | None = None
         usage: dict[str, Any] = {}
         try:
-            with _client(_TIMEOUT, self._key) as client, client.stream("POST", f"{self._address}/chat/completions", json=body) as answer:
+            with (
+                _client(_TIMEOUT, self._key) as client,
+                client.stream("POST", f"{self._address}/chat/completions", json=body) as answer,
+            ):
                 if answer.status_code != 200:
                     self._refuse(answer)
                 for event in _events(answer):

@@ -1,4 +1,4 @@
-"""Figures of the models in use over a stretch of time, from the feedback file: the monitor's, without Gradio and without pandas."""
+"""Figures of the models in use over a stretch of time, from the feedback file: the monitor's, without Gradio or pandas."""
 
 from __future__ import annotations
 
@@ -106,7 +106,9 @@ def drift_of(store: FeedbackStore, period: Period, model: str | None, now: float
     return sorted(found, key=lambda pair: not pair[1].alarm)
 
 
-def _plots(requests: Sequence[Row], ratings: Sequence[Row], models: Sequence[str], period: Period, now: float) -> dict[str, Markup]:
+def _plots(
+    requests: Sequence[Row], ratings: Sequence[Row], models: Sequence[str], period: Period, now: float
+) -> dict[str, Markup]:
     """The curves; one without points is left out."""
     bins = _Bins(period, now)
     answered = [row for row in requests if row["status"] in {"ok", "cut"}]
@@ -121,7 +123,11 @@ def _plots(requests: Sequence[Row], ratings: Sequence[Row], models: Sequence[str
             name: bins.values(_of(answered, name), "characters", lambda found: quantile(found, 0.5)) for name in models
         },
     }
-    drawn = {title: curves(each, told=title, bottom=t(period.axis), width=_WIDTH) for title, each in lines.items() if any(each.values())}
+    drawn = {
+        title: curves(each, told=title, bottom=t(period.axis), width=_WIDTH)
+        for title, each in lines.items()
+        if any(each.values())
+    }
     return {title: picture for title, picture in drawn.items() if picture}
 
 

@@ -84,7 +84,7 @@ def when(text: str | None) -> str:
     from babel.dates import format_datetime
 
     found = moment(text)
-    return str(format_datetime(found.astimezone(), format="medium", locale=_locale())) if found else "–"
+    return _told(format_datetime(found.astimezone(), format="medium", locale=_locale())) if found else "–"
 
 
 def ago(text: str | None) -> str:
@@ -94,7 +94,7 @@ def ago(text: str | None) -> str:
     found = moment(text)
     if found is None:
         return "–"
-    return str(format_timedelta(found - datetime.now(UTC), add_direction=True, granularity="second", locale=_locale()))
+    return _told(format_timedelta(found - datetime.now(UTC), add_direction=True, granularity="second", locale=_locale()))
 
 
 def duration(seconds: float | None) -> str:
@@ -103,4 +103,9 @@ def duration(seconds: float | None) -> str:
 
     if seconds is None:
         return "–"
-    return str(format_timedelta(timedelta(seconds=round(seconds)), threshold=1.5, format="short", locale=_locale()))
+    return _told(format_timedelta(timedelta(seconds=round(seconds)), threshold=1.5, format="short", locale=_locale()))
+
+
+def _told(words: object) -> str:
+    """Words that Babel has in the reader's language; between brackets in the pseudo-language."""
+    return f"⟦{words}⟧" if language() == PSEUDO else str(words)

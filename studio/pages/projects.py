@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from studio.core.errors import StudioError
+from studio.core.translation import later
 from studio.core.workspace import Workspace
 from studio.jobs.records import Job, active_jobs, list_jobs
 from studio.loop.memory import Memory
@@ -16,6 +17,8 @@ from studio.schema.loading import load_yaml
 from studio.schema.project import Project
 
 _NEWEST_JOBS = 100
+ROUND_WORDS = tuple(map(later, ("open", "trial", "promoted", "rejected", "went back", "given up")))
+"""How rounds stand, as templates show them translated; ``waiting`` is a word of jobs too."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,9 @@ def _read(file: Path, workspace: Workspace) -> Kept:
     except StudioError as error:
         return Kept(file, file.parent.name, problem=str(error))
     memory = _remembered(workspace.root / "watch" / f"{plan.name}.json")
-    standing = tuple(str(entry["sentence"]) for entry in memory.standing.values() if isinstance(entry, dict) and "sentence" in entry)
+    standing = tuple(
+        str(entry["sentence"]) for entry in memory.standing.values() if isinstance(entry, dict) and "sentence" in entry
+    )
     mine = [job for job in list_jobs(workspace, _NEWEST_JOBS) if str(file) in job.record.arguments]
     active = {job.id for job in active_jobs(workspace)}
     looking = next((job for job in mine if job.id in active and _goes_on(job)), None)

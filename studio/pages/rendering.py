@@ -12,11 +12,22 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from studio import __version__
-from studio.core.translation import LANGUAGES, language, t
+from studio.core.translation import LANGUAGES, language, later, t
 from studio.jobs.records import command_line
 from studio.pages import locales
 from studio.pages.table import ROOMS
 from studio.pages.visitors import TOKEN, Visitor
+
+WORDS = tuple(
+    map(
+        later,
+        (
+            *("waiting", "running", "done", "finished", "stopped", "interrupted", "failed", "lost", "damaged"),
+            *("look", "talk", "train", "administer"),
+        ),
+    )
+)
+"""Words of records that templates show translated: how jobs and Runs stand, and roles."""
 
 
 @functools.cache

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.core.runs import RunSummary
+from studio.core.translation import later
 from studio.core.workspace import Workspace
 from studio.jobs.records import Job, active_jobs
 
@@ -38,7 +39,11 @@ class Standing:
 
 
 # What lines of metrics.jsonl call their losses, and under which name each is drawn.
-LOSSES = {"loss": "loss", "eval_loss": "validation", "train_eval_loss": "validation, of training rows"}
+LOSSES = {
+    "loss": later("loss"),
+    "eval_loss": later("validation"),
+    "train_eval_loss": later("validation, of training rows"),
+}
 
 
 def standing_of(run: RunSummary, now: float) -> Standing:

@@ -82,7 +82,9 @@ def allowed(role: str, answer: Callable[[Request], Response]) -> Callable[[Reque
         visitor = visitor_of(request)
         if visitor.may(role):
             return answer(request)
-        sentence = t("{name} may {own} here, and this needs the role {role}.", name=visitor.name, own=visitor.role, role=role)
+        sentence = t(
+            "This needs the role {role}; {name} has the role {own}.", name=visitor.name, own=t(visitor.role), role=t(role)
+        )
         return trouble(request, sentence, 403)
 
     answered.__name__ = answer.__name__

@@ -49,8 +49,7 @@ class Doorkeeper:
         cookie = request.cookies.get(COOKIE, "")
         if self.accounts is None:
             # Each browser has a token of its own, which no other page can know.
-            kept = cookie if self._signed(cookie, "") else self._cookie("")
-            return Visitor("", "administer", self._token(kept))
+            return Visitor("", "administer", self._token(self.fresh(request) or cookie))
         name = self._name(cookie)
         return Visitor(name, self.accounts.role(name), self._token(cookie)) if name is not None else None
 
@@ -59,9 +58,16 @@ class Doorkeeper:
         return self._cookie(name)
 
     def fresh(self, request: Request) -> str | None:
-        """A cookie that a browser without one has to be given; None where there are accounts, or it has one."""
-        cookie = request.cookies.get(COOKIE, "")
-        return None if self.accounts is not None or self._signed(cookie, "") else self._cookie("")
+        """A cookie that a browser without one has to be given; None where there are accounts, or it has one.
+
+        The same for the whole request: the forms of a first page carry the token of the cookie that comes with it.
+        """
+        if self.accounts is not None or self._signed(request.cookies.get(COOKIE, ""), ""):
+            return None
+        if not hasattr(request.state, "fresh_cookie"):
+            request.state.fresh_cookie = self._cookie("")
+        found: str = request.state.fresh_cookie
+        return found
 
     def _name(self, cookie: str) -> str | None:
         """The account of a cookie; None when it is not ours, too old, or its password was changed."""

@@ -7,10 +7,13 @@ import functools
 import json
 import re
 import string
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import jinja2
 import pytest
+from jinja2 import nodes
 
 from studio.core.errors import UserError
 from studio.core.translation import LANGUAGES, catalogue, language, set_language, t
@@ -84,7 +87,21 @@ def marked(path: Path) -> set[str]:
 @functools.cache
 def all_marked() -> frozenset[str]:
     files = (path for path in ROOT.rglob("*.py") if "studio.core.translation import" in path.read_text(encoding="utf-8"))
-    return frozenset().union(*map(marked, files))
+    return frozenset().union(*map(marked, files), *map(marked_in_template, ROOT.rglob("templates/**/*.html")))
+
+
+def marked_in_template(path: Path) -> set[str]:
+    """Texts that a template gives to ``t``; both sides where it chooses between two."""
+    tree = jinja2.Environment().parse(path.read_text(encoding="utf-8"))
+    calls = (node for node in tree.find_all(nodes.Call) if isinstance(node.node, nodes.Name) and node.node.name == "t")
+    return {text.value for call in calls for argument in call.args for text in constants(argument) if isinstance(text.value, str)}
+
+
+def constants(node: nodes.Node) -> Iterator[nodes.Const]:
+    if isinstance(node, nodes.Const):
+        yield node
+    elif isinstance(node, nodes.CondExpr):
+        yield from (part for part in (node.expr1, node.expr2) if isinstance(part, nodes.Const))
 
 
 def fields(text: str) -> set[tuple[str, str]]:
@@ -108,8 +125,9 @@ def test_translations_have_the_same_fields_and_edges(code: str) -> None:
 
 def test_the_catalogue_names_no_text_twice() -> None:
     for code in OTHERS:
-        pairs = json.loads((ROOT / "core/texts" / f"{code}.json").read_text(encoding="utf-8"), object_pairs_hook=list)
-        assert len(pairs) == len(dict(pairs))
+        files = [ROOT / "core/texts" / f"{code}.json", *sorted((ROOT / "core/texts" / code).glob("*.json"))]
+        names = [name for file in files for name, _ in json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=list)]
+        assert sorted(name for name, times in Counter(names).items() if times > 1) == []
 
 
 def bare(path: Path) -> list[str]:

@@ -49,7 +49,11 @@ def _opened(request: Request, reference: str) -> Response:
     if run is None:
         return trouble(request, t("There is no finished run {run}.", run=reference), 404, back=["/try"])
     if run.app is None:
-        sentence = t("A run of the kind {kind} has no page to try it on. In a terminal: studio runs show {run}", kind=run.kind, run=run.reference)
+        sentence = t(
+            "A run of the kind {kind} has no page to try it on. In a terminal: studio runs show {run}",
+            kind=run.kind,
+            run=run.reference,
+        )
         return trouble(request, sentence, 404, back=["/try"])
     return go_to(app_address(run.app, run.reference))
 

@@ -14,7 +14,6 @@ from starlette.routing import Route
 
 from studio.core.errors import UserError, nearest
 from studio.core.translation import later, t
-from studio.core.workspace import Workspace
 from studio.data.feedback import FORMS
 from studio.feedback.export import RECIPE
 from studio.feedback.store import FILE_NAME, FeedbackStore
@@ -28,7 +27,12 @@ from studio.pages.work import begin, begin_and_show
 
 _PER_PAGE = 30
 _EXPORTS = "feedback-exports"
-_SAID = {"ratings": later("Thumb"), "corrections": later("Correction"), "votes": later("Comparison"), "annotations": later("Label")}
+_SAID = {
+    "ratings": later("Thumb"),
+    "corrections": later("Correction"),
+    "votes": later("Comparison"),
+    "annotations": later("Label"),
+}
 FORM_TITLES = {
     "kto": later("Thumbs, each answer good or bad (kto)"),
     "dpo": later("Pairs, the better answer beside the worse (dpo)"),
