@@ -59,9 +59,7 @@ def ask(page: Any, question: str = QUESTION) -> str:
     page.locator("#question textarea").wait_for(timeout=90_000)
     page.locator("#question textarea").fill(question)
     page.locator("#question textarea").press("Enter")
-    page.locator("#status").get_by_text("tokens in").or_(page.locator("#status").get_by_text("个词元")).first.wait_for(
-        timeout=120_000
-    )
+    page.locator("#status").get_by_text(re.compile("tokens in|个词元")).first.wait_for(timeout=120_000)
     return str(page.locator("#chat .bot").last.inner_text()).strip()
 
 

@@ -69,7 +69,7 @@ def test_figures_are_those_of_the_rows(workspace: Workspace):
     slow = [
         sorted(row.seconds for row in recent if row.seconds and row.status != "error" and row.origin.model == name)
         for name in found.models
-    ]  # noqa: E501
+    ]
     assert found.slowest == max(quantile(values, 0.95) or 0 for values in slow)
     assert found.thumbs == (0, 1) and len(found.plots) == 4
     assert figures_of(store, PERIODS["week"], "alpha", now).requests < found.requests
