@@ -21,6 +21,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from studio.core.workspace import Workspace
+from tests.servers import Scripted, serving
 
 # absl (rouge-score logs through it) keeps the stderr it meets at import and closes it when uvicorn sets up logging. Here that is
 # the file pytest captures into; the process's own is never closed.
@@ -342,3 +343,32 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
     yield open_page
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="session")
+def talking_made(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with a run that has learnt to answer in whole sentences."""
+    folder = tmp_path_factory.mktemp("talking")
+    return make_project(folder, tiny_base, "method=full", "epochs=12") / "workspace"
+
+
+@pytest.fixture
+def talking(talking_made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A workspace of the test's own with a run to talk to."""
+    workspace = Workspace.open(shutil.copytree(talking_made, tmp_path / "workspace"))
+    monkeypatch.setenv("STUDIO_WORKSPACE", str(workspace.root))
+    return workspace
+
+
+@pytest.fixture
+def house(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """An empty workspace that commands use, for apps that talk to an address."""
+    monkeypatch.setenv("STUDIO_WORKSPACE", str(workspace.root))
+    return workspace
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Scripted]:
+    """A server that streams what the test wants."""
+    with serving(Scripted()) as server:
+        yield server

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
+from urllib.parse import urlsplit
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -39,6 +40,9 @@ HEADERS = [
     (b"cross-origin-opener-policy", b"same-origin"),
 ]
 
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing."""
+
 
 def is_loopback(host: str) -> bool:
     """True when only this machine can reach an address."""
@@ -61,8 +65,26 @@ def allowed_hosts(host: str, name: str | None) -> frozenset[str] | None:
     return frozenset({"localhost", "127.0.0.1", "::1", host.strip("[]"), *([name.lower()] if name else [])})
 
 
+def own_page_asks(headers: Mapping[bytes, bytes], hosts: frozenset[str] | None) -> bool:
+    """True when the browser says that a page of this very address asks; programs say nothing and have no cookies to abuse.
+
+    Args:
+        headers: of the request, names in small letters.
+        hosts: as of :class:`GuardedPage`; a proxy's name among them may ask although the proxy writes another one into ``Host``.
+    """
+    if headers.get(b"sec-fetch-site", b"none") not in {b"same-origin", b"none"}:
+        return False
+    origin = headers.get(b"origin")
+    if origin is None:
+        return True
+    asking = urlsplit(origin.decode("latin-1"))
+    if asking.netloc.lower() == headers.get(b"host", b"").decode("latin-1").lower():
+        return True
+    return hosts is not None and (asking.hostname or "") in {host for host in hosts if not is_loopback(host)}
+
+
 class GuardedPage:
-    """ASGI middleware: checks the host name, limits the size of requests, adds the headers above."""
+    """ASGI middleware: checks the host name and who asks for a change, limits the size of requests, adds the headers above."""
 
     def __init__(self, app: Any, hosts: frozenset[str] | None, max_body: int) -> None:
         """``hosts`` None answers to any name; ``max_body`` in bytes."""
@@ -76,6 +98,9 @@ class GuardedPage:
         headers = dict(scope["headers"])
         if self._hosts is not None and _host_name(headers.get(b"host", b"")) not in self._hosts:
             await _refuse(scope, receive, send, 421, b"This page does not answer to that host name.")
+            return
+        if scope.get("method", "GET") not in SAFE and not own_page_asks(headers, self._hosts):
+            await _refuse(scope, receive, send, 403, b"Another site asked for this; nothing was changed.")
             return
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._max_body:

@@ -1,4 +1,4 @@
-"""Figures of the models in use over a stretch of time, from the feedback file: the monitor's, without Gradio and without pandas."""
+"""Figures of the models in use over a stretch of time, from the feedback file: the monitor's, without Gradio or pandas."""
 
 from __future__ import annotations
 

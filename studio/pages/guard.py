@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hmac
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp
 
+from studio.apps.security import SAFE
 from studio.core.translation import speaking
 from studio.pages import locales
 from studio.pages.visitors import COOKIE, COOKIE_SECONDS, TOKEN, Doorkeeper, Visitor
@@ -17,7 +18,6 @@ from studio.pages.visitors import COOKIE, COOKIE_SECONDS, TOKEN, Doorkeeper, Vis
 # What anybody gets before they have signed in.
 _OPEN = ("/static/", "/sign-in", "/healthz")
 _FORM = "application/x-www-form-urlencoded"
-_SAFE = {"GET", "HEAD", "OPTIONS"}
 # Pages of Gradio send no token of ours; they are held to our own origin alone.
 WITHOUT_TOKEN = "/apps/"
 
@@ -36,7 +36,7 @@ class Guard(BaseHTTPMiddleware):
             if visitor is None and not request.url.path.startswith(_OPEN):
                 return _sign_in_first(request)
             request.state.visitor = visitor or Visitor("", "look", "")
-            if request.method not in _SAFE and (refusal := await _refusal(request, visitor)) is not None:
+            if request.method not in SAFE and (refusal := await _refusal(request, visitor)) is not None:
                 return refusal
             response = await call_next(request)
         self._keep(request, response)
@@ -56,19 +56,8 @@ def set_cookie(response: Response, name: str, value: str, *, hidden: bool = True
     response.set_cookie(name, value, max_age=COOKIE_SECONDS, httponly=hidden, samesite="strict", path="/")
 
 
-def same_origin(request: Request) -> bool:
-    """True when the browser says that a page of this very address asks; programs say nothing and have no cookies to abuse."""
-    site = request.headers.get("sec-fetch-site")
-    if site is not None and site not in {"same-origin", "none"}:
-        return False
-    origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower()
-
-
 async def _refusal(request: Request, visitor: Visitor | None) -> Response | None:
-    """Why a change is refused; None when it is not."""
-    if not same_origin(request):
-        return PlainTextResponse("Another site asked for this; nothing was changed.", 403)
+    """Why a change is refused; None when it is not. That a page of this address asks, :class:`GuardedPage` has seen before."""
     if visitor is None or request.url.path.startswith(WITHOUT_TOKEN):
         return None
     token = request.headers.get("x-studio-token") or request.query_params.get(TOKEN)
@@ -85,7 +74,7 @@ async def _refusal(request: Request, visitor: Visitor | None) -> Response | None
 
 def _sign_in_first(request: Request) -> Response:
     """Lead a reader to the sign-in page; a program or a part of a page gets the bare status."""
-    if request.method not in _SAFE or "text/html" not in request.headers.get("accept", ""):
+    if request.method not in SAFE or "text/html" not in request.headers.get("accept", ""):
         return PlainTextResponse("Sign in first.", 401)
     target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return RedirectResponse(f"/sign-in?to={quote(target)}", 303)

@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from studio.core.errors import StudioError
+from studio.core.translation import later
 from studio.core.workspace import Workspace
 from studio.jobs.records import Job, active_jobs, list_jobs
 from studio.loop.memory import Memory
@@ -18,6 +19,8 @@ from studio.schema.loading import load_yaml
 from studio.schema.project import Project
 
 _NEWEST_JOBS = 100
+ROUND_WORDS = tuple(map(later, ("open", "trial", "promoted", "rejected", "went back", "given up")))
+"""How rounds stand, as templates show them translated; ``waiting`` is a word of jobs too."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """``python -m studio.pages.side_process SOCKET WORKSPACE``: all pages of Gradio, built when first asked for.
 
-Addresses are ``/apps/NAME/LANGUAGE/``; with ``of/A/B/`` behind it a page begins with that Run or Dataset, with ``served/PORT/`` it
-talks to the server that runs on that port. A run that a page only chooses first stands in the query (``?run=NAME/ID``).
+Addresses are ``/apps/NAME/LANGUAGE/``; with ``of/A/B/`` behind it a page begins with that Run or Dataset, with ``served/PORT/``
+it talks to the server that runs on that port. A run that a page only chooses first stands in the query (``?run=NAME/ID``).
 """
 
 from __future__ import annotations
@@ -97,6 +97,10 @@ class Pages:
             return
         await page(scope, receive, send)
 
+    async def close(self) -> None:
+        """End what lives as long as the pages."""
+        await self._lives.aclose()
+
     async def _page(self, place: Place) -> Any:
         """The application of a page, built once."""
         async with self._lock:
@@ -168,7 +172,8 @@ async def _trouble(send: Any, status: int, text: str) -> None:
 
 def _end_with_parent(server: uvicorn.Server, folder: Path) -> None:
     """Leave once the process that started this one is gone, however it ended: its end of the pipe closes."""
-    sys.stdin.buffer.read()
+    while os.read(0, 1):
+        pass
     shutil.rmtree(folder, ignore_errors=True)
     server.should_exit = server.force_exit = True
 
@@ -181,11 +186,20 @@ def main() -> None:
     opening.share()
     socket, workspace = Path(sys.argv[1]), Workspace.open(sys.argv[2])
     temporary = socket.with_suffix(".making")
-    settings = {"log_level": "error", "lifespan": "off", "timeout_graceful_shutdown": 1}
-    server = uvicorn.Server(uvicorn.Config(Pages(workspace), uds=str(temporary), **settings))
+    pages = Pages(workspace)
+    config = uvicorn.Config(pages, uds=str(temporary), log_level="error", lifespan="off", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
     threading.Thread(target=_end_with_parent, args=(server, socket.parent), daemon=True).start()
     threading.Thread(target=_show_once_up, args=(server, temporary, socket), daemon=True).start()
-    server.run()
+    asyncio.run(_serve(server, pages))
+
+
+async def _serve(server: uvicorn.Server, pages: Pages) -> None:
+    """Answer until a signal, and end what lives beside the pages."""
+    try:
+        await server.serve()
+    finally:
+        await pages.close()
 
 
 def _show_once_up(server: uvicorn.Server, temporary: Path, socket: Path) -> None:

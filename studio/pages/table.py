@@ -34,7 +34,7 @@ ROOMS = (
     Room("/evaluate", later("Evaluate"), "evaluate", "M4 20V10M10 20V4M16 20v-7M21 20H3"),
     Room("/try", later("Try"), "trying", "M4 5h16v11H10l-4 4v-4H4z"),
     Room("/serve", later("Serve"), "serve", "M4 4h16v6H4zM4 14h16v6H4zM8 7h.01M8 17h.01"),
-    Room("/watch", later("Watch"), "watch", "M2 12s3.5-6 10-6 10 6 10 6-3.5 6-10 6S2 12 2 12zM12 9.5a2.5 2.5 0 1 0 0 5 2.5 2.5 0 0 0 0-5"),
+    Room("/watch", later("Watch"), "watch", "M2 12s4-6 10-6 10 6 10 6-4 6-10 6-10-6-10-6zM12 10v4M10 12h4"),
 )  # fmt: skip
 
 

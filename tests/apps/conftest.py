@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,30 +9,8 @@ from typing import Any
 import pytest
 
 from studio.core.workspace import Workspace
-from tests.conftest import DOORS, call_studio, make_project, write_doors
-from tests.servers import Canary, Scripted, canary_listening, serving
-
-
-@pytest.fixture(scope="session")
-def talking_made(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with a run that has learnt to answer in whole sentences."""
-    folder = tmp_path_factory.mktemp("talking")
-    return make_project(folder, tiny_base, "method=full", "epochs=12") / "workspace"
-
-
-@pytest.fixture
-def talking(talking_made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A workspace of the test's own with a run to talk to."""
-    workspace = Workspace.open(shutil.copytree(talking_made, tmp_path / "workspace"))
-    monkeypatch.setenv("STUDIO_WORKSPACE", str(workspace.root))
-    return workspace
-
-
-@pytest.fixture
-def house(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """An empty workspace that commands use, for apps that talk to an address."""
-    monkeypatch.setenv("STUDIO_WORKSPACE", str(workspace.root))
-    return workspace
+from tests.conftest import DOORS, call_studio, write_doors
+from tests.servers import Canary, canary_listening
 
 
 @pytest.fixture
@@ -59,13 +36,6 @@ def serve() -> Iterator[Callable[..., str]]:
     yield start
     for one in serving:
         one.close()
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Scripted]:
-    """A server that streams what the test wants."""
-    with serving(Scripted()) as server:
-        yield server
 
 
 @pytest.fixture

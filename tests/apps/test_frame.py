@@ -19,7 +19,7 @@ from studio.apps.accounts import Accounts
 from studio.apps.catalogue import APPS
 from studio.apps.frame import MAX_BODY_BYTES, MAX_UPLOAD_BYTES, Door, launch, page
 from studio.apps.inert import inert
-from studio.apps.security import allowed_hosts, is_loopback
+from studio.apps.security import allowed_hosts, is_loopback, own_page_asks
 from studio.core.errors import StudioError, UserError
 
 ROOT = Path(__file__).parents[2]
@@ -238,3 +238,35 @@ def test_the_launchers_are_the_commands(talking: Any) -> None:
         [sys.executable, str(ROOT / "apps" / "chat.py"), "nowhere"], capture_output=True, text=True, check=False, cwd=ROOT
     )
     assert done.returncode == 2 and "there is no run 'nowhere'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("headers", "refused"),
+    [
+        ({"origin": "http://evil.example"}, True),
+        ({"origin": "null"}, True),
+        ({"sec-fetch-site": "cross-site"}, True),
+        ({"sec-fetch-site": "same-site"}, True),
+        ({"sec-fetch-site": "same-origin"}, False),
+        ({}, False),
+    ],
+)
+def test_a_change_that_another_site_asks_for_is_refused(
+    headers: dict[str, str], refused: bool, echo: gr.Blocks, serve: Callable[..., str]
+) -> None:
+    """Browsers say who asks; programs say nothing and have no cookies that could be abused."""
+    url = serve(echo)
+    answer = httpx.post(f"{url}gradio_api/run/echo", json={"data": ["hello"]}, headers=headers)
+    assert (answer.status_code == 403) == refused
+    assert httpx.get(url, headers=headers).status_code == 200
+    assert (
+        httpx.post(f"{url}gradio_api/run/echo", json={"data": ["hello"]}, headers={"origin": url.rstrip("/")}).status_code != 403
+    )
+
+
+def test_a_proxys_name_may_ask_whatever_host_it_writes() -> None:
+    hosts = allowed_hosts("127.0.0.1", "studio.example.com")
+    asked = {b"host": b"127.0.0.1:7860", b"origin": b"https://studio.example.com"}
+    assert own_page_asks(asked, hosts) and not own_page_asks(asked, allowed_hosts("127.0.0.1", None))
+    # Another program of this machine is not the proxy.
+    assert not own_page_asks({b"host": b"127.0.0.1:7860", b"origin": b"http://localhost:3000"}, hosts)

@@ -62,7 +62,7 @@ class Wish:
         """Further settings, one a line."""
         return [line.strip() for line in self.settings.splitlines() if line.strip()]
 
-    def check(self, workspace: Workspace, runs: list[Kept]) -> None:
+    def check(self, runs: list[Kept]) -> None:
         """Fill ``wrong`` with what the command would say."""
         if self.run not in {run.reference for run in runs}:
             self.wrong["run"] = t("Choose a run from the list.")
@@ -154,7 +154,7 @@ def _start(request: Request) -> Response:
     runs = _servable(workspace_of(request))
     if "show" in form:
         return _page(request, wish, runs, told=True)
-    wish.check(workspace_of(request), runs)
+    wish.check(runs)
     if wish.wrong:
         return _page(request, wish, runs, status=422, told=True)
     return begin_and_show(request, wish.arguments)

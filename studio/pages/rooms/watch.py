@@ -14,7 +14,6 @@ from starlette.routing import Route
 
 from studio.core.errors import UserError, nearest
 from studio.core.translation import later, t
-from studio.core.workspace import Workspace
 from studio.data.feedback import FORMS
 from studio.feedback.export import RECIPE
 from studio.feedback.store import FILE_NAME, FeedbackStore
