@@ -36,7 +36,11 @@ def test_from_the_form_to_a_whole_project(site: Callable[..., Reader], workspace
 
 def test_a_name_that_cannot_be_is_told_at_its_field(site: Callable[..., Reader], workspace: Workspace):
     reader = site()
-    for name, said in (("-x", "cannot be the name of a project"), ("../../etc", "cannot be the name"), ("", "cannot be the name")):
+    for name, said in (
+        ("-x", "cannot be the name of a project"),
+        ("../../etc", "cannot be the name"),
+        ("", "cannot be the name"),
+    ):
         wrong = reader.post("/projects/new", {"name": name, "task": "my task", "audience": ""})
         assert wrong.status_code == 422 and said in wrong.text and 'value="my task"' in wrong.text, name
     assert reader.post("/projects/new", {"name": "twice"}, follow_redirects=False).status_code == 303

@@ -415,7 +415,12 @@ def test_every_text_of_the_page_can_be_translated(house: Workspace, begun: list[
     finish(plan_job(house), 3, "it does not fit.", PLAN | {"vllm": ["a reason"], "probe": {"epoch_seconds": 3.0}})
     client.post("/train/mask", data=form.with_())
     finish(plan_job(house), 0, None, [{"id": "a", "tokens": ["a", "b"], "trained": [False, True]}])
-    for address in ("/train", "/train?preset=chat/grpo&set=epochs=x", "/train?preset=diffusion/sdxl-dreambooth", "/train?preset=no"):
+    for address in (
+        "/train",
+        "/train?preset=chat/grpo&set=epochs=x",
+        "/train?preset=diffusion/sdxl-dreambooth",
+        "/train?preset=no",
+    ):
         assert not Seen(client.get(address).text).left, address
 
 
@@ -444,7 +449,7 @@ def test_a_preset_that_fits_the_rows_is_proposed(
 ) -> None:
     lines = [{key: f"{value} {number}" for key, value in columns.items()} for number in range(12)]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
-    named = "".join(f", columns: {{question: prompt, chosen: chosen, rejected: rejected}}" for _ in [1] if "chosen" in columns)
+    named = "".join(", columns: {question: prompt, chosen: chosen, rejected: rejected}" for _ in [1] if "chosen" in columns)
     (tmp_path / "rows.yaml").write_text(
         f"kind: chat\nsources: [{{type: local, path: rows.jsonl, licence: own{named}}}]\nsplit: {{validation: 2, test: 2}}\n",
         encoding="utf-8",

@@ -1,0 +1,167 @@
+"""From an empty workspace and an own file to a tuned, measured model that is talked to and rated, by clicks alone."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studio.core.workspace import Workspace
+from studio.feedback.store import FILE_NAME, FeedbackStore
+from studio.jobs.records import list_jobs
+from tests.conftest import DOORS
+
+
+@pytest.fixture
+def own_file(tmp_path: Path) -> Path:
+    """Forty questions with their answers, as a spreadsheet writes them."""
+    file = tmp_path / "my doors.csv"
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, ["question", "answer"])
+        writer.writeheader()
+        writer.writerows(DOORS)
+    return file
+
+
+def settle(page: Any, selector: str, seconds: float = 180) -> None:
+    """Wait until something is on the page, however often it is drawn anew."""
+    page.locator(selector).first.wait_for(state="visible", timeout=1000 * seconds)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("language", ["en-US", "zh-CN"])
+def test_from_an_own_file_to_a_rated_answer(
+    language: str, workspace: Workspace, tiny_base: Path, own_file: Path, address: Callable[..., str], browser: Any
+):
+    context = browser.new_context(viewport={"width": 1200, "height": 950}, locale=language)
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(address())
+
+    # Data: the file is brought, looked at, and built as it was proposed.
+    page.click('main a.button.primary[href="/data"]')
+    page.click('main a[href="/data/-/new"]')
+    page.set_input_files("#files", own_file)
+    page.click('form[action^="/data/-/upload"] button.primary')
+    settle(page, "#recipe-text")
+    page.fill("#recipe-name", "doors")
+    page.click('button[name="then"][value="build"]')
+    settle(page, 'a[href^="/data/doors/"]')
+    page.click('a[href^="/data/doors/"]')
+    page.click('main a[href^="/train?data="]')
+
+    # Train: a tiny base, few steps; whether it fits is known before Start can be pressed.
+    page.fill("#other_model", str(tiny_base))
+    page.fill('[id="s.epochs"]', "4")
+    page.fill("#name", "mine")
+    page.click("#settings section button:not([formaction])")
+    settle(page, "#start")
+    page.click("#start")
+    page.wait_for_url("**/runs/mine/**", timeout=180_000)
+    settle(page, ".badge.finished")
+    settle(page, ".plot")
+
+    # Evaluate: the report stands on its page.
+    page.click('main a.button.primary[href^="/evaluate"]')
+    page.check('input[name="suite"][value="chatbot"]')
+    page.fill("#limit", "4")
+    page.click('button[name="do"][value="start"]')
+    settle(page, 'a[href*="/evaluate/mine/"], iframe')
+    link = page.locator('main a[href*="/evaluate/mine/"]').first
+    if link.count():
+        link.click()
+    settle(page, "table .verdict, .verdict")
+
+    # Try: an answer, and a thumb for it.
+    page.click('nav.road a[href="/try"]')
+    page.locator('main a.button.primary[href*="/apps/chat/"]').first.click()
+    settle(page, "#question textarea")
+    page.fill("#question textarea", DOORS[0]["question"])
+    page.press("#question textarea", "Enter")
+    settle(page, "#chat button[aria-label='Like'], #chat button[aria-label='like']")
+    page.locator("#chat button[aria-label='Like'], #chat button[aria-label='like']").last.click()
+    page.wait_for_timeout(1500)
+    context.close()
+
+    store = FeedbackStore(workspace.root / FILE_NAME)
+    assert [row["value"] for row in store.current_ratings()] == [1]
+    store.close()
+    assert {job.record.arguments[0] for job in list_jobs(workspace)} >= {"data", "train", "eval", "plan"}
+    assert all(job.status == "done" for job in list_jobs(workspace))
+
+
+@pytest.mark.long
+def test_the_server_is_killed_while_a_run_goes_on_and_two_look_at_it(
+    workspace: Workspace, tiny_base: Path, own_file: Path, browser: Any, tmp_path: Path
+):
+    """SIGKILL to the whole group of the server, as a closed terminal: the run goes on, and a new server shows it."""
+    port = 7990 + os.getpid() % 9
+    command = [sys.executable, "-m", "studio.cli.main", "app", "--port", str(port), "--workspace", str(workspace.root)]
+
+    def serve() -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1)
+                return process
+            except OSError:
+                time.sleep(0.1)
+        raise AssertionError("it never answered")
+
+    from studio.jobs.records import add_job, read_job
+    from studio.jobs.runner import start
+
+    recipe = tmp_path / "doors.yaml"
+    from tests.conftest import write_doors
+
+    write_doors(tmp_path)
+    for arguments in (["data", "build", str(recipe)],):
+        build = add_job(workspace, arguments)
+        start(build)
+        while not read_job(build).over:
+            time.sleep(0.1)
+    job = add_job(
+        workspace,
+        ["train", "chat/lora", "--data", "doors", "--model", str(tiny_base), "--name", "long", "--set", "max_steps=3000",
+         "--set", "eval_every=10"],
+    )  # fmt: skip
+    start(job)
+    server = serve()
+    pages = [browser.new_context().new_page() for _ in range(2)]
+    try:
+        while not list(workspace.runs.glob("long/*/metrics.jsonl")):
+            assert not read_job(job).over, read_job(job).record.said
+            time.sleep(0.2)
+        [run] = workspace.runs.glob("long/*")
+        for page in pages:
+            page.goto(f"http://127.0.0.1:{port}/runs/long/{run.name}")
+            page.locator(".badge.running").first.wait_for()
+        before = (run / "metrics.jsonl").read_text(encoding="utf-8").count("\n")
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+        time.sleep(3)
+        assert (run / "metrics.jsonl").read_text(encoding="utf-8").count("\n") > before and not read_job(job).over
+        server = serve()
+        for page in pages:
+            page.reload()
+            page.locator(".badge.running").first.wait_for()
+        pages[0].on("dialog", lambda dialog: dialog.accept())
+        pages[0].click(f'form[action="/runs/long/{run.name}/stop"] button')
+        for page in pages:
+            page.locator(".badge.interrupted").first.wait_for(timeout=60_000)
+        pages[1].reload()
+        assert pages[1].locator(f'form[action="/runs/long/{run.name}/resume"] button').count() == 1
+    finally:
+        for page in pages:
+            page.context.close()
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
