@@ -38,7 +38,7 @@ def settle(page: Any, selector: str, seconds: float = 180) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("language", ["en-US", "zh-CN"])
+@pytest.mark.parametrize("language", ["en-US", pytest.param("zh-CN", marks=pytest.mark.soak)])
 def test_from_an_own_file_to_a_rated_answer(
     language: str, workspace: Workspace, tiny_base: Path, own_file: Path, address: Callable[..., str], browser: Any
 ):
@@ -145,11 +145,13 @@ def test_the_server_is_killed_while_a_run_goes_on_and_two_look_at_it(
         for page in pages:
             page.goto(f"http://127.0.0.1:{port}/runs/long/{run.name}")
             page.locator(".badge.running").first.wait_for()
-        before = (run / "metrics.jsonl").read_text(encoding="utf-8").count("\n")
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()
-        time.sleep(3)
-        assert (run / "metrics.jsonl").read_text(encoding="utf-8").count("\n") > before and not read_job(job).over
+        before = (run / "metrics.jsonl").read_text(encoding="utf-8").count("\n")
+        end = time.monotonic() + 60
+        while (run / "metrics.jsonl").read_text(encoding="utf-8").count("\n") == before:
+            assert time.monotonic() < end and not read_job(job).over
+            time.sleep(0.2)
         server = serve()
         for page in pages:
             page.reload()
@@ -163,5 +165,6 @@ def test_the_server_is_killed_while_a_run_goes_on_and_two_look_at_it(
     finally:
         for page in pages:
             page.context.close()
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
