@@ -15,15 +15,13 @@ from typing import Any, Literal
 from studio.core.errors import DataError, UserError
 from studio.core.workspace import Workspace, read_run
 from studio.data.feedback import SPLIT_LINES
-from studio.feedback.store import FILE_NAME, FeedbackStore
 from studio.loop import gathering, measuring, training
 from studio.loop.report import write_report
 from studio.loop.rolling import settle_trial
 from studio.loop.rounds import Round, list_rounds, new_round, only_one
-from studio.loop.trust import Trust, whom_to_trust
+from studio.loop.trust import trusted
 from studio.schema.project import Project
 from studio.serve.aliases import list_aliases, list_canaries, promote, start_canary
-from studio.serve.blocked import list_blocked
 from studio.serve.state import StatePaths
 from studio.serve.switching import bring
 
@@ -108,7 +106,7 @@ def _open(project: Project, folder: Path, workspace: Workspace, rounds: list[Rou
             training.preset_path(preset, folder, workspace)
     now = time.time()
     since = rounds[-1].record.until if rounds else 0.0
-    news = gathering.news_since(workspace, _trust(project, workspace, now), since=since, until=now)
+    news = gathering.news_since(workspace, trusted(project.improve, workspace, now), since=since, until=now)
     left_out = "".join(f"; {count} {reason} left out" for reason, count in news.left_out.items())
     if news.judgements < rules.judgements:
         wanted = f"improve.judgements asks for {rules.judgements}"
@@ -126,20 +124,10 @@ def _open(project: Project, folder: Path, workspace: Workspace, rounds: list[Rou
     return opened
 
 
-def _trust(project: Project, workspace: Workspace, now: float) -> Trust:
-    """Whom a round hears."""
-    blocked = list_blocked(StatePaths.of(workspace).blocked)
-    store = FeedbackStore.existing(workspace.root / FILE_NAME)
-    try:
-        return whom_to_trust(store, blocked, now=now, checked=project.improve.trust == "checked")
-    finally:
-        store.close()
-
-
 def _gather(work: Work) -> bool:
     """Pin what was said into files of the round."""
     record = work.round.record
-    trust = _trust(work.project, work.workspace, record.until)
+    trust = trusted(work.project.improve, work.workspace, record.until)
     for line in trust.told():
         work.say(line)
     begun = record.begun.get("gather", {})

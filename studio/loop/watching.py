@@ -21,6 +21,7 @@ from studio.loop.canary import Trial, judge_canary
 from studio.loop.memory import Memory
 from studio.loop.misuse import find_misuse
 from studio.loop.signals import Embed, Finding, Traffic, compare_traffic
+from studio.loop.worsening import Measured
 from studio.schema.loop import CanaryRules, WatchRules, duration_seconds
 from studio.schema.project import Project
 from studio.serve.aliases import ever_behind, list_aliases, list_canaries
@@ -42,6 +43,7 @@ class Look:
     alarms: list[Alarm] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     trial: Trial | None = None
+    scores: list[Measured] = field(default_factory=list)
     rows: dict[str, int] = field(default_factory=dict)
 
 
@@ -212,6 +214,15 @@ def figures(found: Look) -> list[tuple[str, str, dict[str, str], float]]:
     ):
         values = [(one.signal, getattr(one, attribute)) for one in found.findings]
         told += [(name, about, {"signal": signal}, float(value)) for signal, value in values if value is not None]
+    told += [
+        (
+            "studio_watch_score",
+            "Figures of the newest measurement on new questions.",
+            {"suite": one.suite, "metric": one.metric},
+            one.value,
+        )
+        for one in found.scores
+    ]
     return told
 
 
