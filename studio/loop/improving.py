@@ -173,11 +173,19 @@ def _sft_data(work: Work) -> bool:
 
 def _built(work: Work, part: str, recipe: dict[str, Any]) -> tuple[str | None, str]:
     """A Dataset of the round; where its rows do not make one, the reason."""
-    try:
-        return gathering.build(work.round.folder, f"{work.round.record.name}-{part}", recipe, work.workspace, work.say), ""
-    except DataError as error:
-        work.say(f"{part}: {error}")
-        return None, str(error)
+    why = ""
+    # Few rows that all resemble each other cannot be divided; they can be learnt from all the same.
+    for divided in (recipe, {**recipe, "split": {**recipe["split"], "validation": 0}}):
+        try:
+            made = gathering.build(work.round.folder, f"{work.round.record.name}-{part}", divided, work.workspace, work.say)
+        except DataError as error:
+            why = why or str(error)
+            continue
+        if why:
+            work.say(f"{part}: trained without validation rows ({why})")
+        return made, ""
+    work.say(f"{part}: {why}")
+    return None, why
 
 
 def _few(found: int, needed: int) -> str:
@@ -204,6 +212,12 @@ def _preference_data(work: Work) -> bool:
     form: str = rules.preferences if rules.preferences != "auto" else max(("dpo", "kto"), key=lambda name: rows[name])
     if form == "none" or rows[form] < rules.fewest_rows:
         why = "the rules leave it out" if form == "none" else _few(rows[form], rules.fewest_rows)
+        work.round.done("preference data", form=form, dataset=None, why=why)
+        return True
+    if work.round.of("gather")["start"] == "base" and work.round.of("sft")["run"] is None:
+        # Preferences alone would teach the bare base, which knows nothing of what the model in use has learnt.
+        why = "this round begins at the base, and without the first training nothing would bring back what was learnt before"
+        work.say(f"{form}: left out: {why}")
         work.round.done("preference data", form=form, dataset=None, why=why)
         return True
     dataset, why = _built(work, form, gathering.preference_recipe(work.round.folder, form, rules))
