@@ -27,6 +27,7 @@ from studio.core.errors import GateNotMetError, UserError
 from studio.core.workspace import Workspace
 from studio.feedback.store import FeedbackStore
 from studio.models.vllm_environment import find_environment
+from studio.serve.aliases import promote
 from studio.serve.keys import add_key
 from studio.serve.parity import check_parity
 from studio.serve.reference import prepare
@@ -283,13 +284,14 @@ def test_thumbs_through_the_api_take_a_worse_run_back(server: Live, tmp_path: Pa
     (tmp_path / "rails").mkdir()
     settings = project_yaml(rules={"alias": "trial"}, canary={"share": 0.5})
     (tmp_path / "rails" / "project.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-    assert server.studio("serve", "promote", "one", "--as", "trial", "--no-check").returncode == 0
+    workspace = Workspace.open(server.workspace)
+    paths, used = StatePaths.of(workspace), workspace.find_run("one")
+    promote(paths.aliases, "trial", "one", f"one/{used.name}")
     tried = server.studio("serve", "canary", "two", "--as", "trial", "--share", "0.5")
     assert tried.returncode == 0 and "prompt tokens equal" in tried.stderr, tried.stderr
-    keys = StatePaths.of(Workspace.open(server.workspace)).keys
 
     def person(number: int) -> str:
-        client = openai.OpenAI(base_url=f"{server.url}/v1", api_key=add_key(keys, f"person{number}")[0])
+        client = openai.OpenAI(base_url=f"{server.url}/v1", api_key=add_key(paths.keys, f"person{number}")[0])
         messages = [{"role": "user", "content": "Hello"}]
         answer = client.chat.completions.create(model="trial", messages=messages, max_tokens=4)
         rating = "down" if answer.model == "two" else "up"

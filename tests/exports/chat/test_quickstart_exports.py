@@ -1,0 +1,57 @@
+"""The quickstart's run, shortened, on its whole road: GGUF, ONNX and smaller numbers for vLLM, each proven where people use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from studio.core.environments import find_python
+from studio.core.errors import UserError
+from studio.core.extras import available
+from studio.core.workspace import Workspace
+from studio.exports.chat.vllm.environment import QUANTIZE
+from studio.models.chat.runtimes.llama import LLAMA
+from studio.models.exported import read_export, read_exports
+from studio.models.vllm_environment import find_environment
+from tests.conftest import Result, call_studio
+
+pytestmark = [pytest.mark.export, pytest.mark.starter]
+RECIPE, PRESET = "chat/construction-faq-en", "chat/quickstart"
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace with the quickstart's corpus and a run of two steps on the starter."""
+    try:
+        find_python(QUANTIZE)
+        find_python(LLAMA)
+        find_environment()
+    except UserError as error:
+        pytest.skip(f"{error} (make test-export does it)")
+    if not available("onnxruntime_genai"):
+        pytest.skip("the extra onnx is not installed (make test-export does it)")
+    folder = tmp_path_factory.mktemp("quickstart") / "workspace"
+    assert call_studio("data", "build", RECIPE, "--workspace", folder) == 0
+    training = ["train", PRESET, "--data", RECIPE.partition("/")[2], "--name", "quickstart", "--workspace", folder]
+    assert call_studio(*training, "--set", "max_steps=2", "--set", "eval_every=2") == 0
+    return Workspace(folder)
+
+
+@pytest.mark.parametrize(
+    ("form", "quant", "runtime"),
+    [("gguf", "q8_0", "llama.cpp"), ("onnx", "float32", "onnxruntime-genai"), ("vllm", "w8a8", "vLLM")],
+)
+def test_the_quickstarts_run_answers_elsewhere_as_it_does_here(
+    form: str, quant: str, runtime: str, space: Workspace, studio: Callable[..., Result]
+) -> None:
+    chosen = ["--quant", quant] if quant != "float32" else []
+    done = studio("export", "quickstart", "--to", form, *chosen, "--workspace", space.root)
+    assert done.code == 0, done.err
+    run = space.find_run("quickstart")
+    (line,) = [line for line in read_exports(run) if line.form.startswith(form)]
+    record = read_export(Path(line.path))
+    assert runtime in record.runtime
+    proof = record.proof[runtime if runtime in record.proof else runtime.lower()]
+    print(form, quant, proof)
