@@ -18,7 +18,7 @@ from studio.data.feedback import SPLIT_LINES
 from studio.loop import gathering, measuring, training
 from studio.loop.report import write_report
 from studio.loop.rolling import settle_trial
-from studio.loop.rounds import Round, list_rounds, new_round, only_one
+from studio.loop.rounds import AHEAD, Round, list_rounds, new_round, only_one
 from studio.loop.trust import trusted
 from studio.schema.project import Project
 from studio.serve.aliases import list_aliases, list_canaries, promote, start_canary
@@ -105,7 +105,7 @@ def _open(project: Project, folder: Path, workspace: Workspace, rounds: list[Rou
         if preset is not None:
             training.preset_path(preset, folder, workspace)
     now = time.time()
-    since = rounds[-1].record.until if rounds else 0.0
+    since = _said_before(rounds, now, say)
     news = gathering.news_since(workspace, trusted(project.improve, workspace, now), since=since, until=now)
     left_out = "".join(f"; {count} {reason} left out" for reason, count in news.left_out.items())
     if news.judgements < rules.judgements:
@@ -122,6 +122,15 @@ def _open(project: Project, folder: Path, workspace: Workspace, rounds: list[Rou
     say(f"round {opened.record.number} of {project.name}: {news.judgements} new judgements of {news.people} people{left_out}")
     opened.begin("gather", field=str(field_folder), judgements=news.judgements, people=news.people)
     return opened
+
+
+def _said_before(rounds: list[Round], now: float, say: Say) -> float:
+    """Up to when everything was heard: by the newest round that is not dated in the future, for a clock may have been wrong."""
+    heard = [made.record.until for made in rounds if made.record.until <= now + AHEAD]
+    if len(heard) < len(rounds):
+        ahead = rounds[-1].record.number if rounds[-1].record.until > now + AHEAD else "before"
+        say(f"round {ahead} is dated in the future: a clock was wrong. What was said since the round before it counts as new")
+    return max(heard, default=0.0)
 
 
 def _gather(work: Work) -> bool:

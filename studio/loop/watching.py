@@ -20,6 +20,7 @@ from studio.loop.bursts import HOUR, Burst, find_bursts
 from studio.loop.canary import Trial, judge_canary
 from studio.loop.memory import Memory
 from studio.loop.misuse import find_misuse
+from studio.loop.rounds import AHEAD
 from studio.loop.signals import Embed, Finding, Traffic, compare_traffic
 from studio.loop.worsening import Measured
 from studio.schema.loop import CanaryRules, WatchRules, duration_seconds
@@ -27,8 +28,6 @@ from studio.schema.project import Project
 from studio.serve.aliases import ever_behind, list_aliases, list_canaries
 from studio.serve.state import StatePaths
 
-# Clocks of two machines may differ by so much before it is told.
-_AHEAD = 60.0
 _DAY = 86_400.0
 _JUDGEMENTS = ("ratings", "corrections", "votes", "annotations")
 
@@ -113,7 +112,7 @@ def _look_at_rows(found: Look, project: Project, store: FeedbackStore, paths: St
         for table in ("requests", *_JUDGEMENTS)
     }
     ratings = store.current_ratings()
-    late = sum(row["created"] > found.now + _AHEAD for of in rows.values() for row in of)
+    late = sum(row["created"] > found.now + AHEAD for of in rows.values() for row in of)
     if late:
         found.notes.append(
             f"{late} rows are dated after this moment: a clock was wrong, or still is. They count once their time has come"
@@ -239,7 +238,7 @@ class Clock:
         wall, steady = self._wall(), self._steady()
         by = (wall - self._last[0]) - (steady - self._last[1])
         self._last = (wall, steady)
-        return by if abs(by) >= _AHEAD else 0.0
+        return by if abs(by) >= AHEAD else 0.0
 
 
 def keep_looking(once: Callable[[], None], seconds: float, stop: threading.Event, say: Callable[[str], None]) -> None:

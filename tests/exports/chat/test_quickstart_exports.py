@@ -1,4 +1,4 @@
-"""The quickstart's run, shortened, on its whole road: GGUF, ONNX and smaller numbers for vLLM, each proven where people use it."""
+"""The quickstart's run, shortened, as GGUF, as ONNX and with smaller numbers for vLLM, each proven where people use it."""
 
 from __future__ import annotations
 
