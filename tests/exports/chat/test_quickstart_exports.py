@@ -33,25 +33,34 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     if not available("onnxruntime_genai"):
         pytest.skip("the extra onnx is not installed (make test-export does it)")
     folder = tmp_path_factory.mktemp("quickstart") / "workspace"
-    assert call_studio("data", "build", RECIPE, "--workspace", folder) == 0
+    # A third of the rows that are held out: each is read by the run and by three programs.
+    assert call_studio("data", "build", RECIPE, "--set", "split.test=16", "--workspace", folder) == 0
     training = ["train", PRESET, "--data", RECIPE.partition("/")[2], "--name", "quickstart", "--workspace", folder]
     assert call_studio(*training, "--set", "max_steps=2", "--set", "eval_every=2") == 0
     return Workspace(folder)
 
 
 @pytest.mark.parametrize(
-    ("form", "quant", "runtime"),
-    [("gguf", "q8_0", "llama.cpp"), ("onnx", "float32", "onnxruntime-genai"), ("vllm", "w8a8", "vLLM")],
+    ("form", "quant", "runtime", "divergence", "agreement"),
+    [
+        ("gguf", "q8_0", "llama.cpp", 0.02, 0.9),
+        ("onnx", "float32", "onnxruntime-genai", 1e-6, 1.0),
+        ("vllm", "w8a8", "vLLM", 0.15, 0.7),
+    ],
 )
 def test_the_quickstarts_run_answers_elsewhere_as_it_does_here(
-    form: str, quant: str, runtime: str, space: Workspace, studio: Callable[..., Result]
+    form: str, quant: str, runtime: str, divergence: float, agreement: float, space: Workspace, studio: Callable[..., Result]
 ) -> None:
     chosen = ["--quant", quant] if quant != "float32" else []
     done = studio("export", "quickstart", "--to", form, *chosen, "--workspace", space.root)
     assert done.code == 0, done.err
-    run = space.find_run("quickstart")
-    (line,) = [line for line in read_exports(run) if line.form.startswith(form)]
+    (line,) = [line for line in read_exports(space.find_run("quickstart")) if line.form.startswith(form)]
     record = read_export(Path(line.path))
     assert runtime in record.runtime
     proof = record.proof[runtime if runtime in record.proof else runtime.lower()]
-    print(form, quant, proof)
+    # The questions, answers and held-out rows of the corpus.
+    assert proof["prompts_from"] == "dataset" and proof["positions"] > 1000 and proof["held_out_rows"] == 16
+    assert proof["divergence"] < divergence and proof["agreement"] >= agreement
+    assert proof["max_logit_difference"] < 1e-3 or quant != "float32"
+    low, high = proof["perplexity_change_interval"]
+    assert low <= proof["perplexity_change"] <= high
