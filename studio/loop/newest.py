@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from studio.core.errors import StudioError, UserError
+from studio.core.errors import InterruptedRunError, StudioError, UserError
 from studio.core.files import disk_errors, write_json, write_text
 from studio.core.records import ReportRecord, read_record
 from studio.core.workspace import Workspace, read_dataset, read_run, run_dataset
@@ -38,6 +38,8 @@ from studio.schema.suite import Suite
 from studio.serve.aliases import list_aliases
 from studio.serve.state import StatePaths
 
+# How a process ends that SIGINT or SIGTERM reached, as a service's whole group gets it: by itself, or by the signal.
+_SIGNALS = {130, 143, -2, -15}
 Say = Callable[[str], None]
 Line = dict[str, Any]
 
@@ -155,17 +157,18 @@ def _measured(
     lines = new_lines(project, workspace, run, kept, now=now)
     if len(lines) < rules.fewest:
         return [f"new questions: {len(lines)}, and a measurement needs {rules.fewest} (watch.rules.questions.fewest)"]
-    kept.tried, kept.failed = now, ""
+    before, kept.tried, kept.failed = kept.tried, now, ""
     _keep(path, kept)
     lines = lines[: rules.rows]
-    suites = suites_of(project, beside)
     say(f"measuring {run} on {len(lines)} new questions")
-    folder = path.parent / project.name
-    reports = {}
     try:
-        data = _dataset(folder, project, lines, workspace)
-        for name, suite in suites.items():
-            reports[name] = _evaluated(folder, measuring.on_new_questions(suite, "watch"), run, data, workspace, rules.minutes)
+        suites, reports = _reports(project, beside, workspace, run, path.parent / project.name, lines)
+    except (KeyboardInterrupt, InterruptedRunError) as stopped:
+        kept.tried = before
+        _keep(path, kept)
+        if isinstance(stopped, KeyboardInterrupt):
+            raise
+        return ["the measurement on new questions was interrupted; the next look begins it anew"]
     except StudioError as error:
         kept.failed = str(error)
     else:
@@ -175,6 +178,17 @@ def _measured(
         kept.asked = [*asked, *(_digest(line) for line in lines)][-_REMEMBERED:]
     _keep(path, kept)
     return []
+
+
+def _reports(
+    project: Project, beside: Path, workspace: Workspace, run: str, folder: Path, lines: list[Line]
+) -> tuple[dict[str, Suite], dict[str, str]]:
+    """The suites, and the folder of each one's report on some lines."""
+    rules, suites = project.watch.rules.questions, suites_of(project, beside)
+    assert rules is not None
+    data = _dataset(folder, project, lines, workspace)
+    asked = {name: measuring.on_new_questions(suite, "watch") for name, suite in suites.items()}
+    return suites, {name: _evaluated(folder, suite, run, data, workspace, rules.minutes) for name, suite in asked.items()}
 
 
 def new_lines(project: Project, workspace: Workspace, run: str, kept: Kept, *, now: float) -> list[Line]:
@@ -242,6 +256,7 @@ def _evaluated(folder: Path, suite: Suite, run: str, data: str, workspace: Works
 
     Raises:
         StudioError: it failed, or its time was over.
+        InterruptedRunError: a signal ended it.
     """
     file = folder / f"{suite.name}.yaml"
     write_text(file, yaml.safe_dump(suite.model_dump(mode="json", exclude_unset=True), sort_keys=False, allow_unicode=True))
@@ -254,6 +269,8 @@ def _evaluated(folder: Path, suite: Suite, run: str, data: str, workspace: Works
             f"{suite.name} was not finished within {minutes:g} minutes (watch.rules.questions.minutes); what was answered is "
             "kept for the next try"
         ) from None
+    if done.returncode in _SIGNALS:
+        raise InterruptedRunError("the measurement was interrupted")
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
         raise StudioError(said[-1].removeprefix("error: ").rstrip("."))

@@ -141,4 +141,9 @@ def test_a_measurement_that_fails_says_why_in_one_sentence(
     assert failed.code == 3 and "was not measured on new questions: the disk is full." in failed.err
     kept: dict[str, Any] = json.loads((in_use.workspace.root / "watch" / "rails-questions.json").read_text())
     assert kept["asked"] == [] and kept["tried"] <= time.time()
+    Done.returncode = 143  # a service is stopped: its whole group gets the signal
+    (in_use.workspace.root / "watch" / "rails-questions.json").unlink()
+    stopped = studio("watch", in_use.folder, "--once")
+    assert stopped.code == 0 and "was interrupted; the next look begins it anew" in stopped.err
+    assert json.loads((in_use.workspace.root / "watch" / "rails-questions.json").read_text())["tried"] == 0
     assert not list(Path(in_use.workspace.root / "watch").glob("*.tmp"))
