@@ -50,11 +50,12 @@ test-serve: environment-dev ## Install vLLM for this machine, then test the real
 	$(BIN)/studio serve --install
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m serve tests/serve tests/deploy tests/evals/chat/test_endpoint_vllm.py $(ARGS)
 
-test-export: environment-dev ## Install what exports are read back with, then write and run them; ARGS="-k name" picks some
+test-export: environment-dev ## Install what exports are read back with, then write and run them; ARGS="-k name" picks some, WITH="tensorflow litert" adds programs
 	@$(BIN)/python tests/fetch.py
 	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[onnx]'
 	$(BIN)/studio export --install llama
 	$(BIN)/studio export --install quantize
+	@for name in $(WITH); do $(BIN)/studio export --install $$name || exit 1; done
 	$(BIN)/studio serve --install
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m export tests/exports $(ARGS)
 

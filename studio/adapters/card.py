@@ -21,8 +21,11 @@ from studio.core.registry import Registry
 from studio.core.telling import size_text
 from studio.core.workspace import Workspace, read_dataset, read_run, run_dataset
 from studio.models.exported import read_exports
+from studio.models.starters import ALL_STARTERS, HubSource
 
 logger = logging.getLogger("studio")
+
+_RESOLVE = "from studio.models.bases import resolve_base"
 
 CARDS = Registry(
     "kind of run",
@@ -96,6 +99,28 @@ class ModelCard:
     def base_hub_id(self) -> str | None:
         """The base's Hub id, if it has one."""
         return str(self.record.base.get("name")) if self.record.base.get("source") == "hub" else None
+
+    def base_code(self) -> tuple[list[str], str]:
+        """How pasted code finds the base's weights: lines before the call that opens them, and what it is called with.
+
+        By its name on the Hub where the weights are those, else through the studio, which fetches and checks them; the path of a
+        folder only where nothing else is known, and then that is said.
+        """
+        base = self.record.base
+        name, revision = str(base.get("name")), base.get("revision")
+        if base.get("source") == "starter" and name in ALL_STARTERS:
+            hub = next((source for source in ALL_STARTERS[name].sources if isinstance(source, HubSource)), None)
+            if hub is not None and hub.revision == revision:
+                return [], f'"{hub.hub_id}", revision="{hub.revision}"'
+            told = f"# The studio fetches the weights that were tuned ({revision})"
+            other = f"; on the Hub {ALL_STARTERS[name].hub_id} is near, not equal." if hub is not None else "."
+            return [told + other, _RESOLVE], f'resolve_base("{name}", use=None).folder'
+        if base.get("source") == "hub":
+            return [], f'"{name}"' + (f', revision="{revision}"' if revision else "")
+        if base.get("source") == "modelscope":
+            return ["# From ModelScope, by the studio.", _RESOLVE], f'resolve_base("{name}", "{revision}", use=None).folder'
+        known = f", sha256 {str(base['sha256'])[:12]}" if base.get("sha256") else ""
+        return [f"# A folder of the machine that tuned it{known}: write where yours is."], f'"{base.get("path")}"'
 
     def licence(self) -> str | None:
         """The licence, where one is known: that of the base."""

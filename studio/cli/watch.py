@@ -39,6 +39,9 @@ def watch(
     if print_unit:
         output.say(unit_text(plan.name, file.resolve(), workspace.root))
         return
+    from studio.loop.newest import suites_of
+
+    suites_of(plan, file.resolve().parent)  # a name that is misspelt is told before anything is looked at
     if once:
         _once(plan, file, workspace)
         return
@@ -68,11 +71,16 @@ def _once(plan: Project, file: Path, workspace: Workspace) -> None:
 def _look(plan: Project, file: Path, workspace: Workspace, embed: Embed | None) -> tuple[Look, list[str]]:
     """One look; what it found, and what could not be told or remembered."""
     from studio.loop.memory import Memory
+    from studio.loop.newest import measure_newest
     from studio.loop.rolling import follow_trial
     from studio.loop.watching import look, tell_others
 
     found = look(plan, workspace, embed=embed)
     found.notes += follow_trial(plan, workspace, found, say=output.note)
+    newest = measure_newest(plan, file.resolve().parent, workspace, now=found.now, say=output.note)
+    found.scores = newest.scores
+    found.alarms += newest.alarms
+    found.notes += newest.notes
     memory = Memory.read(workspace.root / "watch" / f"{plan.name}.json", found.now)
     found.notes += memory.notes
     return found, tell_others(found, memory, plan, file.resolve().parent)
@@ -125,13 +133,22 @@ def _encoder(rules: WatchRules) -> Embed | None:
 
 
 def _print(found: Look) -> None:
-    """The signals of a look, and how a trial stands; alarms are told as the error."""
+    """The signals of a look, the newest measurement and how a trial stands; alarms are told as the error."""
+    from studio.evals.numbers import interval_text
+
     rows = [
         [one.signal, one.before, one.now, one.n_before, one.n_now, one.measure, one.value, one.limit, one.p, one.verdict]
         for one in found.findings
     ]
     headings = ["signal", "same weekdays before", "now", "n before", "n now", "measure", "value", "limit", "p", "verdict"]
     output.table(headings, rows, right=["n before", "n now", "value", "limit", "p"], empty="Nothing to compare yet.")
+    if found.scores:
+        output.say("\nnewest measurement on new questions")
+        scores = [
+            [one.suite, one.metric, one.n, one.before, one.value, interval_text(one.low, one.high), one.p] for one in found.scores
+        ]
+        headings = ["suite", "metric", "n", "before", "now", "95% interval", "p"]
+        output.table(headings, scores, right=["n", "before", "now", "p"])
     if found.trial is not None:
         output.say(f"\ntrial: {found.trial.state}. {found.trial.sentence}")
     if not found.alarms:
@@ -140,6 +157,8 @@ def _print(found: Look) -> None:
 
 def unit_text(name: str, file: Path, workspace: Path) -> str:
     """A systemd unit that runs this watch with these folders; nothing of it needs root but its installation."""
+    from studio.core.workspace import cache_folder
+
     words = [sys.executable, "-m", "studio.cli.main", "watch", str(file), "--workspace", str(workspace)]
     # systemd reads % as the beginning of a specifier and $ as that of a variable.
     command = " ".join(shlex.quote(word) for word in words).replace("%", "%%").replace("$", "$$")
@@ -157,7 +176,7 @@ Restart=on-failure
 RestartSec=30
 NoNewPrivileges=true
 ProtectSystem=strict
-ReadWritePaths={workspace}
+ReadWritePaths={workspace} -{cache_folder()}
 
 [Install]
 WantedBy=multi-user.target

@@ -15,6 +15,7 @@ from studio.deploy.exported import merged_model
 from studio.deploy.figures import Figures, figures_of
 from studio.deploy.places import PORT, Asked, Say
 from studio.models.vllm_environment import PACKAGES, BuildName, environment_folder, read_stamp, wanted_build
+from studio.schema.server import ServerProfile
 from studio.serve.bundle import bundle_files
 from studio.serve.command import check_flags, own_variables, vllm_arguments
 from studio.serve.folder import guard_settings, write_generation, write_models
@@ -153,6 +154,11 @@ def _variables(asked: Asked, build: BuildName) -> dict[str, str]:
     return {**left, **needed, **_WRITABLE}
 
 
+def _without_thumbs(profile: ServerProfile) -> ServerProfile:
+    """A profile whose server writes nothing at all: what is deployed with ``record: none`` has no folder to write into."""
+    return profile.model_copy(update={"limits": profile.limits.model_copy(update={"feedback_minutes": 0})})
+
+
 def _files(asked: Asked, prepared: Prepared, no_tools: str, model: Path) -> dict[str, str]:
     """The guard, its configuration, the template and the end tokens, as text."""
     served = replace(prepared.served[0], path=str(MODEL), folder="", kind="model")
@@ -165,7 +171,7 @@ def _files(asked: Asked, prepared: Prepared, no_tools: str, model: Path) -> dict
         },
         [],
         [asked.name],
-        profile=asked.profile,
+        profile=_without_thumbs(asked.profile) if asked.profile.record == "none" else asked.profile,
         prompt_scores=scores_prompts("model", None),
         speech=served.speech,
         pooled=None,

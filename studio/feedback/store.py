@@ -241,6 +241,12 @@ class FeedbackStore:
             found = connection.execute(f"SELECT * FROM {table} WHERE created >= ? AND created < ? ORDER BY {order}", limits)
             return [_decoded(row) for row in found]
 
+    def request(self, identity: str) -> dict[str, Any] | None:
+        """One request by its id; None where nothing is kept of it."""
+        with self._database.reading() as connection:
+            row = connection.execute("SELECT * FROM requests WHERE id = ?", (identity,)).fetchone()
+        return None if row is None else _decoded(row)
+
     def current_ratings(self) -> list[dict[str, Any]]:
         """What each user holds of each answer now: the last rating, unless it took the others back."""
         held: dict[tuple[Any, ...], dict[str, Any]] = {}

@@ -17,6 +17,7 @@ from scipy.stats import fisher_exact
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from studio.feedback.store import FeedbackStore
+from studio.loop.rounds import AHEAD
 from studio.schema.loop import CanaryRules
 from studio.serve.aliases import Canary
 
@@ -96,6 +97,9 @@ def _worse(events: tuple[list[tuple[float, bool]], ...], first: int) -> str | No
 
 def _rest(canary: Canary, tried: Side, used: Side, rules: CanaryRules, seconds: float) -> tuple[State, str]:
     """What follows for a trial that is not shown to be worse."""
+    if seconds < -AHEAD:
+        told = f"by this clock the trial of {canary.model} begins in {-seconds / _HOUR:.1f} hours: a clock was wrong, or still is"
+        return "going on", f"{told}. End it and begin anew: studio serve canary --end"
     missing = []
     if seconds < rules.hours * _HOUR:
         missing.append(f"{seconds / _HOUR:.1f} of {rules.hours:g} hours")

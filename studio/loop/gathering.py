@@ -89,7 +89,7 @@ def pin_rows(
     for form in ("sft", "dpo", "kto"):
         forms[form], left_out[form] = FORMS.get(form)(workspace, form, per_user=rules.per_user, refuse=refuse)
     # The newest answer to a question stands first, and is the one that stays.
-    forms["sft"] = _newest_first(forms["sft"])
+    forms["sft"] = newest_first(forms["sft"])
     apart = [line for split in ("validation", "test") for line in lines_of(field_folder, split)]
     known = {question_of(line["messages"]): False for line in lines_of(field_folder, "train")}
     known |= {question_of(line["messages"]): True for line in apart} | _decided_before(folder)
@@ -115,7 +115,7 @@ def _talk(line: Line) -> list[dict[str, Any]]:
     return list(line.get("messages") or line["prompt"])
 
 
-def _newest_first(lines: Sequence[Line]) -> list[Line]:
+def newest_first(lines: Sequence[Line]) -> list[Line]:
     """One answer for each question, the newest first; lines come oldest first."""
     found: dict[str, Line] = {}
     for line in reversed(lines):

@@ -15,15 +15,13 @@ from typing import Any, Literal
 from studio.core.errors import DataError, UserError
 from studio.core.workspace import Workspace, read_run
 from studio.data.feedback import SPLIT_LINES
-from studio.feedback.store import FILE_NAME, FeedbackStore
 from studio.loop import gathering, measuring, training
 from studio.loop.report import write_report
 from studio.loop.rolling import settle_trial
-from studio.loop.rounds import Round, list_rounds, new_round, only_one
-from studio.loop.trust import Trust, whom_to_trust
+from studio.loop.rounds import AHEAD, Round, list_rounds, new_round, only_one
+from studio.loop.trust import trusted
 from studio.schema.project import Project
 from studio.serve.aliases import list_aliases, list_canaries, promote, start_canary
-from studio.serve.blocked import list_blocked
 from studio.serve.state import StatePaths
 from studio.serve.switching import bring
 
@@ -107,8 +105,8 @@ def _open(project: Project, folder: Path, workspace: Workspace, rounds: list[Rou
         if preset is not None:
             training.preset_path(preset, folder, workspace)
     now = time.time()
-    since = rounds[-1].record.until if rounds else 0.0
-    news = gathering.news_since(workspace, _trust(project, workspace, now), since=since, until=now)
+    since = _said_before(rounds, now, say)
+    news = gathering.news_since(workspace, trusted(project.improve, workspace, now), since=since, until=now)
     left_out = "".join(f"; {count} {reason} left out" for reason, count in news.left_out.items())
     if news.judgements < rules.judgements:
         wanted = f"improve.judgements asks for {rules.judgements}"
@@ -126,20 +124,19 @@ def _open(project: Project, folder: Path, workspace: Workspace, rounds: list[Rou
     return opened
 
 
-def _trust(project: Project, workspace: Workspace, now: float) -> Trust:
-    """Whom a round hears."""
-    blocked = list_blocked(StatePaths.of(workspace).blocked)
-    store = FeedbackStore.existing(workspace.root / FILE_NAME)
-    try:
-        return whom_to_trust(store, blocked, now=now, checked=project.improve.trust == "checked")
-    finally:
-        store.close()
+def _said_before(rounds: list[Round], now: float, say: Say) -> float:
+    """Up to when everything was heard: by the newest round that is not dated in the future, for a clock may have been wrong."""
+    heard = [made.record.until for made in rounds if made.record.until <= now + AHEAD]
+    if len(heard) < len(rounds):
+        ahead = rounds[-1].record.number if rounds[-1].record.until > now + AHEAD else "before"
+        say(f"round {ahead} is dated in the future: a clock was wrong. What was said since the round before it counts as new")
+    return max(heard, default=0.0)
 
 
 def _gather(work: Work) -> bool:
     """Pin what was said into files of the round."""
     record = work.round.record
-    trust = _trust(work.project, work.workspace, record.until)
+    trust = trusted(work.project.improve, work.workspace, record.until)
     for line in trust.told():
         work.say(line)
     begun = record.begun.get("gather", {})
@@ -185,11 +182,19 @@ def _sft_data(work: Work) -> bool:
 
 def _built(work: Work, part: str, recipe: dict[str, Any]) -> tuple[str | None, str]:
     """A Dataset of the round; where its rows do not make one, the reason."""
-    try:
-        return gathering.build(work.round.folder, f"{work.round.record.name}-{part}", recipe, work.workspace, work.say), ""
-    except DataError as error:
-        work.say(f"{part}: {error}")
-        return None, str(error)
+    why = ""
+    # Few rows that all resemble each other cannot be divided; they can be learnt from all the same.
+    for divided in (recipe, {**recipe, "split": {**recipe["split"], "validation": 0}}):
+        try:
+            made = gathering.build(work.round.folder, f"{work.round.record.name}-{part}", divided, work.workspace, work.say)
+        except DataError as error:
+            why = why or str(error)
+            continue
+        if why:
+            work.say(f"{part}: trained without validation rows ({why})")
+        return made, ""
+    work.say(f"{part}: {why}")
+    return None, why
 
 
 def _few(found: int, needed: int) -> str:
@@ -216,6 +221,12 @@ def _preference_data(work: Work) -> bool:
     form: str = rules.preferences if rules.preferences != "auto" else max(("dpo", "kto"), key=lambda name: rows[name])
     if form == "none" or rows[form] < rules.fewest_rows:
         why = "the rules leave it out" if form == "none" else _few(rows[form], rules.fewest_rows)
+        work.round.done("preference data", form=form, dataset=None, why=why)
+        return True
+    if work.round.of("gather")["start"] == "base" and work.round.of("sft")["run"] is None:
+        # Preferences alone would teach the bare base, which knows nothing of what the model in use has learnt.
+        why = "this round begins at the base, and without the first training nothing would bring back what was learnt before"
+        work.say(f"{form}: left out: {why}")
         work.round.done("preference data", form=form, dataset=None, why=why)
         return True
     dataset, why = _built(work, form, gathering.preference_recipe(work.round.folder, form, rules))

@@ -31,11 +31,30 @@ def suite_of(project: Project, beside: Path) -> Suite:
     """
     rules, own = project.improve, beside / "evals" / f"{project.name}.yaml"
     chosen = rules.suite or (str(own) if own.is_file() else "chatbot")
-    placed = beside / chosen
-    suite = load_suite(placed if placed.is_file() else chosen, rules.suite_settings)
+    suite = find_suite(chosen, beside, rules.suite_settings)
     if not suite.thresholds:
         raise UserError(f"the suite {suite.name} has no thresholds, so nothing could be refused by it. Add 'thresholds:' to it.")
     return suite
+
+
+def find_suite(chosen: str, beside: Path, settings: Sequence[str] = ()) -> Suite:
+    """A suite by its name or path; a project's own are found from any folder.
+
+    Raises:
+        UserError: there is none.
+    """
+    own = [place for place in (beside / chosen, beside / "evals" / f"{chosen}.yaml") if place.is_file()]
+    return load_suite(own[0] if own else chosen, settings)
+
+
+def on_new_questions(suite: Suite, name: str) -> Suite:
+    """A suite as it is asked of a Dataset of new questions; it has one split, because nothing of it is trained on.
+
+    Under a name of its own, so that the newest report of the suite stays that on the test rows. Few new questions show no
+    threshold; what they have to show is that no named metric is worse.
+    """
+    data = suite.data.model_copy(update={"split": "train"})
+    return suite.model_copy(update={"name": f"{suite.name}-{name}", "data": data, "tasks": _on_train(suite), "thresholds": []})
 
 
 def plans(project: Project, beside: Path, questions: str | None) -> dict[str, tuple[Suite, str | None]]:
@@ -48,12 +67,7 @@ def plans(project: Project, beside: Path, questions: str | None) -> dict[str, tu
     suite = suite_of(project, beside)
     found: dict[str, tuple[Suite, str | None]] = {OLD: (suite, "field")}
     if questions is not None:
-        # All rows of that Dataset are held out; it has one split because nothing of it is trained on.
-        data = suite.data.model_copy(update={"split": "train"})
-        # Under a name of its own, so that the newest report of the suite stays that on the test rows. Few new questions show no
-        # threshold; what they have to show is that no named metric is worse.
-        apart = {"name": f"{suite.name}-new", "data": data, "tasks": _on_train(suite), "thresholds": []}
-        found[NEW] = (suite.model_copy(update=apart), questions)
+        found[NEW] = (on_new_questions(suite, "new"), questions)
     if rules.general is not None:
         found[GENERAL] = (load_suite(rules.general, rules.general_settings), None)
     return found

@@ -16,6 +16,8 @@ from studio.core.records import Record, read_record
 from studio.core.workspace import Workspace
 
 STEPS = ("gather", "sft data", "sft", "preference data", "preferences", "measure", "judge", "yes", "trial", "promote")
+# Clocks of two machines may differ by so much before it is told.
+AHEAD = 60.0
 Status = Literal["open", "waiting", "trial", "promoted", "rejected", "went back", "given up"]
 FINISHED: tuple[Status, ...] = ("promoted", "rejected", "went back", "given up")
 

@@ -17,10 +17,14 @@ import numpy as np
 from scipy.stats import binomtest
 from statsmodels.stats.multitest import multipletests
 
+from studio.core.workspace import Workspace
 from studio.feedback.drift import ALL_ALARMS
 from studio.feedback.export import comparable
-from studio.feedback.store import FeedbackStore
+from studio.feedback.store import FILE_NAME, FeedbackStore
 from studio.loop.bursts import HOUR, odd_hours
+from studio.schema.loop import Improve
+from studio.serve.blocked import list_blocked
+from studio.serve.state import StatePaths
 
 Row = Mapping[str, Any]
 
@@ -56,6 +60,20 @@ class Trust:
             for user, (agreed, judged) in self.at_odds.items()
         ]
         return lines + ([f"{len(self.hours)} hours flooded with judgements: left out"] if self.hours else [])
+
+
+def trusted(rules: Improve, workspace: Workspace, now: float) -> Trust:
+    """Whom a round, or a measurement on what people said, hears.
+
+    Raises:
+        DataError: there is no feedback file.
+    """
+    blocked = list_blocked(StatePaths.of(workspace).blocked)
+    store = FeedbackStore.existing(workspace.root / FILE_NAME)
+    try:
+        return whom_to_trust(store, blocked, now=now, checked=rules.trust == "checked")
+    finally:
+        store.close()
 
 
 def whom_to_trust(store: FeedbackStore, blocked: Collection[str], *, now: float, checked: bool) -> Trust:

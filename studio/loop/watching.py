@@ -20,14 +20,14 @@ from studio.loop.bursts import HOUR, Burst, find_bursts
 from studio.loop.canary import Trial, judge_canary
 from studio.loop.memory import Memory
 from studio.loop.misuse import find_misuse
+from studio.loop.rounds import AHEAD
 from studio.loop.signals import Embed, Finding, Traffic, compare_traffic
+from studio.loop.worsening import Measured
 from studio.schema.loop import CanaryRules, WatchRules, duration_seconds
 from studio.schema.project import Project
 from studio.serve.aliases import ever_behind, list_aliases, list_canaries
 from studio.serve.state import StatePaths
 
-# Clocks of two machines may differ by so much before it is told.
-_AHEAD = 60.0
 _DAY = 86_400.0
 _JUDGEMENTS = ("ratings", "corrections", "votes", "annotations")
 
@@ -42,6 +42,7 @@ class Look:
     alarms: list[Alarm] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     trial: Trial | None = None
+    scores: list[Measured] = field(default_factory=list)
     rows: dict[str, int] = field(default_factory=dict)
 
 
@@ -111,7 +112,7 @@ def _look_at_rows(found: Look, project: Project, store: FeedbackStore, paths: St
         for table in ("requests", *_JUDGEMENTS)
     }
     ratings = store.current_ratings()
-    late = sum(row["created"] > found.now + _AHEAD for of in rows.values() for row in of)
+    late = sum(row["created"] > found.now + AHEAD for of in rows.values() for row in of)
     if late:
         found.notes.append(
             f"{late} rows are dated after this moment: a clock was wrong, or still is. They count once their time has come"
@@ -212,6 +213,15 @@ def figures(found: Look) -> list[tuple[str, str, dict[str, str], float]]:
     ):
         values = [(one.signal, getattr(one, attribute)) for one in found.findings]
         told += [(name, about, {"signal": signal}, float(value)) for signal, value in values if value is not None]
+    told += [
+        (
+            "studio_watch_score",
+            "Figures of the newest measurement on new questions.",
+            {"suite": one.suite, "metric": one.metric},
+            one.value,
+        )
+        for one in found.scores
+    ]
     return told
 
 
@@ -228,7 +238,7 @@ class Clock:
         wall, steady = self._wall(), self._steady()
         by = (wall - self._last[0]) - (steady - self._last[1])
         self._last = (wall, steady)
-        return by if abs(by) >= _AHEAD else 0.0
+        return by if abs(by) >= AHEAD else 0.0
 
 
 def keep_looking(once: Callable[[], None], seconds: float, stop: threading.Event, say: Callable[[str], None]) -> None:

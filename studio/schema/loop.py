@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from studio.schema.loading import Settings
 
@@ -65,6 +65,30 @@ class Misuse(Settings):
     """Thumbs, corrections and votes of one user within an hour."""
 
 
+class NewQuestions(Settings):
+    """A measurement that the watch makes by itself: the model in use on what people asked since the last one, and how it should
+    have answered (corrections, and answers that were liked).
+    """
+
+    suites: Annotated[list[Text], Field(min_length=1)]
+    """Suites that are asked: names, or files beside ``project.yaml``."""
+    every: Annotated[str, AfterValidator(_duration)] = "1d"
+    """Time between two measurements (6h, 1d, 7d)."""
+    fewest: Annotated[int, Field(ge=2)] = 20
+    """New questions that a measurement needs; with fewer it waits for more."""
+    rows: Positive = 200
+    """At most so many, the newest ones."""
+    minutes: Annotated[float, Field(gt=0)] = 10
+    """So long a measurement with one suite may take; what was answered until then is kept for the next try."""
+
+    @model_validator(mode="after")
+    def _enough_rows(self) -> NewQuestions:
+        """A measurement that needs more rows than it may take would never be made."""
+        if self.fewest > self.rows:
+            raise ValueError(f"'fewest' is {self.fewest}, and 'rows' allows {self.rows}: no measurement could be made.")
+        return self
+
+
 class WatchRules(Settings):
     """What ``studio watch`` looks at. Each of the newest ``days`` is compared with the same weekdays of the ``weeks`` before."""
 
@@ -84,6 +108,8 @@ class WatchRules(Settings):
     """Suites whose newest reports of the model in use must have met their thresholds."""
     report_age: Annotated[str, AfterValidator(_duration)] | None = None
     """Told where the newest report of such a suite is older than this (30d)."""
+    questions: NewQuestions | None = None
+    """What the watch measures by itself on new questions; None measures nothing."""
     misuse: Misuse = Misuse()
     """What one user may do before somebody is told."""
     alerts: Alerts = Alerts()

@@ -72,6 +72,11 @@ class LimitSettings(Settings):
     """Connections from one address (of IPv6: its first 64 bits) at the same time. Behind a proxy all clients have the proxy's."""
     header_seconds: Annotated[float, Field(gt=0)] = 10
     """Seconds for the head of a request, from connecting or from the last answer, before the connection is closed."""
+    feedback_minutes: Annotated[float, Field(ge=0)] = 60
+    """So long after an answer its user can rate or correct it at ``/v1/feedback``; its words are held in memory for that. What is
+    written down with its words (``record: texts``) can be rated as long as it is kept. 0 switches the route off."""
+    feedback_bytes: Positive = 64 << 20
+    """Memory for such answers, in bytes; the oldest go first."""
 
 
 class ServerProfile(Settings):

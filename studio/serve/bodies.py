@@ -51,7 +51,7 @@ async def read_body(scope: Message, receive: Receive, limit: int) -> bytes:
 
 
 async def read_object(scope: Message, receive: Receive, limit: int) -> dict[str, Any]:
-    """The body of an operator's request.
+    """A body that is one JSON object; none is an empty one.
 
     Raises:
         RefusedError: as :func:`read_body`; or it is no JSON object.

@@ -9,6 +9,7 @@ POST /v1/completions            a key        the same
 POST /v1/responses              a key        the same; nothing is kept between two of them
 POST /v1/embeddings             a key        in place of these three where an embedding run is served
 POST /v1/rerank, /v1/score      a key        in place of them where a reranker is served
+POST /v1/feedback               a key        a thumb or a correction for an answer that this user got
 GET  /v1/models (and /NAME)     a key        models and aliases, without paths
 GET  /healthz                   nobody       200 when ready, 503 before and while draining
 GET  /metrics                   operator     vLLM's figures and the guard's
@@ -43,6 +44,7 @@ from studio.serve.ledger import Exchange, Ledger
 from studio.serve.limits import (
     CHAT,
     COMPLETIONS,
+    FEEDBACK,
     RESPONSES,
     Limits,
     Meter,
@@ -56,6 +58,7 @@ from studio.serve.pooled import PREFIXES as POOLED
 from studio.serve.pooled import ROUTES, check_pooled
 from studio.serve.requests import as_trained
 from studio.serve.responses import check_response, response_as_trained
+from studio.serve.thumbs import Thumbs
 
 CONFIG = "STUDIO_GUARD"
 PREFIXES = {**ANSWERS, **POOLED}
@@ -79,6 +82,7 @@ class Guard:
         self._meter = Meter(self._limits)
         self._doors = Doors(self._limits.connections, self._limits.header_seconds)
         self._ledger = Ledger(Path(config["feedback"]), config["record"], self._models.value)
+        self._thumbs = Thumbs(Path(config["feedback"]), self._limits, self._ledger)
         # In a container nobody is beside it to let clients in: it opens by itself, and /healthz still waits for the engine.
         self._state = "open" if config.get("open") else "starting"
         self._running = 0
@@ -127,10 +131,10 @@ class Guard:
         if key.role != "operator" and key.user in self._blocked.value():
             raise RefusedError(403, "user_blocked", "The owner of this server has blocked this user.")
         client: Any = self._generate if method == "POST" and path in self._routes else None
-        if method == "GET" and path == "/v1/models":
+        if method == "GET" and (path == "/v1/models" or path.startswith("/v1/models/")):
             client = self._list_models
-        if client is None and method == "GET" and path.startswith("/v1/models/"):
-            client = self._list_models
+        if method == "POST" and path == FEEDBACK and self._thumbs.wanted and CHAT in self._routes:
+            client = self._feedback
         operator = {
             ("GET", "/metrics"): self._metrics,
             ("POST", "/tokenize"): self._tokenize,
@@ -254,7 +258,8 @@ class Guard:
             body = json.dumps(exchange.request, ensure_ascii=False, separators=(",", ":")).encode()
         except UnicodeEncodeError:
             raise RefusedError(400, "invalid_json", "The body holds half a character (a lone surrogate).") from None
-        given, done = False, False
+        exchange.sent, given, done = body, False, False
+        keeps = self._ledger.wants_bodies or (self._thumbs.wanted and exchange.route in ANSWERS)
 
         async def ask() -> Message:
             nonlocal given
@@ -275,9 +280,11 @@ class Guard:
                 piece = message.get("body", b"")
                 if piece and exchange.first is None:
                     exchange.first = time.perf_counter() - arrived
-                if piece and self._ledger.wants_bodies:
+                if piece and keeps:
                     exchange.body.append(bytes(piece))
                 done = not message.get("more_body", False)
+                if done:  # before the client has it, who may rate it at once
+                    self._thumbs.remember(exchange)
             await send(message)
 
         inner = {
@@ -285,6 +292,11 @@ class Guard:
             "headers": inner_headers(scope["headers"], len(body), exchange.id.removeprefix(PREFIXES[exchange.route])),
         }
         await self.app(inner, ask, tell)
+
+    async def _feedback(self, scope: Message, receive: Receive, send: Send, identity: str, key: Key) -> None:
+        """A thumb or a correction; it is on disk when the client is told so."""
+        asked = await read_object(scope, receive, self._limits.body_bytes)
+        await answer(send, 200, await asyncio.to_thread(self._thumbs.take, key.user, asked), identity)
 
     async def _list_models(self, scope: Message, receive: Receive, send: Send, identity: str, key: Key) -> None:  # noqa: ARG002
         """Models and aliases as OpenAI lists them; vLLM's own list shows folders of this machine."""

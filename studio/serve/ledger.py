@@ -37,7 +37,10 @@ _WAITING = 10_000
 
 @dataclass
 class Exchange:
-    """One request on its way: what was asked, and what came back so far. Times are seconds from the arrival."""
+    """One request on its way: what was asked, and what came back so far. Times are seconds from the arrival.
+
+    sent: the request as vLLM gets it.
+    """
 
     id: str
     route: str
@@ -50,6 +53,7 @@ class Exchange:
     seconds: float = 0.0
     first: float | None = None
     body: list[bytes] = field(default_factory=list)
+    sent: bytes = b""
 
 
 class Ledger:
@@ -155,11 +159,10 @@ class Ledger:
             if item is None:
                 return
 
-    def _row(self, exchange: Exchange) -> RequestRow:
-        """An exchange as the feedback store keeps it."""
-        answer = read_answer(exchange.route, exchange.request, b"".join(exchange.body))
+    def origin_of(self, exchange: Exchange) -> Origin:
+        """Who was answered, by which run's files, and how."""
         entry = self._models().get(exchange.model) or {}
-        origin = Origin(
+        return Origin(
             model=exchange.model,
             user=exchange.user,
             app="serve",
@@ -167,6 +170,10 @@ class Ledger:
             template_hash=entry.get("template_hash"),
             sampling={name: exchange.request[name] for name in _SETTINGS if exchange.request.get(name) is not None},
         )
+
+    def _row(self, exchange: Exchange) -> RequestRow:
+        """An exchange as the feedback store keeps it."""
+        answer = read_answer(exchange.route, exchange.request, b"".join(exchange.body))
         status: Status = "ok" if exchange.status < 400 else "error"
         if exchange.stopped:
             status = "stopped"
@@ -175,7 +182,7 @@ class Ledger:
         text = answer.get("text")
         texts = self._record == "texts"
         return RequestRow(
-            origin,
+            self.origin_of(exchange),
             status,
             id=exchange.id,
             created=exchange.created,
@@ -184,7 +191,7 @@ class Ledger:
             prompt_tokens=answer.get("prompt_tokens"),
             completion_tokens=answer.get("completion_tokens"),
             characters=len(text) if text is not None else None,
-            prompt=_messages(exchange) if texts else None,
+            prompt=messages_of(exchange) if texts else None,
             completion=text if texts else None,
             beside=beside_of(answer.get("turn") or {}, exchange.request.get("tools") or ()) if texts else None,
             **_signals(text),
@@ -247,7 +254,7 @@ def grow(turn: dict[str, Any], part: dict[str, Any]) -> None:
             calls[index]["function"][key] += function.get(key) or ""
 
 
-def _messages(exchange: Exchange) -> list[dict[str, Any]]:
+def messages_of(exchange: Exchange) -> list[dict[str, Any]]:
     """The prompt as messages; a plain prompt is one user turn."""
     if exchange.route in {CHAT, RESPONSES}:
         turns = talk_of(exchange.request) if exchange.route == RESPONSES else exchange.request.get("messages") or []

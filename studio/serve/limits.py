@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 CHAT, COMPLETIONS, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"
+FEEDBACK = "/v1/feedback"
 
 PREFIXES = {CHAT: "chatcmpl-", COMPLETIONS: "cmpl-", RESPONSES: "resp_"}
 """How the id of an answer begins."""
@@ -64,6 +65,8 @@ class Limits:
     connections: int
     header_seconds: float
     texts: int = 256
+    feedback_minutes: float = 60
+    feedback_bytes: int = 64 << 20
 
 
 def read_request(body: bytes) -> dict[str, Any]:

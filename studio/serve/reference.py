@@ -93,6 +93,20 @@ def prepare(
     return Prepared(served, answer["ends"], answer["references"])
 
 
+def look_over(name: str, folder: Path) -> Servable:
+    """Check that a run can be served, in this process: no weights are opened, and no server starts beside it.
+
+    Raises:
+        StudioError: as :func:`studio.serve.checks.check_run`.
+    """
+    from studio.serve.checks import check_run
+
+    servable = check_run(folder, name=name, merged=False, max_lora_rank=None)
+    if not servable.pools:
+        _ends_alone(servable)
+    return servable
+
+
 def write_reference(loaded: LoadedRun, conversations: Sequence[Talk]) -> list[dict[str, Any]]:
     """Greedy answers of PEFT, and whether the base would have said the same.
 

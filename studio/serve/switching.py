@@ -37,9 +37,9 @@ def bring(
     server = choose_server(paths, port)
     (name, folder), *_ = name_runs(workspace, [reference])
     if server is None:
-        from studio.serve.reference import prepare
+        from studio.serve.reference import look_over
 
-        prepare([(name, folder)], cache=paths.references, check=False)
+        look_over(name, folder)
         say(NOT_RUNNING)
     else:
         name = load(workspace, name, folder, port=port, given="=" in reference, check=check, say=say)

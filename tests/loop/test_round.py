@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from studio.core.errors import StudioError
+from studio.core.files import write_json
 from studio.core.workspace import read_run
 from studio.feedback.store import Origin, RequestRow
 from studio.loop import improving
 from studio.loop.fates import read_fates
-from studio.loop.rounds import STEPS, list_rounds, only_one
+from studio.loop.rounds import STEPS, list_rounds, new_round, only_one
 from studio.serve.aliases import list_aliases, list_canaries, promote
 from studio.serve.blocked import block
 from studio.serve.state import StatePaths
@@ -122,6 +127,75 @@ def test_two_at_once_the_second_is_refused_in_one_sentence(studio: Studio, in_us
         refused = studio("improve", in_use.folder)
     assert refused.code == 2
     assert "another improve of rails is at work (process " in refused.err and refused.err.count("\n") == 1
+
+
+@pytest.mark.long
+def test_two_processes_at_once_and_the_one_that_is_killed(studio: Studio, in_use: InUse) -> None:
+    """The second is refused while the first trains; a SIGKILL of the first lets the next one go on where it was."""
+    in_use.rules(sft_settings=["epochs=400"])
+    in_use.correct(rails(40))
+    command = [sys.executable, "-m", "studio.cli.main", "improve", str(in_use.folder)]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        end = time.monotonic() + 120
+        while not list((in_use.workspace.runs / "rails-r001-sft").glob("[!.]*")):
+            assert first.poll() is None, first.stderr.read() if first.stderr else ""
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        refused = studio("improve", in_use.folder)
+        assert refused.code == 2 and f"another improve of rails is at work (process {first.pid}, since " in refused.err
+        assert studio("improve", in_use.folder, "--status", "--json").json[0]["status"] == "open"
+    finally:
+        first.kill()
+        first.communicate()
+    in_use.rules(sft_settings=["epochs=4"])
+    again = studio("improve", in_use.folder, "--json")
+    assert again.code == 0, again.err
+    assert len(list_rounds(in_use.workspace, "rails")) == 1 and again.json["steps"]["sft"]["run"]
+
+
+def test_a_clock_that_was_ahead_in_a_round_does_not_silence_what_is_said_after(studio: Studio, in_use: InUse) -> None:
+    in_use.correct(rails(4))
+    made = new_round(in_use.workspace, "rails", "production", {"model": "doors", "run": in_use.run}, time.time() + 1e9)
+    made.stands("rejected", "not better")
+    told = studio("improve", in_use.folder)
+    assert told.code == 0 and "round 1 is dated in the future: a clock was wrong" in told.err
+    assert "4 new judgements, and improve.judgements asks for 10" in told.err
+
+
+def test_a_trial_that_began_in_the_future_says_so(studio: Studio, waiting: InUse) -> None:
+    waiting.rules(canary={"share": 0.2, "hours": 1e-6, "requests": 30})
+    assert studio("improve", waiting.folder, "--yes").code == 0
+    book = json.loads(waiting.aliases.read_text(encoding="utf-8"))
+    later = datetime.fromtimestamp(time.time() + 7200, UTC).isoformat(timespec="seconds")
+    book["aliases"]["production"]["canary"]["since"] = later
+    waiting.aliases.write_text(json.dumps(book), encoding="utf-8")
+    looked = studio("watch", waiting.folder, "--once")
+    assert looked.code == 0 and "the trial of rails-r001-sft begins in 2.0 hours: a clock was wrong, or still is" in looked.out
+    assert "production" in list_canaries(waiting.aliases)
+
+
+@pytest.mark.long
+def test_a_base_that_is_gone_is_told_and_the_round_goes_on_when_it_is_back(studio: Studio, in_use: InUse, tmp_path: Path) -> None:
+    """The run in use is there, the weights below it are not: neither a round nor a measurement of the watch can be made."""
+    run = in_use.workspace.find_run(in_use.run)
+    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    base = Path(record["base"]["path"])
+    shutil.copytree(base, tmp_path / "own")
+    write_json(run / "run.json", record | {"base": record["base"] | {"path": str(tmp_path / "own")}})
+    shutil.move(tmp_path / "own", tmp_path / "moved")
+    in_use.correct(rails(40))
+    gone = studio("improve", in_use.folder)
+    assert gone.code == 2 and "Traceback" not in gone.err
+    assert str(tmp_path / "own") in gone.err.splitlines()[-1]
+    assert list_aliases(in_use.aliases)["production"]["run"] == in_use.run
+    in_use.rules(rules={"questions": {"suites": ["rails"], "fewest": 5}})
+    watched = studio("watch", in_use.folder, "--once")
+    assert watched.code == 3 and "was not measured on new questions: " in watched.err and str(tmp_path / "own") in watched.err
+    shutil.move(tmp_path / "moved", tmp_path / "own")
+    back = studio("improve", in_use.folder, "--json")
+    assert back.code == 0, back.err
+    assert len(list_rounds(in_use.workspace, "rails")) == 1 and back.json["steps"]["sft"]["run"]
 
 
 def test_rounds_that_are_not_worth_it(studio: Studio, in_use: InUse) -> None:

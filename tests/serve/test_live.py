@@ -21,13 +21,19 @@ from typing import Any
 
 import psutil
 import pytest
+import yaml
 
 from studio.core.errors import GateNotMetError, UserError
+from studio.core.workspace import Workspace
 from studio.feedback.store import FeedbackStore
 from studio.models.vllm_environment import find_environment
+from studio.serve.aliases import promote
+from studio.serve.keys import add_key
 from studio.serve.parity import check_parity
 from studio.serve.reference import prepare
+from studio.serve.state import StatePaths
 from tests.conftest import build_tiny_base
+from tests.loop.conftest import project_yaml
 from tests.serve.live import Live, begin, call, tune
 
 pytestmark = [pytest.mark.serve, pytest.mark.starter, pytest.mark.long]
@@ -270,6 +276,37 @@ def test_a_hot_swap_under_load_mixes_no_answers(server: Live) -> None:
     assert set(answers) == {"one", "two", "three"}
     names = {model["id"] for model in server.client.get("/v1/models")[1]["data"]}
     assert {"production", "three"} <= names
+
+
+def test_thumbs_through_the_api_take_a_worse_run_back(server: Live, tmp_path: Path) -> None:
+    """A trial as people have it: some get the tried run, rate what they got by its id, and the watch takes it back."""
+    openai = pytest.importorskip("openai")
+    (tmp_path / "rails").mkdir()
+    settings = project_yaml(rules={"alias": "trial"}, canary={"share": 0.5})
+    (tmp_path / "rails" / "project.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    workspace = Workspace.open(server.workspace)
+    paths, used = StatePaths.of(workspace), workspace.find_run("one")
+    promote(paths.aliases, "trial", "one", f"one/{used.name}")
+    tried = server.studio("serve", "canary", "two", "--as", "trial", "--share", "0.5")
+    assert tried.returncode == 0 and "prompt tokens equal" in tried.stderr, tried.stderr
+
+    def person(number: int) -> str:
+        client = openai.OpenAI(base_url=f"{server.url}/v1", api_key=add_key(paths.keys, f"person{number}")[0])
+        messages = [{"role": "user", "content": "Hello"}]
+        answer = client.chat.completions.create(model="trial", messages=messages, max_tokens=4)
+        rating = "down" if answer.model == "two" else "up"
+        told = client.post("/feedback", body={"id": answer.id, "rating": rating}, cast_to=object)
+        assert (told["id"], told["model"], told["rating"]) == (answer.id, answer.model, rating)
+        return str(answer.model)
+
+    with ThreadPoolExecutor(4) as pool:
+        went = list(pool.map(person, range(40)))
+    assert set(went) == {"one", "two"} and min(went.count("one"), went.count("two")) >= 10
+    looked = server.studio("watch", tmp_path / "rails", "--once")
+    assert looked.returncode == 3, looked.stderr
+    assert "thumbs down are shown to be more with two" in looked.stderr and "two is taken back" in looked.stderr
+    # From the next request on everybody gets the run in use.
+    assert {server.ask("trial", max_tokens=1, user=f"person{number}")["model"] for number in range(12)} == {"one"}
 
 
 @pytest.mark.parametrize("kind", ["rank", "dora", "modules_to_save", "base", "byte"])

@@ -60,7 +60,7 @@ class ChatCard(ModelCard):
         return super().made() + size + aim + joined
 
     def usage(self) -> str:
-        """Code that works as pasted in the run's folder, with transformers and PEFT alone."""
+        """Code that works as pasted in the run's folder, with transformers and PEFT alone unless only the studio has the base."""
         if self.scores:
             return self._scoring()
         folder = "model" if self.record.method == "full" else "adapter"
@@ -82,15 +82,14 @@ class ChatCard(ModelCard):
     def _scoring(self) -> str:
         """Code that scores an answer, for a reward model."""
         full = self.record.method == "full"
-        base, hub = self.record.base, self.record.base.get("source") == "hub"
-        place = "model" if full else base.get("name") if hub else base.get("path")
-        revision = f', revision="{base["revision"]}"' if hub and not full and base.get("revision") else ""
+        before, place = ([], '"model"') if full else self.base_code()
         folder = "model" if full else "adapter"
         code = [
             *([] if full else ["from peft import PeftModel"]),
             "from transformers import AutoModelForSequenceClassification, AutoTokenizer",
             "",
-            f'model = AutoModelForSequenceClassification.from_pretrained("{place}"{revision}, num_labels=1)',
+            *before,
+            f"model = AutoModelForSequenceClassification.from_pretrained({place}, num_labels=1)",
             *([] if full else ['model = PeftModel.from_pretrained(model, "adapter")']),
             f'tokenizer = AutoTokenizer.from_pretrained("{folder}")  # carries the chat template of the training',
             "model.config.pad_token_id = tokenizer.pad_token_id",
@@ -103,17 +102,12 @@ class ChatCard(ModelCard):
 
     def _onto_its_base(self, adapter: str) -> list[str]:
         """Code that loads the base and the adapter onto it."""
-        base, hub = self.record.base, self.base_hub_id()
-        by_hub = base.get("source") == "hub"
-        revision = f', revision="{base["revision"]}"' if by_hub and base.get("revision") else ""
-        load = [
-            f'base = AutoModelForCausalLM.from_pretrained("{base.get("name") if by_hub else base.get("path")}"{revision})',
+        before, place = self.base_code()
+        return [
+            *before,
+            f"base = AutoModelForCausalLM.from_pretrained({place})",
             f'model = PeftModel.from_pretrained(base, "{adapter}")',
         ]
-        if hub and not by_hub:
-            where = "The weights that were tuned, as they lie on the machine that tuned them"
-            load.insert(0, f"# {where}; on the Hub the model is {hub}.")
-        return load
 
     def origin(self) -> list[str]:
         """Lines on the weights, the run and the chat template it started from."""

