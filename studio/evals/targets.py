@@ -113,7 +113,7 @@ def _export_target(folder: Path, workspace: Workspace) -> Target:
     """
     record = read_export(folder, whole=False)
     of = str(record.run.get("id"))
-    if "reading" in record.extra:  # what reads rows for it
+    if {"reading", "forecaster"} & record.extra.keys():  # what reads rows for it, or makes windows of series
         quant = f" {record.quant}" if record.quant else ""
         return Target(f"{record.run['name']} as {record.form}{quant}", run=workspace.find_run(of), export=folder)
     name = f"{record.run.get('name')}-{record.form}{f'-{record.quant}' if record.quant else ''}"

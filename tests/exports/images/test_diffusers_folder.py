@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,17 @@ def test_the_folder_is_proven(family: str, workspace: Any, dataset: Path, tmp_pa
     one, two = (load_file(next((place / "unet").glob("*.safetensors"))) for place in (folder, base))
     assert one.keys() == two.keys(), "no adapter is left"
     assert any((one[name] != two[name]).any() for name in one), "the training is in the weights"
+
+
+@pytest.mark.long
+def test_it_stands_beside_the_run(workspace: Any, dataset: Path, tmp_path: Path, studio: Callable[..., Result]) -> None:
+    run, _ = trained("unconditional", workspace, dataset, tmp_path)
+    assert studio("export", run, "--to", "diffusers", "--workspace", workspace.root).code == 0
+    beside = studio("export", run, "--compare", "--json", "--workspace", workspace.root)
+    assert beside.code == 0, beside.err
+    lines = json.loads(beside.out)["exports"]
+    assert [line["form"] for line in lines] == ["the run itself", "diffusers"]
+    assert all(line["rate"] > 0 and line["peak"] > 50e6 and line["difference"] < 1e-3 for line in lines), lines
 
 
 def test_another_model_is_not_written(
