@@ -85,7 +85,7 @@ def _of_export(line: ExportLine, run_folder: Path) -> Compared:
         return Compared(name, note=f"gone from {inside}")
     size = folder_size(folder) if folder.is_dir() else folder.stat().st_size
     if not folder.is_dir() or not is_export(folder) or line.form not in RUNTIMES:
-        return Compared(name, size, note="not asked from here")
+        return Compared(name, size, note=f"read by {line.runtime}; not asked from here")
     proof: Mapping[str, Any] = {}
     try:
         proof = _figures(read_export(folder, whole=False).proof)

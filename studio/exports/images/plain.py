@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from studio.core.telling import Pairs, Told, size_text
+from studio import __version__
+from studio.core.files import sha256_file
+from studio.core.telling import Told
 from studio.exports.forms import Export, Wishes
 
 
@@ -19,15 +21,29 @@ class Kohya(Export):
     def write(self, run_folder: Path, target: Path, wishes: Wishes) -> Told:  # noqa: ARG002 - it keeps its own number type
         """Write the file, let it be read back, and say by how much it differs."""
         from studio.adapters.images.kohya_export import export_kohya
+        from studio.exports.writing import described, told, versions_of
+        from studio.models.exported import ExportRecord
 
         result = export_kohya(run_folder, target)
-        rows: list[tuple[str, object]] = [
-            ("read back by", result.read_by),
+        words = [
+            ("layers", f"{result.modules} of a base of family {result.family}"),
             ("largest difference of an update", f"{result.update_difference:.1e} of its size"),
             ("largest difference of a prediction", f"{result.output_difference:.1e} of its size"),
         ]
-        written = f"LoRA of {result.modules} layers written to {result.file} ({size_text(result.bytes)}, {result.family})."
-        return Told((written, Pairs(rows)), result)
+        versions = versions_of("diffusers", "torch")
+        record = ExportRecord(
+            form="kohya",
+            kind="diffusion",
+            run=described(run_folder),
+            runtime=f"diffusers {versions['diffusers']}" if result.read_by == "diffusers" else f"studio {__version__}",
+            proof={"modules": result.modules, "update": result.update_difference, "step": result.output_difference},
+            versions=versions,
+            files={target.name: sha256_file(target)},
+            extra={"family": result.family},
+        )
+        return told(
+            run_folder, target, record, words, result.bytes, f"load {target.name} as a LoRA in ComfyUI, Forge or AUTOMATIC1111"
+        )
 
 
 class Diffusers(Export):

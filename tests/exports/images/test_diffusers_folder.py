@@ -60,6 +60,16 @@ def test_it_stands_beside_the_run(workspace: Any, dataset: Path, tmp_path: Path,
     assert all(line["rate"] > 0 and line["peak"] > 50e6 and line["difference"] < 1e-3 for line in lines), lines
 
 
+def test_a_lora_in_the_layout_of_kohya_is_noted(
+    workspace: Any, dataset: Path, tmp_path: Path, studio: Callable[..., Result]
+) -> None:
+    run, _ = trained("sd15", workspace, dataset, tmp_path)
+    done = studio("export", run, "--to", "kohya", "--workspace", workspace.root)
+    assert done.code == 0 and "of a base of family sd15" in done.out, done.err
+    [line] = read_exports(run)
+    assert line.form == "kohya" and Path(line.path).stat().st_size == line.bytes and line.runtime.startswith("diffusers ")
+
+
 def test_another_model_is_not_written(
     workspace: Any, dataset: Path, tmp_path: Path, studio: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
