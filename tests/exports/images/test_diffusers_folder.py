@@ -95,11 +95,17 @@ def _without(networks: Any) -> None:
 
 @pytest.mark.export
 @pytest.mark.skipif(not available("onnxscript"), reason="the extra onnx is not installed")
-@pytest.mark.parametrize("family", ["unconditional"])
-def test_the_denoiser_as_onnx(family: str, workspace: Any, dataset: Path, tmp_path: Path, studio: Callable[..., Result]) -> None:
+@pytest.mark.parametrize("family", ["unconditional", "sd15"])
+def test_the_denoiser_as_onnx(
+    family: str, workspace: Any, dataset: Path, tmp_path: Path, studio: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if family == "sd15":  # as one whose weights are more than a message of protobuf can hold
+        monkeypatch.setattr("studio.exports.formats.onnx._ONE_FILE", 0)
     run, _ = trained(family, workspace, dataset, tmp_path)
     done = studio("export", run, "--to", "onnx", "--workspace", workspace.root)
     assert done.code == 0, done.err
     record = read_export(run / "onnx")
     assert record.proof["difference"] < 1e-3 and record.inputs["noisy"]["shape"][0] == "batch"
-    assert (run / "onnx" / "runtime.py").is_file()
+    assert (run / "onnx" / "runtime.py").is_file() and (run / "onnx" / "model.onnx.data").is_file() == (family == "sd15")
+    conditions = set(record.inputs) - {"noisy", "times"}
+    assert bool(conditions) == (family == "sd15"), "what the text encoder gives goes in beside noise and times"
