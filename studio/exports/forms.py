@@ -28,6 +28,7 @@ EXPORTS = Registry(
         "gguf": "studio.exports.chat.gguf.form:Gguf",
         "gguf-lora": "studio.exports.chat.gguf.form:GgufLora",
         "onnx": "studio.exports.chat.onnx.form:Onnx",
+        "openvino": "studio.exports.chat.openvino.form:OpenVino",
         "vllm": "studio.exports.chat.vllm.form:Vllm",
         "kohya": "studio.exports.images.plain:Kohya",
         "diffusers": "studio.exports.images.plain:Diffusers",
