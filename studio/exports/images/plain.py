@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from studio import __version__
 from studio.core.files import sha256_file
@@ -67,6 +68,27 @@ class Diffusers(Export):
         return export_folder(run_folder, target)
 
 
+class SingleFile(Export):
+    """One file with everything that draws, as many programs keep models."""
+
+    models = "images"
+    kinds = ("diffusion",)
+    what = "one file of a whole Stable Diffusion 1.x with the LoRA folded in"
+    place = "single-file/NAME.safetensors"
+
+    def check(self, run_folder: Path, wishes: Wishes) -> None:  # noqa: ARG002 - no wish has a meaning
+        """See :meth:`Export.check`."""
+        from studio.exports.images.single_file import check_single_file
+
+        check_single_file(run_folder)
+
+    def write(self, run_folder: Path, target: Path, wishes: Wishes) -> Told:  # noqa: ARG002 - no wish has a meaning
+        """See :func:`studio.exports.images.single_file.export_single_file`."""
+        from studio.exports.images.single_file import export_single_file
+
+        return export_single_file(run_folder, target)
+
+
 class OnnxDenoiser(Export):
     """The network that denoises, alone."""
 
@@ -86,3 +108,42 @@ class OnnxDenoiser(Export):
         from studio.exports.images.denoiser import export_denoiser
 
         return export_denoiser(run_folder, target, "onnx")
+
+
+class OnnxDecoder(Export):
+    """The half of a VAE or GAN that draws."""
+
+    models = "vae and gan"
+    kinds = ("vae", "gan")
+    format: ClassVar[str] = "onnx"
+    """Name in :data:`studio.exports.formats.base.FORMATS`."""
+    what = "ONNX of what a VAE or GAN draws with"
+    place = "onnx/"
+
+    def check(self, run_folder: Path, wishes: Wishes) -> None:  # noqa: ARG002 - no wish has a meaning
+        """See :meth:`Export.check`."""
+        from studio.exports.images.decoder import check_decoder
+
+        check_decoder(run_folder, self.format)
+
+    def write(self, run_folder: Path, target: Path, wishes: Wishes) -> Told:  # noqa: ARG002 - no wish has a meaning
+        """See :func:`studio.exports.images.decoder.export_decoder`."""
+        from studio.exports.images.decoder import export_decoder
+
+        return export_decoder(run_folder, target, self.format)
+
+
+class OpenVinoDecoder(OnnxDecoder):
+    """The same for processors of Intel."""
+
+    format = "openvino"
+    what = "OpenVINO of what a VAE or GAN draws with"
+    place = "openvino/"
+
+
+class Pt2Decoder(OnnxDecoder):
+    """The same for programs of torch."""
+
+    format = "pt2"
+    what = "a torch.export program of what a VAE or GAN draws with"
+    place = "pt2/"

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from benchmarks.image_shapes import write_base
 from studio.core.extras import available
 from studio.exports.images import folder as module
+from studio.exports.images import single_file
 from studio.models.exported import read_export, read_exports
 from studio.train.images.run import train_image_run
 from tests.conftest import Result
@@ -109,3 +110,45 @@ def test_the_denoiser_as_onnx(
     assert (run / "onnx" / "runtime.py").is_file() and (run / "onnx" / "model.onnx.data").is_file() == (family == "sd15")
     conditions = set(record.inputs) - {"noisy", "times"}
     assert bool(conditions) == (family == "sd15"), "what the text encoder gives goes in beside noise and times"
+
+
+def test_one_file_with_everything(workspace: Any, dataset: Path, tmp_path: Path, studio: Callable[..., Result]) -> None:
+    run, _ = trained("sd15", workspace, dataset, tmp_path)
+    done = studio("export", run, "--to", "single-file", "--workspace", workspace.root)
+    assert done.code == 0, done.err
+    [line] = read_exports(run)
+    file = Path(line.path)
+    assert line.form == "single-file" and file.stat().st_size == line.bytes and list(file.parent.iterdir()) == [file]
+    weights = load_file(file)
+    # As AUTOMATIC1111 and ComfyUI find out what a file is.
+    assert "model.diffusion_model.input_blocks.0.0.weight" in weights and "first_stage_model.encoder.conv_in.weight" in weights
+    assert "cond_stage_model.transformer.text_model.embeddings.position_embedding.weight" in weights
+    assert not [name for name in weights if "lora" in name]
+    again = studio("export", run, "--to", "single-file", "--workspace", workspace.root)
+    assert again.code == 2 and "exists already and is not overwritten" in again.err
+
+
+def test_what_one_file_cannot_say_is_refused(
+    workspace: Any, dataset: Path, tmp_path: Path, studio: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = trained("unconditional", workspace, dataset, tmp_path)
+    done = studio("export", run, "--to", "single-file", "--workspace", workspace.root)
+    assert done.code == 2 and "of family unconditional, and --to single-file writes" in done.err
+    assert "Allowed for it: --to diffusers" in done.err and not (run / "single-file").exists()
+
+
+def test_another_file_is_not_written(
+    workspace: Any, dataset: Path, tmp_path: Path, studio: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = trained("sd15", workspace, dataset, tmp_path)
+    real = single_file.single_file
+
+    def wrong(*arguments: Any) -> Any:
+        tensors = real(*arguments)
+        name = "model.diffusion_model.middle_block.0.in_layers.2.weight"
+        return tensors | {name: tensors[name] + 1e-3}
+
+    monkeypatch.setattr(single_file, "single_file", wrong)
+    done = studio("export", run, "--to", "single-file", "--workspace", workspace.root)
+    assert done.code == 1 and "mid_block.resnets.0.conv1.weight is another one" in done.err
+    assert not list((run / "single-file").iterdir()) and not read_exports(run)
