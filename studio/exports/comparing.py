@@ -17,6 +17,8 @@ COMPARING = Registry(
         "classifier": "studio.exports.predictors.comparing:compare_exports",
         "regressor": "studio.exports.predictors.comparing:compare_exports",
         "forecast": "studio.exports.forecast.comparing:compare_exports",
+        "vae": "studio.exports.images.comparing:compare_decoders",
+        "gan": "studio.exports.images.comparing:compare_decoders",
         "embedding": "studio.exports.embed.comparing:compare_exports",
         "reranker": "studio.exports.embed.comparing:compare_exports",
         "diffusion": "studio.exports.images.comparing:compare_exports",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +20,7 @@ from studio.core.telling import Told
 from studio.core.workspace import read_run
 from studio.exports.timing import Asking, compare_asked, run_apart
 from studio.models.exported import ExportLine, ExportRecord, is_export
+from studio.models.images.families.labelled import LabelledFamily
 from studio.models.runtimes.time_program import keep_to, peak_bytes, timed
 
 _ROWS = 2
@@ -60,6 +61,18 @@ class AskingDenoisers(Asking):
         return found
 
 
+class AskingDecoders(AskingDenoisers):
+    """Noise and a label."""
+
+    unit = ("picture", "pictures")
+    batch: ClassVar[int] = 16
+    asked = "pictures drawn from noise"
+
+    def given(self, run_folder: Path, record: ExportRecord, place: Path) -> dict[str, Any]:  # noqa: ARG002 - sizes are in the record
+        """See :meth:`Asking.given`."""
+        return {"arrays": str(write_noise(record, place / "arrays.npz", self.batch))}
+
+
 def write_noise(record: ExportRecord, path: Path, rows: int) -> Path:
     """Arrays of the shapes that a record's inputs have, with numbers that any network takes."""
     generator = np.random.default_rng(0)
@@ -77,6 +90,11 @@ def compare_exports(run_folder: Path, lines: Sequence[ExportLine]) -> Told:
     return compare_asked(AskingDenoisers(), run_folder, lines)
 
 
+def compare_decoders(run_folder: Path, lines: Sequence[ExportLine]) -> Told:
+    """The same of what a VAE or GAN draws with."""
+    return compare_asked(AskingDecoders(), run_folder, lines)
+
+
 def main() -> None:
     """Ask a run as ``studio app`` does, or a folder of diffusers."""
     import torch
@@ -85,10 +103,28 @@ def main() -> None:
     folder = Path(sys.argv[1])
     try:
         family = _opened(folder)
+        rows = AskingDecoders.batch if isinstance(family, LabelledFamily) else _ROWS
         with torch.inference_mode():
-            text = family.encode_text(["a picture"] * _ROWS)
+            text = family.encode_text(["a picture"] * rows)
     except StudioError as error:
         sys.exit(str(error))
+    found = timed(_drawing(family, text) if isinstance(family, LabelledFamily) else _denoising(family, text), rows, rows)
+    note = f"torch, {str(family.dtype).removeprefix('torch.')}"
+    Path(sys.argv[2]).write_text(json.dumps({**found, "peak": peak_bytes(), "note": note}), encoding="utf-8")
+
+
+def _drawing(family: LabelledFamily, text: Mapping[str, Any]) -> Callable[[int, int], object]:
+    """Pictures from noise, in one pass."""
+    import torch
+
+    noise = torch.randn(AskingDecoders.batch, int(family.config["latent"]))
+    return torch.inference_mode()(lambda first, end: family.network(noise[first:end], text["label"][first:end]))
+
+
+def _denoising(family: Any, text: Mapping[str, Any]) -> Callable[[int, int], object]:
+    """One step."""
+    import torch
+
     shape = family.latent_shape(family.default_size, family.default_size)
     noisy = torch.randn(_ROWS, *shape, device=family.device)
     times = family.process.quantiles([0.2, 0.7]).to(family.device)
@@ -97,9 +133,7 @@ def main() -> None:
     def ask(first: int, end: int) -> None:
         family.predict(noisy[first:end], times[first:end], {name: value[first:end] for name, value in text.items()})
 
-    found = timed(ask, _ROWS, _ROWS)
-    note = f"torch, {str(family.dtype).removeprefix('torch.')}"
-    Path(sys.argv[2]).write_text(json.dumps({**found, "peak": peak_bytes(), "note": note}), encoding="utf-8")
+    return ask
 
 
 def _opened(folder: Path) -> Any:

@@ -40,7 +40,10 @@ class ExportedClusters:
 
 def rows_of(features: pd.DataFrame, info: ClustersInfo) -> list[Mapping[str, Any]]:
     """Rows as the reader takes them."""
-    return [dict(row) for row in features[[column.name for column in info.columns]].to_dict("records")]
+    return [
+        {str(name): value for name, value in row.items()}
+        for row in features[[column.name for column in info.columns]].to_dict("records")
+    ]
 
 
 def open_exported(folder: Path, record: ExportRecord | None = None) -> ExportedClusters:

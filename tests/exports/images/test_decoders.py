@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -54,3 +55,5 @@ def test_the_same_noise_draws_the_same_picture(
     assert (pictures[0] == pictures[1]).all() and (pictures[0] != pictures[2]).any()
     wrong = subprocess.run([sys.executable, folder / "draw.py", "hot", "x.png"], capture_output=True, text=True, check=False)
     assert wrong.returncode == 1 and "no label 'hot'. Labels: cold, warm" in wrong.stderr
+    beside = studio("export", run, "--compare", "--json", "--workspace", workspace.root)
+    assert beside.code == 0 and all(line["rate"] > 0 for line in json.loads(beside.out)["exports"]), beside.out
