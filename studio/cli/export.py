@@ -10,6 +10,7 @@ import typer
 from studio.cli import output
 from studio.core.environments import install as install_environment
 from studio.core.errors import UserError, nearest
+from studio.core.signals import sigterm_as_interrupt
 from studio.exports.comparing import compare as compare_exports
 from studio.exports.forms import DEFAULT, NumberType, Wishes, checked, environments, form_for, forms
 
@@ -60,13 +61,15 @@ def export(
             raise UserError(
                 "--compare writes nothing, so --to, --out, --dtype, --rank and --quant have no meaning with it. Leave them out."
             )
-        output.tell(compare_exports(folder))
+        with sigterm_as_interrupt():
+            output.tell(compare_exports(folder))
         return
     form = form_for(to, folder)
     wishes = checked(form, to, Wishes(dtype=cast("NumberType | None", dtype), rank=rank, quant=quant))
     target = form.target(folder, out, quant)
     form.check(folder, wishes)
-    output.tell(form.write(folder, target, wishes))
+    with sigterm_as_interrupt():
+        output.tell(form.write(folder, target, wishes))
 
 
 _WHATS = ", or ".join(form.what for _, form in _FORMS)

@@ -129,8 +129,8 @@ def with_house_options(function: Callable[..., Any]) -> Callable[..., Any]:
             output.set_workspace(str(workspace))
         try:
             function(**given)
-        except KeyboardInterrupt:
-            raise InterruptedRunError("stopped by Ctrl-C before it was done.") from None
+        except KeyboardInterrupt as asked:
+            raise InterruptedRunError(f"stopped by {str(asked) or 'Ctrl-C'} before it was done.") from None
 
     complete = [*parameters, *added]
     command.__signature__ = signature.replace(parameters=_ordered(complete))  # type: ignore[attr-defined]

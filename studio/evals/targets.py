@@ -12,7 +12,7 @@ from studio.core.errors import UserError
 from studio.core.records import RunRecord
 from studio.core.workspace import Workspace, read_run
 from studio.models.bases import ResolvedBase, resolve_base
-from studio.models.exported import is_export, read_export
+from studio.models.exported import BASES, is_export, read_export
 from studio.models.starters import ALL_STARTERS
 
 OWN_BASE: Literal["base"] = "base"
@@ -88,7 +88,7 @@ def find_model(reference: str, workspace: Workspace, *, tokenizer: str | None = 
     """
     if reference.startswith(("http://", "https://")):
         return Target(reference, endpoint=parse_endpoint(reference, tokenizer))
-    if is_export(exported := Path(reference).expanduser()):
+    if is_export(exported := Path(reference).expanduser()) and read_export(exported, whole=False).form not in BASES:
         return _export_target(exported.resolve(), workspace)
     try:
         folder = workspace.find_run(reference)
@@ -113,7 +113,7 @@ def _export_target(folder: Path, workspace: Workspace) -> Target:
     """
     record = read_export(folder, whole=False)
     of = str(record.run.get("id"))
-    if "reading" in record.extra:  # what reads rows for it
+    if {"reading", "forecaster"} & record.extra.keys():  # what reads rows for it, or makes windows of series
         quant = f" {record.quant}" if record.quant else ""
         return Target(f"{record.run['name']} as {record.form}{quant}", run=workspace.find_run(of), export=folder)
     name = f"{record.run.get('name')}-{record.form}{f'-{record.quant}' if record.quant else ''}"

@@ -10,7 +10,20 @@ from studio.core.telling import Told
 from studio.core.workspace import read_run
 from studio.models.exported import read_exports
 
-COMPARING = Registry("comparison of exports", {"chat": "studio.exports.chat.comparing:compare_exports"})
+COMPARING = Registry(
+    "comparison of exports",
+    {
+        "chat": "studio.exports.chat.comparing:compare_exports",
+        "classifier": "studio.exports.predictors.comparing:compare_exports",
+        "regressor": "studio.exports.predictors.comparing:compare_exports",
+        "forecast": "studio.exports.forecast.comparing:compare_exports",
+        "vae": "studio.exports.images.comparing:compare_decoders",
+        "gan": "studio.exports.images.comparing:compare_decoders",
+        "embedding": "studio.exports.embed.comparing:compare_exports",
+        "reranker": "studio.exports.embed.comparing:compare_exports",
+        "diffusion": "studio.exports.images.comparing:compare_exports",
+    },
+)
 """Kind of Run to ``compare(run_folder, lines) -> Told``."""
 
 

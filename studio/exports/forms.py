@@ -28,10 +28,19 @@ EXPORTS = Registry(
         "gguf": "studio.exports.chat.gguf.form:Gguf",
         "gguf-lora": "studio.exports.chat.gguf.form:GgufLora",
         "onnx": "studio.exports.chat.onnx.form:Onnx",
+        "openvino": "studio.exports.chat.openvino.form:OpenVino",
         "vllm": "studio.exports.chat.vllm.form:Vllm",
         "kohya": "studio.exports.images.plain:Kohya",
+        "single-file": "studio.exports.images.plain:SingleFile",
         "diffusers": "studio.exports.images.plain:Diffusers",
         "onnx@images": "studio.exports.images.plain:OnnxDenoiser",
+        "onnx@clusters": "studio.exports.clusters.form:Onnx",
+        "onnx@decoders": "studio.exports.images.plain:OnnxDecoder",
+        "openvino@decoders": "studio.exports.images.plain:OpenVinoDecoder",
+        "pt2@decoders": "studio.exports.images.plain:Pt2Decoder",
+        "onnx@embed": "studio.exports.embed.form:Onnx",
+        "openvino@embed": "studio.exports.embed.form:OpenVino",
+        "pt2@embed": "studio.exports.embed.form:Pt2",
         "onnx@forecast": "studio.exports.forecast.forms:Onnx",
         "torchscript@forecast": "studio.exports.forecast.forms:TorchScript",
         "pt2@forecast": "studio.exports.forecast.forms:Pt2",
@@ -51,6 +60,25 @@ EXPORTS = Registry(
 """Name of a form to the class that writes it. Where several kinds of Runs have a form of one name, each has a line of its own:
 ``onnx`` for one kind, ``onnx@predictors`` and so on for the others; a person writes the name alone."""
 DEFAULT = "merged"
+_CORE_ML = (
+    "Core ML runs on macOS only, so nothing that is written elsewhere could be proven, and the studio writes nothing unproven. "
+    "Take --to onnx or --to executorch, which run on Apple's devices too."
+)
+_LITERT_LM = (
+    "LiteRT-LM cannot write the turns of common chat templates, SmolLM2's among them (LiteRT-LM #2078, #3021), so a model would "
+    "be asked otherwise than it was trained. For chats on phones take --to gguf, for classifiers --to tflite."
+)
+NOT_OFFERED = {
+    "coreml": _CORE_ML,
+    "mlpackage": _CORE_ML,
+    "litert-lm": _LITERT_LM,
+    "litertlm": _LITERT_LM,
+    "awq": "It is a kind of numbers and no form of its own: --to vllm --quant awq.",
+    "gptq": "It is a kind of numbers and no form of its own: --to vllm --quant gptq.",
+    "safetensors": "Which one? --to merged is a chat as a folder of safetensors, --to kohya an image LoRA, --to single-file a "
+    "whole Stable Diffusion 1.x.",
+}
+"""Forms that people ask for by name and that are not written, each with the reason and what to take."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +166,8 @@ def form_for(name: str, run_folder: Path) -> Export:
         UserError: there is no such form, or none of this name for runs of this kind; those that there are are named.
     """
     known = forms()
+    if name.lower() in NOT_OFFERED:
+        raise UserError(f"cannot export to {name}. {NOT_OFFERED[name.lower()]}")
     if name not in known:
         raise UserError(f"cannot export to {name!r}.{nearest(name, known)} Allowed: {', '.join(known)}.")
     kind = read_run(run_folder).kind

@@ -6,6 +6,7 @@ import fcntl
 import glob
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -46,6 +47,30 @@ def new_export(target: Path) -> Iterator[Path]:
             yield partial
         finally:
             os.close(held)
+
+
+@contextmanager
+def new_export_file(target: Path) -> Iterator[Path]:
+    """The same for an export of one file: a path in a hidden folder beside ``target``, from where it is renamed.
+
+    Raises:
+        StudioError: the disk is full or read-only, or the target has come to be meanwhile.
+    """
+    target = target.expanduser()
+    with disk_errors(target.name, target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _clear_killed(target)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as place:
+            held = os.open(place, os.O_RDONLY)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX)  # gone with this process, however it ends
+                partial = Path(place) / target.name
+                yield partial
+                if target.exists():
+                    raise StudioError(f"{target} exists already and is not overwritten. Move it away or choose another name.")
+                partial.rename(target)
+            finally:
+                os.close(held)
 
 
 def _clear_killed(target: Path) -> None:

@@ -10,6 +10,8 @@ from studio.core.files import sha256_file, write_json
 from studio.core.records import Record, read_record
 
 FILE = "export.json"
+BASES = frozenset({"merged"})
+"""Forms that are opened as any base is, and not through a program of their own."""
 LIST = "exports.json"
 """In the Run's folder: what was written of it."""
 

@@ -54,6 +54,21 @@ def test_the_default_comes_first_and_one_from_outside_joins(tmp_path: Path, monk
 
 
 @pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("coreml", "Core ML runs on macOS only, so nothing that is written elsewhere could be proven"),
+        ("litert-lm", "LiteRT-LM cannot write the turns of common chat templates"),
+        ("gptq", "--to vllm --quant gptq"),
+        ("safetensors", "--to single-file a whole Stable Diffusion"),
+    ],
+)
+def test_what_is_not_offered_says_why(name: str, said: str):
+    with pytest.raises(UserError, match=f"^cannot export to {name}. .*{said}"):
+        form_for(name, RUN)
+    assert name not in forms()
+
+
+@pytest.mark.parametrize(
     ("wishes", "said"),
     [
         (Wishes(rank=4), r"^--rank has no meaning with --to letters for toys. Leave it out.$"),

@@ -16,6 +16,7 @@ from studio.core.records import shared_name
 from studio.exports import writing
 from studio.exports.writing import finish_export, hold, new_export
 from studio.models.exported import ExportRecord, read_export
+from tests.conftest import Project
 
 WRITING = """
 import sys, time
@@ -25,6 +26,17 @@ with new_export(Path(sys.argv[1])) as partial:
     (partial / "weights").write_bytes(bytes(1000))
     print(partial, flush=True)
     time.sleep(60)
+"""
+STOPPED = """
+import sys, time
+import studio.adapters.chat.merge as merge
+from studio.cli.main import run
+def at_work(run_folder, folder, **_):
+    (folder / "weights").write_bytes(bytes(1000))
+    print("in it", flush=True)
+    time.sleep(60)
+merge.write_merged = at_work
+sys.exit(run(sys.argv[1:]))
 """
 
 
@@ -50,6 +62,22 @@ def test_what_a_killed_export_left_goes_and_what_one_at_work_writes_stays(tmp_pa
     with pytest.raises(StudioError, match="exists already and is not overwritten"), new_export(tmp_path / "q8_0"):
         pass
     assert sorted(path.name for path in tmp_path.iterdir()) == ["q8_0"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_export_that_is_asked_to_stop_leaves_nothing(project: Project, number: signal.Signals):
+    command = [sys.executable, "-c", STOPPED, "export", str(project.run), "--workspace", str(project.workspace.root)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout.readline() == "in it\n" and list(project.run.glob(".merged.*"))
+    process.send_signal(number)
+    if number == signal.SIGTERM:
+        time.sleep(0.1)
+        process.send_signal(number)
+    said = process.communicate()[1]
+    name = "SIGTERM" if number == signal.SIGTERM else "Ctrl-C"
+    assert process.returncode == 130 and said.endswith(f"error: stopped by {name} before it was done.\n"), said
+    assert not list(project.run.glob(".merged.*")) and not (project.run / "merged").exists()
 
 
 @pytest.mark.parametrize(

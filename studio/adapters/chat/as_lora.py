@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,8 +24,7 @@ from studio.adapters.chat.loading import ADAPTER_WEIGHTS, LoadedRun, load_run
 from studio.adapters.chat.merge import agreement, comparison_prompts, largest, prompt_logits
 from studio.adapters.chat.vllm import MAX_LORA_RANKS
 from studio.core.errors import UserError
-from studio.core.files import folder_size, new_folder, write_json, write_text
-from studio.core.markdown import markdown_table
+from studio.core.files import folder_size, new_folder, write_json
 from studio.core.workspace import read_run
 from studio.models.chat.loading import load_causal_lm
 
@@ -99,9 +98,28 @@ def export_lora(
 
     Args:
         target: must not exist.
+    Raises:
+        UserError: the target exists. Others as :func:`write_lora`.
+    """
+    with new_folder(target.expanduser()) as partial:
+        result = write_lora(run_folder, partial, rank=rank, dtype=dtype, device=device)
+    return replace(result, folder=target)
+
+
+def write_lora(
+    run_folder: Path,
+    folder: Path,
+    *,
+    rank: int | None = None,
+    dtype: Literal["float32", "bfloat16"] = "float32",
+    device: torch.device | None = None,
+) -> LoraExport:
+    """The same into an empty folder that is there, which the caller puts into view.
+
+    Args:
         rank: None takes the smallest of vLLM's ranks that keeps 99% of the squares of what the adapters add, 256 at most.
     Raises:
-        UserError: the target exists, the run has no such adapter, or the rank is larger than a layer.
+        UserError: the run has no such adapter, or the rank is larger than a layer.
     """
     kind = _convertible(run_folder)
     run = load_run(run_folder, dtype=torch.float32, device=device, quantization="none")
@@ -113,34 +131,32 @@ def export_lora(
         factors = {name: _factors(delta, rank or LARGEST) for name, delta in _deltas(run.model)}
     chosen = rank or _enough(factors)
     _refuse_rank(chosen, factors)
-    with new_folder(target.expanduser()) as partial:
-        _write(partial, run, config, factors, chosen, dtype)
-        del run.model
-        gc.collect()
-        base = load_causal_lm(run.base_source, dtype=torch.float32, device=device)
-        plain = PeftModel.from_pretrained(base, str(partial), local_files_only=True).eval()
-        after, loss_after = prompt_logits(plain, prompts), held_out_loss(plain, rows)
-        layers = [LayerResidual(name, _residual([each], chosen)) for name, each in factors.items()]
-        result = LoraExport(
-            folder=target,
-            kind=kind,
-            rank=chosen,
-            dtype=dtype,
-            layers=layers,
-            residual=_residual(list(factors.values()), chosen),
-            worst=max(layers, key=lambda each: each.residual),
-            prompts=len(prompts),
-            prompts_from=source,
-            max_difference=largest(before, after),
-            divergence=_divergence(before, after),
-            agreement=agreement(before, after),
-            rows=len(rows),
-            perplexity_before=None if loss_before is None else math.exp(loss_before),
-            perplexity=None if loss_after is None else math.exp(loss_after),
-            bytes=folder_size(partial),
-        )
-        _describe(partial, run_folder, result)
-    return result
+    _write(folder, run, config, factors, chosen, dtype)
+    del run.model
+    gc.collect()
+    base = load_causal_lm(run.base_source, dtype=torch.float32, device=device)
+    plain = PeftModel.from_pretrained(base, str(folder), local_files_only=True).eval()
+    after, loss_after = prompt_logits(plain, prompts), held_out_loss(plain, rows)
+    layers = [LayerResidual(name, _residual([each], chosen)) for name, each in factors.items()]
+    write_json(folder / RESIDUALS, {"rank": chosen, "layers": {each.layer: each.residual for each in layers}})
+    return LoraExport(
+        folder=folder,
+        kind=kind,
+        rank=chosen,
+        dtype=dtype,
+        layers=layers,
+        residual=_residual(list(factors.values()), chosen),
+        worst=max(layers, key=lambda each: each.residual),
+        prompts=len(prompts),
+        prompts_from=source,
+        max_difference=largest(before, after),
+        divergence=_divergence(before, after),
+        agreement=agreement(before, after),
+        rows=len(rows),
+        perplexity_before=None if loss_before is None else math.exp(loss_before),
+        perplexity=None if loss_after is None else math.exp(loss_after),
+        bytes=folder_size(folder),
+    )
 
 
 def _convertible(run_folder: Path) -> str:
@@ -269,33 +285,3 @@ def _divergence(before: list[Tensor], after: list[Tensor]) -> float:
         for one, two in zip(before, after, strict=True)
     ]
     return float(torch.cat(found).mean())
-
-
-def _describe(partial: Path, run_folder: Path, result: LoraExport) -> None:
-    """``README.md`` for people, and every layer's residual for programs."""
-    record = read_run(run_folder)
-    figures: list[list[object]] = [
-        ["rank", result.rank],
-        ["lost of what the adapter adds (norm)", f"{result.residual:.2%}"],
-        ["lost in the worst layer", f"{result.worst.residual:.2%} ({result.worst.layer})"],
-        [f"largest difference of a logit on {result.prompts} prompts", f"{result.max_difference:.2e}"],
-        ["same most likely token", f"{result.agreement:.1%} of positions"],
-        ["Kullback-Leibler divergence", f"{result.divergence:.2e} nats per token"],
-    ]
-    if result.perplexity is not None and result.perplexity_before is not None:
-        figures.append(
-            [f"perplexity of {result.rows} held-out rows", f"{result.perplexity:.3f} ({result.perplexity_before:.3f} as trained)"]
-        )
-    lines = [
-        f"# {record.name} as a plain LoRA",
-        "",
-        f"The {result.kind} adapter of run {record.id}, cut to rank {result.rank}, on the base {record.base.get('name')}. "
-        "It is not the same model as the run; measured against it:",
-        "",
-        *markdown_table(["measure", "value"], figures),
-        "",
-        f"Each layer's share is in `{RESIDUALS}`. How it was trained: the run's own card.",
-        "",
-    ]
-    write_text(partial / "README.md", "\n".join(lines))
-    write_json(partial / RESIDUALS, {"rank": result.rank, "layers": {each.layer: each.residual for each in result.layers}})

@@ -6,7 +6,7 @@ import gc
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -89,52 +89,62 @@ def export_merged(
 ) -> ExportResult:
     """Write base plus adapter as one folder of safetensors with tokenizer and template, and prove that it is the same model.
 
-    The proof reads the written folder back and compares its logits with those of base plus adapter on 16 prompts. After
-    QLoRA the *unquantised* base is merged (peft #2321), and how far that is from the quantised model is reported.
-
     Args:
         target: must not exist.
-        dtype: ``bfloat16`` halves the folder; the proof is made before rounding, and the rounding is reported apart.
-        device: None means the accelerator, else the CPU.
     Raises:
-        UserError: the target exists, or the run has nothing to export.
-        StudioError: a logit differs by more than 1e-3; nothing is left behind.
+        UserError: the target exists.
+        Others as :func:`write_merged`; nothing is left behind.
     """
     target = target.expanduser()
     if target.exists():
         raise UserError(f"{target} exists already and is not overwritten. Move it away or give another folder with --out.")
+    with new_folder(target) as partial:
+        result = write_merged(run_folder, partial, dtype=dtype, device=device)
+    return replace(result, folder=target)
+
+
+def write_merged(
+    run_folder: Path,
+    folder: Path,
+    *,
+    dtype: Literal["float32", "bfloat16"] = "float32",
+    device: torch.device | None = None,
+) -> ExportResult:
+    """The same into an empty folder that is there, which the caller puts into view.
+
+    The proof reads the written folder back and compares its logits with those of base plus adapter on 16 prompts. After
+    QLoRA the *unquantised* base is merged (peft #2321), and how far that is from the quantised model is reported.
+
+    Args:
+        dtype: ``bfloat16`` halves the folder; the proof is made before rounding, and the rounding is reported apart.
+        device: None means the accelerator, else the CPU.
+    Raises:
+        UserError: the run has nothing to export.
+        StudioError: a logit differs by more than 1e-3.
+    """
     quantized = _quantized_logits(run_folder, device)
     run = load_run(run_folder, dtype=torch.float32, device=device, quantization="none")
     prompts, source = comparison_prompts(run)
     before = prompt_logits(run.model, prompts)
     model = run.model.merge_and_unload() if run.record.method != "full" else run.model
-    tokenizer, template, folder_name = run.tokenizer, run.template, run.base_source.name
-    generation = _generation_config(model, tokenizer, template)
-    with new_folder(target) as partial:
-        # No trace of this machine's folders, and generation with a cache, whatever training needed.
-        model.config._name_or_path = ""
-        model.config.use_cache = True
-        model.generation_config = generation
-        with quiet_transformers():
-            model.save_pretrained(partial)
-        tokenizer.chat_template = template.text
-        tokenizer.save_pretrained(partial)
-        del model, run
-        gc.collect()
-        after = _read_back(partial, folder_name, prompts, device)
-        difference = largest(before, after)
-        if not difference <= LIMIT:
-            raise StudioError(
-                f"the merged model is not the same: a logit differs by {difference:.2e} on {len(prompts)} prompts (at most "
-                f"{LIMIT:.0e} is allowed), so nothing was written. Keep the adapter, and report this with the run's config.yaml."
-            )
-        rounding = None
-        if dtype == "bfloat16":
-            _round_to_bfloat16(partial)
-            rounding = largest(before, _read_back(partial, folder_name, prompts, device))
-        _finish(partial, run_folder, difference)
+    name = run.base_source.name
+    _save_plain(model, run.tokenizer, run.template, folder)
+    del model, run
+    gc.collect()
+    after = _read_back(folder, name, prompts, device)
+    difference = largest(before, after)
+    if not difference <= LIMIT:
+        raise StudioError(
+            f"the merged model is not the same: a logit differs by {difference:.2e} on {len(prompts)} prompts (at most "
+            f"{LIMIT:.0e} is allowed), so nothing was written. Keep the adapter, and report this with the run's config.yaml."
+        )
+    rounding = None
+    if dtype == "bfloat16":
+        _round_to_bfloat16(folder)
+        rounding = largest(before, _read_back(folder, name, prompts, device))
+    _finish(folder, run_folder, difference)
     return ExportResult(
-        target,
+        folder,
         dtype,
         len(prompts),
         source,
@@ -142,8 +152,20 @@ def export_merged(
         rounding,
         largest(quantized, after) if quantized else None,
         agreement(quantized, after) if quantized else None,
-        folder_size(target),
+        folder_size(folder),
     )
+
+
+def _save_plain(model: Any, tokenizer: PreTrainedTokenizerBase, template: ChatTemplate, folder: Path) -> None:
+    """A model without adapters, with its tokenizer and template."""
+    # No trace of this machine's folders, and generation with a cache, whatever training needed.
+    model.config._name_or_path = ""
+    model.config.use_cache = True
+    model.generation_config = _generation_config(model, tokenizer, template)
+    with quiet_transformers():
+        model.save_pretrained(folder)
+    tokenizer.chat_template = template.text
+    tokenizer.save_pretrained(folder)
 
 
 def comparison_conversations(run: LoadedRun) -> tuple[list[list[dict[str, str]]], str]:

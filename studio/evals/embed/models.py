@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from studio.adapters.saved import saved_settings
 from studio.core.errors import UserError
 from studio.core.records import RunRecord
@@ -81,11 +83,31 @@ def _of_run(target: Target) -> Searcher:
         raise UserError(
             f"the run {target.name} is {record.status} and cannot be measured. Finish it: studio train --resume {record.id}"
         )
+    if target.export is not None:
+        return _exported(target, record)
     verify_hashes(target.run, {file: value for file, value in record.files.items() if file.startswith(f"{MODEL}/")})
     about: dict[str, Any] = {"kind": "predictor", "name": target.name, "id": record.id, "path": str(target.run)}
     about |= {"method": record.method, "base": record.base.get("name")}
     opened = _embedding if record.kind == EMBEDDING else _reranker
     return opened(target.run / MODEL, EncoderShape(), about)
+
+
+def _exported(target: Target, record: RunRecord) -> Searcher:
+    """A finished Run as another program reads it."""
+    from studio.models.embed.exported import open_exported
+
+    assert target.export is not None
+    encoder = open_exported(target.export)
+    about: dict[str, Any] = {"kind": "predictor", "name": target.name, "id": record.id, "path": str(target.export)}
+    about |= {"method": record.method, "base": record.base.get("name")}
+    if record.kind == RERANKER:
+        return Searcher(lambda corpus, by_words, depth: _reordered(encoder.fits, corpus, by_words, depth), about)
+
+    def rank(corpus: Corpus, by_words: Ranked, depth: int) -> Ranked:  # noqa: ARG001 - it searches by itself
+        found = encoder.vectors(corpus.passages, PASSAGE)
+        return first_passages(encoder.vectors([row.query for row in corpus.rows], QUERY), found, depth)
+
+    return Searcher(rank, about)
 
 
 def _own_base(run: RunRecord, run_folder: Path) -> Searcher:
@@ -121,15 +143,20 @@ def _reranker(folder: Path, shape: EncoderShape, about: dict[str, Any]) -> Searc
 
     def rank(corpus: Corpus, by_words: Ranked, depth: int) -> Ranked:
         model = open_reranker(folder, shape, pick_device())
-        pairs = [(row.query, corpus.passages[place]) for row, first in zip(corpus.rows, by_words, strict=True) for place in first]
-        logits, start, found = fits(model, pairs), 0, []
-        for first in by_words:
-            order = logits[start : start + len(first)].sort(descending=True, stable=True).indices.tolist()
-            found.append([first[place] for place in order][:depth])
-            start += len(first)
-        return found
+        return _reordered(lambda pairs: fits(model, pairs), corpus, by_words, depth)
 
     return Searcher(rank, about)
+
+
+def _reordered(judge: Callable[[list[tuple[str, str]]], Tensor], corpus: Corpus, by_words: Ranked, depth: int) -> Ranked:
+    """The candidates of each question by how well a judge says that they answer it."""
+    pairs = [(row.query, corpus.passages[place]) for row, first in zip(corpus.rows, by_words, strict=True) for place in first]
+    logits, start, found = judge(pairs), 0, []
+    for first in by_words:
+        order = logits[start : start + len(first)].sort(descending=True, stable=True).indices.tolist()
+        found.append([first[place] for place in order][:depth])
+        start += len(first)
+    return found
 
 
 def _named(target: Target) -> dict[str, Any]:

@@ -98,6 +98,11 @@ def _opened(target: Target, facts: dict[str, Any]) -> Forecaster:
     if target.run is None or read_run(target.run).kind != KIND:
         raise NotComputedError(f"{target.name} is no run of kind {KIND!r}, so it forecasts nothing. Give one: --model RUN")
     forecaster = open_forecaster(target.run / "model")
+    if target.export is not None:  # the series are the run's: they say what was trained on
+        from studio.models.forecast.exported import open_exported
+
+        histories, forecaster = forecaster.histories, open_exported(target.export)
+        forecaster.histories = histories
     if forecaster.info.frequency != facts["frequency"]:
         raise NotComputedError(
             f"{target.name} was trained on series of frequency {forecaster.info.frequency}, and these have {facts['frequency']}. "
@@ -164,7 +169,7 @@ def _about(target: Target) -> dict[str, Any]:
         "kind": "predictor",
         "name": target.name,
         "id": record.id,
-        "path": str(target.run),
+        "path": str(target.export or target.run),
         "method": record.method,
         "base": "",
     }

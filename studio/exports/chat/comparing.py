@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import studio
+from studio.core.environments import threads
 from studio.core.errors import StudioError, UserError
 from studio.core.files import folder_size
 from studio.core.telling import Table, Told, size_text
 from studio.core.workspace import read_run
 from studio.evals.chat.exported import ExportSubject
 from studio.exports.chat.speaking import ASKED, TOKENS
+from studio.exports.timing import run_apart
 from studio.models.chat.runtimes import RUNTIMES, ChatRuntime, continued
-from studio.models.chat.runtimes.process import threads
 from studio.models.exported import ExportLine, is_export, read_export
 
 COLUMNS = ("form", "size", "tokens/s", "peak memory", "divergence", "same token", "note")
@@ -75,16 +70,10 @@ def _of_run(run_folder: Path) -> Compared:
     weights = run_folder / ("model" if record.method == "full" else "adapter")
     base = Path(str(record.base.get("path") or ""))
     size = folder_size(weights) + (folder_size(base) if record.method != "full" and base.is_dir() else 0)
-    with tempfile.TemporaryDirectory() as place:
-        answer = Path(place) / "answer.json"
-        # -P: neither this folder nor the current one may lend its modules.
-        command = [sys.executable, "-P", "-m", "studio.exports.chat.speaking", str(run_folder), str(answer)]
-        environment = {**os.environ, "PYTHONPATH": str(Path(studio.__file__).parents[1])}
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, check=False)
-        if done.returncode or not answer.is_file():
-            last = [line for line in done.stderr.splitlines() if line.strip()][-1:]
-            return Compared("the run itself", size, note="".join(last) or f"ended ({done.returncode})")
-        spoken = json.loads(answer.read_text(encoding="utf-8"))
+    try:
+        spoken = run_apart("studio.exports.chat.speaking", run_folder)
+    except StudioError as error:
+        return Compared("the run itself", size, note=str(error))
     return Compared("the run itself", size, spoken["speed"], spoken["peak"], 0.0, 1.0, f"torch, {spoken['dtype']}")
 
 
@@ -96,7 +85,7 @@ def _of_export(line: ExportLine, run_folder: Path) -> Compared:
         return Compared(name, note=f"gone from {inside}")
     size = folder_size(folder) if folder.is_dir() else folder.stat().st_size
     if not folder.is_dir() or not is_export(folder) or line.form not in RUNTIMES:
-        return Compared(name, size, note="not asked from here")
+        return Compared(name, size, note=f"read by {line.runtime}; not asked from here")
     proof: Mapping[str, Any] = {}
     try:
         proof = _figures(read_export(folder, whole=False).proof)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from studio.adapters.chat.loading import LoadedRun, checked_weights, read_template, refuse_scorer, resolve_recorded_base
-from studio.adapters.chat.merge import comparison_conversations
+from studio.adapters.chat.merge import LIMIT, comparison_conversations
 from studio.adapters.saved import saved_settings
 from studio.core.environments import run_script
 from studio.core.errors import DataError, StudioError
 from studio.core.workspace import read_run
 from studio.exports.chat.measuring import AGREEMENT, DIVERGENCE, Measured, measure, other_tokens, proof_texts
+from studio.exports.writing import hold
 from studio.models.chat.encoding import encode_prompt
 from studio.models.chat.generation import context_length, end_tokens, write_answers
 from studio.models.chat.runtimes.process import AnsweringRuntime
@@ -149,6 +151,19 @@ def written_by(python: Path, script: Path, question: dict[str, Any], folder: Pat
             raise OSError(errno.ENOSPC, full) from error
         raise
     return answer
+
+
+def limits_of(form: str, quant: str, measured: Measured) -> dict[str, float]:
+    """Refuse what a kind of numbers may not lose; gives back the limits that held. What 4 bits lose is told."""
+    if quant == "float32":
+        hold("the largest logit difference", measured.largest, LIMIT, form=form)
+        return {"max_logit_difference": LIMIT}
+    if quant == "int8":
+        hold("the Kullback-Leibler divergence", measured.divergence, DIVERGENCE, form=form)
+        hold("the share of equal likeliest tokens", measured.agreement, AGREEMENT, form=form, least=True)
+        return {"divergence": DIVERGENCE, "agreement": AGREEMENT}
+    hold("the Kullback-Leibler divergence", measured.divergence, sys.float_info.max, form=form)
+    return {}
 
 
 def loses_much(measured: Measured) -> bool:

@@ -21,6 +21,7 @@ def main() -> None:
     from studio.models.chat.generation import context_length, stream_tokens
     from studio.models.decoding import Decoding
     from studio.models.device import number_name
+    from studio.models.runtimes.time_program import peak_bytes
 
     try:
         run = load_run(Path(sys.argv[1]))
@@ -32,15 +33,8 @@ def main() -> None:
     next(tokens)  # reading the prompt is not counted
     started = time.monotonic()
     written = sum(1 for _ in itertools.islice(tokens, TOKENS))
-    spoken = {"speed": written / (time.monotonic() - started), "peak": _peak(), "dtype": number_name(run.model.dtype)}
+    spoken = {"speed": written / (time.monotonic() - started), "peak": peak_bytes(), "dtype": number_name(run.model.dtype)}
     Path(sys.argv[2]).write_text(json.dumps(spoken), encoding="utf-8")
-
-
-def _peak() -> int:
-    """The most memory that this process has had, in bytes."""
-    # Not ru_maxrss, which counts what the process was forked from.
-    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-    return 1024 * next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")), 0)
 
 
 if __name__ == "__main__":

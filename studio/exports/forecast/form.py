@@ -74,6 +74,8 @@ class ForecastExport(Export):
         from studio.exports.writing import described, versions_of
         from studio.models.exported import ExportRecord, write_export
         from studio.models.forecast import programs
+        from studio.models.forecast.exported import INFO
+        from studio.models.forecast.exported import described as of_forecaster
         from studio.models.runtimes.sessions import copy_program, runtime_name
 
         graph = graph_of(forecaster, self.writer.road)
@@ -87,7 +89,7 @@ class ForecastExport(Export):
                 run=described(run_folder),
                 runtime=runtime_name(self.format),
                 versions=versions_of(*self.writer.packages),
-                extra={**extra, "forecaster": about(forecaster)},
+                extra={**extra, "forecaster": about(forecaster), INFO: of_forecaster(forecaster.info)},
             )
         )
         write_export(folder, record)
@@ -154,5 +156,6 @@ def use_of(record: ExportRecord) -> str:
         f"```sh\npip install {RUNTIMES[record.form].package}{torch} numpy\npython predict.py SERIES.json\n```\n\n"
         "`predict.py` needs nothing of the studio, and says at its top what the file holds. `export.json` says names, shapes and "
         "meanings of the tensors, and under `extra.forecaster` how windows are scaled, for programs in other languages. The "
-        "series of the training are not in this folder."
+        "series of the training are not in this folder. In the studio: `studio predict FOLDER ROWS.csv`, "
+        "`studio eval forecast --model FOLDER`."
     )

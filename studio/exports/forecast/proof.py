@@ -10,34 +10,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor, nn
 
 from studio.core.environments import find_python, quiet_environment
 from studio.core.errors import StudioError
 from studio.exports.writing import hold
 from studio.models.exported import ExportRecord
+from studio.models.forecast.exported import SessionNetwork
 from studio.models.forecast.forecasts import Forecast
 from studio.models.forecast.network import NetworkForecaster
 from studio.models.forecast.panel import Panel, Series
-from studio.models.runtimes.sessions import RUNTIMES, Session, open_session
+from studio.models.runtimes.sessions import RUNTIMES, open_session
 
 EXACT = 1e-3
 """Most that a bound may differ by, in units of the spread of its window."""
 _SERIES, _PROGRAM_SERIES = 64, 3
-
-
-class Asked(nn.Module):
-    """A session in the place of the network."""
-
-    def __init__(self, session: Session) -> None:
-        super().__init__()
-        self.session = session
-        self.nothing = nn.Parameter(torch.zeros(1))
-
-    def forward(self, past: Tensor, future: Tensor) -> Tensor:
-        """[b, l, f], [b, h, g] to [b, h, q]."""
-        return torch.from_numpy(self.session({"past": past.numpy(), "future": future.numpy()})["quantiles"])
 
 
 def prove(forecaster: NetworkForecaster, folder: Path, record: ExportRecord) -> tuple[dict[str, Any], dict[str, float]]:
@@ -47,14 +33,16 @@ def prove(forecaster: NetworkForecaster, folder: Path, record: ExportRecord) -> 
     Raises:
         StudioError: the export does not say what the run says.
     """
-    panel = _first(forecaster.histories, _SERIES)
-    other = NetworkForecaster(forecaster.info, forecaster.histories, Asked(open_session(folder, record)), forecaster.inputs)
+    panel = first_series(forecaster.histories, _SERIES)
+    other = NetworkForecaster(
+        forecaster.info, forecaster.histories, SessionNetwork(open_session(folder, record)), forecaster.inputs
+    )
     ahead = forecaster.inputs.horizon
     earlier = panel.cut([max(1, len(one) - ahead) for one in panel.series], ahead)
-    panels = [panel, earlier, *(_first(part, 1) for part in (panel, earlier))]
+    panels = [panel, earlier, *(first_series(part, 1) for part in (panel, earlier))]
     worst = max(_difference(forecaster.forecast(one, ahead), other.forecast(one, ahead), one) for one in panels)
     hold("the largest difference of a bound", worst, EXACT, form=record.form)
-    shown = _first(panel, _PROGRAM_SERIES)
+    shown = first_series(panel, _PROGRAM_SERIES)
     by_program = _difference(forecaster.forecast(shown, ahead), _program(forecaster, folder, record, shown), shown)
     hold("the largest difference of predict.py", by_program, EXACT, form=record.form)
     proof = {"windows": len(panel) + len(earlier), "horizon": ahead, "difference": worst, "program": by_program}
@@ -71,7 +59,7 @@ def words_of_proof(proof: dict[str, Any], limits: dict[str, float]) -> list[tupl
     ]
 
 
-def _first(panel: Panel, count: int) -> Panel:
+def first_series(panel: Panel, count: int) -> Panel:
     """The first series of a panel."""
     return Panel(panel.calendar, panel.series[:count], panel.known, panel.past, panel.unit)
 
@@ -98,7 +86,7 @@ def _program(forecaster: NetworkForecaster, folder: Path, record: ExportRecord, 
         "import sys, json; sys.path.insert(0, sys.argv[1]); import predict\n"
         "print(json.dumps(predict.Model().predict(json.load(sys.stdin))))"
     )
-    given = json.dumps([_item(one, forecaster, panel) for one in panel.series])
+    given = json.dumps([plain_series(one, forecaster, panel) for one in panel.series])
     bare = quiet_environment() | {"PYTHONDONTWRITEBYTECODE": "1"}
     command = [str(python), "-c", code, str(folder.resolve())]
     done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, env=bare, cwd=folder)
@@ -112,7 +100,7 @@ def _program(forecaster: NetworkForecaster, folder: Path, record: ExportRecord, 
     return found
 
 
-def _item(one: Series, forecaster: NetworkForecaster, panel: Panel) -> dict[str, Any]:
+def plain_series(one: Series, forecaster: NetworkForecaster, panel: Panel) -> dict[str, Any]:
     """A series as the program takes it."""
     reference = pd.Timestamp(forecaster.inputs.reference)
     first, last = min(one.start, reference), max(one.start, reference)

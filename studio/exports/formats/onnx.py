@@ -18,10 +18,12 @@ from studio.models.runtimes.sessions import Arrays
 
 MODEL = "model.onnx"
 _OPSET = 20
+# A protobuf message ends at 2 GiB; the weights of larger models stand in a file beside it.
+_ONE_FILE = 1_900_000_000
 
 
 class Onnx(Format):
-    """One file of up to 2 GB."""
+    """One file; from 2 GB on a second one with the weights, ``model.onnx.data``."""
 
     name, road = "onnx", "onnx"
     packages = ("torch", "onnx", "onnxscript", "onnxruntime", "skl2onnx")
@@ -44,7 +46,7 @@ class Onnx(Format):
 
 
 def write_onnx(graph: Graph, path: Path, *, opset: int = _OPSET) -> None:
-    """Write a graph as one file.
+    """Write a graph as one file, or as two where one cannot hold it.
 
     Raises:
         StudioError: torch cannot follow the model.
@@ -74,7 +76,8 @@ def write_onnx(graph: Graph, path: Path, *, opset: int = _OPSET) -> None:
         except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
             raise StudioError(f"torch cannot write this model as ONNX ({first_line(error)}).") from error
     assert made is not None
-    made.save(str(path), external_data=False)
+    size = sum(value.numel() * value.element_size() for value in graph.module.state_dict().values())
+    made.save(str(path), external_data=size > _ONE_FILE)
 
 
 def first_line(error: BaseException) -> str:

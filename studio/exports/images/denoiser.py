@@ -29,8 +29,8 @@ from studio.models.runtimes.sessions import copy_program, open_session, runtime_
 
 _EXACT = 1e-3
 """Most that a prediction may differ by, of its largest number."""
-_FAMILIES = ("unconditional",)
-"""Families whose denoiser was tried as ONNX."""
+_FAMILIES = ("unconditional", "sd15")
+"""Families whose denoiser was written as ONNX and proven (tests/exports/images)."""
 _BATCHES = (2, 3, 1)
 _PROMPTS = ("a red door", "", "a blue roof")
 

@@ -143,7 +143,7 @@ def _program(folder: Path, record: ExportRecord, items: Any, info: PredictorInfo
         "import sys, json; sys.path.insert(0, sys.argv[1]); import predict\n"
         "print(json.dumps(predict.Model().predict(json.load(sys.stdin))))"
     )
-    given = json.dumps([_plain(item) for item in items])
+    given = json.dumps([plain_item(item) for item in items])
     command = [str(python), "-c", code, str(folder.resolve())]
     bare = quiet_environment() | {"PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, env=bare, cwd=folder)
@@ -166,10 +166,10 @@ def _program(folder: Path, record: ExportRecord, items: Any, info: PredictorInfo
     return len(answers)
 
 
-def _plain(item: Any) -> Any:
+def plain_item(item: Any) -> Any:
     """An item as JSON holds it."""
     if isinstance(item, dict):
-        return {name: _plain(value) for name, value in item.items()}
+        return {name: plain_item(value) for name, value in item.items()}
     if hasattr(item, "isoformat"):
         return None if item != item else item.isoformat()
     return None if isinstance(item, float) and item != item else item

@@ -64,13 +64,11 @@ class NetworkForecaster(Forecaster):
             StudioError: the weights are damaged, or do not fit.
         """
         network = build_network(Shape(**info.network["shape"]))
-        given: dict[str, Any] = dict(info.network["inputs"])
-        inputs = Inputs(**{**given, "means": tuple(given["means"]), "spreads": tuple(given["spreads"])})
         try:
             network.load_state_dict(load_file(folder / WEIGHTS))
         except (OSError, RuntimeError, ValueError) as error:
             raise StudioError(f"{folder / WEIGHTS} is damaged ({str(error).splitlines()[0]}). Train the run again.") from error
-        return NetworkForecaster(info, histories, network.eval(), inputs)
+        return NetworkForecaster(info, histories, network.eval(), inputs_of(info))
 
 
 @torch.no_grad()
@@ -125,6 +123,12 @@ def as_info(shape: Shape, inputs: Inputs) -> dict[str, Any]:
     """Both as ``forecaster.json`` keeps them."""
     covariates = {"means": list(inputs.means), "spreads": list(inputs.spreads)}
     return {"shape": asdict(shape), "inputs": {**asdict(inputs), **covariates}}
+
+
+def inputs_of(info: ForecasterInfo) -> Inputs:
+    """The scales that ``forecaster.json`` keeps."""
+    given: dict[str, Any] = dict(info.network["inputs"])
+    return Inputs(**{**given, "means": tuple(given["means"]), "spreads": tuple(given["spreads"])})
 
 
 def count_weights(

@@ -59,7 +59,7 @@ def open_forecaster(folder: Path) -> Forecaster:
         told = json.loads((folder / INFO).read_text(encoding="utf-8"))
         if told["format"] > FORMAT:
             raise StudioError(f"{folder / INFO} was written in format {told['format']}, this studio knows {FORMAT}. Update it.")
-        info = _info(told)
+        info = info_of(told)
         with np.load(folder / HISTORY, allow_pickle=False) as arrays:
             series = [_series(line, number, arrays) for number, line in enumerate(told["series"])]
     except (KeyError, ValueError, OSError, TypeError) as error:
@@ -75,7 +75,7 @@ def open_forecaster(folder: Path) -> Forecaster:
     return LocalForecaster(info, panel, learnt)
 
 
-def _info(told: dict[str, Any]) -> ForecasterInfo:
+def info_of(told: dict[str, Any]) -> ForecasterInfo:
     """Settings, with levels as numbers again."""
     given = {name: told[name] for name in ForecasterInfo.__dataclass_fields__}
     given["levels"] = tuple(given["levels"])

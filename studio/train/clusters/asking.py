@@ -11,8 +11,10 @@ import pandas as pd
 from studio.core.errors import UserError, nearest
 from studio.core.workspace import read_run
 from studio.models.clusters.base import ClustersInfo
+from studio.models.clusters.exported import ExportedClusters, open_exported
 from studio.models.clusters.groups import FORMS, NONE, Placement
 from studio.models.clusters.opening import Clusters, open_clusters
+from studio.models.exported import is_export
 from studio.train.kinds import Answers
 from studio.train.predictors.files import Known, read_source, read_text
 
@@ -36,7 +38,7 @@ def place_file(folder: Path, source: str | None, options: Mapping[str, str]) -> 
         StudioError: the groups are damaged.
     """
     _check(folder, source, options)
-    clusters = open_clusters(folder / MODEL)
+    clusters = open_exported(folder) if is_export(folder) else open_clusters(folder / MODEL)
     info = clusters.info
     changed = {name: options[name] for name in ("missing_columns", "extra_columns") if name in options}
     known = Known(info.columns, info.fillings, None, info.extra | changed)
@@ -48,7 +50,7 @@ def place_file(folder: Path, source: str | None, options: Mapping[str, str]) -> 
     return Answers(table, found.rows, (*found.notes, *notes_of(placement, info)))
 
 
-def place_rows(clusters: Clusters, features: pd.DataFrame) -> Placement:
+def place_rows(clusters: Clusters | ExportedClusters, features: pd.DataFrame) -> Placement:
     """Where any number of rows belong."""
     starts = range(0, max(1, len(features)), _AT_ONCE)
     parts = [clusters.place(features.iloc[start : start + _AT_ONCE].reset_index(drop=True)) for start in starts]
@@ -85,9 +87,9 @@ def notes_of(placement: Placement, info: ClustersInfo) -> list[str]:
 
 
 def _check(folder: Path, source: str | None, options: Mapping[str, str]) -> None:
-    """A run that is finished, options that exist, and something to place."""
-    record, run = read_run(folder), f"{folder.parent.name}/{folder.name}"
-    if record.status != "finished":
+    """A run that is finished or an export of one, options that exist, and something to place."""
+    run = str(folder) if is_export(folder) else f"{folder.parent.name}/{folder.name}"
+    if not is_export(folder) and (record := read_run(folder)).status != "finished":
         raise UserError(f"the run {run} is {record.status} and cannot be asked. Finish it: studio train --resume {run}")
     for name, value in options.items():
         if name not in _OPTIONS:

@@ -17,8 +17,10 @@ from studio.data.series.grid import by_series, on_grid, one_per_stamp, times_of
 from studio.data.series.reading import Read, read_file_points
 from studio.data.series.rows import Point
 from studio.models.exported import is_export
+from studio.models.forecast.exported import open_exported
 from studio.models.forecast.forecaster import Forecaster
 from studio.models.forecast.forecasts import Forecast
+from studio.models.forecast.network import NetworkForecaster
 from studio.models.forecast.opening import open_forecaster
 from studio.models.forecast.panel import Panel, Series, continued
 from studio.schema.series_recipe import SeriesColumns
@@ -32,6 +34,7 @@ def predict_series(folder: Path, source: str | None, *, options: dict[str, str],
     """Continue every series that the Run knows, or those of a file.
 
     Args:
+        folder: of the Run, or of an export of it.
         source: a csv, xlsx, parquet or json file with the columns of the training, ``-`` for csv on standard input, None for the
             end of the training. Its rows go on where the training ended, or begin anywhere before; stamps without a value are the
             future of known covariates.
@@ -39,21 +42,35 @@ def predict_series(folder: Path, source: str | None, *, options: dict[str, str],
     Raises:
         UserError: an option or the file is not what the Run takes.
     """
-    if is_export(folder):
-        raise UserError(
-            f"{folder} holds no series, so nothing can be continued here. Ask the program beside it: python {folder}/predict.py "
-            "SERIES.json; or the run it was written of."
-        )
     horizon, wanted = _asked(options)
-    forecaster = open_forecaster(folder / "model")
+    forecaster = _opened(folder, source)
     panel, notes = (forecaster.histories, []) if source is None else _continued(forecaster, source)
     panel = _chosen(panel, wanted)
     ahead = horizon or forecaster.info.horizon
     forecasts = forecaster.forecast(panel, ahead)
-    notes += [*forecaster.notes, *_uncertain(panel, ahead)]
+    notes += [*forecaster.notes, *_uncertain(panel, ahead), *(_short(panel, forecaster) if is_export(folder) else [])]
     for note in notes:
         say(note)
     return Answers(_table(panel, forecasts, ahead, forecaster), notes=tuple(notes))
+
+
+def _opened(folder: Path, source: str | None) -> Forecaster:
+    """The forecaster of a Run, or of a folder that ``studio export`` wrote.
+
+    Raises:
+        UserError: the Run is not finished; an export is to go on from the end of the training, whose series are not in it.
+    """
+    if not is_export(folder):
+        return open_forecaster(folder / "model")
+    forecaster = open_exported(folder)
+    if source is None:
+        columns = forecaster.info.columns
+        names = [columns["time"], *([columns["series"]] if columns["series"] else []), *columns["values"]]
+        raise UserError(
+            f"{folder} holds no series, so it has nothing to continue. Give a file with their past, columns {', '.join(names)}; "
+            "or ask the run it was written of."
+        )
+    return forecaster
 
 
 def _asked(options: dict[str, str]) -> tuple[int | None, list[str] | None]:
@@ -174,6 +191,19 @@ def _uncertain(panel: Panel, ahead: int) -> list[str]:
         f"{short:,} series have no {', '.join(panel.known)} for all of the {ahead} stamps ahead, so the last known value counts. "
         "Add rows with them and without a value to the file"
     ] * bool(short)
+
+
+def _short(panel: Panel, forecaster: Forecaster) -> list[str]:
+    """An export knows no more of a series than the file: what a reader has to know where that is less than it looks at."""
+    assert isinstance(forecaster, NetworkForecaster)
+    wanted = forecaster.inputs.context
+    short = [one.name for one in panel.series if len(one) < wanted]
+    if not short:
+        return []
+    shown = ", ".join(short[:5]) + (f" and {len(short) - 5:,} more" if len(short) > 5 else "")
+    return [
+        f"the network looks at {wanted} stamps, and {len(short):,} series have fewer in the file ({shown}). Give more of them"
+    ]
 
 
 def _table(panel: Panel, forecasts: Sequence[Forecast], ahead: int, forecaster: Forecaster) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from studio.core.extras import available
@@ -62,8 +64,49 @@ def test_an_export_forecasts_as_the_run(space: Path, preset: str, form: str, stu
     np.testing.assert_allclose(answer["lower"][str(level)], truth.lower[level], rtol=1e-3)
 
 
+def test_the_command_line_takes_an_export_for_the_run(space: Path, tmp_path: Path, studio: Callable[..., Result]) -> None:
+    run = Workspace(space).find_run("lstm")
+    if not (run / "torchscript").exists():
+        assert studio("export", "lstm", "--to", "torchscript", "--workspace", space).code == 0
+    rows = space.parent / "sales.csv"
+    asked = [studio("predict", model, rows, "--workspace", space) for model in (run / "torchscript", "lstm")]
+    assert [done.code for done in asked] == [0, 0], asked[0].err
+    tables = [pd.read_csv(io.StringIO(done.out)) for done in asked]
+    pd.testing.assert_frame_equal(*tables, rtol=1e-4)
+    few = pd.read_csv(rows).groupby("series", sort=False).tail(2)
+    few.to_csv(tmp_path / "few.csv", index=False)
+    short = studio("predict", run / "torchscript", tmp_path / "few.csv", "--workspace", space)
+    assert short.code == 0 and "series have fewer in the file" in short.err
+    nothing = studio("predict", run / "torchscript", "--workspace", space)
+    assert nothing.code == 2 and "holds no series, so it has nothing to continue. Give a file with their past" in nothing.err
+    for model in (run / "torchscript", "lstm"):
+        done = studio("eval", "forecast", "--model", model, "--data", "sales", "--workspace", space)
+        assert done.code == 0, done.err
+    mase = [_mase(folder) for folder in (run / "torchscript", run)]
+    assert mase[0] == pytest.approx(mase[1], rel=1e-4)
+
+
+def _mase(folder: Path) -> float:
+    """Of the newest report."""
+    [report] = (folder / "evals" / "forecast").glob("*/scores.json")
+    told = json.loads(report.read_text())
+    return next(score["value"] for score in told["scores"]["tuned"] if score["metric"] == "forecast.mase")
+
+
 def test_what_is_no_network_is_refused_before_any_work(space: Path, studio: Callable[..., Result]) -> None:
     assert train(space, "naive", name="plain") == 0
     done = studio("export", "plain", "--to", "pt2", "--workspace", space)
     assert done.code == 2 and "learned each series by itself (naive)" in done.err
     assert not (Workspace(space).find_run("plain") / "pt2").exists()
+
+
+def test_what_was_exported_stands_beside_the_run(space: Path, studio: Callable[..., Result]) -> None:
+    run = Workspace(space).find_run("lstm")
+    if not (run / "torchscript").exists():
+        assert studio("export", "lstm", "--to", "torchscript", "--workspace", space).code == 0
+    done = studio("export", "lstm", "--compare", "--json", "--workspace", space)
+    assert done.code == 0, done.err
+    lines = {line["form"]: line for line in json.loads(done.out)["exports"]}
+    assert lines["the run itself"]["difference"] == 0 and lines["torchscript"]["difference"] <= 1e-3
+    for line in (lines["the run itself"], lines["torchscript"]):
+        assert line["rate"] > 0 and 0 < line["alone"] < 5 and line["peak"] > 50e6 and line["bytes"] > 1000, line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 from benchmarks.image_shapes import write_base
 from studio.core.extras import available
 from studio.exports.images import folder as module
+from studio.exports.images import single_file
 from studio.models.exported import read_export, read_exports
 from studio.train.images.run import train_image_run
 from tests.conftest import Result
@@ -48,6 +50,27 @@ def test_the_folder_is_proven(family: str, workspace: Any, dataset: Path, tmp_pa
     assert any((one[name] != two[name]).any() for name in one), "the training is in the weights"
 
 
+@pytest.mark.long
+def test_it_stands_beside_the_run(workspace: Any, dataset: Path, tmp_path: Path, studio: Callable[..., Result]) -> None:
+    run, _ = trained("unconditional", workspace, dataset, tmp_path)
+    assert studio("export", run, "--to", "diffusers", "--workspace", workspace.root).code == 0
+    beside = studio("export", run, "--compare", "--json", "--workspace", workspace.root)
+    assert beside.code == 0, beside.err
+    lines = json.loads(beside.out)["exports"]
+    assert [line["form"] for line in lines] == ["the run itself", "diffusers"]
+    assert all(line["rate"] > 0 and line["peak"] > 50e6 and line["difference"] < 1e-3 for line in lines), lines
+
+
+def test_a_lora_in_the_layout_of_kohya_is_noted(
+    workspace: Any, dataset: Path, tmp_path: Path, studio: Callable[..., Result]
+) -> None:
+    run, _ = trained("sd15", workspace, dataset, tmp_path)
+    done = studio("export", run, "--to", "kohya", "--workspace", workspace.root)
+    assert done.code == 0 and "of a base of family sd15" in done.out, done.err
+    [line] = read_exports(run)
+    assert line.form == "kohya" and Path(line.path).stat().st_size == line.bytes and line.runtime.startswith("diffusers ")
+
+
 def test_another_model_is_not_written(
     workspace: Any, dataset: Path, tmp_path: Path, studio: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,11 +96,59 @@ def _without(networks: Any) -> None:
 
 @pytest.mark.export
 @pytest.mark.skipif(not available("onnxscript"), reason="the extra onnx is not installed")
-@pytest.mark.parametrize("family", ["unconditional"])
-def test_the_denoiser_as_onnx(family: str, workspace: Any, dataset: Path, tmp_path: Path, studio: Callable[..., Result]) -> None:
+@pytest.mark.parametrize("family", ["unconditional", "sd15"])
+def test_the_denoiser_as_onnx(
+    family: str, workspace: Any, dataset: Path, tmp_path: Path, studio: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if family == "sd15":  # as one whose weights are more than a message of protobuf can hold
+        monkeypatch.setattr("studio.exports.formats.onnx._ONE_FILE", 0)
     run, _ = trained(family, workspace, dataset, tmp_path)
     done = studio("export", run, "--to", "onnx", "--workspace", workspace.root)
     assert done.code == 0, done.err
     record = read_export(run / "onnx")
     assert record.proof["difference"] < 1e-3 and record.inputs["noisy"]["shape"][0] == "batch"
-    assert (run / "onnx" / "runtime.py").is_file()
+    assert (run / "onnx" / "runtime.py").is_file() and (run / "onnx" / "model.onnx.data").is_file() == (family == "sd15")
+    conditions = set(record.inputs) - {"noisy", "times"}
+    assert bool(conditions) == (family == "sd15"), "what the text encoder gives goes in beside noise and times"
+
+
+def test_one_file_with_everything(workspace: Any, dataset: Path, tmp_path: Path, studio: Callable[..., Result]) -> None:
+    run, _ = trained("sd15", workspace, dataset, tmp_path)
+    done = studio("export", run, "--to", "single-file", "--workspace", workspace.root)
+    assert done.code == 0, done.err
+    [line] = read_exports(run)
+    file = Path(line.path)
+    assert line.form == "single-file" and file.stat().st_size == line.bytes and list(file.parent.iterdir()) == [file]
+    weights = load_file(file)
+    # As AUTOMATIC1111 and ComfyUI find out what a file is.
+    assert "model.diffusion_model.input_blocks.0.0.weight" in weights and "first_stage_model.encoder.conv_in.weight" in weights
+    assert "cond_stage_model.transformer.text_model.embeddings.position_embedding.weight" in weights
+    assert not [name for name in weights if "lora" in name]
+    again = studio("export", run, "--to", "single-file", "--workspace", workspace.root)
+    assert again.code == 2 and "exists already and is not overwritten" in again.err
+
+
+def test_what_one_file_cannot_say_is_refused(
+    workspace: Any, dataset: Path, tmp_path: Path, studio: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = trained("unconditional", workspace, dataset, tmp_path)
+    done = studio("export", run, "--to", "single-file", "--workspace", workspace.root)
+    assert done.code == 2 and "of family unconditional, and --to single-file writes" in done.err
+    assert "Allowed for it: --to diffusers" in done.err and not (run / "single-file").exists()
+
+
+def test_another_file_is_not_written(
+    workspace: Any, dataset: Path, tmp_path: Path, studio: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = trained("sd15", workspace, dataset, tmp_path)
+    real = single_file.single_file
+
+    def wrong(*arguments: Any) -> Any:
+        tensors = real(*arguments)
+        name = "model.diffusion_model.middle_block.0.in_layers.2.weight"
+        return tensors | {name: tensors[name] + 1e-3}
+
+    monkeypatch.setattr(single_file, "single_file", wrong)
+    done = studio("export", run, "--to", "single-file", "--workspace", workspace.root)
+    assert done.code == 1 and "mid_block.resnets.0.conv1.weight is another one" in done.err
+    assert not list((run / "single-file").iterdir()) and not read_exports(run)

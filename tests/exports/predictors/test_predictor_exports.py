@@ -123,9 +123,17 @@ def test_the_command_line_takes_an_export_for_the_run(
         [sys.executable, out / "predict.py", tmp_path / "plain.csv"], capture_output=True, text=True, check=True
     )
     assert [json.loads(line)["label"] for line in told.stdout.splitlines()] == answers[1]["prediction"].tail(2).tolist()
+    beside = studio("export", "logistic", "--compare", "--json", "--workspace", space.root)
+    assert beside.code == 0, beside.err
+    lines = {line["form"]: line for line in json.loads(beside.out)["exports"] if line["rate"] is not None}
+    assert lines["the run itself"]["agreement"] == 1 and lines["onnx"]["agreement"] == 1
+    assert all(line["rate"] > 1 and line["alone"] < 5 and line["peak"] > 30e6 for line in lines.values())
+    assert lines["onnx"]["peak"] < lines["the run itself"]["peak"], "no pandas, no scikit-learn"
     (out / "model.onnx").write_bytes(b"another")
     refused = studio(*asked, out, tmp_path / "new.csv")
     assert refused.code == 2 and "model.onnx is not the file that was proven. Export anew" in refused.err
+    beside = studio("export", "logistic", "--compare", "--workspace", space.root)
+    assert beside.code == 0 and "model.onnx is not the file that was proven. Export anew" in beside.out
 
 
 @ONNX

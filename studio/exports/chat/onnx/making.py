@@ -12,14 +12,13 @@ from typing import Any
 import torch
 
 from studio.adapters.chat.loading import load_run
-from studio.adapters.chat.merge import LIMIT, export_merged
+from studio.adapters.chat.merge import export_merged
 from studio.core.errors import UserError
 from studio.core.extras import require
 from studio.core.files import folder_size
 from studio.core.telling import Told
-from studio.exports.chat.measuring import AGREEMENT, DIVERGENCE, Measured
-from studio.exports.chat.proving import asking, check_run, loses_much, prove, warning, written_by
-from studio.exports.writing import described, finish_export, hold, new_export, told
+from studio.exports.chat.proving import asking, check_run, limits_of, loses_much, prove, warning, written_by
+from studio.exports.writing import described, finish_export, new_export, told
 from studio.models.chat.runtimes.genai import need_genai, open_onnx
 from studio.models.exported import ExportRecord
 
@@ -87,7 +86,7 @@ def export_onnx(run_folder: Path, target: Path, quant: str) -> Told:
             run=described(run_folder),
             runtime=proof.runtime,
             proof={"onnxruntime-genai": proof.figures},
-            limits=_limits(form, quant, proof.measured),
+            limits=limits_of(form, quant, proof.measured),
             inputs=made["inputs"],
             outputs=made["outputs"],
             versions=made["versions"],
@@ -116,19 +115,6 @@ def build(work: Path, target: Path, quant: str) -> dict[str, Any]:
         if (work / "merged" / name).is_file():
             shutil.copyfile(work / "merged" / name, target / name)
     return made
-
-
-def _limits(form: str, quant: str, measured: Measured) -> dict[str, float]:
-    """Refuse what a kind of numbers may not lose; gives back the limits that held. What 4 bits lose is told."""
-    if quant == "float32":
-        hold("the largest logit difference", measured.largest, LIMIT, form=form)
-        return {"max_logit_difference": LIMIT}
-    if quant == "int8":
-        hold("the Kullback-Leibler divergence", measured.divergence, DIVERGENCE, form=form)
-        hold("the share of equal likeliest tokens", measured.agreement, AGREEMENT, form=form, least=True)
-        return {"divergence": DIVERGENCE, "agreement": AGREEMENT}
-    hold("the Kullback-Leibler divergence", measured.divergence, sys.float_info.max, form=form)
-    return {}
 
 
 def _use() -> str:

@@ -13,7 +13,7 @@ import torch
 
 from studio.adapters.chat.loading import LoadedRun, load_run
 from studio.adapters.chat.merge import export_merged
-from studio.core.environments import find_python
+from studio.core.environments import find_python, threads
 from studio.core.errors import DataError, UserError
 from studio.core.files import folder_size
 from studio.core.telling import Told
@@ -23,7 +23,6 @@ from studio.exports.chat.proving import asking, check_run, loses_much, prove, wa
 from studio.exports.chat.vllm.environment import QUANTIZE
 from studio.exports.writing import described, finish_export, hold, new_export, told
 from studio.models.chat.encoding import encode_examples
-from studio.models.chat.runtimes.process import threads
 from studio.models.chat.runtimes.vllm import open_vllm
 from studio.models.exported import ExportRecord
 from studio.models.vllm_environment import find_environment, wanted_build

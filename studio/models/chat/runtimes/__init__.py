@@ -17,6 +17,7 @@ RUNTIMES = Registry(
         "gguf": "studio.models.chat.runtimes.llama:open_gguf",
         "gguf-lora": "studio.models.chat.runtimes.llama:open_gguf_lora",
         "onnx": "studio.models.chat.runtimes.genai:open_onnx",
+        "openvino": "studio.models.chat.runtimes.openvino:open_openvino",
         "vllm": "studio.models.chat.runtimes.vllm:open_vllm",
     },
 )

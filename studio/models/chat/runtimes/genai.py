@@ -6,9 +6,9 @@ import json
 import sys
 from pathlib import Path
 
-from studio.core.environments import quiet_environment
+from studio.core.environments import quiet_environment, threads
 from studio.core.extras import available, require
-from studio.models.chat.runtimes.process import AnsweringRuntime, RuntimeProcess, threads
+from studio.models.chat.runtimes.process import AnsweringRuntime, RuntimeProcess
 from studio.models.exported import ExportRecord
 
 PROCESS = Path(__file__).with_name("genai_process.py")

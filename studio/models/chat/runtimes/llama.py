@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from studio.core.environments import OwnEnvironment, find_python, quiet_environment, run_script
-from studio.models.chat.runtimes.process import ProcessRuntime, RuntimeProcess, threads
+from studio.core.environments import OwnEnvironment, find_python, quiet_environment, run_script, threads
+from studio.models.chat.runtimes.process import ProcessRuntime, RuntimeProcess
 from studio.models.exported import ExportRecord
 
 XLLAMACPP, CYLLAMA = "2026.10.11549", "0.2.18"

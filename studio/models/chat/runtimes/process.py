@@ -8,7 +8,6 @@ sentence, and the process goes on.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -94,12 +93,6 @@ class RuntimeProcess:
         if self._process.stdout is not None:
             self._process.stdout.close()
         self._said.close()
-
-
-def threads() -> int:
-    """Threads to compute with: those the person's OMP_NUM_THREADS allows, else one per processor of this process."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return int(asked) if asked.isdigit() and int(asked) else len(os.sched_getaffinity(0))
 
 
 class ProcessRuntime:

@@ -1,0 +1,1 @@
+"""Groups in the forms that other programs read."""

@@ -1,0 +1,1 @@
+"""Embedding models and rerankers in the forms that other programs read."""

@@ -1,0 +1,1 @@
+"""What stands beside exported groups: it imports nothing of the studio."""

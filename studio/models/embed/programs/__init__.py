@@ -1,0 +1,1 @@
+"""What stands beside an exported embedding model or reranker: it imports nothing of the studio."""
