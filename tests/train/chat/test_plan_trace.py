@@ -7,7 +7,7 @@ import torch
 
 from studio.schema.adapter import ChatAdapter
 from studio.train.chat.attention import use_short_attention
-from studio.train.chat.fast import fuse_lora
+from studio.train.chat.lora_layers import fuse_lora
 from studio.train.chat.plan_model import build_skeleton
 from studio.train.chat.plan_trace import trace_step
 from tests.passes import SHAPE, real_inputs, real_peak
