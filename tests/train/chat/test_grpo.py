@@ -366,3 +366,10 @@ def test_vllm_as_the_writer_is_refused_where_it_cannot_be(rewarded, monkeypatch,
     with pytest.raises(ConfigError, match=r"'grpo\.rollout_batch_size' has no meaning with 'grpo\.writer: vllm'"):
         rewarded.open(**{"grpo.writer": "vllm", "grpo.rollout_batch_size": 4})
     assert not rewarded.workspace.list_runs()
+
+
+@pytest.mark.parametrize("launched", ["ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"])
+def test_parts_of_a_model_cannot_write_answers(rewarded, monkeypatch, launched):
+    monkeypatch.setenv(launched, "true")
+    with pytest.raises(UserError, match="every process needs the whole model: FSDP and DeepSpeed cannot be used with it"):
+        rewarded.train(max_steps=1)

@@ -24,6 +24,7 @@ def real_model(adapter, tiny_base):
 
     base = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.bfloat16 if adapter.dtype == "bfloat16" else torch.float32)
     if adapter.method == "full":
+        use_short_attention(base)
         return base.train(), base
     model = attach_lora(base, adapter.lora, quantized=False, gradient_checkpointing=adapter.gradient_checkpointing)
     fuse_lora(model)
