@@ -119,6 +119,7 @@ def test_the_probe_of_rewards_times_what_is_written_too(preset, capsys):
 
 
 def test_a_probe_does_not_time_another_programs_answers(preset, capsys):
-    settings = ["--set", "objective=grpo", "--set", "grpo.rewards=[{reward: length, max: 9}]", "--set", "grpo.writer=vllm"]
-    assert run(["plan", preset, "--device", "cpu", "--probe", *settings]) == 2
+    own = {"objective": "grpo", "grpo.rewards": "[{reward: length, max: 9}]", "grpo.writer": "vllm", "grpo.max_new_tokens": 9}
+    settings = [part for name, value in own.items() for part in ("--set", f"{name}={value}")]
+    assert run(["plan", preset, "--device", "cpu", "--memory", "99GB", "--probe", *settings]) == 2
     assert "--probe writes answers with transformers" in capsys.readouterr().err
