@@ -68,7 +68,7 @@ def held_out_loss(model: Any, rows: Sequence[EncodedRow]) -> float | None:
 
 
 def _batches(rows: Sequence[EncodedRow]) -> Iterator[list[EncodedRow]]:
-    """Rows of about a length, at most :data:`TOKENS` with their padding in one batch; it takes no more memory than one long row."""
+    """Rows of about a length, at most :data:`TOKENS` with their padding in one batch: no more memory than one long row takes."""
     batch: list[EncodedRow] = []
     for row in sorted(rows, key=lambda row: len(row.input_ids)):  # so the next is the longest
         if batch and (len(batch) + 1) * len(row.input_ids) > TOKENS:
