@@ -34,7 +34,8 @@ _GELU = Unit(
     lambda gate: nn.functional.gelu(gate, approximate="tanh"),
     lambda gradient, gate: torch.ops.aten.gelu_backward(gradient, gate, approximate="tanh"),
 )
-_UNITS: dict[type, Unit] = {nn.SiLU: _SILU, SiLUActivation: _SILU, GELUTanh: _GELU}
+_UNITS = {"silu": _SILU, "gelu_tanh": _GELU}
+_NAMES: dict[type, str] = {nn.SiLU: "silu", SiLUActivation: "silu", GELUTanh: "gelu_tanh"}
 # How transformers writes it in the hundred-odd families of Llama's kind; what is written otherwise is left alone.
 _GATED = re.compile(r"self\.down_proj\(self\.act_fn\(self\.gate_proj\((\w+)\)\) \* self\.up_proj\(\1\)\)")
 
@@ -55,41 +56,45 @@ class LoraProduct(torch.autograd.Function):
         ctx: Any,
         x: Tensor,
         up: Tensor | None,
-        unit: Unit | None,
+        unit: str,
         dropped: Tensor | None,
         weight: Tensor,
         bias: Tensor | None,
         scale: float,
         a: Tensor,
         b: Tensor,
-        start: tuple[float, Tensor, Tensor] | None,
+        start_scale: float,
+        start_a: Tensor | None,
+        start_b: Tensor | None,
     ) -> Tensor:
         """Returns [n, o].
 
+        All arguments are tensors, numbers and words, which is what ``torch.compile`` sees through.
+
         Args:
-            x: [n, i], or the gate of what is made of it with ``up`` [n, i] and ``unit``.
+            x: [n, i], or the gate of what is made of it with ``up`` [n, i] and the ``unit`` of that name.
             dropped: [n, i], goes through A in place of x, where there is dropout; not with a gate.
             weight: [o, i], of the type of x, and so is ``bias`` [o].
             scale, a, b: of the adapter, [r, i] and [o, r], of any type.
-            start: the same of the frozen one beside it.
+            start_scale, start_a, start_b: the same of the frozen one beside it, if any.
         """
-        made = x if unit is None or up is None else unit.bend(x).mul_(up)
+        made = x if up is None else _UNITS[unit].bend(x).mul_(up)
         into_a = made if dropped is None else dropped
         middle = into_a @ a.to(x.dtype).t()  # [n, r]
-        ctx.save_for_backward(x, up, dropped, weight, middle, a, b)
-        ctx.unit, ctx.scale, ctx.start = unit, scale, start
+        ctx.save_for_backward(x, up, dropped, weight, middle, a, b, start_a, start_b)
+        ctx.unit, ctx.scale, ctx.start_scale = unit, scale, start_scale
         y = nn.functional.linear(made, weight, bias).addmm_(middle, b.to(x.dtype).t(), alpha=scale)
-        if start is not None:
-            scale, a, b = start
-            y.addmm_(made @ a.to(x.dtype).t(), b.to(x.dtype).t(), alpha=scale)
+        if start_a is not None and start_b is not None:
+            y.addmm_(made @ start_a.to(x.dtype).t(), start_b.to(x.dtype).t(), alpha=start_scale)
         return y
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Of x (or its gate), ``up``, what was dropped, A and B."""
-        x, up, dropped, weight, middle, a, b = ctx.saved_tensors
+        x, up, dropped, weight, middle, a, b, start_a, start_b = ctx.saved_tensors
         (y,) = gradients
-        bent = ctx.unit.bend(x) if up is not None else None
+        unit = _UNITS[ctx.unit] if up is not None else None
+        bent = unit.bend(x) if unit is not None else None
         into_a = dropped if dropped is not None else x if bent is None else bent * up
         back = y @ b.to(y.dtype)  # [n, r]
         of_a = (back.t() @ into_a).to(a.dtype).mul_(ctx.scale) if ctx.needs_input_grad[7] else None
@@ -97,17 +102,16 @@ class LoraProduct(torch.autograd.Function):
         del into_a
         of_dropped = (back @ a.to(y.dtype)).mul_(ctx.scale) if dropped is not None else None
         if not (ctx.needs_input_grad[0] or ctx.needs_input_grad[1]):
-            return None, None, None, of_dropped, None, None, None, of_a, of_b, None
+            return None, None, None, of_dropped, None, None, None, of_a, of_b, None, None, None
         of_x = y @ weight
         if dropped is None:
             of_x.addmm_(back, a.to(y.dtype), alpha=ctx.scale)
-        if ctx.start is not None:
-            scale, a, b = ctx.start
-            of_x.addmm_(y @ b.to(y.dtype), a.to(y.dtype), alpha=scale)
+        if start_a is not None:
+            of_x.addmm_(y @ start_b.to(y.dtype), start_a.to(y.dtype), alpha=ctx.start_scale)
         of_up = None
-        if bent is not None:
-            of_x, of_up = ctx.unit.backward(of_x * up, x), bent.mul_(of_x)
-        return of_x, of_up, None, of_dropped, None, None, None, of_a, of_b, None
+        if unit is not None and bent is not None:
+            of_x, of_up = unit.backward(of_x * up, x), bent.mul_(of_x)
+        return of_x, of_up, None, of_dropped, None, None, None, of_a, of_b, None, None, None
 
 
 def fuse_lora(model: nn.Module) -> int:
@@ -126,7 +130,7 @@ def fuse_lora(model: nn.Module) -> int:
             changed += 1
     for module in model.modules():
         last: Any = getattr(module, "down_proj", None)
-        unit = _UNITS.get(type(getattr(module, "act_fn", None)))
+        unit = _NAMES.get(type(getattr(module, "act_fn", None)))
         if unit and isinstance(getattr(last, "forward", None), _FusedForward) and _is_gated(module):
             module.forward = _GatedForward(module, unit)  # type: ignore[method-assign]
     return changed
@@ -162,7 +166,7 @@ class _FusedForward:
     def __init__(self, module: Any) -> None:
         self.module, self.plain = module, type(module).forward
 
-    def __call__(self, x: Tensor, *args: Any, up: Tensor | None = None, unit: Unit | None = None, **kwargs: Any) -> Tensor:
+    def __call__(self, x: Tensor, *args: Any, up: Tensor | None = None, unit: str = "", **kwargs: Any) -> Tensor:
         """``x`` [..., i] to [..., o]; with ``up`` and ``unit``, ``x`` is the gate of what goes through the layer."""
         module = self.module
         base = module.base_layer
@@ -172,15 +176,15 @@ class _FusedForward:
         active = [name for name in module.active_adapters if name in module.lora_A]
         dropping = [name for name in active if not isinstance(module.lora_dropout[name], nn.Identity)]
         plain = plain or not active or not x.dtype == weight.dtype == kind or START in dropping
-        if unit is not None and up is not None and (plain or dropping):
-            x, up, unit = unit.bend(x) * up, None, None
+        if up is not None and (plain or dropping):
+            x, up = _UNITS[unit].bend(x) * up, None
         if plain:
             result: Tensor = self.plain(module, x, *args, **kwargs)
             return result
         first = TRAINED if TRAINED in active else active[0]
         flat = x.reshape(-1, x.shape[-1])
         dropped = module.lora_dropout[first](flat) if dropping else None
-        start = (module.scaling[START], *_matrices(module, START)) if START in active and first != START else None
+        beside = START in active and first != START
         out: Tensor = LoraProduct.apply(  # type: ignore[no-untyped-call]
             flat,
             None if up is None else up.reshape(-1, up.shape[-1]),
@@ -190,7 +194,8 @@ class _FusedForward:
             base.bias,
             module.scaling[first],
             *_matrices(module, first),
-            start,
+            module.scaling[START] if beside else 0.0,
+            *(_matrices(module, START) if beside else (None, None)),
         )
         return out.reshape(*x.shape[:-1], -1)
 
@@ -203,7 +208,7 @@ def _matrices(module: Any, name: str) -> tuple[Tensor, Tensor]:
 class _GatedForward:
     """The forward of a gated layer that leaves the product with the gate to its last layer."""
 
-    def __init__(self, module: Any, unit: Unit) -> None:
+    def __init__(self, module: Any, unit: str) -> None:
         self.module, self.unit = module, unit
 
     def __call__(self, x: Tensor) -> Tensor:
