@@ -17,12 +17,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import docs
 
 ALLOWED = 0.6
 PAIRS, ROWS = 16, 2
+KINDS = ("float32", "nf4")
 STUDIO = [sys.executable, "-m", "studio.cli.main"]
 RECIPE = """kind: chat
 sources:
@@ -34,18 +37,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--layers", type=int, default=22)
     parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--only", help="float32 or nf4")
+    parser.add_argument("--only", choices=KINDS, help="one of the two bases; the other is said to be not measured")
     parser.add_argument("--role", help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help="where to work and keep what was measured; a second call there goes on")
     docs.add_option(parser)
     chosen = parser.parse_args()
     if chosen.role:
         ROLES[chosen.role](chosen.folder, chosen.steps, chosen.only or "float32")
         return 0
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() if chosen.folder is None else nullcontext(str(chosen.folder.absolute())) as place:
+        Path(place).mkdir(parents=True, exist_ok=True)
         lines, worst = measure(Path(place), chosen.layers, chosen.steps, chosen.only)
     print("\n".join(lines))
-    if chosen.write_docs and not chosen.only:
+    if chosen.write_docs:
         docs.write_section("dpo-from-adapter", "\n".join(lines))
     return 1 if worst > ALLOWED else 0
 
@@ -53,14 +57,15 @@ def main() -> int:
 def measure(folder: Path, layers: int, steps: int, only: str | None) -> tuple[list[str], float]:
     """The table, and the worst share of the road from an adapter beside that with a reference copy."""
     # In a process of its own: a child is counted with the largest size that its parent had when it was started.
-    run(role("base", folder, layers))
+    peak = partial(measured, folder)
+    peak("base", role("base", folder, layers))
     numbers = int((folder / "numbers").read_text())
     make_data(folder)
-    libraries = run(role("imports", folder, steps))
+    libraries = peak("imports", role("imports", folder, steps))
     sft = [*STUDIO, "train", "chat/lora", "--data", "talk", "--model", str(folder / "base"), "--name", "sft"]
-    run([*sft, *settings("max_steps=2", "dtype=float32", f"batch_size={ROWS}", "max_length=128")], folder)
-    export = run([*STUDIO, "export", "sft", "--to", "merged", "--out", str(folder / "merged")], folder)
-    merge = run(role("merge", folder, steps))
+    peak("sft", [*sft, *settings("max_steps=2", "dtype=float32", f"batch_size={ROWS}", "max_length=128")])
+    export = peak("export", [*STUDIO, "export", "sft", "--to", "merged", "--out", str(folder / "merged")])
+    merge = peak("merge", role("merge", folder, steps))
     lines = [
         f"{numbers / 1e6:.0f} million numbers, LoRA rank 16 on all linear layers, {ROWS} pairs a step, {steps} steps. "
         f"Interpreter and libraries alone: {libraries / 1e9:.2f} GB.\n",
@@ -68,25 +73,27 @@ def measure(folder: Path, layers: int, steps: int, only: str | None) -> tuple[li
         "|---|---|---:|---:|---:|---:|---:|",
     ]
     worst = 0.0
-    for kind in ["float32", "nf4"] if only is None else [only]:
-        here = run(studio_dpo("sft", kind, steps), folder)
-        ours = run(studio_dpo(str(folder / "merged"), kind, steps), folder)
-        alone = run(role("trl-alone", folder, steps, kind))
-        copied = run(role("trl-copy", folder, steps, kind))
+    for kind in KINDS if only is None else [only]:
+        here = peak(f"{kind} adapter", studio_dpo("sft", kind, steps))
+        ours = peak(f"{kind} merged", studio_dpo(str(folder / "merged"), kind, steps))
+        alone = peak(f"{kind} trl-alone", role("trl-alone", folder, steps, kind))
+        copied = peak(f"{kind} trl-copy", role("trl-copy", folder, steps, kind))
         roads = [
             ("studio, `--model RUN`", here, here, None),
             ("studio, exported as merged first", max(export, ours), ours, folder / "merged"),
             ("TRL, merged first, a copy as reference", max(merge, copied), copied, folder / "trl"),
             ("TRL, merged first, adapter off as reference", max(merge, alone), alone, folder / "trl"),
         ]
-        for name, peak, training, copy in roads:
+        for name, largest, training, copy in roads:
             size = f"{sum(file.stat().st_size for file in copy.glob('*.safetensors')) / 1e9:.2f} GB" if copy else "none"
-            shares = [here / peak, (here - libraries) / (peak - libraries)]
+            shares = [here / largest, (here - libraries) / (largest - libraries)]
             told = " | ".join(f"{share:.0%}" if copy else "" for share in shares)
-            lines.append(f"| {kind} | {name} | {peak / 1e9:.2f} GB | {training / 1e9:.2f} GB | {size} | {told} |")
+            lines.append(f"| {kind} | {name} | {largest / 1e9:.2f} GB | {training / 1e9:.2f} GB | {size} | {told} |")
         worst = max(worst, here / roads[2][1])
     verdict = "met" if worst <= ALLOWED else "missed"
     lines.append(f"\nTarget: at most {ALLOWED:.0%} of the road with a copy as reference; {verdict} (largest share {worst:.0%}).")
+    if only is not None:
+        lines.append(f"Measured with `--only {only}`, so nothing is known here of the other number type.")
     return lines, worst
 
 
@@ -150,6 +157,16 @@ def studio_dpo(model: str, kind: str, steps: int) -> list[str]:
 def role(name: str, folder: Path, steps: int, kind: str = "float32") -> list[str]:
     """This script in another part."""
     return [sys.executable, __file__, "--role", name, "--folder", str(folder), "--steps", str(steps), "--only", kind]
+
+
+def measured(folder: Path, name: str, command: list[str]) -> int:
+    """The largest resident size of a command in bytes, kept in the folder by a name: what was measured there is not run again."""
+    kept = folder / "peaks.json"
+    peaks: dict[str, int] = json.loads(kept.read_text()) if kept.is_file() else {}
+    if name not in peaks:
+        peaks[name] = run(command, folder)
+        kept.write_text(json.dumps(peaks, indent=2))
+    return peaks[name]
 
 
 def run(command: list[str], workspace: Path | None = None) -> int:

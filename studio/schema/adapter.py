@@ -218,9 +218,10 @@ class ChatAdapter(Preset):
         self._refuse_grpo()
         self._taught()
         if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:
+            fits = next(size for size in range(self.micro_batch_size, 0, -1) if self.batch_size % size == 0)
             raise ValueError(
                 f"micro_batch_size {self.micro_batch_size} does not divide batch_size {self.batch_size}. "
-                "Rows per optimizer step must be a whole number of forward passes."
+                f"Rows per optimizer step must be a whole number of forward passes: set micro_batch_size={fits} too."
             )
         refuse_optimizer(
             self.optimizer,

@@ -9,7 +9,8 @@ from transformers import AutoModelForCausalLM
 
 from studio.models.chat.architecture import rounding
 from studio.models.chat.encoding import EncodedRow
-from studio.train.chat.fast import fuse_lora, target_nll
+from studio.train.chat.fast import target_nll
+from studio.train.chat.lora_layers import fuse_lora
 from studio.train.chat.packing import prove_isolation
 
 pytestmark = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -45,13 +45,35 @@ def held_out_rows(run: LoadedRun) -> list[EncodedRow]:
 
 @torch.inference_mode()
 def held_out_loss(model: Any, rows: Sequence[EncodedRow]) -> float | None:
-    """Mean negative log-likelihood of the rows' answers, in nats per token; None without rows."""
+    """Mean negative log-likelihood of the rows' answers, in nats per token; None without rows.
+
+    Rows of a length go through the model together: DoRA and its like form every weight anew in each pass.
+    """
     total = torch.zeros((), dtype=torch.float64)
     count = 0
-    for row in rows:
-        tokens = torch.tensor([row.input_ids], device=model.device)  # [1, s]
-        wanted = torch.tensor(row.trained[1:], device=model.device)  # [s - 1]
-        logits = model(input_ids=tokens, use_cache=False).logits[0, :-1][wanted].float()  # [n, v]
-        total += torch.nn.functional.cross_entropy(logits, tokens[0, 1:][wanted], reduction="sum").double().cpu()
+    for batch in _batches(rows):
+        shape = len(batch), max(len(row.input_ids) for row in batch)
+        tokens, seen = (torch.zeros(shape, dtype=torch.int64) for _ in range(2))  # [b, s]
+        wanted = torch.zeros(shape, dtype=torch.bool)
+        for place, row in enumerate(batch):
+            size = len(row.input_ids)
+            tokens[place, :size], wanted[place, :size] = torch.tensor(row.input_ids), torch.tensor(row.trained)
+            seen[place, :size] = 1
+        tokens, wanted = tokens.to(model.device), wanted[:, 1:].to(model.device)
+        logits = model(input_ids=tokens, attention_mask=seen.to(model.device), use_cache=False).logits
+        chosen = logits[:, :-1][wanted].float()  # [n, v]
+        total += torch.nn.functional.cross_entropy(chosen, tokens[:, 1:][wanted], reduction="sum").double().cpu()
         count += int(wanted.sum())
     return float(total) / count if count else None
+
+
+def _batches(rows: Sequence[EncodedRow]) -> Iterator[list[EncodedRow]]:
+    """Rows of about a length, at most :data:`TOKENS` with their padding in one batch: no more memory than one long row takes."""
+    batch: list[EncodedRow] = []
+    for row in sorted(rows, key=lambda row: len(row.input_ids)):  # so the next is the longest
+        if batch and (len(batch) + 1) * len(row.input_ids) > TOKENS:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch

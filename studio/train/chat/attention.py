@@ -1,4 +1,4 @@
-"""Attention for short rows in bfloat16 on a CPU, where PyTorch's fused kernel is slow.
+"""Attention on a CPU: for short rows in bfloat16, where PyTorch's fused kernel is slow, and for keys that heads share.
 
 Legend: b rows, h heads, k key heads, s tokens, d size of a head, v size of its values.
 """
@@ -28,7 +28,10 @@ def short_attention(
     scaling: float | None,
     causal: bool | None,
 ) -> Tensor | None:
-    """Plain matrix products where they are faster, otherwise what transformers calls ``sdpa``.
+    """Plain matrix products where they are faster, otherwise the fused kernel as transformers' ``sdpa`` calls it.
+
+    Behind a mask transformers repeats keys and values for every head that shares them, and a training step keeps the copies; on
+    a CPU the kernel does without, to the same bits.
 
     The backward pass of the fused kernel takes several times as long in bfloat16 as in float32 at these lengths
     (docs/log.md). Scores are rounded to bfloat16 before the softmax, as in transformers' ``eager``; the
@@ -47,7 +50,7 @@ def short_attention(
     else:
         masked = mask.dtype == torch.bool and mask.shape[1] == 1
     if not short or not masked:
-        return None
+        return _sharing(query, key, value, mask, dropout, scaling)
     rows, heads, _, size = query.shape
     groups = heads // key.shape[1]
     if mask is None:
@@ -59,6 +62,16 @@ def short_attention(
     weights = (scores + (bias[:, :, None] if bias.dim() == 4 else bias)).softmax(-1)
     drawn = weights.view(rows, -1, groups * tokens, tokens) @ value  # [b, k, g*s, v]
     return drawn.view(rows, heads, tokens, -1).transpose(1, 2).contiguous()
+
+
+def _sharing(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float, scaling: float | None
+) -> Tensor | None:
+    """The fused kernel on keys that heads share, [b, s, h, v]; None where transformers' call of it copies nothing either."""
+    if mask is None or dropout or query.shape[1] == key.shape[1] or key.shape[-1] != value.shape[-1]:
+        return None
+    drawn = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling, enable_gqa=True)
+    return drawn.transpose(1, 2).contiguous()
 
 
 def use_short_attention(model: Any) -> bool:

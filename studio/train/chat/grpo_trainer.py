@@ -47,18 +47,13 @@ class GrpoTrainer(ChatTrainer):
         """``settings`` as :class:`ChatTrainer`; rows and validation are :class:`PromptRow`. writer: None is the model itself.
 
         Raises:
-            UserError: the processes hold only parts of the model, with which none can write answers.
+            UserError: another program writes the answers, for several processes.
         """
         self._own, self._seed, self._prompts = adapter.grpo, adapter.seed, list(settings["rows"])
         self._tasks: list[PromptRow] = list(settings["validation"])
         self._pad, self._writer = int(tokenizer.pad_token_id), writer
         self._recorder = next((each for each in settings["callbacks"] if isinstance(each, Recorder)), None)
         super().__init__(tokenizer=tokenizer, **settings)
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            raise UserError(
-                "objective: grpo writes answers while it trains, for which every process needs the whole model: FSDP and "
-                "DeepSpeed cannot be used with it. Train with --processes alone."
-            )
         if writer is not None and self.accelerator.num_processes > 1:
             raise UserError(
                 "grpo.writer vllm writes for one process. Train without --processes, or set grpo.writer: transformers."

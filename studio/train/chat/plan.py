@@ -300,7 +300,7 @@ def _assumptions(adapter: ChatAdapter, lengths: Sequence[int] | None, supervised
     if adapter.objective == "grpo":
         found.append(
             f"every answer is taken to have grpo.max_new_tokens ({adapter.grpo.max_new_tokens}) tokens; each step first writes "
-            f"{adapter.batch_size} of them, token by token, whose time is not told, and rollouts.jsonl is not counted"
+            f"{adapter.batch_size} of them, token by token, whose time --probe measures, and rollouts.jsonl is not counted"
         )
     elif supervised is None and objective(adapter.objective).assumed_targets(adapter) < adapter.max_length:
         found.append("half of the tokens are taken to carry loss")

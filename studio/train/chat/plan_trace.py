@@ -20,7 +20,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from studio.models.chat.architecture import decoder_of, is_scorer
 from studio.train.chat.attention import use_short_attention
-from studio.train.chat.fast import fuse_lora, target_nll
+from studio.train.chat.fast import target_nll
+from studio.train.chat.lora_layers import fuse_lora
 from studio.train.chat.plan_experts import plan_experts
 from studio.train.chat.plan_model import Skeleton
 from studio.train.storage import StorageTracker, materialise

@@ -133,6 +133,8 @@ def _probe(
         raise UserError(
             f"--probe knows no steps of 'objective: {preset.objective}'. Leave it out: the memory is planned without it."
         )
+    if preset.objective == "grpo" and preset.grpo.writer == "vllm":
+        raise UserError("--probe writes answers with transformers. Leave it out, or plan with --set grpo.writer=transformers.")
     say("probing: 3 real steps with the longest rows, 3 with usual ones")
     if lengths is None or supervised is None:
         lengths = [planned.longest.length] * preset.batch_size

@@ -1,7 +1,7 @@
 """The probe: a few real optimizer steps with the longest rows, then with usual ones, in a process of its own, timed and measured.
 
-It runs the studio's trainer on the real base. The rows have the lengths of real ones and random words, which neither time nor
-memory can tell apart. Nothing is kept.
+It runs the studio's trainer on the real base; of ``objective: grpo`` it writes the beginning of a step's answers too. The rows
+have the lengths of real ones and random words, which neither time nor memory can tell apart. Nothing is kept.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from studio.schema.adapter import ChatAdapter
 from studio.train.probing import answer_probe, ask_probe
 
 STEPS = 3
+WRITTEN = 16
+"""Tokens of an answer after the first that are written to measure how long one takes."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Probed:
     usual_seconds, usual_tokens: the same with rows of every length, whose padding and small matrices cost their time.
     peak: bytes; the largest resident size of the process on a CPU, the most allocated memory on a GPU.
     device: where it ran.
+    writing_seconds: for the answers that one step of ``objective: grpo`` learns from, were each of ``grpo.max_new_tokens``;
+        0 of other objectives. Shared by the ``grpo.updates`` steps on the same answers.
     """
 
     step_seconds: float
@@ -38,10 +42,11 @@ class Probed:
     peak: int
     device: str
     losses: list[float]
+    writing_seconds: float = 0.0
 
     def epoch_seconds(self, tokens_per_epoch: int) -> float:
-        """Seconds for one pass over that many tokens at the speed of usual rows."""
-        return tokens_per_epoch / self.usual_tokens * self.usual_seconds
+        """Seconds for one pass over that many tokens at the speed of usual rows, and for the answers among them."""
+        return tokens_per_epoch / self.usual_tokens * (self.usual_seconds + self.writing_seconds)
 
 
 def probe(
@@ -58,6 +63,8 @@ def probe(
         StudioError: the process failed; its last line is told.
     """
     ordered = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    if adapter.objective == "grpo":  # every answer to a prompt is a row
+        ordered = [row for row in ordered for _ in range(adapter.grpo.group_size)]
     count = min(adapter.batch_size, len(ordered))
     usual = [ordered[(2 * share + 1) * len(ordered) // (2 * count)] for share in range(count)]
     rows = [[[lengths[row], supervised[row]] for row in chosen] for chosen in (ordered[:count], usual)]
@@ -120,12 +127,52 @@ def train_rows(
     )
     trainer.args.save_strategy = "no"
     trainer.train()
+    writing = _writing_seconds(trainer, adapter, [encoded[row].input_ids for row in windows[-1]])
     on_gpu = device.type == "cuda"
     peak = torch.cuda.max_memory_allocated() if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     losses = [float(line["loss"]) for line in trainer.state.log_history if "loss" in line]
     first, usual = clock.seconds[min(1, steps - 1) : steps], clock.seconds[steps:]
     tokens = [sum(count for count, _ in chosen) for chosen in sets]
-    return Probed(statistics.median(first), tokens[0], statistics.median(usual), tokens[1], int(peak), device.type, losses)
+    usual_seconds = statistics.median(usual)
+    return Probed(statistics.median(first), tokens[0], usual_seconds, tokens[1], int(peak), device.type, losses, writing)
+
+
+def _writing_seconds(trainer: Any, adapter: ChatAdapter, rows: Sequence[list[int]]) -> float:
+    """Seconds a step for writing answers to usual prompts, from their first :data:`WRITTEN` tokens; 0 where none are written.
+
+    Args:
+        rows: token ids of prompts, each with room for the longest answer behind it.
+    """
+    import torch
+
+    from studio.models.chat.generation import write_answers
+    from studio.models.decoding import Decoding
+
+    own = adapter.grpo
+    if adapter.objective != "grpo":
+        return 0.0
+    prompts = [ids[: len(ids) - own.max_new_tokens] for ids in rows]
+    at_once = min(own.rollout_batch_size or len(prompts), len(prompts))
+
+    def timed(tokens: int) -> float:
+        decoding = Decoding(tokens, own.temperature, own.top_p, own.top_k)
+        began = time.perf_counter()
+        with torch.no_grad(), trainer.compute_loss_context_manager():
+            # Nothing ends an answer: all are written to their full length.
+            write_answers(
+                trainer.model, prompts[:at_once], decoding, ends=frozenset(), context=adapter.max_length + tokens,
+                batch_size=at_once,
+            )  # fmt: skip
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return time.perf_counter() - began
+
+    trainer.model.eval()
+    timed(2)  # memory is slow when it is touched first
+    reading = timed(1)
+    each = max(0.0, timed(WRITTEN + 1) - reading) / WRITTEN
+    batches = -(-len(prompts) // at_once)
+    return batches * (reading + each * (own.max_new_tokens - 1)) / own.updates
 
 
 def _load(adapter: ChatAdapter, base: Any, device: Any, dtype: Any, start: Path | None) -> Any:

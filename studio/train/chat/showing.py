@@ -118,6 +118,9 @@ def _probed(planned: Plan, probed: Probed) -> list[tuple[str, object]]:
     predicted = _comparable(planned)
     step = f"{duration_text(probed.step_seconds)} for {probed.step_tokens:,} tokens (the longest rows)"
     lines: list[tuple[str, object]] = [("step", step)]
+    if probed.writing_seconds:
+        told = f"{duration_text(probed.writing_seconds)} a step for answers of full length, before it learns from them"
+        lines.append(("writing", told))
     if planned.tokens_per_epoch is not None:
         seconds = probed.epoch_seconds(planned.tokens_per_epoch)
         lines.append(("epoch", f"about {duration_text(seconds)}, validation and saving not counted"))

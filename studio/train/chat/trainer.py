@@ -24,7 +24,8 @@ from studio.models.chat.architecture import decoder_of
 from studio.models.chat.encoding import IGNORE, EncodedRow
 from studio.train.chat.attention import use_short_attention
 from studio.train.chat.batches import Collator, MicroBatches, SlotDataset
-from studio.train.chat.fast import fuse_lora, target_nll
+from studio.train.chat.fast import target_nll
+from studio.train.chat.lora_layers import fuse_lora
 from studio.train.chat.weights import check_adapter, read_weights, write_weights
 from studio.train.checkpoints import PARTIAL, clear_partial, publish_checkpoint, rotate_checkpoints
 from studio.train.finite import all_finite, refuse_blown_up, refuse_scaled_away

@@ -58,6 +58,20 @@ def test_long_rows_and_float32_go_through_the_fused_kernel(tokens, kind):
     assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
 
 
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_keys_that_heads_share_are_not_repeated_behind_a_mask(kind):
+    tokens = LONGEST + 1
+    mask = ragged(tokens)
+    found, expected = (answer(function, kind, mask, tokens) for function in (short_attention, sdpa_attention_forward))
+    assert torch.equal(found[0], expected[0])
+    for ours, theirs in zip(found[1:], expected[1:], strict=True):
+        assert float((ours - theirs).norm() / theirs.norm()) < (1e-5 if kind == torch.float32 else 0.01)
+    kept: list[torch.Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda saved: kept.append(saved) or saved, lambda saved: saved):
+        short_attention(Layer(), *states(tokens, kind), mask)
+    assert sum(saved.shape[1] == HEADS and saved.dim() == 4 for saved in kept) == 2, "the query and what was drawn"
+
+
 def test_a_model_takes_it_and_packed_rows_stay_apart(tiny_base, monkeypatch):
     calls = []
     monkeypatch.setattr(attention, "short_attention", lambda *args, **more: calls.append(1) or short_attention(*args, **more))

@@ -1,13 +1,11 @@
-"""The tighter forms against the plain ones."""
+"""The tighter loss against the plain one."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM
 
-from studio.train.chat.fast import fuse_lora, target_nll
+from studio.train.chat.fast import target_nll
 
 
 def test_target_nll_equals_cross_entropy():
@@ -43,66 +41,3 @@ def test_target_nll_in_slices_is_the_same(kind, monkeypatch):
         found.append((value.detach(), own.grad))
     assert torch.equal(found[0][0], found[1][0])
     assert torch.equal(found[0][1], found[1][1])
-
-
-@pytest.mark.parametrize("options", [{}, {"use_rslora": True}, {"use_dora": True}, {"lora_dropout": 0.5}])
-def test_fused_lora_equals_peft(tiny_base, options):
-    def build():
-        torch.manual_seed(0)
-        model = AutoModelForCausalLM.from_pretrained(tiny_base)
-        model = get_peft_model(
-            model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False, **options)
-        )
-        return model.train()
-
-    ids = torch.arange(24).reshape(2, 12)
-    plain, fused = build(), build()
-    changed = fuse_lora(fused)
-    assert changed == (0 if options.get("use_dora") else 14)  # 7 linear layers in each of 2 blocks
-    outputs, gradients = [], []
-    for model in (plain, fused):
-        torch.manual_seed(1)
-        logits = model(input_ids=ids).logits
-        logits.square().mean().backward()
-        outputs.append(logits.detach())
-        gradients.append({name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None})
-    assert torch.allclose(outputs[0], outputs[1], atol=1e-6)
-    assert gradients[0].keys() == gradients[1].keys()
-    for name, gradient in gradients[0].items():
-        assert torch.allclose(gradient, gradients[1][name], rtol=1e-4, atol=1e-8), name
-
-
-def test_fused_lora_in_bfloat16_is_as_near_to_float32_as_peft(tiny_base):
-    def gradients(kind, fused):
-        torch.manual_seed(0)
-        model = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=kind)
-        model = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False)).float()
-        for name, parameter in model.named_parameters():
-            if "lora_" not in name:
-                parameter.data = parameter.data.to(kind)
-        if fused:
-            assert fuse_lora(model) == 14
-        with torch.autocast("cpu", torch.bfloat16, enabled=kind == torch.bfloat16):
-            loss = model(input_ids=torch.arange(24).reshape(2, 12)).logits.float().square().mean()
-        loss.backward()
-        return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-
-    exact = gradients(torch.float32, False)
-    far = []
-    for fused in (False, True):
-        found = gradients(torch.bfloat16, fused)
-        assert found.keys() == exact.keys()
-        assert all(gradient.dtype == torch.float32 for gradient in found.values())
-        far.append(sum(float((found[name] - exact[name]).norm() / exact[name].norm()) for name in exact) / len(exact))
-    assert far[1] < 1.2 * far[0], far
-
-
-def test_fused_lora_respects_a_switched_off_adapter(tiny_base):
-    base = AutoModelForCausalLM.from_pretrained(tiny_base)
-    ids = torch.arange(12)[None]
-    expected = base(ids).logits.detach()
-    model = get_peft_model(base, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False))
-    fuse_lora(model)
-    assert not torch.allclose(model(input_ids=ids).logits, expected)
-    with model.disable_adapter():
-        assert torch.allclose(model(input_ids=ids).logits, expected)

@@ -247,6 +247,7 @@ def test_it_is_told_when_nothing_was_learnt(rewarded):
     [
         ({"objective": "sft"}, "'grpo' has no meaning with 'objective: sft'"),
         ({"grpo.rewards": []}, "'grpo.rewards' is empty"),
+        ({"batch_size": 8, "micro_batch_size": 6}, "set micro_batch_size=4 too"),
         ({"batch_size": 12, "micro_batch_size": 4}, "group_size 8 does not divide batch_size 12"),
         ({"grpo.max_new_tokens": 256}, "leaves no room for a prompt in max_length 256"),
         ({"thinking": "mask"}, "'thinking: mask' has no meaning"),
@@ -366,3 +367,10 @@ def test_vllm_as_the_writer_is_refused_where_it_cannot_be(rewarded, monkeypatch,
     with pytest.raises(ConfigError, match=r"'grpo\.rollout_batch_size' has no meaning with 'grpo\.writer: vllm'"):
         rewarded.open(**{"grpo.writer": "vllm", "grpo.rollout_batch_size": 4})
     assert not rewarded.workspace.list_runs()
+
+
+@pytest.mark.parametrize("launched", ["ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"])
+def test_parts_of_a_model_cannot_write_answers(rewarded, monkeypatch, launched):
+    monkeypatch.setenv(launched, "true")
+    with pytest.raises(UserError, match="every process needs the whole model: FSDP and DeepSpeed cannot be used with it"):
+        rewarded.train(max_steps=1)

@@ -104,3 +104,22 @@ def test_the_probe_trains_and_compares(preset, capsys):
     assert len(probed["losses"]) == 6
     assert probed["peak"] > 300_000_000
     assert probed["step_seconds"] > 0 and probed["usual_seconds"] > 0
+    assert not probed["writing_seconds"]
+
+
+@pytest.mark.long
+def test_the_probe_of_rewards_times_what_is_written_too(preset, capsys):
+    own = {"objective": "grpo", "batch_size": 4, "grpo.group_size": 2, "grpo.max_new_tokens": 32}
+    settings = [part for name, value in own.items() for part in ("--set", f"{name}={value}")]
+    settings += ["--set", "grpo.rewards=[{reward: length, max: 9}]"]
+    assert run(["plan", preset, "--device", "cpu", "--probe", "--json", *settings]) == 0
+    probed = json.loads(capsys.readouterr().out)["probe"]
+    assert probed["writing_seconds"] > 0
+    assert probed["usual_tokens"] == 4 * 64, "a step learns from batch_size answers, of max_length without a Dataset"
+
+
+def test_a_probe_does_not_time_another_programs_answers(preset, capsys):
+    own = {"objective": "grpo", "grpo.rewards": "[{reward: length, max: 9}]", "grpo.writer": "vllm", "grpo.max_new_tokens": 9}
+    settings = [part for name, value in own.items() for part in ("--set", f"{name}={value}")]
+    assert run(["plan", preset, "--device", "cpu", "--memory", "99GB", "--probe", *settings]) == 2
+    assert "--probe writes answers with transformers" in capsys.readouterr().err

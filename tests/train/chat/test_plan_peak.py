@@ -10,7 +10,7 @@ from studio.models.bases import ResolvedBase
 from studio.models.chat.loading import load_causal_lm
 from studio.schema.adapter import ChatAdapter
 from studio.train.chat.attention import use_short_attention
-from studio.train.chat.fast import fuse_lora
+from studio.train.chat.lora_layers import fuse_lora
 from studio.train.chat.plan_model import build_skeleton
 from studio.train.chat.plan_trace import trace_step
 from tests.families import build_family

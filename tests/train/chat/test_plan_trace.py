@@ -7,7 +7,7 @@ import torch
 
 from studio.schema.adapter import ChatAdapter
 from studio.train.chat.attention import use_short_attention
-from studio.train.chat.fast import fuse_lora
+from studio.train.chat.lora_layers import fuse_lora
 from studio.train.chat.plan_model import build_skeleton
 from studio.train.chat.plan_trace import trace_step
 from tests.passes import SHAPE, real_inputs, real_peak
@@ -24,6 +24,7 @@ def real_model(adapter, tiny_base):
 
     base = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.bfloat16 if adapter.dtype == "bfloat16" else torch.float32)
     if adapter.method == "full":
+        use_short_attention(base)
         return base.train(), base
     model = attach_lora(base, adapter.lora, quantized=False, gradient_checkpointing=adapter.gradient_checkpointing)
     fuse_lora(model)

@@ -11,11 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from accelerate.utils import parse_flag_from_env
 from transformers import PreTrainedTokenizerBase
 
 from studio.adapters.chat.start import recorded_start
 from studio.adapters.chat.vllm import needed_max_lora_rank
-from studio.core.errors import DataError
+from studio.core.errors import DataError, UserError
 from studio.core.workspace import Workspace, read_run
 from studio.data.chat.rows import ChatRow
 from studio.models.chat.encoding import encode_prompt
@@ -37,6 +38,7 @@ class Grpo(Objective):
     loss_unit = "(surrogate; it stays near 0)"
     best_metric = "eval_reward"
     greater_is_better = True
+    probed = True
 
     def check(self, adapter: ChatAdapter) -> None:
         """See :meth:`Objective.check`: what the rewards ask for."""
@@ -45,8 +47,18 @@ class Grpo(Objective):
             check_writer(adapter)
 
     def before(self, opened: Opened) -> dict[str, Any]:
-        """Start what writes the answers, where that is not the model itself: it takes its memory first."""
+        """Start what writes the answers, where that is not the model itself: it takes its memory first.
+
+        Raises:
+            UserError: the processes will hold only parts of the model, with which none can write answers.
+        """
         adapter = opened.adapter
+        # As accelerate's launcher says it, before a model is loaded.
+        if parse_flag_from_env("ACCELERATE_USE_FSDP") or parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"):
+            raise UserError(
+                "objective: grpo writes answers while it trains, for which every process needs the whole model: FSDP and "
+                "DeepSpeed cannot be used with it. Train with --processes alone."
+            )
         if adapter.grpo.writer != "vllm":
             return {}
         start = recorded_start(read_run(opened.folder), Workspace.around(opened.folder))
