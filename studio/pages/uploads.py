@@ -6,10 +6,9 @@ What was brought is only ever read. The same bytes brought twice are one upload.
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 import tempfile
-import unicodedata
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,13 +20,14 @@ from studio.core.files import disk_errors, sha256_json, write_json
 from studio.core.records import Record, read_record
 from studio.core.workspace import Workspace
 from studio.jobs.records import now
+from studio.pages.packed import holds_pictures, safe_name, unpack
 
 FILE, FILES = "upload.json", "files"
 MOST_FILES = 5_000
 MOST_BYTES = 2 * 10**9
 """Of all files of one upload."""
-_LONGEST = 100
 _PIECE = 1 << 20
+_DAY = 24 * 3600
 
 
 class UploadedFile(Record):
@@ -40,12 +40,13 @@ class UploadedFile(Record):
 
 
 class UploadRecord(Record):
-    """``upload.json``: who brought what, and when. ``job`` looks at it (see :mod:`studio.pages.looks`)."""
+    """``upload.json``: who brought what, and when. ``unpacked``: the file was a zip of pictures, and ``files/`` holds them."""
 
     id: str
     by: str = ""
     created: str
     files: list[UploadedFile]
+    unpacked: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Upload:
     def place(self) -> Path:
         """What a recipe reads: the file, or the folder of several."""
         files = self.folder / FILES
-        return files / self.record.files[0].name if len(self.record.files) == 1 else files
+        return files / self.record.files[0].name if len(self.record.files) == 1 and not self.record.unpacked else files
 
     @property
     def title(self) -> str:
@@ -77,17 +78,6 @@ def uploads_folder(workspace: Workspace) -> Path:
     return workspace.root / "uploads"
 
 
-def safe_name(sent: str) -> str:
-    """A name for a file that was sent: its last part, without signs that mean something to a system or a page."""
-    last = unicodedata.normalize("NFC", sent).replace("\\", "/").rstrip("/").rpartition("/")[2]
-    kept = re.sub(r"[^\w.()+-]+", "_", last).lstrip("._-") or "file"
-    stem, dot, suffix = kept.rpartition(".")
-    if not stem:
-        return kept[:_LONGEST]
-    suffix = f"{dot}{suffix}"[:20]
-    return stem[: _LONGEST - len(suffix)] + suffix
-
-
 def keep_upload(workspace: Workspace, files: Sequence[tuple[str, BinaryIO]], *, by: str = "") -> Upload:
     """Write files that were sent, and say what they became; what was brought before is found again.
 
@@ -103,6 +93,7 @@ def keep_upload(workspace: Workspace, files: Sequence[tuple[str, BinaryIO]], *, 
     root = uploads_folder(workspace)
     with disk_errors("an upload", root):
         root.mkdir(parents=True, exist_ok=True)
+        _clear_away(root)
         place = Path(tempfile.mkdtemp(dir=root, prefix=".incoming-"))
         try:
             record = _written(place, files, by)
@@ -130,7 +121,18 @@ def _written(place: Path, files: Sequence[tuple[str, BinaryIO]], by: str) -> Upl
         raise UserError(f"{named} is empty (0 bytes). Choose the file that holds the rows.")
     identity = sha256_json([[file.name, file.sha256] for file in kept])[:8]
     stem = kept[0].name.partition(".")[0][:40] or "file"
-    return UploadRecord(id=f"{stem}-{identity}", by=by, created=now(), files=kept)
+    unpacked = len(kept) == 1 and holds_pictures(place / FILES / kept[0].name)
+    if unpacked:
+        unpack(place / FILES / kept[0].name, place / FILES, MOST_FILES, MOST_BYTES)
+    return UploadRecord(id=f"{stem}-{identity}", by=by, created=now(), files=kept, unpacked=unpacked)
+
+
+def _clear_away(root: Path) -> None:
+    """Remove what was left of uploads whose server was killed in the middle, after a day."""
+    for left in root.glob(".incoming-*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _DAY:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _copy(stream: BinaryIO, path: Path, room: int) -> tuple[int, str]:

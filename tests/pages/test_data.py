@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import html
 import io
 import json
+import os
 import re
 import threading
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,12 +21,14 @@ from PIL import Image, ImageDraw
 
 from studio.apps.accounts import Accounts
 from studio.cli import output
+from studio.core.errors import StudioError, UserError
 from studio.core.workspace import Workspace, read_dataset
 from studio.data.annotations.reading import read_annotation_file
 from studio.jobs.records import find_job
 from studio.pages import recipes, uploads
 from studio.pages.edits import Edits
-from studio.pages.uploads import keep_upload, list_uploads, safe_name
+from studio.pages.packed import safe_name
+from studio.pages.uploads import keep_upload, list_uploads
 from tests.conftest import DOORS, call_studio, write_doors
 from tests.pages.conftest import ADDRESS, Reader
 from tests.pages.test_site import untranslated, visible
@@ -138,6 +143,50 @@ def test_files_of_one_name_in_one_upload_are_both_kept(workspace: Workspace) -> 
     kept = keep_upload(workspace, [("a/x.txt", io.BytesIO(b"1")), ("b/X.txt", io.BytesIO(b"2"))])
     assert [file.name for file in kept.record.files] == ["x.txt", "X-2.txt"]
     assert kept.place.is_dir() and len(list(kept.place.iterdir())) == 2
+
+
+def packed(files: dict[str, bytes]) -> io.BytesIO:
+    """A zip archive."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    out.seek(0)
+    return out
+
+
+def test_a_zip_of_pictures_is_unpacked_and_nothing_of_it_lands_elsewhere(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paths that lead away are cut, folders stay, a bomb is stopped, and a zip of other things is left as it is."""
+    files = {"a/one.png": b"1", "a/one.txt": b"red", "../../two.png": b"2", "/b/A/one.png": b"3", "__MACOSX/._one.png": b"4"}
+    kept = keep_upload(workspace, [("pics.zip", packed(files))])
+    found = sorted(path.relative_to(kept.place).as_posix() for path in kept.place.rglob("*") if path.is_file())
+    assert kept.record.unpacked and found == ["a/one.png", "a/one.txt", "b/A/one.png", "two.png"]
+    rows = keep_upload(workspace, [("rows.zip", packed({"rows.csv": CSV.encode(), "one.png": b"1", "more.csv": b"a,b"}))])
+    assert not rows.record.unpacked and rows.place.name == "rows.zip"
+    monkeypatch.setattr(uploads, "MOST_BYTES", 100_000)
+    with pytest.raises(UserError, match="bomb.zip unpacks to more than an upload may hold"):
+        keep_upload(workspace, [("bomb.zip", packed({"zeros.png": bytes(5_000_000)}))])
+    assert len(list_uploads(workspace)) == 2 and not list(workspace.root.glob("uploads/.incoming*"))
+
+
+def test_a_full_disk_is_told_and_what_was_killed_goes_after_a_day(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sentence, and nothing half there; the rest of an upload that died is cleared away, one under way is not."""
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(uploads, "_copy", full)
+        with pytest.raises(StudioError, match="the disk is full"):
+            keep_upload(workspace, [("a.csv", io.BytesIO(b"x"))])
+    old, new = (workspace.root / "uploads" / f".incoming-{name}" for name in ("old", "new"))
+    for folder in (old, new):
+        folder.mkdir()
+    os.utime(old, (time.time() - 100_000,) * 2)
+    keep_upload(workspace, [("a.csv", io.BytesIO(b"x"))])
+    assert not old.exists() and new.exists()
 
 
 def test_wrong_uploads_are_told_at_the_field(

@@ -105,7 +105,10 @@ def _looked(request: Request, upload: Upload, found: dict[str, Any] | None) -> d
     proposals = found["proposals"] if found else []
     wanted = request.query_params.get("kind")
     chosen = next((one for one in proposals if one["kind"] == wanted), proposals[0] if proposals else None)
-    values: dict[str, Any] = {"found": found, "proposals": proposals, "chosen": chosen}
+    why_not = str((found or {}).get("why_not") or "")
+    for place in (f"{upload.place.parent}/", f"{shown_path(upload.place.parent)}/"):
+        why_not = why_not.replace(place, "")
+    values: dict[str, Any] = {"found": found, "proposals": proposals, "chosen": chosen, "why_not": why_not}
     if chosen is not None:
         name = _free(request, re.sub(r"[^A-Za-z0-9_.-]+", "-", upload.title.partition(".")[0]).strip("-._") or "mine")
         values |= _editor(name=name, text=chosen["text"])
