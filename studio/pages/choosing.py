@@ -147,10 +147,9 @@ def _shape(folder: Path, record: DatasetRecord) -> Shape:
 
 def _target(record: DatasetRecord) -> str:
     """``category``, ``number`` or nothing: what the target of a table is."""
-    more = record.model_extra or {}
-    wanted = more.get("target")
-    kinds = [facts.get("type") for facts in more.get("columns", []) if isinstance(facts, dict) and facts.get("name") == wanted]
-    return str(kinds[0]) if wanted and kinds and kinds[0] in {"category", "number"} else ""
+    target = (record.model_extra or {}).get("target")
+    kind = target.get("type") if isinstance(target, dict) else None
+    return kind if kind in {"category", "number"} else ""
 
 
 def find_preset_here(name: str, workspace: Workspace) -> Path:

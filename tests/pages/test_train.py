@@ -432,22 +432,27 @@ def test_a_run_that_has_only_begun_is_shown(house: Workspace) -> None:
     assert client.get("/runs").status_code == 200
 
 
+CHAT = "kind: chat\nsources: [{type: local, path: rows.jsonl, licence: own%s}]\nsplit: {validation: 2, test: 2}\n"
+PAIRS = ", columns: {question: question, chosen: chosen, rejected: rejected}"
+TABLE = "kind: table\nsources: [{type: local, path: rows.jsonl, licence: own}]\ntarget: answer\nsplit: {validation: 4, test: 4}\n"
+
+
 @pytest.mark.parametrize(
-    ("columns", "rows", "preset"),
+    ("recipe", "row", "preset", "last"),
     [
-        ({"question": "a", "answer": "b"}, {}, "chat/lora"),
-        ({"prompt": "a", "chosen": "b", "rejected": "c"}, {}, "chat/dpo"),
+        (CHAT % "", {"question": "what {0}", "answer": "that {0}"}, "chat/lora", "chat/dpo"),
+        (CHAT % PAIRS, {"question": "what {0}", "chosen": "that {0}", "rejected": "no {0}"}, "chat/dpo", "chat/lora"),
+        (TABLE, {"size": "{0}", "answer": "{1}"}, "classify/logistic", "regress/ridge"),
+        (TABLE, {"size": "{0}", "answer": "{0}.5"}, "regress/boosting", "classify/logistic"),
     ],
 )
 def test_a_preset_that_fits_the_rows_is_proposed(
-    columns: dict[str, str], rows: dict[str, str], preset: str, house: Workspace, tmp_path: Path
+    recipe: str, row: dict[str, str], preset: str, last: str, house: Workspace, tmp_path: Path
 ) -> None:
-    lines = [{key: f"{value} {number}" for key, value in columns.items()} for number in range(12)]
+    lines = [{key: value.format(number, "good" if number % 2 else "bad") for key, value in row.items()} for number in range(40)]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
-    named = "".join(f", columns: {{question: prompt, chosen: chosen, rejected: rejected}}" for _ in [1] if "chosen" in columns)
-    (tmp_path / "rows.yaml").write_text(
-        f"kind: chat\nsources: [{{type: local, path: rows.jsonl, licence: own{named}}}]\nsplit: {{validation: 2, test: 2}}\n",
-        encoding="utf-8",
-    )
+    (tmp_path / "rows.yaml").write_text(recipe, encoding="utf-8")
     assert call_studio("data", "build", tmp_path / "rows.yaml") == 0
-    assert dict(form_at(client_of(house), "/train?data=rows").sent)["preset"] == preset
+    page = client_of(house).get("/train?data=rows").text
+    assert dict(Form(page).sent)["preset"] == preset
+    assert page.index(f'value="{preset}"') < page.index(f'value="{last}"')
