@@ -42,6 +42,15 @@ class Choice:
         """The command that says what it takes."""
         return [*self._begun("plan"), "--json"]
 
+    def search(self, trials: str) -> list[str]:
+        """The command that tries other settings around these."""
+        return [*self._begun("search"), "--trials", trials]
+
+    def compare(self, presets: Sequence[str]) -> list[str]:
+        """The command that holds presets against each other on the same rows; settings of one do not go with the others."""
+        model = ["--model", self.model] if self.model else []
+        return ["compare", *presets, "--data", self.data, *model]
+
     def address(self, path: str = "/train") -> str:
         """The page of this choice."""
         pairs = [("data", self.data), ("preset", self.preset), ("model", self.model), ("name", self.name)]

@@ -66,6 +66,7 @@ def begun(monkeypatch: pytest.MonkeyPatch, house: Workspace) -> list[list[str]]:
 
     monkeypatch.setattr("studio.pages.answers.begin", begin)
     monkeypatch.setattr("studio.pages.rooms.train.begin", begin)
+    monkeypatch.setattr("studio.pages.work.begin", begin)
     return commands
 
 
@@ -373,6 +374,30 @@ def test_every_help_of_the_forms_is_there_in_chinese() -> None:
     assert not differing
 
 
+def test_a_search_and_a_comparison_are_started_from_what_was_chosen(
+    house: Workspace, begun: list[list[str]], tmp_path: Path
+) -> None:
+    client = client_of(house)
+    sent = form_at(client, "/train").with_(lora__rank="4", trials="3")
+    assert client.post("/train/search", data=sent).status_code == 303
+    assert begun == [["search", "chat/lora", "--data", "doors", "--set", "lora.rank=4", "--trials", "3"]]
+    refused = client.post("/train/search", data={**sent, "trials": "0"})
+    assert refused.status_code == 422 and wrong_at(refused.text, "trials").startswith(
+        "--trials 0: a search needs at least one trial"
+    )
+    assert "Compare with" not in client.get("/train").text  # chats are measured, not folded
+    (tmp_path / "rows.jsonl").write_text(
+        "\n".join(json.dumps({"a": n, "answer": "yn"[n % 2]}) for n in range(40)), encoding="utf-8"
+    )
+    (tmp_path / "rows.yaml").write_text(TABLE, encoding="utf-8")
+    assert call_studio("data", "build", tmp_path / "rows.yaml") == 0
+    table = form_at(client, "/train?data=rows").with_()
+    assert "Choose another one" in client.post("/train/compare", data=table).text
+    against = {**table, "against": ["classify/forest", "../etc", "classify/svm"]}
+    assert client.post("/train/compare", data=against).status_code == 303
+    assert begun[-1] == ["compare", "classify/logistic", "classify/forest", "classify/svm", "--data", "rows"]
+
+
 class Seen(HTMLParser):
     """The texts of a page that are neither in brackets nor marked as not to be translated."""
 
@@ -415,7 +440,12 @@ def test_every_text_of_the_page_can_be_translated(house: Workspace, begun: list[
     finish(plan_job(house), 3, "it does not fit.", PLAN | {"vllm": ["a reason"], "probe": {"epoch_seconds": 3.0}})
     client.post("/train/mask", data=form.with_())
     finish(plan_job(house), 0, None, [{"id": "a", "tokens": ["a", "b"], "trained": [False, True]}])
-    for address in ("/train", "/train?preset=chat/grpo&set=epochs=x", "/train?preset=diffusion/sdxl-dreambooth", "/train?preset=no"):
+    for address in (
+        "/train",
+        "/train?preset=chat/grpo&set=epochs=x",
+        "/train?preset=diffusion/sdxl-dreambooth",
+        "/train?preset=no",
+    ):
         assert not Seen(client.get(address).text).left, address
 
 

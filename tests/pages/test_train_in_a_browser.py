@@ -72,6 +72,9 @@ def test_groups_come_and_go_a_setting_is_found_by_a_word_and_the_plan_is_asked_f
     assert page.locator("[name='s.vera.rank']").input_value() == "-3"
     assert page.locator("[name='s.vera.rank']").get_attribute("aria-invalid") == "true"
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed").Axe()
+    found = axe.run(page)
+    assert not found.violations_count, found.generate_report()
     page.set_viewport_size({"width": 390, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
