@@ -42,6 +42,15 @@ class Choice:
         """The command that says what it takes."""
         return [*self._begun("plan"), "--json"]
 
+    def search(self, trials: str) -> list[str]:
+        """The command that tries other settings around these."""
+        return [*self._begun("search"), "--trials", trials]
+
+    def compare(self, presets: Sequence[str]) -> list[str]:
+        """The command that holds presets against each other on the same rows; settings of one do not go with the others."""
+        model = ["--model", self.model] if self.model else []
+        return ["compare", *presets, "--data", self.data, *model]
+
     def address(self, path: str = "/train") -> str:
         """The page of this choice."""
         pairs = [("data", self.data), ("preset", self.preset), ("model", self.model), ("name", self.name)]
@@ -147,10 +156,9 @@ def _shape(folder: Path, record: DatasetRecord) -> Shape:
 
 def _target(record: DatasetRecord) -> str:
     """``category``, ``number`` or nothing: what the target of a table is."""
-    more = record.model_extra or {}
-    wanted = more.get("target")
-    kinds = [facts.get("type") for facts in more.get("columns", []) if isinstance(facts, dict) and facts.get("name") == wanted]
-    return str(kinds[0]) if wanted and kinds and kinds[0] in {"category", "number"} else ""
+    target = (record.model_extra or {}).get("target")
+    kind = target.get("type") if isinstance(target, dict) else None
+    return kind if kind in {"category", "number"} else ""
 
 
 def find_preset_here(name: str, workspace: Workspace) -> Path:

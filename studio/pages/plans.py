@@ -18,7 +18,7 @@ _ROWS = 3
 """Rows that are shown as the model sees them."""
 _LOOKED_AT = ("chat_template", "train_on", "thinking", "max_length")
 """Settings of a preset that ``studio data show`` takes too."""
-_ELSEWHERE = {"memory_bytes", "free_bytes", "fits", "seconds"}
+_ELSEWHERE = {"memory_bytes", "free_bytes", "fits", "seconds", "steps", "trained_parameters"}
 """What stands in a tile already, or is told by the exit code."""
 
 

@@ -15,8 +15,11 @@ import jinja2
 import pytest
 from jinja2 import nodes
 
+from studio.core.content import list_content
 from studio.core.errors import UserError
 from studio.core.translation import LANGUAGES, catalogue, language, set_language, t
+from studio.pages.forms import form_of
+from studio.train.kinds import load_preset
 
 ROOT = Path(__file__).parents[2] / "studio"
 OTHERS = [code for code in LANGUAGES if code != "en"]
@@ -104,6 +107,15 @@ def constants(node: nodes.Node) -> Iterator[nodes.Const]:
         yield from (part for part in (node.expr1, node.expr2) if isinstance(part, nodes.Const))
 
 
+@functools.cache
+def of_forms() -> frozenset[str]:
+    """What forms of presets say of each setting, and lists of each preset."""
+    presets = [load_preset(path) for path in list_content("adapters").values()]
+    blocks = [block for preset in presets for block in form_of(preset)]
+    helps = {block.help for block in blocks} | {field.help for block in blocks for field in block.fields}
+    return frozenset(helps | {str(getattr(preset, "description", "")) for preset in presets})
+
+
 def fields(text: str) -> set[tuple[str, str]]:
     return {(name, form or "") for _, name, form, _ in string.Formatter().parse(text) if name is not None}
 
@@ -112,13 +124,7 @@ def fields(text: str) -> set[tuple[str, str]]:
 def test_the_catalogue_holds_what_is_shown_and_nothing_else(code: str) -> None:
     said = catalogue(code)
     assert sorted(all_marked() - said.keys()) == [], "not translated"
-    assert sorted(said.keys() - all_marked() - from_schemas(code)) == [], "no longer shown"
-
-
-def from_schemas(code: str) -> set[str]:
-    """What settings say of themselves; tests/pages holds these against the schemas."""
-    file = ROOT / "core/texts" / code / "schema.json"
-    return set(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else set()
+    assert sorted(said.keys() - all_marked() - of_forms()) == [], "no longer shown"
 
 
 @pytest.mark.parametrize("code", OTHERS)

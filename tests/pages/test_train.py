@@ -66,6 +66,7 @@ def begun(monkeypatch: pytest.MonkeyPatch, house: Workspace) -> list[list[str]]:
 
     monkeypatch.setattr("studio.pages.answers.begin", begin)
     monkeypatch.setattr("studio.pages.rooms.train.begin", begin)
+    monkeypatch.setattr("studio.pages.work.begin", begin)
     return commands
 
 
@@ -373,6 +374,30 @@ def test_every_help_of_the_forms_is_there_in_chinese() -> None:
     assert not differing
 
 
+def test_a_search_and_a_comparison_are_started_from_what_was_chosen(
+    house: Workspace, begun: list[list[str]], tmp_path: Path
+) -> None:
+    client = client_of(house)
+    sent = form_at(client, "/train").with_(lora__rank="4", trials="3")
+    assert client.post("/train/search", data=sent).status_code == 303
+    assert begun == [["search", "chat/lora", "--data", "doors", "--set", "lora.rank=4", "--trials", "3"]]
+    refused = client.post("/train/search", data={**sent, "trials": "0"})
+    assert refused.status_code == 422 and wrong_at(refused.text, "trials").startswith(
+        "--trials 0: a search needs at least one trial"
+    )
+    assert "Compare with" not in client.get("/train").text  # chats are measured, not folded
+    (tmp_path / "rows.jsonl").write_text(
+        "\n".join(json.dumps({"a": n, "answer": "yn"[n % 2]}) for n in range(40)), encoding="utf-8"
+    )
+    (tmp_path / "rows.yaml").write_text(TABLE, encoding="utf-8")
+    assert call_studio("data", "build", tmp_path / "rows.yaml") == 0
+    table = form_at(client, "/train?data=rows").with_()
+    assert "Choose another one" in client.post("/train/compare", data=table).text
+    against = {**table, "against": ["classify/forest", "../etc", "classify/svm"]}
+    assert client.post("/train/compare", data=against).status_code == 303
+    assert begun[-1] == ["compare", "classify/logistic", "classify/forest", "classify/svm", "--data", "rows"]
+
+
 class Seen(HTMLParser):
     """The texts of a page that are neither in brackets nor marked as not to be translated."""
 
@@ -437,22 +462,27 @@ def test_a_run_that_has_only_begun_is_shown(house: Workspace) -> None:
     assert client.get("/runs").status_code == 200
 
 
+CHAT = "kind: chat\nsources: [{type: local, path: rows.jsonl, licence: own%s}]\nsplit: {validation: 2, test: 2}\n"
+PAIRS = ", columns: {question: question, chosen: chosen, rejected: rejected}"
+TABLE = "kind: table\nsources: [{type: local, path: rows.jsonl, licence: own}]\ntarget: answer\nsplit: {validation: 4, test: 4}\n"
+
+
 @pytest.mark.parametrize(
-    ("columns", "rows", "preset"),
+    ("recipe", "row", "preset", "last"),
     [
-        ({"question": "a", "answer": "b"}, {}, "chat/lora"),
-        ({"prompt": "a", "chosen": "b", "rejected": "c"}, {}, "chat/dpo"),
+        (CHAT % "", {"question": "what {0}", "answer": "that {0}"}, "chat/lora", "chat/dpo"),
+        (CHAT % PAIRS, {"question": "what {0}", "chosen": "that {0}", "rejected": "no {0}"}, "chat/dpo", "chat/lora"),
+        (TABLE, {"size": "{0}", "answer": "{1}"}, "classify/logistic", "regress/ridge"),
+        (TABLE, {"size": "{0}", "answer": "{0}.5"}, "regress/boosting", "classify/logistic"),
     ],
 )
 def test_a_preset_that_fits_the_rows_is_proposed(
-    columns: dict[str, str], rows: dict[str, str], preset: str, house: Workspace, tmp_path: Path
+    recipe: str, row: dict[str, str], preset: str, last: str, house: Workspace, tmp_path: Path
 ) -> None:
-    lines = [{key: f"{value} {number}" for key, value in columns.items()} for number in range(12)]
+    lines = [{key: value.format(number, "good" if number % 2 else "bad") for key, value in row.items()} for number in range(40)]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
-    named = "".join(", columns: {question: prompt, chosen: chosen, rejected: rejected}" for _ in [1] if "chosen" in columns)
-    (tmp_path / "rows.yaml").write_text(
-        f"kind: chat\nsources: [{{type: local, path: rows.jsonl, licence: own{named}}}]\nsplit: {{validation: 2, test: 2}}\n",
-        encoding="utf-8",
-    )
+    (tmp_path / "rows.yaml").write_text(recipe, encoding="utf-8")
     assert call_studio("data", "build", tmp_path / "rows.yaml") == 0
-    assert dict(form_at(client_of(house), "/train?data=rows").sent)["preset"] == preset
+    page = client_of(house).get("/train?data=rows").text
+    assert dict(Form(page).sent)["preset"] == preset
+    assert page.index(f'value="{preset}"') < page.index(f'value="{last}"')

@@ -12,7 +12,6 @@ import pytest
 from studio.core.workspace import Workspace, read_run
 from studio.jobs.records import Job, add_job, list_jobs, read_job
 from studio.pages.serving import Studio
-from tests.apps.conftest import browser, visit  # noqa: F401 - fixtures
 from tests.conftest import PRESET, call_studio, write_doors
 
 
@@ -39,7 +38,7 @@ def address(house: Workspace) -> Iterator[str]:
 def test_groups_come_and_go_a_setting_is_found_by_a_word_and_the_plan_is_asked_for_at_once(
     house: Workspace,
     address: str,
-    visit: Callable[..., Any],  # noqa: F811
+    visit: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     begun: list[list[str]] = []
@@ -72,6 +71,9 @@ def test_groups_come_and_go_a_setting_is_found_by_a_word_and_the_plan_is_asked_f
     assert page.locator("[name='s.vera.rank']").input_value() == "-3"
     assert page.locator("[name='s.vera.rank']").get_attribute("aria-invalid") == "true"
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed").Axe()
+    found = axe.run(page)
+    assert not found.violations_count, found.generate_report()
     page.set_viewport_size({"width": 390, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
@@ -80,7 +82,7 @@ def test_groups_come_and_go_a_setting_is_found_by_a_word_and_the_plan_is_asked_f
 def test_from_a_dataset_one_press_leads_to_a_finished_run(
     house: Workspace,
     address: str,
-    visit: Callable[..., Any],  # noqa: F811
+    visit: Callable[..., Any],
     tiny_base: Path,
     tmp_path: Path,
 ) -> None:

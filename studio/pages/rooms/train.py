@@ -21,8 +21,8 @@ from studio.pages.own_presets import own_preset, save_preset
 from studio.pages.posted import posted, text_of
 from studio.pages.rendering import go_to, render
 from studio.pages.site import allowed, workspace_of
-from studio.pages.work import begin
-from studio.train.kinds import preset_kind
+from studio.pages.work import begin, begin_and_show
+from studio.train.kinds import RunKind, preset_kind
 
 _COMMON = (
     "epochs", "steps", "learning_rate", "batch_size", "max_length", "lora.rank", "resolution", "horizon", "season_length",
@@ -98,12 +98,20 @@ def _page(request: Request, scene: Scene, status: int = 200, **more: Any) -> Res
     listed = next((each for each in [*fitting, *others] if each.name == scene.preset), None)
     values: dict[str, Any] = {"rows": scene.rows, "datasets": datasets, "fitting": fitting, "others": others, "listed": listed}
     wrong = {each.field: each.sentence for each in reversed(scene.wrong)}
-    values |= {"preset": scene.preset, "wrong": wrong, "filled": scene.filled, "saved": None, "changed": False} | more
+    values |= {
+        "preset": scene.preset,
+        "wrong": wrong,
+        "filled": scene.filled,
+        "saved": None,
+        "changed": False,
+        "trials": "20",
+    } | more
     if scene.filled is not None:
         kind = preset_kind(find_preset_here(scene.preset, workspace))
         known = {field.name for field in scene.filled.fields.values()}
         common = [name for name in _COMMON if name in known and scene.filled.matters(name.rpartition(".")[0])]
         values |= {"bases": bases_for(kind.name, workspace), "kind": kind.name, "common": common}
+        values |= {"rivals": [each for each in fitting if each.kind == kind.name] if _comparable(kind) else []}
         values |= {"masked": kind.name == "chat", "yaml": own_preset(scene.filled.preset) if scene.filled.preset else ""}
         if scene.filled.choice is not None:
             values |= _asked_values(request, scene.filled.choice)
@@ -214,6 +222,36 @@ def _started(request: Request) -> Response:
     return go_to(f"/jobs/{job.id}?follow=run")
 
 
+def _searched(request: Request) -> Response:
+    """Start a search for better settings around what was chosen."""
+    scene, trials = _scene_of_form(request), text_of(posted(request), "trials").strip()
+    if scene.filled is None or scene.filled.choice is None:
+        return _page(request, scene, 422)
+    if not trials.isdigit() or int(trials) < 1:
+        wrong = Wrong(f"--trials {trials}: a search needs at least one trial beside the preset's own settings.", "trials")
+        return _page(request, replace(scene, wrong=(wrong,)), 422, trials=trials)
+    return begin_and_show(request, scene.filled.choice.search(trials))
+
+
+def _compared(request: Request) -> Response:
+    """Start a comparison of presets on the same rows."""
+    scene = _scene_of_form(request)
+    if scene.rows is None or scene.filled is None or scene.filled.choice is None:
+        return _page(request, scene, 422)
+    known = {each.name for group in presets_for(scene.rows) for each in group}
+    chosen = [name for each in posted(request).getlist("against") if (name := str(each)) in known]
+    if not chosen:
+        return _page(
+            request, replace(scene, wrong=(Wrong("compare takes two presets or more. Choose another one.", "against"),)), 422
+        )
+    return begin_and_show(request, scene.filled.choice.compare([scene.preset, *chosen]))
+
+
+def _comparable(kind: RunKind) -> bool:
+    """True for kinds whose presets can be held against each other on parts of the rows."""
+    return kind.rehearses or type(kind).examples is not RunKind.examples
+
+
 def _saved(request: Request) -> Response:
     """Keep what was chosen as a preset of one's own."""
     scene = _scene_of_form(request)
@@ -236,5 +274,7 @@ ROUTES = [
     Route("/train/mask", allowed("train", _masked), methods=["POST"]),
     Route("/train/check", allowed("train", _checked), methods=["POST"]),
     Route("/train/start", allowed("train", _started), methods=["POST"]),
+    Route("/train/search", allowed("train", _searched), methods=["POST"]),
+    Route("/train/compare", allowed("train", _compared), methods=["POST"]),
     Route("/train/save", allowed("train", _saved), methods=["POST"]),
 ]
