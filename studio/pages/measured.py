@@ -164,7 +164,7 @@ def _numbers(table: Any, name: str) -> bool:
     if name not in table.column_names:
         return False
     kind = table.schema.field(name).type
-    return (pa.types.is_floating(kind) or pa.types.is_integer(kind)) and table.column(name).null_count < table.num_rows
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind)) and bool(table.column(name).null_count < table.num_rows)
 
 
 def _order(table: Any, score: Score, metric: str, worst: bool) -> list[int]:

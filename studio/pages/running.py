@@ -162,4 +162,4 @@ def _seconds_left(run: RunSummary, step: int, steps: int | None, now: float) -> 
         newest = (run.folder / "metrics.jsonl").stat().st_mtime
     except OSError:
         return None
-    return max(0.0, (steps - step) * (newest - began) / (step - resumed) - (now - newest))
+    return max(0.0, float((steps - step) * (newest - began) / (step - resumed)) - (now - newest))

@@ -236,10 +236,8 @@ def test_a_suite_of_ones_own(site: Callable[..., Reader], project: Project, tmp_
     assert 'value="own:mine"' in form and "My own." in form
     shown = sent(reader, "/evaluate/new", asked(project, suite="own:mine", do="show")).text
     assert f"studio eval {project.workspace.root / 'suites' / 'mine.yaml'} --model" in shown
-    renamed = sent(
-        reader, "/evaluate/suites/new", {"text": text.replace("mine", "yours"), "name": "mine"}, follow_redirects=False
-    )
-    assert renamed.status_code == 303
+    other = {"text": text.replace("mine", "yours"), "name": "mine"}
+    assert sent(reader, "/evaluate/suites/new", other, follow_redirects=False).status_code == 303
     assert [file.name for file in (project.workspace.root / "suites").iterdir()] == ["yours.yaml"]
     for bad in ("own:../../etc/passwd", "/etc/passwd", "own:"):
         assert sent(reader, "/evaluate/new", asked(project, suite=bad)).status_code == 422

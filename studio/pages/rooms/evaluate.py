@@ -19,6 +19,7 @@ from studio.core.translation import t
 from studio.core.workspace import Workspace
 from studio.jobs.records import find_job, log_text
 from studio.pages.measured import places_in, reports_of
+from studio.pages.options import count_of
 from studio.pages.posted import posted, text_of
 from studio.pages.rendering import go_to, render
 from studio.pages.rooms import evaluated, suites
@@ -122,12 +123,9 @@ def _mistakes(asked: Asked, workspace: Workspace) -> dict[str, str]:
     for run in asked.runs:
         with _told(wrong, "run"):
             _reference(run, workspace)
-    if not asked.limit.strip():
-        pass
-    elif not re.fullmatch(r"-?\d+", asked.limit.strip()):
-        wrong["limit"] = f"Invalid value for '--limit': {asked.limit.strip()!r} is not a valid integer."
-    elif int(asked.limit) < 1:
-        wrong["limit"] = f"Invalid value for '--limit': {int(asked.limit)} is not in the range x>=1."
+    if asked.limit.strip():
+        with _told(wrong, "limit"):
+            count_of(asked.limit, "--limit", "eval")
     if asked.data:
         with _told(wrong, "data"):
             _dataset(asked.data, workspace)

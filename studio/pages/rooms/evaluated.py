@@ -85,7 +85,7 @@ def _report(request: Request, place: Place) -> Response:
     tables = example_files(place.folder)
     query = request.query_params
     task = query.get("task", "") if query.get("task", "") in tables else next(iter(tables), "")
-    values = {
+    values: dict[str, Any] = {
         "place": place, "record": record, "columns": columns, "rows": rows, "note": correction_note(record),
         "gate": gate_state(record), "sentence": gate_sentence(record.gate) if record.gate else "",
         "verdicts": counted_verdicts(record), "sides": side_names(record.models),

@@ -19,6 +19,7 @@ from studio.core.files import folder_size
 from studio.core.records import read_record
 from studio.core.runs import RunSummary
 from studio.core.workspace import Workspace
+from studio.pages.options import count_of
 from studio.pages.packing import zipped
 from studio.pages.posted import posted, text_of
 from studio.pages.rendering import render
@@ -132,10 +133,9 @@ def _export(request: Request) -> Response:
     for name in ("quant", "dtype", "rank"):
         words += [f"--{name}", typed[name]] if typed[name] else []
     try:
-        if rank and not re.fullmatch(r"[1-9]\d{0,5}", rank):
-            raise UserError(f"Invalid value for '--rank': {rank!r} is not in the range x>=1.")
+        count = count_of(rank, "--rank", "export") if rank else None
         written = form_for(to, run.folder)
-        wishes = Wishes(dtype=dtype or None, rank=int(rank) if rank else None, quant=quant or None)  # type: ignore[arg-type]
+        wishes = Wishes(dtype=dtype or None, rank=count, quant=quant or None)  # type: ignore[arg-type]
         checked(written, to, wishes)
         written.target(run.folder, None, quant or None)
     except UserError as error:

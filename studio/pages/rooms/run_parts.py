@@ -102,7 +102,7 @@ def _lineage(request: Request) -> Response:
     run = find(request)
     members = as_tree(family(workspace_of(request), run.reference))
     command = ["runs", "lineage", run.reference]
-    values = {"run": run, "members": members, "tabs": tabs(run), "tab": "lineage", "command": command}
+    values: dict[str, Any] = {"run": run, "members": members, "tabs": tabs(run), "tab": "lineage", "command": command}
     return render(request, "runs/lineage.html", **values, title=run.reference)
 
 

@@ -98,7 +98,7 @@ def _compared(request: Request) -> Response:
         title: curves({name: each.get(title, []) for name, each in lines.items()}, told=t(title), bottom=t("step"))
         for title in titles
     }
-    values = {
+    values: dict[str, Any] = {
         "runs": runs, "drawn": drawn, "scores": _scores(runs), "differing": differing_settings(runs),
         "figures": compared_figures(runs), "command": ["runs", "compare", *(run.reference for run in runs)],
     }  # fmt: skip
