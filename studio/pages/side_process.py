@@ -34,6 +34,7 @@ from studio.pages.side import TROUBLE, USER
 
 _NAVIGATION = "".join(
     [
+        '<link rel="icon" href="/static/mark.svg" type="image/svg+xml">',
         '<script src="/static/beside.js" defer></script>',
         *(f'<link rel="stylesheet" href="/static/{name}.css">' for name in ("road", "beside")),
     ]

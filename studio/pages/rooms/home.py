@@ -19,6 +19,7 @@ from studio.pages.guard import set_cookie
 from studio.pages.rendering import go_to, render
 from studio.pages.site import allowed, workspace_of
 from studio.pages.work import begin
+from studio.serve.state import StatePaths, running_servers
 
 _NEWEST = 5
 
@@ -43,6 +44,7 @@ def _values(workspace: Workspace) -> dict[str, Any]:
     return {
         "jobs": [(job, last_line(job)) for job in jobs],
         "elsewhere": elsewhere,
+        "servers": running_servers(StatePaths.of(workspace)),
         "ended": [(job, last_line(job)) for job in list_jobs(workspace, _NEWEST) if job.over],
         "runs": runs,
         "datasets": [f"{folder.parent.name}/{folder.name}" for folder in datasets],
