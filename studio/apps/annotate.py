@@ -109,7 +109,7 @@ class _Page:
                     row = gr.HTML(elem_id="row")
                 if self._guidelines:
                     with gr.Column(scale=2, elem_id="guidelines"):
-                        gr.Markdown(f"#### {t('Guidelines')}")
+                        gr.Markdown(f"## {t('Guidelines')}")
                         gr.Markdown(inert(self._guidelines))
             suggested = gr.Markdown(elem_id="suggested", elem_classes="studio-note")
             label = gr.Radio(start, label=t("Label"), elem_id="label")

@@ -192,9 +192,10 @@ class _Page:
         except StudioError as error:
             return gr.update(choices=[], value=None), _alert(str(error))
         wanted = run_asked_for(request) or chosen
-        missing = wanted is not None and wanted not in names
-        note = t("{run} is not among the models here; another one was chosen.", run=inert(wanted)) if missing else gr.skip()
-        return gr.update(choices=names, value=names[0] if missing or wanted is None else wanted), note
+        if not wanted or wanted in names:
+            return gr.update(choices=names, value=wanted or names[0]), gr.skip()
+        note = t("{run} is not among the models here; another one was chosen.", run=inert(wanted))
+        return gr.update(choices=names, value=names[0]), note
 
     def start_anew(self, talk: Any, request: gr.Request) -> tuple[Update, ...]:
         """Empty the talk."""

@@ -104,8 +104,8 @@ class _Page:
                 ask = gr.Button(t("Ask both"), variant="primary", scale=1, min_width=110, elem_id="ask")
                 stop = gr.Button(t("Stop"), variant="stop", scale=1, min_width=110, visible=False, elem_id="stop")
             with gr.Row(equal_height=True):
-                left = gr.Markdown("#### " + t("Left"), container=True, min_height=180, elem_id="left", padding=True)
-                right = gr.Markdown("#### " + t("Right"), container=True, min_height=180, elem_id="right", padding=True)
+                left = gr.Markdown("## " + t("Left"), container=True, min_height=180, elem_id="left", padding=True)
+                right = gr.Markdown("## " + t("Right"), container=True, min_height=180, elem_id="right", padding=True)
             status = gr.Markdown(elem_id="status", elem_classes="studio-note", min_height=26)
             with gr.Row(visible=False, elem_id="votes") as votes:
                 buttons = {
@@ -287,7 +287,7 @@ class _Page:
             heading = f"{place}: {inert(names[key])}" if current.voted else place
             answer = {**current.turns.get(key, {}), "content": current.answers[key]}
             text = answer_shown(answer) or (_WAITING if writing else "")
-            sides.append(f"#### {heading}\n\n{text}")
+            sides.append(f"## {heading}\n\n{text}")
         outcome = gr.update(visible=False)
         if current.voted:
             outcome = gr.update(value=tally_text(*current.names, tally(self._store, *current.names)), visible=True)

@@ -203,7 +203,8 @@ def queued(blocks: gr.Blocks, at_once: int = 1) -> gr.Blocks:
     Args:
         at_once: how many answers are worked on at the same time; the others wait and see their place.
     """
-    return blocks.queue(max_size=MAX_WAITING, default_concurrency_limit=at_once, api_open=False)
+    blocks.queue(max_size=MAX_WAITING, default_concurrency_limit=at_once, api_open=False)
+    return blocks
 
 
 def spoken(blocks: gr.Blocks, code: str) -> gr.Blocks:

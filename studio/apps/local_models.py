@@ -35,19 +35,22 @@ class LocalShelf:
 
     at_once = 1
 
-    def __init__(self, workspace: Workspace, reference: str | None = None) -> None:
+    def __init__(self, workspace: Workspace, reference: str | None = None, *, every_base: bool = False) -> None:
         """``reference``: the run to begin with; None takes the newest that can speak.
 
+        Args:
+            every_base: offer the bases of the other runs too, where one chooses the run on the page.
         Raises:
             UserError: no such run, or none that can speak yet.
         """
-        self._workspace = workspace
+        self._workspace, self._every_base = workspace, every_base
         self._runs = RunShelf(workspace, reference, usable=_can_speak, load=_load, words=_WORDS, keep=_KEEP)
 
     def choices(self) -> list[str]:
-        """The run to begin with and its base, then other runs, then their bases."""
+        """The run to begin with and its base, then other runs."""
         first, *others = self._runs.choices()
-        return [first, BASE_MARK + first, *others, *(BASE_MARK + other for other in others)]
+        bases = [BASE_MARK + other for other in others] if self._every_base else []
+        return [first, BASE_MARK + first, *others, *bases]
 
     def get(self, name: str) -> ChatModel:
         """A run, or with ``base of`` before its name the base it was tuned from.

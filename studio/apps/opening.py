@@ -56,4 +56,4 @@ def open_shelf(workspace: Workspace, reference: str | None, key: str | None = No
         return EndpointShelf(reference, workspace, key)
     from studio.apps.local_models import LocalShelf
 
-    return shared(("models", workspace.root, reference), lambda: LocalShelf(workspace, reference))
+    return shared(("models", workspace.root, reference), lambda: LocalShelf(workspace, reference, every_base=_kept is not None))

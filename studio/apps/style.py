@@ -15,6 +15,10 @@ _FRAME = """
 .gradio-container .html-container:has(> .prose > .studio-head) { padding: 0 !important; }
 .gradio-container .table-wrap { --font-mono: var(--font) !important; }
 .gradio-container :is(table, th, td) { font-family: var(--font) !important; }
+.dark :is(.studio-assistant, .studio-chosen) > span { color: var(--primary-300) !important; }
+.dark .studio-rejected > span, .dark .studio-reason { color: #fca5a5 !important; }
+.gradio-container #status { overflow: visible !important; }
+.gradio-container :is(#left, #right, #guidelines) h2 { font-size: 1.05rem !important; }
 .gradio-container input[role="listbox"] { text-overflow: ellipsis; padding-right: 26px !important; }
 @media (max-width: 640px) {
   .gradio-container .app { padding: 8px 0 !important; max-width: 100vw !important; min-width: 0 !important; }
@@ -53,8 +57,8 @@ CSS = """
 .studio-turn { display: grid; grid-template-columns: 120px 1fr; gap: 12px; padding: 7px 0; }
 .studio-turn > span { color: var(--body-text-color-subdued); font-size: 0.85rem; text-align: right; padding-top: 2px; }
 .studio-turn > div { white-space: pre-wrap; overflow-wrap: anywhere; }
-.studio-assistant > span, .studio-chosen > span { color: var(--primary-600); }
-.studio-rejected > span, .studio-reason { color: #dc2626; }
+.studio-assistant > span, .studio-chosen > span { color: var(--primary-700); }
+.studio-rejected > span, .studio-reason { color: #b91c1c; }
 .studio-reason { margin: 0 0 6px; font-weight: 600; }
 .studio-entry dl { display: grid; grid-template-columns: 120px 1fr; gap: 2px 12px; margin: 10px 0 0; font-size: 0.85rem; }
 .studio-entry dl { border-top: 1px solid var(--border-color-primary); padding-top: 10px; color: var(--body-text-color-subdued); }
@@ -99,6 +103,15 @@ def theme() -> gr.themes.Base:
     return look.set(
         body_background_fill="*neutral_50",
         body_background_fill_dark="*neutral_950",
+        # Text that is set back stays readable: WCAG asks for a contrast of 4.5, and the theme's own grey has less.
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+        block_label_text_color="*neutral_600",
+        block_label_text_color_dark="*neutral_200",
+        input_placeholder_color="*neutral_600",
+        input_placeholder_color_dark="*neutral_300",
         block_border_width="1px",
         block_shadow="none",
         block_label_text_weight="600",

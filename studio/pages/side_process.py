@@ -34,6 +34,7 @@ from studio.pages.side import TROUBLE, USER
 
 _NAVIGATION = "".join(
     [
+        '<link rel="icon" href="/static/mark.svg" type="image/svg+xml">',
         '<script src="/static/beside.js" defer></script>',
         *(f'<link rel="stylesheet" href="/static/{name}.css">' for name in ("road", "beside")),
     ]
@@ -149,13 +150,15 @@ class Pages:
         server = choose_server(StatePaths.of(self._workspace), place.port)
         assert server is not None
         shelf = opening.open_shelf(self._workspace, server.url, server.key)
-        return {"chat": chat, "compare": compare}[place.name].of_shelf(shelf, self._workspace)
+        of_shelf = chat.of_shelf if place.name == "chat" else compare.of_shelf
+        return of_shelf(shelf, self._workspace)
 
 
 def _mounted(blocks: gr.Blocks, path: str) -> FastAPI:
     """A page of Gradio under a path of an application of its own."""
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    return gr.mount_gradio_app(site, blocks, path=path, auth_dependency=_user, **page_settings(_NAVIGATION))
+    gr.mount_gradio_app(site, blocks, path=path, auth_dependency=_user, **page_settings(_NAVIGATION))
+    return site
 
 
 def _user(request: Request) -> str:

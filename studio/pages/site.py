@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -44,6 +44,7 @@ def build_site(
     door = Doorkeeper(workspace, accounts)
     routes = [
         Route("/healthz", lambda _: PlainTextResponse("ok")),
+        Route("/favicon.ico", lambda _: RedirectResponse("/static/mark.svg", 308)),
         Route("/sign-in", _sign_in, methods=["GET", "POST"]),
         Route("/sign-out", _sign_out, methods=["POST"]),
         Mount("/static", _Static(directory=str(resources.files("studio.pages").joinpath("static")))),

@@ -156,7 +156,7 @@ def test_accounts_are_read_from_a_private_file_only(tmp_path: Path) -> None:
     accounts = Accounts.read(file)
     assert accounts.check("anna", "long enough") and accounts.check("ben", " with: colons in it")
     assert not accounts.check("anna", "wrong") and not accounts.check("nobody", "") and not accounts.check("", "")
-    for text, words in (("anna", ":1: is not"), ("", "no account"), ("anna:short", "too short")):
+    for text, words in (("anna", ":1: is neither"), ("", "no account"), ("anna:short", "too short")):
         file.write_text(text)
         with pytest.raises(UserError, match=words):
             Accounts.read(file)

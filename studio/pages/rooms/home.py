@@ -20,6 +20,7 @@ from studio.pages.projects import project_files, told_of
 from studio.pages.rendering import go_to, render
 from studio.pages.site import allowed, workspace_of
 from studio.pages.work import begin
+from studio.serve.state import StatePaths, running_servers
 
 _NEWEST = 5
 
@@ -44,6 +45,7 @@ def _values(workspace: Workspace) -> dict[str, Any]:
     return {
         "jobs": [(job, last_line(job)) for job in jobs],
         "elsewhere": elsewhere,
+        "servers": running_servers(StatePaths.of(workspace)),
         "ended": [(job, last_line(job)) for job in list_jobs(workspace, _NEWEST) if job.over],
         "runs": runs,
         "datasets": [f"{folder.parent.name}/{folder.name}" for folder in datasets],

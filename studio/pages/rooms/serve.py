@@ -149,8 +149,8 @@ def _free(port: int) -> int:
 def _start(request: Request) -> Response:
     """Start a server as a job, or only show the command."""
     form = posted(request)
-    words = {name: text_of(form, name) for name in ("run", "name", "profile", "port", "settings")}
-    wish = Wish(**words, merged="merged" in form, no_check="no_check" in form)
+    run, name, profile, port, settings = (text_of(form, field) for field in ("run", "name", "profile", "port", "settings"))
+    wish = Wish(run, name, profile, port, settings, merged="merged" in form, no_check="no_check" in form)
     runs = _servable(workspace_of(request))
     if "show" in form:
         return _page(request, wish, runs, told=True)

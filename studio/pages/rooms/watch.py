@@ -130,12 +130,15 @@ def _said(store: FeedbackStore) -> list[dict[str, Any]]:
 def _words(table: str, row: dict[str, Any]) -> dict[str, Any]:
     """Who, of which model, the question, the answer, and what was said of it."""
     asked = next((turn["content"] for turn in reversed(row["prompt"] or []) if turn.get("role") == "user"), "")
-    value = {
-        "ratings": lambda: {1: "+1", -1: "−1", 0: "0"}[row["value"]],
-        "corrections": lambda: row["correction"],
-        "votes": lambda: {"a": row["model"], "b": row["model_b"]}.get(row["winner"], row["winner"]),
-        "annotations": lambda: row["label"] or row["correction"] or "",
-    }[table]()
+    match table:
+        case "ratings":
+            value = {1: "+1", -1: "−1"}.get(row["value"], "0")
+        case "corrections":
+            value = row["correction"]
+        case "votes":
+            value = {"a": row["model"], "b": row["model_b"]}.get(row["winner"], row["winner"])
+        case _:
+            value = row["label"] or row["correction"] or ""
     model = f"{row['model']} / {row['model_b']}" if table == "votes" else row["model"]
     answer = "" if table == "votes" else row["completion"]
     return {"user": row["user"], "model": model, "asked": str(asked), "answer": str(answer), "said": str(value)}
