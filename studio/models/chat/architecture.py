@@ -154,9 +154,9 @@ def share_that_differs(left: torch.Tensor, right: torch.Tensor) -> float:
 def rounding(dtype: torch.dtype) -> float:
     """Share of the largest logit by which two ways of summing up may differ in a number type.
 
-    Measured: 5e-6 in float32 and 1e-2 in bfloat16 on the starter model; what really sees other tokens differs by more than 1e-3.
+    Measured: 5e-6 in float32 and 2.3e-2 in bfloat16 on the starter model; what really sees others differs by more than 1e-3.
     """
-    return 2e-4 if dtype == torch.float32 else 0.02
+    return 2e-4 if dtype == torch.float32 else 0.04
 
 
 def refuse_packing(config: PretrainedConfig, name: str) -> None:
