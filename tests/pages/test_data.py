@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import yaml
@@ -457,7 +458,8 @@ def test_edits_wait_and_become_a_new_dataset_with_history(stocked: Workspace, si
     old = stocked.list_datasets()[0]
     rows = [entry.id for entry in _train(old)][:3]
     at = f"/data/{name}/row?part=train&id={rows[0]}"
-    assert send(reader, at, label="", text="It is wide enough.\r\nالعرض كافٍ").status_code == 303
+    kept = send(reader, at, label="", text="It is wide enough.\r\nالعرض كافٍ", next=rows[1])
+    assert kept.status_code == 303 and kept.headers["location"].endswith(f"id={quote(rows[1], safe='')}")
     assert (
         send(reader, f"/data/{name}/row?part=train&id={rows[1]}", label="checked", text=_answer(old, rows[1])).status_code == 303
     )
