@@ -385,7 +385,7 @@ def test_a_search_and_a_comparison_are_started_from_what_was_chosen(
     assert refused.status_code == 422 and wrong_at(refused.text, "trials").startswith(
         "--trials 0: a search needs at least one trial"
     )
-    assert "Compare with" not in client.get("/train").text  # chats are measured, not folded
+    assert "Presets to compare with" not in client.get("/train").text  # chats are measured, not folded
     (tmp_path / "rows.jsonl").write_text(
         "\n".join(json.dumps({"a": n, "answer": "yn"[n % 2]}) for n in range(40)), encoding="utf-8"
     )
