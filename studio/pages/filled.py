@@ -127,6 +127,8 @@ def filled_from_form(form: FormData, data: str, workspace: Workspace, bases: Seq
     Raises:
         StudioError: there is no such preset.
     """
+    # No command can be given a NUL.
+    form = FormData([(key, str(value).replace("\0", "")) for key, value in form.multi_items()])
     model = text_of(form, "other_model").strip() or text_of(form, "model").strip()
     name = text_of(form, "name").strip()
     extra = tuple(str(each) for each in form.getlist("set") if each)

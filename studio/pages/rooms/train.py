@@ -64,8 +64,9 @@ def _scene_of_address(request: Request) -> Scene:
     rows = find_rows(workspace, reference)
     fitting, others = presets_for(rows)
     preset = asked.get("preset", "") or next((each.name for each in [*fitting, *others]), "")
-    settings = tuple(each for each in asked.getlist("set") if each)
-    choice = Choice(rows.reference, preset, asked.get("model", ""), asked.get("name", ""), settings)
+    settings = tuple(each.replace("\0", "") for each in asked.getlist("set") if each)
+    model, name = (asked.get(key, "").replace("\0", "") for key in ("model", "name"))
+    choice = Choice(rows.reference, preset, model, name, settings)
     try:
         filled = filled_from_address(choice, workspace)
     except StudioError as error:
