@@ -60,7 +60,8 @@ def ask(request: Request, arguments: Sequence[str], about: Sequence[str] = (), *
     answer = known_answer(workspace, arguments, about)
     if answer is not None and (answer.pending or not anew):
         return
-    job = begin(request, arguments, queued=False)
+    # What takes real steps waits for the device; all else computes beside what runs.
+    job = begin(request, arguments, queued="--probe" in arguments)
     file = _file(workspace, arguments, about)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_json(file, {"job": job.id})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlencode
 
-from studio.core.content import list_content
+from studio.core.content import content_roots, list_content
 from studio.core.errors import ConfigError, StudioError, UserError, nearest
 from studio.core.records import DatasetRecord
 from studio.core.workspace import Workspace, read_dataset
@@ -167,12 +167,15 @@ def find_preset_here(name: str, workspace: Workspace) -> Path:
     Raises:
         UserError: there is none.
     """
-    known = list_content("adapters")
-    if name in known:
-        return known[name]
+    parts = name.split("/")
+    if not any(part in {"", ".", ".."} or "\\" in part or "\0" in part for part in parts):
+        found = (root.joinpath(*parts[:-1], f"{parts[-1]}.yaml") for root in content_roots("adapters"))
+        if (file := next((path for path in found if path.is_file()), None)) is not None:
+            return file
     for folder in workspace.list_runs():
         if name in {folder.name, f"{folder.parent.name}/{folder.name}"}:
             return folder / "config.yaml"
+    known = list_content("adapters")
     raise UserError(f"unknown preset {name!r}.{nearest(name, known)} Known: {', '.join(known) or 'none'}")
 
 

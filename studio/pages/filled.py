@@ -56,9 +56,14 @@ class Filled:
     wrong: tuple[Wrong, ...] = ()
     fields: dict[str, Field] = field(default_factory=dict)
 
+    @property
+    def kind(self) -> str:
+        """The kind of the preset."""
+        return str(getattr(self.base, "kind", ""))
+
     def where(self, block: str) -> tuple[str, tuple[str, ...]] | None:
         """The setting on which it depends whether a group means something, and its values for which it does."""
-        return _MATTERS.get((str(getattr(self.base, "kind", "")), block))
+        return _MATTERS.get((self.kind, block))
 
     def matters(self, block: str) -> bool:
         """True where a group means something with what stands in the form; of a group in a group, where both do."""
@@ -122,6 +127,8 @@ def filled_from_form(form: FormData, data: str, workspace: Workspace, bases: Seq
     Raises:
         StudioError: there is no such preset.
     """
+    # No command can be given a NUL.
+    form = FormData([(key, str(value).replace("\0", "")) for key, value in form.multi_items()])
     model = text_of(form, "other_model").strip() or text_of(form, "model").strip()
     name = text_of(form, "name").strip()
     extra = tuple(str(each) for each in form.getlist("set") if each)

@@ -336,6 +336,9 @@ def test_who_may_only_look_starts_nothing_and_who_may_train_names_no_folder_of_t
         assert answer.status_code == 422, changes
         assert "only an administrator" in answer.text
     assert not begun
+    odd = tom.post("/train/check", data=form_at(tom, "/train").with_(other_model="a/b\0c", own_name="\0"))
+    assert odd.status_code == 303 and begun.pop()[4:6] == ["--model", "a/bc"]
+    assert tom.get("/train?model=a%00b&set=epochs=2%00&preset=x%00").status_code == 422
     # Nor by an address.
     for address in (f"/train?data={house.datasets / 'doors'}", f"/train?preset={tmp_path / 'x.yaml'}", "/train?preset=../up"):
         answer = tom.get(address)
@@ -385,7 +388,7 @@ def test_a_search_and_a_comparison_are_started_from_what_was_chosen(
     assert refused.status_code == 422 and wrong_at(refused.text, "trials").startswith(
         "--trials 0: a search needs at least one trial"
     )
-    assert "Compare with" not in client.get("/train").text  # chats are measured, not folded
+    assert "Presets to compare with" not in client.get("/train").text  # chats are measured, not folded
     (tmp_path / "rows.jsonl").write_text(
         "\n".join(json.dumps({"a": n, "answer": "yn"[n % 2]}) for n in range(40)), encoding="utf-8"
     )

@@ -92,7 +92,7 @@ def test_from_a_dataset_one_press_leads_to_a_finished_run(
     page = visit(f"{address}train?data=doors&preset=chat/tiny")
     page.set_default_timeout(300_000)
     page.get_by_text("Yes, it fits.").wait_for()
-    page.get_by_role("button", name="Start", exact=True).click()
+    page.get_by_role("button", name="Start the training").click()
     page.wait_for_url("**/runs/**")
     page.locator(".badge.finished").first.wait_for()
     run = house.list_runs()[0]

@@ -22,7 +22,7 @@ from studio.pages.posted import posted, text_of
 from studio.pages.rendering import go_to, render
 from studio.pages.site import allowed, workspace_of
 from studio.pages.work import begin, begin_and_show
-from studio.train.kinds import RunKind, preset_kind
+from studio.train.kinds import RUN_KINDS, RunKind, preset_kind
 
 _COMMON = (
     "epochs", "steps", "learning_rate", "batch_size", "max_length", "lora.rank", "resolution", "horizon", "season_length",
@@ -64,8 +64,9 @@ def _scene_of_address(request: Request) -> Scene:
     rows = find_rows(workspace, reference)
     fitting, others = presets_for(rows)
     preset = asked.get("preset", "") or next((each.name for each in [*fitting, *others]), "")
-    settings = tuple(each for each in asked.getlist("set") if each)
-    choice = Choice(rows.reference, preset, asked.get("model", ""), asked.get("name", ""), settings)
+    settings = tuple(each.replace("\0", "") for each in asked.getlist("set") if each)
+    model, name = (asked.get(key, "").replace("\0", "") for key in ("model", "name"))
+    choice = Choice(rows.reference, preset, model, name, settings)
     try:
         filled = filled_from_address(choice, workspace)
     except StudioError as error:
@@ -107,29 +108,30 @@ def _page(request: Request, scene: Scene, status: int = 200, **more: Any) -> Res
         "trials": "20",
     } | more
     if scene.filled is not None:
-        kind = preset_kind(find_preset_here(scene.preset, workspace))
+        kind: RunKind = RUN_KINDS.get(scene.filled.kind)
         known = {field.name for field in scene.filled.fields.values()}
         common = [name for name in _COMMON if name in known and scene.filled.matters(name.rpartition(".")[0])]
         values |= {"bases": bases_for(kind.name, workspace), "kind": kind.name, "common": common}
         values |= {"rivals": [each for each in fitting if each.kind == kind.name] if _comparable(kind) else []}
         values |= {"masked": kind.name == "chat", "yaml": own_preset(scene.filled.preset) if scene.filled.preset else ""}
         if scene.filled.choice is not None:
-            values |= _asked_values(request, scene.filled.choice)
+            values |= _asked_values(request, scene.filled.choice, kind.name)
     return render(request, "train/train.html", status, title=t("Train"), **values)
 
 
-def _asked_values(request: Request, choice: Choice) -> dict[str, Any]:
+def _asked_values(request: Request, choice: Choice, kind: str) -> dict[str, Any]:
     """What the parts of the page need that commands answer."""
     workspace = workspace_of(request)
-    answer = known_answer(workspace, choice.plan(), choice.about(workspace))
-    measured = known_answer(workspace, [*choice.plan(), "--probe"], choice.about(workspace))
+    about = choice.about(workspace)
+    answer = known_answer(workspace, choice.plan(), about)
+    measured = known_answer(workspace, [*choice.plan(), "--probe"], about)
     shown = measured if measured is not None and (measured.value is not None or measured.pending) else answer
-    mask = known_answer(workspace, plans.mask_command(choice, workspace), choice.about(workspace))
+    mask = known_answer(workspace, plans.mask_command(choice, workspace), about) if kind == "chat" else None
     return {
         "choice": choice,
         "plan": plans.view_of(shown),
         "before": _queue(request),
-        "probes": preset_kind(find_preset_here(choice.preset, workspace)).name in _PROBED,
+        "probes": kind in _PROBED,
         "mask": mask,
         "shown_rows": plans.tokens_of(mask.value) if mask is not None else [],
     }
@@ -141,21 +143,21 @@ def _queue(request: Request) -> int:
     return sum(1 for job in jobs if job.record.queued)
 
 
-def _choice_of_address(request: Request) -> Choice:
-    """The choice that a part of the page is about.
+def _values_of_address(request: Request) -> dict[str, Any]:
+    """What a part of the page shows.
 
     Raises:
-        UserError: it is none.
+        UserError: what is asked for cannot be trained.
     """
     scene = _scene_of_address(request)
     if scene.filled is None or scene.filled.choice is None:
         raise UserError(scene.wrong[0].sentence if scene.wrong else t("There is no Dataset yet."))
-    return scene.filled.choice
+    return _asked_values(request, scene.filled.choice, scene.filled.kind)
 
 
 def _plan_part(request: Request) -> Response:
     """The part of the page that says what it takes."""
-    values = _asked_values(request, _choice_of_address(request))
+    values = _values_of_address(request)
     response = render(request, "train/plan.html", **values, changed=False)
     if values["plan"].state not in {"pending", "none"}:
         response.headers["x-studio-over"] = "1"
@@ -164,7 +166,7 @@ def _plan_part(request: Request) -> Response:
 
 def _mask_part(request: Request) -> Response:
     """The part of the page that shows what carries loss."""
-    values = _asked_values(request, _choice_of_address(request))
+    values = _values_of_address(request)
     response = render(request, "train/mask.html", **values)
     if values["mask"] is not None and not values["mask"].pending:
         response.headers["x-studio-over"] = "1"
@@ -214,7 +216,7 @@ def _started(request: Request) -> Response:
     if scene.filled is None or scene.filled.choice is None:
         return _page(request, scene, 422)
     choice, workspace, form = scene.filled.choice, workspace_of(request), posted(request)
-    view = _asked_values(request, choice)["plan"]
+    view = _asked_values(request, choice, scene.filled.kind)["plan"]
     if view.state != "fits" and not form.get("sure"):
         ask(request, choice.plan(), choice.about(workspace))
         return _page(request, scene, 409, changed=True)
