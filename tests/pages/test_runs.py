@@ -24,7 +24,17 @@ from studio.core.markdown import markdown_html
 from studio.core.runs import summarize_run
 from studio.core.workspace import Workspace
 from studio.deploy.writing import RECORD, DeployRecord
-from studio.jobs.records import FILE, Job, JobRecord, add_job, list_jobs, read_job, set_over
+from studio.jobs.records import (
+    FILE,
+    Job,
+    add_job,
+    ask_to_stop,
+    list_jobs,
+    log_text,
+    made_by,
+    read_job,
+    set_over,
+)
 from studio.pages import packing
 from studio.pages.running import StepsFile
 from tests.conftest import Project, Result
@@ -66,7 +76,13 @@ def test_a_run_that_has_only_begun_has_its_page(site: Callable[..., Reader], pro
     for part in ("adapter", "checkpoints"):
         shutil.rmtree(run / part)
     reader = site(project.workspace)
-    for path in ("/runs", "/", "/evaluate", f"/evaluate?run={reference(run)}", *(f"/runs/{reference(run)}{part}" for part in PARTS)):
+    for path in (
+        "/runs",
+        "/",
+        "/evaluate",
+        f"/evaluate?run={reference(run)}",
+        *(f"/runs/{reference(run)}{part}" for part in PARTS),
+    ):
         assert reader.get(path).status_code == 200, path
     assert reader.get(f"/runs/compare?run={reference(run)}&run={reference(project.run)}").status_code == 200
 
@@ -183,6 +199,12 @@ def test_a_stopped_run_goes_on_by_the_command(site: Callable[..., Reader], proje
     assert sent(reader, f"/runs/{reference(run)}/resume", {}, follow_redirects=False).status_code == 303
     [job] = list_jobs(project.workspace)
     assert job.record.arguments == ["train", "--resume", reference(run)]
+    # Its first line names the run, by which the page finds the job again.
+    end = time.monotonic() + 180
+    while reference(run) not in log_text(read_job(job.folder)) and not read_job(job.folder).over and time.monotonic() < end:
+        time.sleep(0.5)
+    assert made_by(log_text(read_job(job.folder))) == [f"runs/{reference(run)}"]
+    ask_to_stop(job)
 
 
 def test_runs_beside_each_other(site: Callable[..., Reader], project: Project, studio: Callable[..., Result]):
@@ -448,5 +470,4 @@ def test_a_run_outlives_its_server_is_stopped_and_goes_on(
     page.wait_for_selector("[data-live] .badge.running", timeout=240_000)
     page.click("text=Stop and save")
     page.wait_for_selector("[data-live] .badge.interrupted", timeout=240_000)
-    assert {job.record.arguments[0] for job in list_jobs(project.workspace)} == {"train"}
-    assert [JobRecord, *list_jobs(project.workspace)][1].record.arguments[1] == "--resume"
+    assert [job.record.arguments[1] for job in list_jobs(project.workspace)][0] == "--resume"
