@@ -470,4 +470,4 @@ def test_a_run_outlives_its_server_is_stopped_and_goes_on(
     page.wait_for_selector("[data-live] .badge.running", timeout=240_000)
     page.click("text=Stop and save")
     page.wait_for_selector("[data-live] .badge.interrupted", timeout=240_000)
-    assert [job.record.arguments[1] for job in list_jobs(project.workspace)][0] == "--resume"
+    assert list_jobs(project.workspace)[0].record.arguments[1] == "--resume"
