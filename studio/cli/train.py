@@ -39,6 +39,7 @@ def train(
             raise UserError("--resume goes on with a run exactly as it was: give no preset, --data, --model, --name or --set.")
         folder = workspace.find_run(resume)
         _check_resumable(folder)
+        _name(folder)
     else:
         if adapter is None:
             from studio.core.content import list_content
@@ -77,8 +78,13 @@ def new_run(
 
     path = find_preset(preset, workspace)
     folder = preset_kind(path).open(Asked(path, preset, data, model, settings, name, processes), workspace)
-    output.note(f"run {folder.parent.name}/{folder.name}")
+    _name(folder)
     return folder
+
+
+def _name(folder: Path) -> None:
+    """Say which Run it is, in a line by which jobs and pages know it too."""
+    output.note(f"run {folder.parent.name}/{folder.name}")
 
 
 def run_training(folder: Path, *, resume: bool, processes: int = 1, accelerate_config: Path | None = None) -> RunRecord:

@@ -128,6 +128,7 @@ def test_the_command_is_shown_and_started_as_it_is_shown(site: Callable[..., Rea
     [job] = list_jobs(project.workspace)
     assert started.headers["location"] == f"/evaluate/running/{job.id}" and job.command == line
     assert line in reader.get(f"/evaluate/running/{job.id}").text
+    assert reader.get(f"/jobs/{job.id}", follow_redirects=False).headers["location"] == f"/evaluate/running/{job.id}"
 
 
 def test_those_who_look_see_and_start_nothing(site: Callable[..., Reader], measured: Project):

@@ -24,13 +24,24 @@ from studio.core.markdown import markdown_html
 from studio.core.runs import summarize_run
 from studio.core.workspace import Workspace
 from studio.deploy.writing import RECORD, DeployRecord
-from studio.jobs.records import FILE, Job, JobRecord, add_job, list_jobs, read_job, set_over
+from studio.jobs.records import (
+    FILE,
+    Job,
+    add_job,
+    ask_to_stop,
+    list_jobs,
+    log_text,
+    made_by,
+    read_job,
+    set_over,
+)
 from studio.pages import packing
 from studio.pages.running import StepsFile
 from tests.conftest import Project, Result
 from tests.pages.conftest import Reader
 from tests.pages.test_site import untranslated, visible
 
+PARTS = ("", "/live", "/card", "/samples", "/lineage", "/out")
 PASSWORD = "a long password"
 PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c63f8ffff3f0005fe02fe0def46b80000000049"
@@ -54,6 +65,26 @@ def another(project: Project, name: str, **changes: Any) -> Path:
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     write_json(folder / "run.json", record | {"id": name.rpartition("-")[2]} | changes)
     return folder
+
+
+def test_a_run_that_has_only_begun_has_its_page(site: Callable[..., Reader], project: Project):
+    """Nothing is known yet but that it runs."""
+    empty: dict[str, Any] = {name: {} for name in ("result", "mask_report", "plan", "base", "dataset", "template")}
+    run = another(project, "20300101-000000-aaaaaa", status="running", machine={"pid": os.getpid()}, **empty)
+    for part in ("metrics.jsonl", "README.md", "config.yaml"):
+        (run / part).unlink()
+    for part in ("adapter", "checkpoints"):
+        shutil.rmtree(run / part)
+    reader = site(project.workspace)
+    for path in (
+        "/runs",
+        "/",
+        "/evaluate",
+        f"/evaluate?run={reference(run)}",
+        *(f"/runs/{reference(run)}{part}" for part in PARTS),
+    ):
+        assert reader.get(path).status_code == 200, path
+    assert reader.get(f"/runs/compare?run={reference(run)}&run={reference(project.run)}").status_code == 200
 
 
 def line_of(step: int, **more: float) -> str:
@@ -168,6 +199,12 @@ def test_a_stopped_run_goes_on_by_the_command(site: Callable[..., Reader], proje
     assert sent(reader, f"/runs/{reference(run)}/resume", {}, follow_redirects=False).status_code == 303
     [job] = list_jobs(project.workspace)
     assert job.record.arguments == ["train", "--resume", reference(run)]
+    # Its first line names the run, by which the page finds the job again.
+    end = time.monotonic() + 180
+    while reference(run) not in log_text(read_job(job.folder)) and not read_job(job.folder).over and time.monotonic() < end:
+        time.sleep(0.5)
+    assert made_by(log_text(read_job(job.folder))) == [f"runs/{reference(run)}"]
+    ask_to_stop(job)
 
 
 def test_runs_beside_each_other(site: Callable[..., Reader], project: Project, studio: Callable[..., Result]):
@@ -417,21 +454,20 @@ def test_a_run_outlives_its_server_is_stopped_and_goes_on(
     folder = add_job(project.workspace, words)
     start(folder)
     page = visit(f"{url}/jobs/{folder.name}")
-    page.click("text=See the run", timeout=120_000)
-    page.wait_for_selector("text=/step \\d+ of/", timeout=60_000)
+    page.click("text=See the run", timeout=240_000)
+    page.wait_for_selector("text=/step \\d+ of/", timeout=240_000)
     server.send_signal(signal.SIGKILL)
     server.wait()
     before = page.inner_text("[data-live]")
     url, _ = served()
-    page.wait_for_function("before => document.querySelector('[data-live]').innerText !== before", arg=before, timeout=60_000)
+    page.wait_for_function("before => document.querySelector('[data-live]').innerText !== before", arg=before, timeout=240_000)
     page.reload()
     page.click("text=Stop and save")
-    page.wait_for_selector("[data-live] .badge.interrupted", timeout=60_000)
+    page.wait_for_selector("[data-live] .badge.interrupted", timeout=240_000)
     page.click("text=Go on")
     page.wait_for_url("**/jobs/*")
-    page.click("text=See the run", timeout=120_000)
-    page.wait_for_selector("[data-live] .badge.running", timeout=60_000)
+    page.click("text=See the run", timeout=240_000)
+    page.wait_for_selector("[data-live] .badge.running", timeout=240_000)
     page.click("text=Stop and save")
-    page.wait_for_selector("[data-live] .badge.interrupted", timeout=60_000)
-    assert {job.record.arguments[0] for job in list_jobs(project.workspace)} == {"train"}
-    assert [JobRecord, *list_jobs(project.workspace)][1].record.arguments[1] == "--resume"
+    page.wait_for_selector("[data-live] .badge.interrupted", timeout=240_000)
+    assert list_jobs(project.workspace)[0].record.arguments[1] == "--resume"

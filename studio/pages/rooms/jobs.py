@@ -30,6 +30,8 @@ def _listed(request: Request) -> Response:
 def _shown(request: Request) -> Response:
     """One job."""
     job = find_job(workspace_of(request), request.path_params["id"])
+    if job.record.arguments[0] == "eval":
+        return go_to(f"/evaluate/running/{job.id}")  # which leads on to the report
     return render(request, "jobs/job.html", **job_values(request, job), title=_title(job))
 
 
