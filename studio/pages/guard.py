@@ -44,8 +44,9 @@ class Guard(BaseHTTPMiddleware):
 
     def _keep(self, request: Request, response: Response) -> None:
         """Give the browser what it has to keep: its cookie and the language that was chosen."""
-        if (cookie := self._door.fresh(request)) is not None and not request.url.path.startswith(_OPEN):
-            set_cookie(response, COOKIE, cookie)
+        fresh = request.state.visitor.fresh
+        if fresh is not None and not request.url.path.startswith(_OPEN):
+            set_cookie(response, COOKIE, fresh)
         if request.query_params.get("lang"):
             set_cookie(response, locales.COOKIE, locales.wanted_language(request), hidden=False)
 

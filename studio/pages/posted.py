@@ -9,8 +9,12 @@ from starlette.requests import Request
 
 def posted(request: Request) -> FormData:
     """The fields of a form, in the thread of a page."""
-    found: FormData = from_thread.run(request.form)
-    return found
+    return from_thread.run(_form, request)
+
+
+async def _form(request: Request) -> FormData:
+    """The fields, once all of them are here."""
+    return await request.form()
 
 
 def text_of(form: FormData, name: str) -> str:

@@ -25,11 +25,14 @@ COOKIE_SECONDS = 7 * 24 * 3600
 
 @dataclass(frozen=True)
 class Visitor:
-    """Who asks. name: the account, empty on a page without accounts. token: what their forms carry."""
+    """Who asks. name: the account, empty on a page without accounts. token: what their forms carry. fresh: the cookie that their
+    browser has to be given, for which the token holds; None where it has one.
+    """
 
     name: str
     role: str
     token: str
+    fresh: str | None = None
 
     def may(self, role: str) -> bool:
         """True when they may do what a role may."""
@@ -49,25 +52,16 @@ class Doorkeeper:
         cookie = request.cookies.get(COOKIE, "")
         if self.accounts is None:
             # Each browser has a token of its own, which no other page can know.
-            return Visitor("", "administer", self._token(self.fresh(request) or cookie))
+            if self._signed(cookie, ""):
+                return Visitor("", "administer", self._token(cookie))
+            fresh = self._cookie("")
+            return Visitor("", "administer", self._token(fresh), fresh)
         name = self._name(cookie)
         return Visitor(name, self.accounts.role(name), self._token(cookie)) if name is not None else None
 
     def cookie(self, name: str) -> str:
         """What the browser of a person who signed in keeps."""
         return self._cookie(name)
-
-    def fresh(self, request: Request) -> str | None:
-        """A cookie that a browser without one has to be given; None where there are accounts, or it has one.
-
-        The same for the whole request: the forms of a first page carry the token of the cookie that comes with it.
-        """
-        if self.accounts is not None or self._signed(request.cookies.get(COOKIE, ""), ""):
-            return None
-        if not hasattr(request.state, "fresh_cookie"):
-            request.state.fresh_cookie = self._cookie("")
-        found: str = request.state.fresh_cookie
-        return found
 
     def _name(self, cookie: str) -> str | None:
         """The account of a cookie; None when it is not ours, too old, or its password was changed."""
