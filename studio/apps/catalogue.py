@@ -39,6 +39,8 @@ APPS: dict[str, App] = {
     "predict": App("studio.apps.predict:build"),
 }
 _BUILDERS = Registry("app", {name: app.build for name, app in APPS.items()})
+TALKING = Registry("app that talks", {"chat": "studio.apps.chat:of_shelf", "compare": "studio.apps.compare:of_shelf"})
+"""App to a function of a shelf of models and the workspace that makes its page, for models that are at hand already."""
 
 
 def all_names() -> str:

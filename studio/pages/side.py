@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import httpx
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from studio.core.translation import t
@@ -86,7 +86,7 @@ class Side:
         self.start()
         if not self._socket.exists():
             # Once the process is up this is never seen; the page asks again by itself.
-            await render(request, "apps/starting.html", 503, title=t("One moment"))(scope, receive, send)
+            await _starting(request)(scope, receive, send)
             return
         await self._passed_on(request, scope, receive, send)
 
@@ -131,10 +131,14 @@ class Side:
     async def _gone(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         """The process ended while it was asked: a page waits for the next one, a part of a page is told."""
         self.start()
-        if _wants_page(request):
-            await render(request, "apps/starting.html", 503, title=t("One moment"))(scope, receive, send)
-            return
-        await PlainTextResponse(t("The page has ended; reload it."), 502)(scope, receive, send)
+        await _starting(request)(scope, receive, send)
+
+
+def _starting(request: Request) -> Response:
+    """A page that asks again by itself; a part of a page is told."""
+    if _wants_page(request):
+        return render(request, "apps/starting.html", 503, title=t("One moment"))
+    return PlainTextResponse(t("The page has ended; reload it."), 503)
 
 
 def _wants_page(request: Request) -> bool:

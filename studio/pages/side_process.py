@@ -25,7 +25,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 
 from studio.apps import opening
-from studio.apps.catalogue import APPS, page_builder
+from studio.apps.catalogue import APPS, TALKING, page_builder
 from studio.apps.frame import NOBODY, page_settings, queued, spoken
 from studio.core.errors import StudioError, UserError
 from studio.core.translation import LANGUAGES, PSEUDO, speaking
@@ -41,7 +41,6 @@ _NAVIGATION = "".join(
 )
 # Pages that were built for one Run, Dataset or server; the ones not asked for longest go.
 _MOST_BUILT = 24
-_TALKING = ("chat", "compare")
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def place_of(path: str) -> Place | None:
     if further[:1] == ["of"] and not APPS[name].whole_workspace:
         plain = len(further) > 2 and all(part and not part.startswith(".") for part in further[1:3])
         return Place(name, language, reference=f"{further[1]}/{further[2]}") if plain else None
-    if further[:1] == ["served"] and len(further) > 1 and name in _TALKING and further[1].isdigit():
+    if further[:1] == ["served"] and len(further) > 1 and name in TALKING and further[1].isdigit():
         return Place(name, language, port=int(further[1]))
     return Place(name, language)
 
@@ -144,14 +143,13 @@ class Pages:
         Raises:
             UserError: none runs on that port.
         """
-        from studio.apps import chat, compare
         from studio.serve.state import StatePaths, choose_server
 
         server = choose_server(StatePaths.of(self._workspace), place.port)
         assert server is not None
         shelf = opening.open_shelf(self._workspace, server.url, server.key)
-        of_shelf = chat.of_shelf if place.name == "chat" else compare.of_shelf
-        return of_shelf(shelf, self._workspace)
+        blocks: gr.Blocks = TALKING.get(place.name)(shelf, self._workspace)
+        return blocks
 
 
 def _mounted(blocks: gr.Blocks, path: str) -> FastAPI:
