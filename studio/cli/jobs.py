@@ -10,6 +10,7 @@ import typer
 
 from studio.cli import output
 from studio.core.errors import GateNotMetError, UserError
+from studio.train.kinds import EXAMPLE_PRESET
 
 if TYPE_CHECKING:
     from studio.jobs.records import Job
@@ -33,7 +34,7 @@ def list_all(
     output.table(
         ["job", "status", "command", "last line"],
         [[job.id, job.status, job.command, last_line(job)] for job in jobs],
-        empty="No jobs yet. Add one: studio jobs add -- train chat/lora --data DATASET",
+        empty=f"No jobs yet. Add one: studio jobs add -- train {EXAMPLE_PRESET} --data DATASET",
     )
 
 
@@ -50,7 +51,7 @@ def add(
     if command[0] not in COMMANDS or command[0] == "jobs":
         raise UserError(
             f"{command[0]!r} is no command that can run as a job.{nearest(command[0], COMMANDS)} "
-            "Example: studio jobs add -- train chat/lora --data DATASET"
+            f"Example: studio jobs add -- train {EXAMPLE_PRESET} --data DATASET"
         )
     folder = add_job(output.open_workspace(), command)
     start(folder)
