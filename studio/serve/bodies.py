@@ -63,3 +63,12 @@ async def read_object(scope: Message, receive: Receive, limit: int) -> dict[str,
     if not isinstance(value, dict):
         raise RefusedError(400, "invalid_json", "The body must be a JSON object.")
     return value
+
+
+def named_in(body: bytes) -> str:
+    """The model that a request names, however wrong the rest of it is; empty where it names none."""
+    try:
+        asked = json.loads(body)["model"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return asked if isinstance(asked, str) else ""

@@ -36,7 +36,7 @@ from studio.serve.aliases import alias_reader, model_entries
 from studio.serve.asgi import Headers, Message, Receive, Send, answer, dressed, inner_headers, inner_message
 from studio.serve.blocked import FILE_NAME as BLOCKED
 from studio.serve.blocked import blocked_reader
-from studio.serve.bodies import read_body, read_object
+from studio.serve.bodies import named_in, read_body, read_object
 from studio.serve.books import Watched
 from studio.serve.connections import Doors
 from studio.serve.keys import Key, KeyReader
@@ -189,7 +189,7 @@ class Guard:
             try:
                 request = self._checked(route, read_request(body), identity, key.user)
             except RefusedError as refused:
-                refused.model = refused.model or self._named_in(body)
+                refused.model = refused.model or self._served(named_in(body))
                 raise
             exchange = Exchange(PREFIXES[route] + identity, route, key.user, request["model"], request, created)
             try:
@@ -238,14 +238,10 @@ class Guard:
             raise RefusedError(404, "model_not_found", f"The model {asked[:80]!r} is not served here. Served: {known}.", "model")
         return name
 
-    def _named_in(self, body: bytes) -> str:
-        """The served model that a refused request names, for the figures; empty when it names none."""
-        try:
-            asked = json.loads(body)["model"]
-            way = self._aliases.value().get(asked)
-            name = way.model if way is not None else asked
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return ""
+    def _served(self, asked: str) -> str:
+        """The loaded model behind a name, for the figures; empty where there is none."""
+        way = self._aliases.value().get(asked)
+        name = way.model if way is not None else asked
         return name if name in self._loaded else ""
 
     def _live_aliases(self) -> dict[str, str]:
