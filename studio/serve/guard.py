@@ -227,7 +227,6 @@ class Guard:
 
         Args:
             user, request: who asks what, for an alias with a canary.
-
         Raises:
             RefusedError: no such model; the name is not passed on to anything that could take it for a path.
         """
@@ -240,9 +239,7 @@ class Guard:
 
     def _served(self, asked: str) -> str:
         """The loaded model behind a name, for the figures; empty where there is none."""
-        way = self._aliases.value().get(asked)
-        name = way.model if way is not None else asked
-        return name if name in self._loaded else ""
+        return {**{name: name for name in self._loaded}, **self._live_aliases()}.get(asked, "")
 
     def _live_aliases(self) -> dict[str, str]:
         """Aliases of models that are loaded."""
