@@ -59,7 +59,8 @@ def _live(request: Request) -> Response:
         response.headers["x-studio-over"] = "1"
         return response
     response = render(request, "runs/live.html", **_values(request, run))
-    if run.status != "running":
+    # One that is about to go on is still told as interrupted while its job begins.
+    if run.status != "running" and (run.status == "finished" or job_of(run, workspace_of(request)) is None):
         response.headers["x-studio-over"] = "1"
     return response
 
