@@ -39,6 +39,7 @@ SECTIONS = {
     "image-data": ("Building a Dataset of pictures", "python benchmarks/image_data.py --write-docs"),
     "busy-machine": ("Beside other programs", "python benchmarks/busy_machine.py --write-docs"),
     "cli-start": ("Start of the command line", "python benchmarks/cli_start.py --write-docs"),
+    "studio-pages": ("Pages of the studio beside Gradio's", "python benchmarks/studio_pages.py --write-docs"),
     "optimizers": ("Optimizers and adapters", "python benchmarks/optimizers.py --write-docs"),
     "serve-guard": ("What the server's guard costs", "python benchmarks/serve_guard.py --write-docs"),
     "improve-year": ("A year of the loop", "python benchmarks/improve_year.py --write-docs"),
