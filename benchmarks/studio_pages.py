@@ -16,9 +16,9 @@ import time
 import urllib.request
 from typing import Any
 
-import docs
 from playwright.sync_api import Page, sync_playwright
 
+import docs
 from studio.pages.table import ROOMS
 
 REPEATS = 5

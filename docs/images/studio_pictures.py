@@ -160,10 +160,7 @@ def record(browser: Browser, file: Path) -> None:
     page.locator('a[href^="/data/doors/"]').first.wait_for()
     shown.press('a[href^="/data/doors/"]', 4)
     shown.press('main a[href^="/train?data="]', 3)
-    page.locator("#start, #plan-now").first.wait_for()
-    if page.locator("#plan-now").count():
-        shown.press("#plan-now", 1)
-    page.locator("#start").wait_for()
+    page.locator("#start").wait_for()  # the page asks by itself whether it fits
     page.evaluate("document.querySelector('#plan').scrollIntoView({block: 'center'})")
     shown.hold(4)
     shown.press("#start", 1)

@@ -182,6 +182,7 @@ def _show(run: Path, report: Path, record: ReportRecord, seconds: float, short: 
             f"app chat {name}": t("the same in the browser, with thumbs and corrections"),
             f"serve {name}": t("an OpenAI-compatible endpoint on vLLM"),
             "init my-bot": t("the same with your own data"),
+            "app": t("all of it in the browser"),
         }
     )
 
