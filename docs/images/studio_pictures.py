@@ -127,7 +127,11 @@ class Recording:
 
     def save(self, file: Path) -> float:
         """Write the GIF; gives back its length in seconds."""
-        palette = self._frames[0].quantize(_COLOURS)
+        width, height = (side // 3 for side in self._frames[0].size)
+        all_of_them = Image.new("RGB", (width, height * len(self._frames)))
+        for at, frame in enumerate(self._frames):
+            all_of_them.paste(frame.resize((width, height), Image.Resampling.NEAREST), (0, at * height))
+        palette = all_of_them.quantize(_COLOURS, method=Image.Quantize.MAXCOVERAGE)
         frames = [frame.quantize(_COLOURS, palette=palette, dither=Image.Dither.NONE) for frame in self._frames]
         times = [round(1000 * seconds) for seconds in self._seconds]
         frames[0].save(file, save_all=True, append_images=frames[1:], duration=times, loop=0, optimize=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import threading
@@ -13,11 +14,25 @@ from studio.apps.accounts import Accounts
 from studio.apps.security import allowed_hosts, is_loopback
 from studio.core.errors import StudioError, UserError
 from studio.core.workspace import Workspace
-from studio.pages.side import Side
+from studio.pages.side import Side, end_quietly
 from studio.pages.site import build_site
 from studio.pages.table import warm
 
 _FIRST_PORT, _LAST_PORT = 7860, 7959
+
+
+class _Server(uvicorn.Server):
+    """A server that ends the pages beside first: their answers, which wait for ever, end with them and are not broken off."""
+
+    def __init__(self, config: uvicorn.Config, side: Side) -> None:
+        super().__init__(config)
+        self._side = side
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End everything."""
+        end_quietly()
+        await asyncio.to_thread(self._side.close)
+        await super().shutdown(sockets)
 
 
 class Studio:
@@ -50,7 +65,7 @@ class Studio:
         config = uvicorn.Config(
             site, log_level="error", lifespan="off", server_header=False, timeout_graceful_shutdown=2, timeout_keep_alive=30
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config, self.side)
 
     def run(self, *, open_browser: bool = False) -> None:
         """Answer until Ctrl-C or SIGTERM; jobs go on."""

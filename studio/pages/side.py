@@ -7,6 +7,7 @@ nobody who looks at another page. The process is started again when it has ended
 from __future__ import annotations
 
 import asyncio
+import logging
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,16 @@ TROUBLE = "x-studio-trouble"
 """Header of an answer that is one sentence, for a page of ours."""
 _OURS = {"host", "content-length", "transfer-encoding", "connection", "cookie", USER, "x-studio-token"}
 _HOP = {b"connection", b"keep-alive", b"transfer-encoding"}
+
+
+def end_quietly() -> None:
+    """Answers that wait for ever are broken off when a server ends; uvicorn would print a traceback for each."""
+
+    def is_news(record: logging.LogRecord) -> bool:
+        cancelled = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+        return not cancelled and "graceful shutdown" not in record.getMessage()
+
+    logging.getLogger("uvicorn.error").addFilter(is_news)
 
 
 class Side:

@@ -30,7 +30,7 @@ from studio.apps.frame import NOBODY, page_settings, queued, spoken
 from studio.core.errors import StudioError, UserError
 from studio.core.translation import LANGUAGES, PSEUDO, speaking
 from studio.core.workspace import Workspace
-from studio.pages.side import TROUBLE, USER
+from studio.pages.side import TROUBLE, USER, end_quietly
 
 _NAVIGATION = "".join(
     [
@@ -192,6 +192,7 @@ def main() -> None:
     server = uvicorn.Server(config)
     threading.Thread(target=_end_with_parent, args=(server, socket.parent), daemon=True).start()
     threading.Thread(target=_show_once_up, args=(server, temporary, socket), daemon=True).start()
+    end_quietly()
     asyncio.run(_serve(server, pages))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -163,3 +165,19 @@ def test_a_change_from_another_site_is_refused(house: Workspace, studio_of: Call
     for headers in ({"origin": "http://evil.example"}, {"sec-fetch-site": "cross-site"}, {"origin": "null"}):
         asked = httpx.post(f"{studio.url}apps/chat/en/gradio_api/queue/join", json={}, headers=headers)
         assert asked.status_code == 403 and "Another site asked for this" in asked.text
+
+
+def test_ctrl_c_with_an_open_page_prints_no_traceback(house: Workspace, endpoint: Scripted, visit: Callable[..., Any]) -> None:
+    port = 7970 + os.getpid() % 9
+    command = [sys.executable, "-m", "studio.cli.main", "app", "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None and "studio: http" in process.stdout.readline()
+        page = visit(f"http://127.0.0.1:{port}/apps/data/en/")  # without a Dataset it says so; what is asked beside stays open
+        page.goto(f"http://127.0.0.1:{port}/apps/monitor/en/")
+        page.locator("#tiles").wait_for(timeout=120_000)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 0 and "Traceback" not in said and "ERROR" not in said, said
