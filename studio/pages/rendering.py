@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 from markupsafe import Markup, escape
@@ -99,6 +100,11 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
 def go_to(path: str) -> Response:
     """Send the browser on, after something was changed (so that a reload does not change it again)."""
     return RedirectResponse(path, 303)
+
+
+def lead_on(response: Response, path: str) -> None:
+    """Let the live part of a page send its page on. Headers are Latin; names of runs and of files need not be."""
+    response.headers["x-studio-next"] = quote(path)
 
 
 def trouble(request: Request, sentence: str, status: int = 400, *, back: Sequence[str] = ("/",)) -> Response:

@@ -10,6 +10,7 @@ from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from starlette.datastructures import FormData
@@ -273,6 +274,11 @@ def test_what_fits_starts_with_one_press_and_leads_to_its_job_and_a_plan_is_made
     write_json(job.folder / FILE, running.model_dump(mode="json"))
     assert client.get(f"/jobs/{job.id}/live?follow=run").headers["x-studio-next"] == "/runs/first/20260101-000000-abc"
     assert "x-studio-next" not in client.get(f"/jobs/{job.id}/live").headers
+    # A header is Latin, a name need not be.
+    named = job.record.model_copy(update={"status": "running", "made": ["runs/我的 机器人/20260101-000000-abc"]})
+    write_json(job.folder / FILE, named.model_dump(mode="json"))
+    leads = client.get(f"/jobs/{job.id}/live?follow=run").headers["x-studio-next"]
+    assert leads.isascii() and unquote(leads) == "/runs/我的 机器人/20260101-000000-abc"
     # Other settings are another plan.
     changed = client.post("/train/start", data=form.with_(epochs="3"))
     assert changed.status_code == 409 and begun[-1][0] == "plan" and "epochs=3" in begun[-1]
