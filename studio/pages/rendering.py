@@ -91,10 +91,18 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
     Args:
         values: what its template needs beside ``request``, ``visitor`` and ``here``, the path.
     """
+    values.setdefault("language_to", _kept_address(request))
     text = (
         _templates().get_template(template).render(request=request, visitor=visitor_of(request), here=request.url.path, **values)
     )
     return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
+
+
+def _kept_address(request: Request) -> str:
+    """Where another language is read: this page with its choice; the answer to a form has no address, its room has."""
+    if request.method != "GET":
+        return "/" + request.url.path.split("/")[1]
+    return f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
 
 
 def go_to(path: str) -> Response:

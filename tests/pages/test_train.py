@@ -495,3 +495,14 @@ def test_a_preset_that_fits_the_rows_is_proposed(
     page = client_of(house).get("/train?data=rows").text
     assert dict(Form(page).sent)["preset"] == preset
     assert page.index(f'value="{preset}"') < page.index(f'value="{last}"')
+
+
+def test_another_language_keeps_the_choice_and_leads_from_a_mistake_to_a_page(house: Workspace):
+    client = client_of(house)
+    form = form_at(client, "/train?data=doors&preset=chat/full")
+    page = client.get("/train?data=doors&preset=chat/full").text
+    assert "to=/train%3Fdata%3Ddoors%26preset%3Dchat/full" in page
+    wrong = client.post("/train/check", data=form.with_(epochs="-3"))
+    assert wrong.status_code == 422 and 'to=/train"' in wrong.text
+    lost = client.get("/train/check")
+    assert lost.status_code == 405 and "There is no page at /train/check." in lost.text
