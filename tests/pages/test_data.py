@@ -656,3 +656,10 @@ def _gone(workspace: Workspace, name: str) -> str:
     from studio.data.chat.rows import read_removed
 
     return next(gone.row.id for gone in read_removed(workspace.datasets / name) if gone.matched)
+
+
+def test_a_recipe_for_own_files_is_copied_and_not_built_as_it_is(house: Workspace, site: Callable[..., Reader]) -> None:
+    """Its files are nowhere until a place is filled in."""
+    page = site(house).get("/data/-/new").text
+    built = re.findall(r'name="shipped" value="([^"]+)"', page)
+    assert "table/iris" in built and not [name for name in built if "/own-" in name]

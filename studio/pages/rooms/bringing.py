@@ -54,7 +54,8 @@ def _shipped() -> list[tuple[str, str, bool]]:
         except OSError:
             continue
         said = re.search(r"^description:\s*(.+)$", text, re.MULTILINE)
-        found.append((name, said[1].strip().strip("\"'") if said else "", "Copy this file" in text))
+        own = path.stem.startswith("own-") or "Copy this file" in text
+        found.append((name, said[1].strip().strip("\"'") if said else "", own))
     return found
 
 
