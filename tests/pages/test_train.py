@@ -506,3 +506,10 @@ def test_another_language_keeps_the_choice_and_leads_from_a_mistake_to_a_page(ho
     assert wrong.status_code == 422 and 'to=/train"' in wrong.text
     lost = client.get("/train/check")
     assert lost.status_code == 405 and "There is no page at /train/check." in lost.text
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "机" * 70])
+def test_a_name_no_disk_takes_is_refused_at_its_field(name: str, house: Workspace):
+    client = client_of(house)
+    wrong = client.post("/train/check", data=form_at(client, "/train?data=doors").with_(name=name))
+    assert wrong.status_code == 422 and "and 200 are allowed. Shorten it." in wrong.text
