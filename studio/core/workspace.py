@@ -159,3 +159,19 @@ def _newest_first(root: Path, marker: str) -> list[Path]:
     """Folders two levels down that hold the marker file; hidden (unfinished) folders are not seen."""
     found = [file.parent for file in root.glob(f"[!.]*/[!.]*/{marker}")]
     return sorted(found, key=lambda folder: ((folder / marker).stat().st_mtime, folder.name), reverse=True)
+
+
+# File systems take names of 255 bytes; what is written beside a run's folder adds an ending.
+_LONGEST_NAME = 200
+
+
+def check_run_name(name: str) -> None:
+    """Refuse what cannot be the folder of a run.
+
+    Raises:
+        UserError: as it says.
+    """
+    if not name or name.startswith(".") or "/" in name:
+        raise UserError(f"{name!r} cannot name a run. Use letters, digits, '-', '_' and '.'.")
+    if (size := len(name.encode())) > _LONGEST_NAME:
+        raise UserError(f"'{name[:20]}…' cannot name a run: it has {size} bytes, and {_LONGEST_NAME} are allowed. Shorten it.")

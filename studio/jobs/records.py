@@ -226,7 +226,11 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-_MADE = re.compile(r"^run (?P<run>[^\s/]+/\d{8}-\d{6}-\w+)$|(?P<folder>(?:runs|datasets)/[^\s/]+/[\w-]+)", re.MULTILINE)
+# A run's name may hold spaces, so what ends it is the form of its id.
+_MADE = re.compile(
+    r"^run (?P<run>[^/\n]+/\d{8}-\d{6}-\w+)$|(?P<folder>runs/[^/\n]+/\d{8}-\d{6}-\w+|(?:runs|datasets)/[^\s/]+/[\w-]+)",
+    re.MULTILINE,
+)
 
 
 def made_by(text: str) -> list[str]:

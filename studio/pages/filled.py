@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from pydantic import BaseModel
 from starlette.datastructures import FormData
 
-from studio.core.workspace import Workspace
+from studio.core.errors import UserError
+from studio.core.workspace import Workspace, check_run_name
 from studio.pages.choosing import Choice, FieldError, Wrong, find_preset_here, read_preset, refuse_places
 from studio.pages.forms import Block, Field, fields_of, form_of
 from studio.pages.posted import text_of
@@ -164,8 +165,10 @@ def _refuse_name(name: str) -> None:
     Raises:
         FieldError: as it says.
     """
-    if name.startswith(".") or "/" in name:
-        raise FieldError(Wrong(f"{name!r} cannot name a run. Use letters, digits, '-', '_' and '.'.", "name"))
+    try:
+        check_run_name(name or "-")  # left empty it is made from the Dataset's and the preset's
+    except UserError as error:
+        raise FieldError(Wrong(str(error), "name")) from error
 
 
 def _held(preset: BaseModel, name: str) -> object:

@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 from markupsafe import Markup, escape
@@ -90,15 +91,28 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
     Args:
         values: what its template needs beside ``request``, ``visitor`` and ``here``, the path.
     """
+    values.setdefault("language_to", _kept_address(request))
     text = (
         _templates().get_template(template).render(request=request, visitor=visitor_of(request), here=request.url.path, **values)
     )
     return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
 
 
+def _kept_address(request: Request) -> str:
+    """Where another language is read: this page with its choice; the answer to a form has no address, its room has."""
+    if request.method != "GET":
+        return "/" + request.url.path.split("/")[1]
+    return f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
+
+
 def go_to(path: str) -> Response:
     """Send the browser on, after something was changed (so that a reload does not change it again)."""
     return RedirectResponse(path, 303)
+
+
+def lead_on(response: Response, path: str) -> None:
+    """Let the live part of a page send its page on. Headers are Latin; names of runs and of files need not be."""
+    response.headers["x-studio-next"] = quote(path)
 
 
 def trouble(request: Request, sentence: str, status: int = 400, *, back: Sequence[str] = ("/",)) -> Response:

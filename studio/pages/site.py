@@ -100,9 +100,9 @@ def _said(request: Request, error: Exception) -> Response:
 def _http(request: Request, error: Exception) -> Response:
     """What is not there."""
     status = error.status_code if isinstance(error, HTTPException) else 500
-    if status != 404 or not hasattr(request.state, "visitor"):
+    if status not in {404, 405} or not hasattr(request.state, "visitor"):
         return PlainTextResponse(getattr(error, "detail", "error"), status)
-    return trouble(request, t("There is no page at {path}.", path=request.url.path), 404)
+    return trouble(request, t("There is no page at {path}.", path=request.url.path), status)
 
 
 def _target(request: Request) -> str:

@@ -18,7 +18,7 @@ import yaml
 from studio.core.errors import UserError
 from studio.core.files import disk_errors, sha256_file, write_json, write_text
 from studio.core.records import DatasetRecord, RunRecord
-from studio.core.workspace import Workspace, read_run
+from studio.core.workspace import Workspace, check_run_name, read_run
 from studio.models.bases import ResolvedBase
 
 _STACK = (
@@ -64,8 +64,7 @@ def open_run(
         UserError: the name is not usable as a folder name.
         StudioError: the workspace cannot be written.
     """
-    if not name or name.startswith(".") or "/" in name:
-        raise UserError(f"{name!r} cannot name a run. Use letters, digits, '-', '_' and '.'.")
+    check_run_name(name)
     created = datetime.now(UTC)
     identity = secrets.token_hex(3)
     folder = workspace.runs / name / f"{created:%Y%m%d-%H%M%S}-{identity}"

@@ -146,6 +146,8 @@ def test_a_job_whose_process_was_killed_is_lost(workspace: Workspace):
 def test_what_a_command_made_is_found_in_its_lines():
     text = "run doors/20261130-180242-663b98\nrows\nfolder  /a/datasets/faq/0ae4350dabd38541\nrun doors/20261130-180242-663b98\n"
     assert made_by(text) == ["runs/doors/20261130-180242-663b98", "datasets/faq/0ae4350dabd38541"]
+    spaced = "run my bot/20261130-180242-663b98\nReport: /a/runs/我的 bot/20261130-180242-663b99/evals/chatbot/1/report.html\n"
+    assert made_by(spaced) == ["runs/my bot/20261130-180242-663b98", "runs/我的 bot/20261130-180242-663b99"]
 
 
 def test_from_the_command_line(workspace: Workspace, studio: Callable[..., Result], monkeypatch: pytest.MonkeyPatch):

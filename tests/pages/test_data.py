@@ -226,9 +226,9 @@ def test_an_upload_needs_the_token_and_the_role(house: Workspace, site: Callable
 
 
 def test_a_binary_file_is_told_what_it_is(house: Workspace, site: Callable[..., Reader]) -> None:
-    """It is kept and looked at; the page says why nothing reads it and asks for another."""
+    """It is kept and looked at, in whatever script its name is; the page says why nothing reads it and asks for another."""
     reader = site(house)
-    answer = bring(reader, ("model.pkl", b"\x80\x04\x95" + bytes(range(256)) * 8))
+    answer = bring(reader, ("模型 一.pkl", b"\x80\x04\x95" + bytes(range(256)) * 8))
     place = answer.headers["location"]
     wait_for_look(reader, place)
     page = reader.get(place)
@@ -656,3 +656,10 @@ def _gone(workspace: Workspace, name: str) -> str:
     from studio.data.chat.rows import read_removed
 
     return next(gone.row.id for gone in read_removed(workspace.datasets / name) if gone.matched)
+
+
+def test_a_recipe_for_own_files_is_copied_and_not_built_as_it_is(house: Workspace, site: Callable[..., Reader]) -> None:
+    """Its files are nowhere until a place is filled in."""
+    page = site(house).get("/data/-/new").text
+    built = re.findall(r'name="shipped" value="([^"]+)"', page)
+    assert "table/iris" in built and not [name for name in built if "/own-" in name]

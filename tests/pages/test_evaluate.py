@@ -7,18 +7,20 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from studio.apps.accounts import Accounts
+from studio.core.files import write_json
 from studio.core.records import ReportRecord, Score
 from studio.core.workspace import Workspace
 from studio.evals.fitting import fits
 from studio.evals.score_table import score_table
 from studio.evals.suites import load_suite
-from studio.jobs.records import list_jobs
+from studio.jobs.records import FILE, LOG, add_job, list_jobs, read_job, set_over
 from studio.pages.measured import places_in, read_examples, reports_of
 from tests.conftest import Project, Result, call_studio, own_project
 from tests.pages.conftest import Reader
@@ -272,6 +274,19 @@ def test_every_page_is_for_everybody(measured: Project, address: Callable[..., s
         found = axe.Axe().run(page).response["violations"]
         assert [(one["id"], [node["html"][:120] for node in one["nodes"][:3]]) for one in found] == [], path
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+
+
+def test_a_report_is_led_to_in_whatever_script_its_run_is_named(site: Callable[..., Reader], measured: Project):
+    named = measured.workspace.runs / "我的 机器人" / measured.run.name
+    shutil.copytree(measured.run, named)
+    run = f"{named.parent.name}/{named.name}"
+    [report] = [one for one in reports_of(measured.workspace) if one.run == run]
+    job = add_job(measured.workspace, ["eval", "chatbot", "--model", run])
+    write_json(job / FILE, read_job(job).record.model_copy(update={"status": "done", "code": 0}).model_dump(mode="json"))
+    (job / LOG).write_text(f"Report: {named}/evals/{report.suite}/{report.time}/report.html\n", encoding="utf-8")
+    set_over(job)
+    leads = site(measured.workspace).get(f"/evaluate/running/{job.name}/live?watched=1").headers["x-studio-next"]
+    assert leads.isascii() and unquote(leads) == report.address
 
 
 @pytest.mark.long

@@ -87,6 +87,12 @@ def test_a_run_that_has_only_begun_has_its_page(site: Callable[..., Reader], pro
     assert reader.get(f"/runs/compare?run={reference(run)}&run={reference(project.run)}").status_code == 200
 
 
+def test_the_command_of_a_run_with_a_space_in_its_name_works_as_it_is_pasted(site: Callable[..., Reader], project: Project):
+    run = project.workspace.runs / "my bot" / project.run.name
+    shutil.copytree(project.run, run)
+    assert f"studio runs show &#39;{reference(run)}&#39;" in site(project.workspace).get(f"/runs/{reference(run)}").text
+
+
 def line_of(step: int, **more: float) -> str:
     return json.dumps({"step": step, "loss": 5 / (1 + step / 500), "tokens_per_second": 900.0, **more}) + "\n"
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 
 from studio.apps.accounts import Accounts
 from studio.core.errors import UserError
+from studio.core.files import write_json
 from studio.core.workspace import Workspace
 from studio.jobs.records import list_jobs
 from studio.models import vllm_environment
@@ -94,6 +97,19 @@ def test_mistakes_stand_at_their_field(
     [wrong] = re.findall(r'class="wrong" id="wrong-(\w+)"[^>]*>([^<]*)<', answer.text)
     assert wrong[0] == field and sentence in wrong[1]
     assert field == "name" or 'value="kept"' in answer.text
+
+
+def test_a_run_whose_own_name_cannot_be_served_asks_for_one(reader: Reader, project: Project, monkeypatch: pytest.MonkeyPatch):
+    as_if_installed(monkeypatch)
+    named = project.workspace.runs / "我的 机器人" / project.run.name
+    shutil.copytree(project.run, named)
+    record = json.loads((named / "run.json").read_text(encoding="utf-8"))
+    write_json(named / "run.json", record | {"name": named.parent.name})
+    run = f"{named.parent.name}/{named.name}"
+    answer = start(reader, project, run=run)
+    [wrong] = re.findall(r'class="wrong" id="wrong-(\w+)"[^>]*>([^<]*)<', answer.text)
+    assert answer.status_code == 422 and wrong[0] == "name" and "cannot be the name of a model" in wrong[1]
+    assert start(reader, project, run=run, name="faq").status_code == 303
 
 
 def test_without_vllm_the_page_installs_it_and_says_how_large(

@@ -10,6 +10,7 @@ from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from starlette.datastructures import FormData
@@ -273,6 +274,11 @@ def test_what_fits_starts_with_one_press_and_leads_to_its_job_and_a_plan_is_made
     write_json(job.folder / FILE, running.model_dump(mode="json"))
     assert client.get(f"/jobs/{job.id}/live?follow=run").headers["x-studio-next"] == "/runs/first/20260101-000000-abc"
     assert "x-studio-next" not in client.get(f"/jobs/{job.id}/live").headers
+    # A header is Latin, a name need not be.
+    named = job.record.model_copy(update={"status": "running", "made": ["runs/我的 机器人/20260101-000000-abc"]})
+    write_json(job.folder / FILE, named.model_dump(mode="json"))
+    leads = client.get(f"/jobs/{job.id}/live?follow=run").headers["x-studio-next"]
+    assert leads.isascii() and unquote(leads) == "/runs/我的 机器人/20260101-000000-abc"
     # Other settings are another plan.
     changed = client.post("/train/start", data=form.with_(epochs="3"))
     assert changed.status_code == 409 and begun[-1][0] == "plan" and "epochs=3" in begun[-1]
@@ -489,3 +495,21 @@ def test_a_preset_that_fits_the_rows_is_proposed(
     page = client_of(house).get("/train?data=rows").text
     assert dict(Form(page).sent)["preset"] == preset
     assert page.index(f'value="{preset}"') < page.index(f'value="{last}"')
+
+
+def test_another_language_keeps_the_choice_and_leads_from_a_mistake_to_a_page(house: Workspace):
+    client = client_of(house)
+    form = form_at(client, "/train?data=doors&preset=chat/full")
+    page = client.get("/train?data=doors&preset=chat/full").text
+    assert "to=/train%3Fdata%3Ddoors%26preset%3Dchat/full" in page
+    wrong = client.post("/train/check", data=form.with_(epochs="-3"))
+    assert wrong.status_code == 422 and 'to=/train"' in wrong.text
+    lost = client.get("/train/check")
+    assert lost.status_code == 405 and "There is no page at /train/check." in lost.text
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "机" * 70])
+def test_a_name_no_disk_takes_is_refused_at_its_field(name: str, house: Workspace):
+    client = client_of(house)
+    wrong = client.post("/train/check", data=form_at(client, "/train?data=doors").with_(name=name))
+    assert wrong.status_code == 422 and "and 200 are allowed. Shorten it." in wrong.text

@@ -22,7 +22,7 @@ from studio.core.workspace import read_dataset
 from studio.pages.looks import begin_look, look_arguments, look_at, shown_path
 from studio.pages.posted import posted, text_of
 from studio.pages.recipes import TakenError, line_of, list_recipes, recipe_path, save_recipe, state_of
-from studio.pages.rendering import go_to, render, trouble, visitor_of
+from studio.pages.rendering import go_to, lead_on, render, trouble, visitor_of
 from studio.pages.site import allowed, content_path, workspace_of
 from studio.pages.uploads import MOST_BYTES, MOST_FILES, Upload, keep_upload, list_uploads, read_upload, uploads_folder
 from studio.pages.work import begin_and_show
@@ -54,7 +54,8 @@ def _shipped() -> list[tuple[str, str, bool]]:
         except OSError:
             continue
         said = re.search(r"^description:\s*(.+)$", text, re.MULTILINE)
-        found.append((name, said[1].strip().strip("\"'") if said else "", "Copy this file" in text))
+        own = path.stem.startswith("own-") or "Copy this file" in text
+        found.append((name, said[1].strip().strip("\"'") if said else "", own))
     return found
 
 
@@ -140,7 +141,7 @@ def _looking(request: Request) -> Response:
     job, _ = look_at(request, upload)
     response = render(request, "data/looking.html", upload=upload, job=job)
     if job is None or job.over:
-        response.headers["x-studio-next"] = f"{UPLOADS}/{upload.record.id}"
+        lead_on(response, f"{UPLOADS}/{upload.record.id}")
     return response
 
 

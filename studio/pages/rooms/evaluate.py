@@ -21,7 +21,7 @@ from studio.jobs.records import find_job, log_text
 from studio.pages.measured import places_in, reports_of
 from studio.pages.options import count_of
 from studio.pages.posted import posted, text_of
-from studio.pages.rendering import go_to, render
+from studio.pages.rendering import go_to, lead_on, render
 from studio.pages.rooms import evaluated, suites
 from studio.pages.rooms.jobs import job_values
 from studio.pages.site import allowed, workspace_of
@@ -240,7 +240,7 @@ def _running_live(request: Request) -> Response:
     if values["job"].over:
         response.headers["x-studio-over"] = "1"
         if len(values["reports"]) == 1 and "watched" in request.query_params:
-            response.headers["x-studio-next"] = values["reports"][0].address
+            lead_on(response, values["reports"][0].address)
     return response
 
 

@@ -11,7 +11,7 @@ from starlette.routing import Route
 from studio.core.translation import t
 from studio.jobs.records import Job, active_jobs, ask_to_stop, find_job, list_jobs, log_text
 from studio.jobs.turns import waiting_for
-from studio.pages.rendering import go_to, render
+from studio.pages.rendering import go_to, lead_on, render
 from studio.pages.site import allowed, workspace_of
 from studio.pages.work import begin_and_show, role_for
 
@@ -41,7 +41,7 @@ def _live(request: Request) -> Response:
     response = render(request, "jobs/live.html", **job_values(request, job))
     made = next((made for made in job.record.made if made.startswith("runs/")), None)
     if made is not None and request.query_params.get("follow") == "run" and job.status in {"running", "done"}:
-        response.headers["x-studio-next"] = f"/{made}"
+        lead_on(response, f"/{made}")
     if job.over:
         response.headers["x-studio-over"] = "1"
     return response

@@ -66,8 +66,9 @@ class Wish:
         """Fill ``wrong`` with what the command would say."""
         if self.run not in {run.reference for run in runs}:
             self.wrong["run"] = t("Choose a run from the list.")
-        if self.name.strip():
-            self._try("name", lambda: check_name(self.name.strip(), "the name of a model"))
+        name = self.name.strip() or self.run.partition("/")[0]  # the run's own, which may have spaces or be Chinese
+        if name:
+            self._try("name", lambda: check_name(name, "the name of a model"))
         known = list_content("apps")
         if self.profile not in known and f"servers/{self.profile}" not in known:
             self.wrong["profile"] = t("Choose a profile from the list.")
