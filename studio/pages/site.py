@@ -123,11 +123,13 @@ async def _sign_in(request: Request) -> Response:
         name, password = str(form.get("name", "")), str(form.get("password", ""))
         from anyio import to_thread
 
-        if await to_thread.run_sync(door.accounts.check, name, password):
+        right = await to_thread.run_sync(door.signs_in, name, password)
+        if right:
             response = go_to(_target(request))
             set_cookie(response, COOKIE, door.cookie(name))
             return response
-        sentence = t("There is no account with this name and password.")
+        wrong = t("There is no account with this name and password.")
+        sentence = wrong if right is not None else t("Too many wrong passwords for this name. Try again in a minute.")
     return render(request, "sign-in.html", 401 if sentence else 200, sentence=sentence, title=t("Sign in"))
 
 

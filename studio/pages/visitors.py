@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from studio.core.workspace import Workspace
 
 COOKIE, TOKEN = "studio-visitor", "token"
 # A working week; whoever comes back later signs in again.
+TRIES, WAIT_SECONDS = 5, 60.0
+"""So many wrong passwords for a name, then nobody signs in under it for so long."""
 COOKIE_SECONDS = 7 * 24 * 3600
 
 
@@ -45,6 +48,8 @@ class Doorkeeper:
     def __init__(self, workspace: Workspace, accounts: Accounts | None) -> None:
         """``accounts`` None lets everyone in who reaches the address, to do everything."""
         self.accounts = accounts
+        self._wrong: dict[str, list[float]] = {}
+        self._lock = threading.Lock()
         self._secret = _secret(workspace.root / "jobs" / ".secret")
 
     def visitor(self, request: Request) -> Visitor | None:
@@ -58,6 +63,26 @@ class Doorkeeper:
             return Visitor("", "administer", self._token(fresh), fresh)
         name = self._name(cookie)
         return Visitor(name, self.accounts.role(name), self._token(cookie)) if name is not None else None
+
+    def signs_in(self, name: str, password: str) -> bool | None:
+        """Whether name and password are right; None, without looking, for a name that was tried too often a moment ago.
+
+        Who knows a name may hold its owner up for a minute, and nobody may guess more than a few passwords in that time.
+        """
+        now = time.monotonic()
+        with self._lock:
+            tried = [moment for moment in self._wrong.get(name, []) if now - moment < WAIT_SECONDS]
+            if len(tried) >= TRIES:
+                return None
+            # Counted before it is known: many at once are many tries.
+            self._wrong[name] = [*tried, now]
+            for other in [other for other, moments in self._wrong.items() if now - moments[-1] >= WAIT_SECONDS]:
+                del self._wrong[other]
+        right = self.accounts is not None and self.accounts.check(name, password)
+        if right:
+            with self._lock:
+                self._wrong.pop(name, None)
+        return right
 
     def cookie(self, name: str) -> str:
         """What the browser of a person who signed in keeps."""

@@ -68,6 +68,16 @@ def test_nobody_reads_before_signing_in(site: Callable[..., Reader], people: Acc
     assert site(accounts=people).get("/", follow_redirects=False).status_code == 303
 
 
+def test_passwords_are_not_guessed(site: Callable[..., Reader], people: Accounts, monkeypatch: pytest.MonkeyPatch):
+    guesser = site(accounts=people)
+    said = [guesser.client.post("/sign-in", data={"name": "ad", "password": f"guess {number}"}).text for number in range(6)]
+    assert ["Too many wrong passwords" in text for text in said] == [False] * 5 + [True]
+    assert "Too many" in guesser.client.post("/sign-in", data={"name": "ad", "password": PASSWORD}).text
+    assert guesser.client.post("/sign-in", data={"name": "lo", "password": PASSWORD}, follow_redirects=False).status_code == 303
+    monkeypatch.setattr("studio.pages.visitors.WAIT_SECONDS", 0.0)
+    assert guesser.client.post("/sign-in", data={"name": "ad", "password": PASSWORD}, follow_redirects=False).status_code == 303
+
+
 def test_each_may_what_their_role_may(site: Callable[..., Reader], people: Accounts, workspace: Workspace):
     looks = site(accounts=people, name="lo", password=PASSWORD)
     assert "/example" not in looks.get("/").text

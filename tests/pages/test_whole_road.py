@@ -48,8 +48,7 @@ def test_from_an_own_file_to_a_rated_answer(
     page.goto(address())
 
     # Data: the file is brought, looked at, and built as it was proposed.
-    page.click('main a.button.primary[href="/data"]')
-    page.click('main a[href="/data/-/new"]')
+    page.click('main a.button.primary[href="/data/-/new"]')
     page.set_input_files("#files", own_file)
     page.click('form[action^="/data/-/upload"] button.primary')
     settle(page, "#recipe-text")

@@ -14,7 +14,7 @@ from studio.core.errors import UserError
 from studio.core.runs import RunSummary, compared_figures, differing_settings, settings_of, summarize_run
 from studio.core.translation import t
 from studio.core.workspace import Workspace
-from studio.jobs.records import ask_to_stop
+from studio.jobs.records import active_jobs, ask_to_stop
 from studio.pages.curves import curves
 from studio.pages.rendering import go_to, render, trouble
 from studio.pages.rooms import run_out, run_parts
@@ -77,8 +77,10 @@ def _stop(request: Request) -> Response:
 
 
 def _resume(request: Request) -> Response:
-    """Go on with a training that was stopped."""
-    return begin_and_show(request, ["train", "--resume", find(request).reference])
+    """Go on with a training that was stopped; one that is already about to is shown, not begun twice."""
+    arguments = ["train", "--resume", find(request).reference]
+    waiting = next((job for job in active_jobs(workspace_of(request)) if job.record.arguments == arguments), None)
+    return go_to(f"/jobs/{waiting.id}") if waiting is not None else begin_and_show(request, arguments)
 
 
 def _compared(request: Request) -> Response:

@@ -22,13 +22,21 @@ function follow(part) {
         const next = answer.headers.get("x-studio-next");
         if (next) return location.assign(next);
         if (answer.headers.get("x-studio-over")) return;
+        away(false);
       } catch {
         // The server is away for a while: what was shown stays, and we ask again.
+        away(true);
       }
     }
     if (part.isConnected) setTimeout(look, every);
   }
   look();
+}
+
+// Say that the server is away, or that it is back.
+function away(so) {
+  const told = document.getElementById("away");
+  if (told) told.hidden = !so;
 }
 
 // Put new content into a part; what is the same in it stays untouched, so that no picture is loaded anew, nothing that somebody had
