@@ -77,4 +77,4 @@ def _tell_row(wanted: str) -> None:
         [one.dataset, one.split, one.id, one.text[:_SHOWN], ", ".join(one.runs) or None, ", ".join(one.behind) or None]
         for one in found
     ]
-    output.table(["Dataset", "split", "id", "row", "trained with it", "learnt by"], rows)
+    output.table(["Dataset", "split", "id", "row", "runs on the Dataset", "learnt by alias"], rows)

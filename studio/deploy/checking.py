@@ -267,7 +267,7 @@ def _units(folder: Path, _facts: Mapping[str, Any], _parse: Parse) -> Iterator[C
     if units:
         analyze = shutil.which("systemd-analyze")
         done = _call(analyze, "verify", "--man=no", *map(str, units)) if analyze else None
-        yield _ran(f"{len(units)} units", "systemd-analyze verify", done, missing="systemd is not on this machine")
+        yield _ran(counted(len(units), "unit"), "systemd-analyze verify", done, missing="systemd is not on this machine")
 
 
 def _shell(folder: Path, _facts: Mapping[str, Any], _parse: Parse) -> Iterator[Check]:

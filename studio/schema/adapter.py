@@ -280,6 +280,10 @@ class ChatAdapter(Preset):
             raise ValueError("'grpo.rollout_batch_size' has no meaning with 'grpo.writer: vllm', which fills its own. Remove it.")
         if not own.rewards:
             raise ValueError("'grpo.rewards' is empty. Give at least one, for example 'rewards: [{reward: number}]'.")
+        if not any(one.weight for one in own.rewards):
+            raise ValueError(
+                "every reward has 'weight: 0', which only writes it down, so nothing can be learnt. Give one a weight."
+            )
         if self.batch_size % own.group_size:
             raise ValueError(
                 f"grpo.group_size {own.group_size} does not divide batch_size {self.batch_size}, which counts answers: a step "

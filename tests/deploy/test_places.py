@@ -243,6 +243,7 @@ def test_boards_build_one_version_for_themselves(ready: Ready, deployed: Deploy,
     build, serve = (folder / "build.sh").read_text(), (folder / "serve.sh").read_text()
     assert flag in build and re.search(r"--branch b\d+ ", build) and os.access(folder / "build.sh", os.X_OK)
     assert "--api-key-file keys.txt" in serve and "--host 127.0.0.1" in serve and "--jinja" in serve
+    assert "| 1 unit |" in (folder / "README.md").read_text()
 
 
 def test_lambda_has_an_image_for_llama_and_no_key(ready: Ready, deployed: Deploy):

@@ -67,6 +67,15 @@ def test_a_round_from_corrections_to_the_alias(studio: Studio, in_use: InUse) ->
     assert all(not row["behind"] for row in where if "questions" in row["dataset"])
 
 
+def test_a_row_that_is_measured_is_not_called_learnt(studio: Studio, in_use: InUse) -> None:
+    found = studio("runs", "lineage", "--row", "door", "--json").json
+    assert {row["split"] for row in found} >= {"train", "test"}
+    for row in found:
+        assert row["runs"] == [in_use.run] and row["behind"] == (["production"] if row["split"] == "train" else [])
+    head = studio("runs", "lineage", "--row", "door").out.splitlines()[0]
+    assert "runs on the Dataset" in head and "learnt by alias" in head and "trained" not in head
+
+
 @pytest.mark.long
 def test_a_round_that_is_killed_in_every_step_goes_on_and_repeats_nothing(
     studio: Studio, in_use: InUse, monkeypatch: pytest.MonkeyPatch

@@ -247,6 +247,7 @@ def test_it_is_told_when_nothing_was_learnt(rewarded):
     [
         ({"objective": "sft"}, "'grpo' has no meaning with 'objective: sft'"),
         ({"grpo.rewards": []}, "'grpo.rewards' is empty"),
+        ({"grpo.rewards": [{"reward": "thought", "weight": 0}]}, "every reward has 'weight: 0'"),
         ({"batch_size": 8, "micro_batch_size": 6}, "set micro_batch_size=4 too"),
         ({"batch_size": 12, "micro_batch_size": 4}, "group_size 8 does not divide batch_size 12"),
         ({"grpo.max_new_tokens": 256}, "leaves no room for a prompt in max_length 256"),
