@@ -154,4 +154,5 @@ def told(run_folder: Path, target: Path, record: ExportRecord, proven: Sequence[
     write_model_card(run_folder)
     quant = f", {record.quant}" if record.quant else ""
     written = f"{record.form} written to {target} ({size_text(size)}{quant})."
-    return Told((written, Pairs([("read back by", record.runtime), *proven]), f"\nUse it: {use}"), record)
+    document = {"path": str(target), "bytes": size, **record.model_dump(mode="json")}
+    return Told((written, Pairs([("read back by", record.runtime), *proven]), f"\nUse it: {use}"), document)

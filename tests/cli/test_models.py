@@ -48,7 +48,8 @@ def test_export(studio, project: Project, tmp_path: Path):
     again = studio("export", "last", "--to", "merged")
     assert again.code == 2 and "is not overwritten" in again.err
     told = studio("export", "doors", "--out", tmp_path / "out", "--dtype", "bfloat16", "--json").json
-    assert told["prompts"] == 16 and told["max_difference"] <= 1e-3 and told["folder"] == str(tmp_path / "out")
+    proof = told["proof"]
+    assert proof["prompts"] == 16 and proof["max_difference"] <= 1e-3 and told["path"] == str(tmp_path / "out")
     assert json.loads((tmp_path / "out" / "config.json").read_text())["dtype"] == "bfloat16"
 
 

@@ -56,7 +56,7 @@ def test_build_train_eval_chat_export_and_compare(
 
     from studio.adapters.chat.loading import load_run
 
-    merged_folder = next(value for value in exported.values() if isinstance(value, str) and Path(value, "config.json").is_file())
+    merged_folder = exported["path"]
     merged = AutoModelForCausalLM.from_pretrained(merged_folder)
     tokenizer = AutoTokenizer.from_pretrained(merged_folder)
     loaded = load_run(Path(trained.json["run"]))

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -208,15 +207,3 @@ def test_no_text_is_left_untranslated(room: Any, project: Project, address: Call
     page.wait_for_timeout(500)
     texts = visible(page)
     assert any("⟦" in text for text in texts) and untranslated(texts) == []
-
-
-def test_pages_change_within_300_ms(project: Project, address: Callable[..., str], visit: Callable[..., Any]):
-    """From the click to the whole page, the best of three: the machine has other work too."""
-    page = visit(address(project.workspace))
-    took: dict[str, float] = {}
-    for room in [room for room in ROOMS if room.path not in {"/try", "/watch"}] * 3:
-        begun = time.perf_counter()
-        page.click(f'nav.road a[href="{room.path}"]')
-        page.wait_for_load_state("load")
-        took[room.path] = min(took.get(room.path, 9.0), time.perf_counter() - begun)
-    assert max(took.values()) < 0.3, took
