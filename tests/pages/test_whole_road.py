@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
-import signal
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,6 +78,8 @@ def test_from_an_own_file_to_a_rated_answer(
     page.click('nav.road a[href="/try"]')
     page.locator('main a.button.primary[href*="/apps/chat/"]').first.click()
     settle(page, "#question textarea")
+    # Gradio shows a page before it listens to it; once the models are listed, it does.
+    page.wait_for_function("document.querySelector('#model input')?.value", timeout=120_000)
     page.fill("#question textarea", DOORS[0]["question"])
     page.press("#question textarea", "Enter")
     settle(page, "#chat button[aria-label='Like'], #chat button[aria-label='like']")
@@ -96,74 +92,3 @@ def test_from_an_own_file_to_a_rated_answer(
     store.close()
     assert {job.record.arguments[0] for job in list_jobs(workspace)} >= {"data", "train", "eval", "plan"}
     assert all(job.status == "done" for job in list_jobs(workspace))
-
-
-@pytest.mark.long
-def test_the_server_is_killed_while_a_run_goes_on_and_two_look_at_it(
-    workspace: Workspace, tiny_base: Path, own_file: Path, browser: Any, tmp_path: Path
-):
-    """SIGKILL to the whole group of the server, as a closed terminal: the run goes on, and a new server shows it."""
-    port = 7990 + os.getpid() % 9
-    command = [sys.executable, "-m", "studio.cli.main", "app", "--port", str(port), "--workspace", str(workspace.root)]
-
-    def serve() -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1)
-                return process
-            except OSError:
-                time.sleep(0.1)
-        raise AssertionError("it never answered")
-
-    from studio.jobs.records import add_job, read_job
-    from studio.jobs.runner import start
-
-    recipe = tmp_path / "doors.yaml"
-    from tests.conftest import write_doors
-
-    write_doors(tmp_path)
-    for arguments in (["data", "build", str(recipe)],):
-        build = add_job(workspace, arguments)
-        start(build)
-        while not read_job(build).over:
-            time.sleep(0.1)
-    job = add_job(
-        workspace,
-        ["train", "chat/lora", "--data", "doors", "--model", str(tiny_base), "--name", "long", "--set", "max_steps=3000",
-         "--set", "eval_every=10"],
-    )  # fmt: skip
-    start(job)
-    server = serve()
-    pages = [browser.new_context().new_page() for _ in range(2)]
-    try:
-        while not list(workspace.runs.glob("long/*/metrics.jsonl")):
-            assert not read_job(job).over, read_job(job).record.said
-            time.sleep(0.2)
-        [run] = workspace.runs.glob("long/*")
-        for page in pages:
-            page.goto(f"http://127.0.0.1:{port}/runs/long/{run.name}")
-            page.locator(".badge.running").first.wait_for()
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
-        before = (run / "metrics.jsonl").read_text(encoding="utf-8").count("\n")
-        end = time.monotonic() + 60
-        while (run / "metrics.jsonl").read_text(encoding="utf-8").count("\n") == before:
-            assert time.monotonic() < end and not read_job(job).over
-            time.sleep(0.2)
-        server = serve()
-        for page in pages:
-            page.reload()
-            page.locator(".badge.running").first.wait_for()
-        pages[0].on("dialog", lambda dialog: dialog.accept())
-        pages[0].click(f'form[action="/runs/long/{run.name}/stop"] button')
-        for page in pages:
-            page.locator(".badge.interrupted").first.wait_for(timeout=60_000)
-        pages[1].reload()
-        assert pages[1].locator(f'form[action="/runs/long/{run.name}/resume"] button').count() == 1
-    finally:
-        for page in pages:
-            page.context.close()
-        if server.poll() is None:
-            os.killpg(server.pid, signal.SIGKILL)
-            server.wait()
