@@ -57,7 +57,7 @@ test-export: environment-dev ## Install what exports are read back with, then wr
 	$(BIN)/studio export --install quantize
 	@for name in $(WITH); do $(BIN)/studio export --install $$name || exit 1; done
 	$(BIN)/studio serve --install
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m export tests/exports $(ARGS)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "export and not soak" tests/exports $(ARGS)
 
 reference: environment-dev ## Write docs/reference.md anew from the code
 	$(BIN)/studio reference > docs/reference.md.new && mv docs/reference.md.new docs/reference.md

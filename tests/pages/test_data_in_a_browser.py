@@ -48,7 +48,7 @@ def test_a_file_becomes_a_dataset_in_four_presses(
     page.click("text=See the Dataset", timeout=60_000)
     assert page.inner_text("h1") == "my_questions" and workspace.list_datasets()[0].parent.name == "my_questions"
     page.click("text=Report")
-    frame = page.frame_locator("iframe.report")
+    frame = page.frame_locator("iframe.framed")
     frame.locator("h1").first.wait_for()
     assert page.evaluate("fetch(document.querySelector('iframe').src).then((a) => a.status)") == 200
 

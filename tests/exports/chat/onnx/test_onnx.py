@@ -58,7 +58,9 @@ def test_every_architecture_has_a_case(tmp_path: Path):
 
 @installed
 @pytest.mark.export
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family", ["llama", *(pytest.param(name, marks=pytest.mark.soak) for name in FAMILIES if name != "llama")]
+)
 def test_every_family_has_the_logits_of_transformers(tmp_path: Path, family: str):
     from transformers import AutoModelForCausalLM
 

@@ -41,7 +41,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.export
 @pytest.mark.long
 @pytest.mark.usefixtures("vllm")
-@pytest.mark.parametrize("quant", ["w8a8", "gptq", "awq"])
+@pytest.mark.parametrize("quant", ["w8a8", *(pytest.param(quant, marks=pytest.mark.soak) for quant in ("gptq", "awq"))])
 def test_smaller_numbers_are_asked_in_vllm_and_measured_like_a_run(wide: Project, studio: Callable[..., Result], quant: str):
     done = studio("export", "doors", "--to", "vllm", "--quant", quant)
     assert done.code == 0, done.err
