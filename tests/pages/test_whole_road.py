@@ -31,8 +31,9 @@ def settle(page: Any, selector: str, seconds: float = 180) -> None:
     page.locator(selector).first.wait_for(state="visible", timeout=1000 * seconds)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("language", ["en-US", pytest.param("zh-CN", marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    "language", [pytest.param("en-US", marks=pytest.mark.long), pytest.param("zh-CN", marks=pytest.mark.soak)]
+)
 def test_from_an_own_file_to_a_rated_answer(
     language: str, workspace: Workspace, tiny_base: Path, own_file: Path, address: Callable[..., str], browser: Any
 ):
