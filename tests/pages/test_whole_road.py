@@ -83,8 +83,9 @@ def test_from_an_own_file_to_a_rated_answer(
     page.wait_for_function("document.querySelector('#model input')?.value", timeout=120_000)
     page.fill("#question textarea", DOORS[0]["question"])
     page.press("#question textarea", "Enter")
-    settle(page, "#chat button[aria-label='Like'], #chat button[aria-label='like']")
-    page.locator("#chat button[aria-label='Like'], #chat button[aria-label='like']").last.click()
+    like = f"#chat button[aria-label='{'赞' if language == 'zh-CN' else 'Like'}']"  # Gradio's own word
+    settle(page, like)
+    page.locator(like).last.click()
     page.wait_for_timeout(1500)
     context.close()
 
