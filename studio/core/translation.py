@@ -54,13 +54,16 @@ def speaking(code: str) -> Iterator[None]:
 
 
 def language() -> str:
-    """Code of the language in use: of the request, as chosen, that of ``LC_ALL``, ``LC_MESSAGES`` or ``LANG``, or English."""
+    """Code of the language in use: of the request, as chosen, of ``STUDIO_LANGUAGE``, of the locale, or English.
+
+    The locale is that of ``LC_ALL``, ``LC_MESSAGES`` or ``LANG``; a page sets ``STUDIO_LANGUAGE`` for the commands it starts.
+    """
     if (spoken := _spoken.get()) is not None:
         return spoken
     if _chosen is not None:
         return _chosen
     # The first one that is set decides, as in POSIX (8.2, Internationalization Variables).
-    locale = next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := os.environ.get(name))), "")
+    locale = next((value for name in ("STUDIO_LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG") if (value := os.environ.get(name))), "")
     return short if (short := _short(locale)) in LANGUAGES else ENGLISH
 
 

@@ -29,6 +29,8 @@ from studio.jobs.turns import CPU, free_device, queue_lock
 _SECONDS_BETWEEN_LOOKS = 0.5
 # A command that goes on so long after it was asked to end is asked as a second Ctrl-C would.
 _SECONDS_TO_SAVE = 120.0
+# So long a full disk may stay full until how a job ended is forgotten, and the job counts as lost.
+_SECONDS_FOR_ROOM = 3600.0
 _INTERRUPTED = 130
 
 
@@ -75,9 +77,8 @@ class Runner:
         stopped = code != 0 and (self._pressed > 0 or code == _INTERRUPTED)
         said = _last_sentence(log_text(job)) if code else None
         made = made_by(log_text(job, 200_000))
-        self._write(
-            status="stopped" if stopped else "failed" if code else "done", finished=now(), code=code, said=said, made=made
-        )
+        status = "stopped" if stopped else "failed" if code else "done"
+        self._write_at_last(status=status, finished=now(), code=code, said=said, made=made)
 
     def _turn(self) -> str | None:
         """Wait for a device and take it; None when the job was asked to end first. ``-`` for a job that needs none."""
@@ -122,7 +123,9 @@ class Runner:
         """Write down which artefacts the command has named so far, so that a page can lead to them while it works."""
         made = made_by(log_text(read_job(self.folder), 200_000))
         if made != self.record.made:
-            self._write(made=made)
+            # A disk that is full now is no reason to leave the command alone: it is told at the end.
+            with suppress(StudioError):
+                self._write(made=made)
 
     def _asked(self) -> bool:
         """True once somebody wants the job to end."""
@@ -137,6 +140,17 @@ class Runner:
                 self._asked_at = self._asked_at or time.monotonic()
                 self._pressed += 1
                 process.send_signal(signal.SIGINT)
+
+    def _write_at_last(self, **changes: Any) -> None:
+        """Write down how it ended; a full disk is waited for, because what is said here nobody else knows."""
+        end = time.monotonic() + _SECONDS_FOR_ROOM
+        while True:
+            try:
+                return self._write(**changes)
+            except StudioError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
 
     def _write(self, **changes: Any) -> None:
         """Change the record on disk."""

@@ -33,6 +33,9 @@ _OURS = {"host", "content-length", "transfer-encoding", "connection", "cookie", 
 _HOP = {b"connection", b"keep-alive", b"transfer-encoding"}
 
 
+_VAIN_STARTS = 3
+
+
 def end_quietly() -> None:
     """Answers that wait for ever are broken off when a server ends; uvicorn would print a traceback for each."""
 
@@ -53,7 +56,12 @@ class Side:
         self._socket = Path(self._folder.name) / "socket"
         self._process: subprocess.Popen[bytes] | None = None
         self._client: httpx.AsyncClient | None = None
-        self._lock, self._closed = threading.Lock(), False
+        self._lock, self._closed, self._vain = threading.Lock(), False, 0
+
+    @property
+    def broken(self) -> bool:
+        """True once it has ended so often without an answer that it is not started any more."""
+        return self._vain >= _VAIN_STARTS
 
     @property
     def pid(self) -> int | None:
@@ -63,7 +71,11 @@ class Side:
     def start(self) -> None:
         """Start the process where there is none, or it has ended."""
         with self._lock:
-            if self._closed or (self._process is not None and self._process.poll() is None):
+            if self._closed or self.broken or (self._process is not None and self._process.poll() is None):
+                return
+            # One that ended before it answered would end so again.
+            self._vain = self._vain + 1 if self._process is not None and not self._socket.exists() else 0
+            if self.broken:
                 return
             self._socket.unlink(missing_ok=True)
             self._process = subprocess.Popen(
@@ -95,6 +107,14 @@ class Side:
             )
             return
         self.start()
+        if self.broken:
+            sentence = t(
+                "The program behind this page does not start; the terminal of the studio says why. Start the studio again."
+            )
+            await render(request, "trouble.html", 500, sentence=sentence, back="/", title=t("That did not work"))(
+                scope, receive, send
+            )
+            return
         if not self._socket.exists():
             # Once the process is up this is never seen; the page asks again by itself.
             await _starting(request)(scope, receive, send)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -159,3 +160,26 @@ def test_from_the_command_line(workspace: Workspace, studio: Callable[..., Resul
     assert (listed["status"], listed["command"]) == ("done", "studio runs list")
     refused = studio("jobs", "add", "--", "trian", "chat/lora")
     assert refused.code == 2 and "Did you mean 'train'?" in refused.err
+
+
+def test_how_it_ended_waits_for_room_on_a_full_disk(small_disk: Path):
+    workspace = Workspace(small_disk / "workspace")
+    folder = begun(workspace, "jobs", "log", "last", "--follow")  # waits for itself
+    until(lambda: read_job(folder).status == "running")
+    runner = psutil.Process(int(str(read_job(folder).record.pid)))
+    until(lambda: runner.children())
+    filler = small_disk / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as stream:
+        while True:
+            stream.write(b"x" * 512)
+    runner.children()[0].kill()
+    time.sleep(2)
+    assert runner.is_running() and read_job(folder).status == "running"
+    filler.unlink()
+    assert over(folder).status == "failed"
+
+
+def test_a_command_of_a_page_speaks_its_language(workspace: Workspace, tmp_path: Path):
+    folder = add_job(workspace, ["init", str(tmp_path / "mine")])
+    start(folder, {"STUDIO_LANGUAGE": "zh"})
+    assert over(folder).status == "done" and "下一步" in log_text(read_job(folder))

@@ -181,3 +181,16 @@ def test_ctrl_c_with_an_open_page_prints_no_traceback(house: Workspace, endpoint
     finally:
         process.kill()
     assert process.returncode == 0 and "Traceback" not in said and "ERROR" not in said, said
+
+
+def test_a_process_that_cannot_start_is_told_and_not_started_for_ever(
+    house: Workspace, monkeypatch: pytest.MonkeyPatch, studio_of: Callable[..., Studio]
+) -> None:
+    studio = studio_of(house)
+    monkeypatch.setattr("studio.pages.side.sys.executable", "/bin/false")
+    end = time.monotonic() + 20
+    said = ""
+    while "does not start" not in said and time.monotonic() < end:
+        said = httpx.get(f"{studio.url}apps/chat/en/", headers={"accept": "text/html"}).text
+        time.sleep(0.1)
+    assert "does not start; the terminal of the studio says why" in said and studio.side.broken
