@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +11,7 @@ from studio.core.files import folder_size
 from studio.core.telling import Told
 from studio.core.workspace import Workspace, read_run, run_dataset
 from studio.exports.formats.base import FORMATS, Format
+from studio.exports.formatted import MODEL, ask_program, finished_run
 from studio.exports.forms import Export, Wishes
 
 if TYPE_CHECKING:
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from studio.models.clusters.opening import Clusters
     from studio.models.exported import ExportRecord
 
-MODEL = "model"
 _MOST, _PROGRAM = 500, 5
 _EXACT = 1e-6
 """Most that a distance may differ by, of the largest one."""
@@ -41,10 +38,8 @@ class Onnx(Export):
         from studio.models.clusters.opening import open_clusters
         from studio.models.predictors.plain_preparation import check_preparation
 
-        record = read_run(run_folder)
+        record = finished_run(run_folder, holds=MODEL)
         name = f"{run_folder.parent.name}/{run_folder.name}"
-        if record.status != "finished" or not (run_folder / MODEL).is_dir():
-            raise UserError(f"the run {name} is {record.status} and has no model yet. Finish it: studio train --resume {name}")
         clusters = open_clusters(run_folder / MODEL)
         if clusters.info.form != "centres" or not clusters.groups.k:
             raise UserError(
@@ -157,31 +152,9 @@ def _prove(clusters: Clusters, rows: pd.DataFrame, folder: Path, record: ExportR
     alone = exported.place(rows.head(1))
     if alone.groups.tolist() != truth.groups[:1].tolist():
         raise StudioError("the onnx export places a row by itself otherwise than among others, so nothing was written.")
-    said = _program(folder, rows.head(_PROGRAM), clusters)
+    asked = rows.head(_PROGRAM)[[column.name for column in clusters.info.columns]]
+    given = asked.to_json(orient="records", date_format="iso", double_precision=15)
+    said = [int(answer["group"]) for answer in ask_program(folder, "onnx", given)]
     if said != truth.groups[:_PROGRAM].tolist():
         raise StudioError("predict.py of the onnx export gives other groups than its file, so nothing was written.")
     return {"rows": len(rows), "agreement": agreement, "difference": difference, "program": len(said)}
-
-
-def _program(folder: Path, rows: pd.DataFrame, clusters: Clusters) -> list[int]:
-    """Groups that the program beside an export says, in a process of its own, as people will ask it.
-
-    Raises:
-        StudioError: it fails.
-    """
-    from studio.core.environments import quiet_environment
-
-    code = (
-        "import sys, json; sys.path.insert(0, sys.argv[1]); import predict\n"
-        "print(json.dumps(predict.Model().predict(json.load(sys.stdin))))"
-    )
-    bare = quiet_environment() | {"PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-c", code, str(folder.resolve())]
-    given = rows[[column.name for column in clusters.info.columns]].to_json(
-        orient="records", date_format="iso", double_precision=15
-    )
-    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, env=bare, cwd=folder)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
-        raise StudioError(f"predict.py of the onnx export fails ({last}), so nothing was written.")
-    return [int(answer["group"]) for answer in json.loads(done.stdout.strip().splitlines()[-1])]

@@ -6,9 +6,6 @@ Legend: q questions, p passages, e numbers of a vector.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +13,10 @@ from typing import Any
 import torch
 
 from studio.adapters.saved import saved_settings
-from studio.core.environments import quiet_environment
 from studio.core.errors import StudioError
 from studio.core.workspace import Workspace, read_dataset, read_run, run_dataset
 from studio.data.passages import read_passages
+from studio.exports.formatted import ask_program
 from studio.exports.writing import hold
 from studio.models.embed.exported import open_exported
 from studio.models.embed.opening import PASSAGE, QUERY, fits, vectors
@@ -77,8 +74,8 @@ def prove(model: Any, kind: str, texts: Texts, folder: Path, record: ExportRecor
         truth, found, by_one = fits(model, texts.pairs), exported.fits(texts.pairs), exported.fits(texts.pairs[:1])
         worst = _apart(truth, found)
         proof: dict[str, Any] = {"pairs": len(truth), "difference": worst}
-        program = _program(folder, [list(pair) for pair in texts.pairs[:_PROGRAM]], "score")
-        expected = truth[:_PROGRAM]
+        asked: list[Any] = [list(pair) for pair in texts.pairs[:_PROGRAM]]
+        name, expected = "score", truth[:_PROGRAM]
         proof["alone"] = _apart(truth, by_one)
     else:
         questions, passages = vectors(model, texts.questions, QUERY), vectors(model, texts.passages, PASSAGE)
@@ -89,7 +86,8 @@ def prove(model: Any, kind: str, texts: Texts, folder: Path, record: ExportRecor
         proof = {"texts": len(cosines), "least_cosine": float(cosines.min()), "difference": worst, "agreement": first}
         hold("the least cosine of a text's two vectors", proof["least_cosine"], 1 - EXACT, form=record.form, least=True)
         proof["alone"] = _apart(passages, exported.vectors(texts.passages[:1], PASSAGE))
-        program, expected = _program(folder, texts.passages[:_PROGRAM], "vector"), passages[:_PROGRAM]
+        asked, name, expected = list(texts.passages[:_PROGRAM]), "vector", passages[:_PROGRAM]
+    program = torch.tensor([answer[name] for answer in ask_program(folder, record.form, json.dumps(asked))])
     proof["program"] = float((program - expected).abs().max())
     for name in ("difference", "alone", "program"):
         hold(f"the largest difference ({name})", proof[name], EXACT, form=record.form)
@@ -119,22 +117,3 @@ def words_of_proof(record: ExportRecord) -> list[tuple[str, str]]:
 def _apart(truth: torch.Tensor, found: torch.Tensor) -> float:
     """Largest difference to the first rows of the truth."""
     return float((truth[: len(found)] - found).abs().max())
-
-
-def _program(folder: Path, items: Sequence[Any], name: str) -> torch.Tensor:
-    """What the program beside an export says, in a process of its own, as people will ask it.
-
-    Raises:
-        StudioError: it fails.
-    """
-    code = (
-        "import sys, json; sys.path.insert(0, sys.argv[1]); import predict\n"
-        "print(json.dumps(predict.Model().predict(json.load(sys.stdin))))"
-    )
-    bare = quiet_environment() | {"PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-c", code, str(folder.resolve())]
-    done = subprocess.run(command, input=json.dumps(items), capture_output=True, text=True, check=False, env=bare, cwd=folder)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
-        raise StudioError(f"predict.py of the export fails ({last}), so nothing was written.")
-    return torch.tensor([answer[name] for answer in json.loads(done.stdout.strip().splitlines()[-1])])

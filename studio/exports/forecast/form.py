@@ -3,47 +3,34 @@
 from __future__ import annotations
 
 import shutil
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from studio.core.errors import UserError
 from studio.core.files import folder_size
 from studio.core.telling import Told
 from studio.core.workspace import read_run
-from studio.exports.formats.base import FORMATS, Format
-from studio.exports.forms import Export, Wishes
+from studio.exports.formatted import MODEL, FormatExport, finished_run
+from studio.exports.forms import Wishes
 
 if TYPE_CHECKING:
     from studio.exports.graph import Graph, Road
     from studio.models.exported import ExportRecord
     from studio.models.forecast.network import NetworkForecaster
 
-MODEL = "model"
 
-
-class ForecastExport(Export):
+class ForecastExport(FormatExport):
     """A form of runs that forecast time series."""
 
     models = "forecasts"
     kinds = ("forecast",)
-    format: ClassVar[str]
-    """Name in :data:`studio.exports.formats.base.FORMATS`."""
-
-    @cached_property
-    def writer(self) -> Format:
-        """What writes the files."""
-        made: Format = FORMATS.get(self.format)()
-        return made
 
     def check(self, run_folder: Path, wishes: Wishes) -> None:  # noqa: ARG002 - no wish has a meaning
         """See :meth:`Export.check`."""
         from studio.models.forecast.forecaster import is_local
 
-        record = read_run(run_folder)
+        record = finished_run(run_folder, holds=MODEL)
         name = f"{run_folder.parent.name}/{run_folder.name}"
-        if record.status != "finished" or not (run_folder / MODEL).is_dir():
-            raise UserError(f"the run {name} is {record.status} and has no model yet. Finish it: studio train --resume {name}")
         if is_local(record.method):
             raise UserError(
                 f"{name} learned each series by itself ({record.method}), which is a formula and no network: {self.format} "

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from studio.core.environments import find_python, quiet_environment
-from studio.core.errors import StudioError
+from studio.exports.formatted import ask_program
 from studio.exports.writing import hold
 from studio.models.exported import ExportRecord
 from studio.models.forecast.exported import SessionNetwork
 from studio.models.forecast.forecasts import Forecast
 from studio.models.forecast.network import NetworkForecaster
 from studio.models.forecast.panel import Panel, Series
-from studio.models.runtimes.sessions import RUNTIMES, open_session
+from studio.models.runtimes.sessions import open_session
 
 EXACT = 1e-3
 """Most that a bound may differ by, in units of the spread of its window."""
@@ -80,21 +77,9 @@ def _program(forecaster: NetworkForecaster, folder: Path, record: ExportRecord, 
     Raises:
         StudioError: it fails.
     """
-    environment = RUNTIMES[record.form].environment
-    python = Path(sys.executable) if environment is None else find_python(environment)
-    code = (
-        "import sys, json; sys.path.insert(0, sys.argv[1]); import predict\n"
-        "print(json.dumps(predict.Model().predict(json.load(sys.stdin))))"
-    )
     given = json.dumps([plain_series(one, forecaster, panel) for one in panel.series])
-    bare = quiet_environment() | {"PYTHONDONTWRITEBYTECODE": "1"}
-    command = [str(python), "-c", code, str(folder.resolve())]
-    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, env=bare, cwd=folder)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
-        raise StudioError(f"predict.py of the {record.form} export fails ({last}), so nothing was written.")
     found = []
-    for answer in json.loads(done.stdout.strip().splitlines()[-1]):
+    for answer in ask_program(folder, record.form, given):
         bounds = [{int(level): np.array(values) for level, values in answer[side].items()} for side in ("lower", "upper")]
         found.append(Forecast(np.array(answer["median"]), *bounds))
     return found

@@ -17,11 +17,12 @@ from PIL import Image
 
 from studio.adapters.images.loading import load_image_run
 from studio.core.environments import quiet_environment
-from studio.core.errors import StudioError, UserError
+from studio.core.errors import StudioError
 from studio.core.files import folder_size
 from studio.core.telling import Told
 from studio.core.workspace import read_run
 from studio.exports.formats.base import FORMATS, Format
+from studio.exports.formatted import finished_run
 from studio.exports.graph import Graph, Port
 from studio.exports.writing import described, finish_export, hold, new_export, told, versions_of
 from studio.models.exported import ExportRecord, write_export
@@ -41,10 +42,7 @@ def check_decoder(run_folder: Path, form: str) -> None:
     Raises:
         UserError: the run is not finished, or a package is not installed.
     """
-    record = read_run(run_folder)
-    if record.status != "finished":
-        name = f"{run_folder.parent.name}/{run_folder.name}"
-        raise UserError(f"the run {name} is {record.status} and has no model yet. Finish it: studio train --resume {name}")
+    finished_run(run_folder)
     writer: Format = FORMATS.get(form)()
     writer.check()
 

@@ -17,8 +17,8 @@ from studio.adapters.images.loading import load_image_run
 from studio.core.errors import UserError
 from studio.core.files import folder_size
 from studio.core.telling import Told
-from studio.core.workspace import read_run
 from studio.exports.formats.base import FORMATS, Format
+from studio.exports.formatted import finished_run
 from studio.exports.graph import Graph, Port
 from studio.exports.images.folder import family_name, fuse, relative, unquantised
 from studio.exports.writing import described, finish_export, hold, new_export, told, versions_of
@@ -65,10 +65,7 @@ def check_denoiser(run_folder: Path, form: str) -> None:
     Raises:
         UserError: the run is not finished, or a package is not installed.
     """
-    record = read_run(run_folder)
-    if record.status != "finished":
-        name = f"{run_folder.parent.name}/{run_folder.name}"
-        raise UserError(f"the run {name} is {record.status} and has no model yet. Finish it: studio train --resume {name}")
+    finished_run(run_folder)
     if (family := family_name(run_folder)) not in _FAMILIES:
         raise UserError(
             f"{run_folder.parent.name} is of family {family}, and --to {form} holds the denoiser of {', '.join(_FAMILIES)}. "

@@ -17,6 +17,7 @@ from studio.core.errors import UserError
 from studio.core.files import folder_size
 from studio.core.telling import Told
 from studio.core.workspace import read_run
+from studio.exports.formatted import finished_run
 from studio.exports.writing import described, finish_export, hold, new_export, told, versions_of
 from studio.models.exported import ExportRecord
 from studio.models.images.families.base import open_family
@@ -33,10 +34,8 @@ def check_pipeline(run_folder: Path) -> None:
     Raises:
         UserError: one sentence with the remedy.
     """
-    record = read_run(run_folder)
+    record = finished_run(run_folder)
     name = f"{run_folder.parent.name}/{run_folder.name}"
-    if record.status != "finished":
-        raise UserError(f"the run {name} is {record.status} and has no model yet. Finish it: studio train --resume {name}")
     if record.method == "inversion":
         raise UserError(
             f"{name} has learned a new word and no network, so there is nothing to fold. Its file in adapter/ is what diffusers' "

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from studio.core.errors import UserError
 from studio.core.files import folder_size
 from studio.core.telling import Told
 from studio.core.workspace import Workspace, read_run, run_dataset
-from studio.exports.formats.base import FORMATS, Format
-from studio.exports.forms import Export, Wishes
+from studio.exports.formats.base import FORMATS
+from studio.exports.formatted import MODEL, FormatExport, finished_run
+from studio.exports.forms import Wishes
 
 if TYPE_CHECKING:
     from studio.data.examples import Examples
     from studio.models.predictors.base import Predictor
 
-MODEL = "model"
 _SPLITS = ("test", "validation", "train")
 """Rows of the first of these that has any prove an export."""
 MOST_ROWS = 200
@@ -26,29 +25,19 @@ MOST_ROWS = 200
 _CALIBRATION_ROWS = 64
 
 
-class PredictorExport(Export):
+class PredictorExport(FormatExport):
     """A form of runs that give labels or numbers."""
 
     models = "labels and numbers"
     kinds = ("classifier", "regressor")
-    format: ClassVar[str]
-    """Name in :data:`studio.exports.formats.base.FORMATS`."""
-
-    @cached_property
-    def writer(self) -> Format:
-        """What writes the files."""
-        made: Format = FORMATS.get(self.format)()
-        return made
 
     def check(self, run_folder: Path, wishes: Wishes) -> None:
         """See :meth:`Export.check`."""
         from studio.exports.predictors.reading import check_reading
         from studio.models.predictors.opening import read_info
 
-        record = read_run(run_folder)
+        record = finished_run(run_folder, holds=MODEL)
         name = f"{run_folder.parent.name}/{run_folder.name}"
-        if record.status != "finished" or not (run_folder / MODEL).is_dir():
-            raise UserError(f"the run {name} is {record.status} and has no model yet. Finish it: studio train --resume {name}")
         info = read_info(run_folder / MODEL)
         if info.form == "pipeline" and not self.writer.estimators:
             holders = ", ".join(f"--to {one}" for one in FORMATS if FORMATS.get(one).estimators)

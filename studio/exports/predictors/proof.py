@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from studio.core.environments import find_python, quiet_environment
 from studio.core.errors import StudioError
 from studio.data.examples import Examples
+from studio.exports.formatted import ask_program
 from studio.exports.writing import hold
 from studio.models.exported import ExportRecord
 from studio.models.predictors.base import Predictor, PredictorInfo, chosen
 from studio.models.predictors.exported import answers_of, items_of, open_reader
-from studio.models.runtimes.sessions import RUNTIMES, Session, open_session
+from studio.models.runtimes.sessions import Session, open_session
 
 EXACT = 1e-3
 """Most that a probability may differ by, and a number in units of the spread of the numbers."""
@@ -137,20 +135,7 @@ def _program(folder: Path, record: ExportRecord, items: Any, info: PredictorInfo
     Raises:
         StudioError: it fails, or says something else.
     """
-    environment = RUNTIMES[record.form].environment
-    python = Path(sys.executable) if environment is None else find_python(environment)
-    code = (
-        "import sys, json; sys.path.insert(0, sys.argv[1]); import predict\n"
-        "print(json.dumps(predict.Model().predict(json.load(sys.stdin))))"
-    )
-    given = json.dumps([plain_item(item) for item in items])
-    command = [str(python), "-c", code, str(folder.resolve())]
-    bare = quiet_environment() | {"PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, env=bare, cwd=folder)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
-        raise StudioError(f"predict.py of the {record.form} export fails ({last}), so nothing was written.")
-    answers = json.loads(done.stdout.strip().splitlines()[-1])
+    answers = ask_program(folder, record.form, json.dumps([plain_item(item) for item in items]))
     if info.task == "numbers":
         numbers = np.array([answer["value"] for answer in answers])
         hold(

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from studio.adapters.chat.loading import load_run
-from studio.adapters.chat.merge import export_merged
-from studio.core.errors import UserError
 from studio.core.extras import require
 from studio.core.files import folder_size
 from studio.core.telling import Told
-from studio.exports.chat.proving import asking, check_run, limits_of, loses_much, prove, warning, written_by
-from studio.exports.writing import described, finish_export, new_export, told
+from studio.exports.chat.merged_graph import check_architecture, write_graph
+from studio.exports.chat.proving import loses_much, warning, written_by
+from studio.exports.writing import told
 from studio.models.chat.runtimes.genai import need_genai, open_onnx
-from studio.models.exported import ExportRecord
 
 SCRIPT = Path(__file__).with_name("build.py")
 PRECISIONS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -52,14 +46,7 @@ def check(run_folder: Path) -> None:
     """
     need_genai("--to onnx of a chat")
     require("onnx", feature="--to onnx of a chat", extra="onnx")
-    folder, base = check_run(run_folder)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    architecture = (config.get("architectures") or ["unknown"])[0]
-    if architecture not in ARCHITECTURES:
-        raise UserError(
-            f"--to onnx cannot hold {base}: {architecture} has not been proven in onnxruntime-genai. Allowed: "
-            f"{', '.join(ARCHITECTURES)}. Take --to merged, which studio serve and transformers read."
-        )
+    check_architecture(run_folder, "onnx", "onnxruntime-genai", ARCHITECTURES)
 
 
 def export_onnx(run_folder: Path, target: Path, quant: str) -> Told:
@@ -69,30 +56,16 @@ def export_onnx(run_folder: Path, target: Path, quant: str) -> Told:
         UserError: the run has nothing to export, or the builder cannot hold it.
         StudioError: what was written is not the same model, or cannot be loaded; nothing is left behind.
     """
-    form = f"onnx ({quant})"
-    with new_export(target) as partial:
-        work = partial / "work"
-        work.mkdir()
-        export_merged(run_folder, work / "merged")
-        made = build(work, partial, quant)
-        run = load_run(run_folder, dtype=torch.float32, quantization="none")
-        shutil.rmtree(work)
-        with open_onnx(partial) as runtime:
-            proof = prove(run, runtime, form)
-        record = ExportRecord(
-            form="onnx",
-            quant=quant,
-            kind="chat",
-            run=described(run_folder),
-            runtime=proof.runtime,
-            proof={"onnxruntime-genai": proof.figures},
-            limits=limits_of(form, quant, proof.measured),
-            inputs=made["inputs"],
-            outputs=made["outputs"],
-            versions=made["versions"],
-            extra=asking(run),
-        )
-        finish_export(partial, record, proof.words, _use())
+    record, proof = write_graph(
+        run_folder,
+        target,
+        "onnx",
+        quant,
+        program="onnxruntime-genai",
+        build=lambda work, partial: build(work, partial, quant),
+        read=open_onnx,
+        use=_use(),
+    )
     use = f"python -c \"import onnxruntime_genai as og; og.Model('{target}')\"; more in {target / 'README.md'}"
     said = told(run_folder, target, record, proof.words, folder_size(target), use)
     remarks = [warning(quant, proof.measured)] if loses_much(proof.measured) else []

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
-import torch
-
-from studio.adapters.chat.loading import load_run
-from studio.adapters.chat.merge import export_merged
-from studio.core.errors import UserError
 from studio.core.files import folder_size
 from studio.core.telling import Told
-from studio.exports.chat.proving import asking, check_run, limits_of, prove, written_by
-from studio.exports.writing import described, finish_export, new_export, told
+from studio.exports.chat.merged_graph import check_architecture, write_graph
+from studio.exports.chat.proving import written_by
+from studio.exports.writing import told
 from studio.models.chat.runtimes.openvino import need_openvino, open_openvino
-from studio.models.exported import ExportRecord
 
 SCRIPT = Path(__file__).with_name("build.py")
 BITS = {"float32": 32, "int8": 8}
@@ -40,14 +34,7 @@ def check(run_folder: Path) -> None:
         StudioError: a file is not the one that the run wrote down.
     """
     need_openvino("--to openvino of a chat", "nncf")
-    folder, base = check_run(run_folder)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    architecture = (config.get("architectures") or ["unknown"])[0]
-    if architecture not in ARCHITECTURES:
-        raise UserError(
-            f"--to openvino cannot hold {base}: {architecture} has not been proven in openvino-genai. Allowed: "
-            f"{', '.join(ARCHITECTURES)}. Take --to merged, which studio serve and transformers read."
-        )
+    check_architecture(run_folder, "openvino", "openvino-genai", ARCHITECTURES)
 
 
 def export_openvino(run_folder: Path, target: Path, quant: str) -> Told:
@@ -57,31 +44,14 @@ def export_openvino(run_folder: Path, target: Path, quant: str) -> Told:
         UserError: the run has nothing to export.
         StudioError: what was written is not the same model, or cannot be loaded; nothing is left behind.
     """
-    form = f"openvino ({quant})"
-    with new_export(target) as partial:
-        work = partial / "work"
-        work.mkdir()
-        export_merged(run_folder, work / "merged")
+
+    def build(work: Path, partial: Path) -> dict[str, Any]:
         question = {"source": str(work / "merged"), "target": str(partial), "bits": BITS[quant]}
-        made = written_by(Path(sys.executable), SCRIPT, question, work)
-        run = load_run(run_folder, dtype=torch.float32, quantization="none")
-        shutil.rmtree(work)
-        with open_openvino(partial) as runtime:
-            proof = prove(run, runtime, form)
-        record = ExportRecord(
-            form="openvino",
-            quant=quant,
-            kind="chat",
-            run=described(run_folder),
-            runtime=proof.runtime,
-            proof={"openvino-genai": proof.figures},
-            limits=limits_of(form, quant, proof.measured),
-            inputs=made["inputs"],
-            outputs=made["outputs"],
-            versions=made["versions"],
-            extra=asking(run),
-        )
-        finish_export(partial, record, proof.words, _use())
+        return written_by(Path(sys.executable), SCRIPT, question, work)
+
+    record, proof = write_graph(
+        run_folder, target, "openvino", quant, program="openvino-genai", build=build, read=open_openvino, use=_use()
+    )
     code = f"import openvino_genai as og; print(og.LLMPipeline('{target}', 'CPU').generate('Hello', max_new_tokens=50))"
     use = f'python -c "{code}"'
     return told(run_folder, target, record, proof.words, folder_size(target), use)
